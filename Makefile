@@ -1,0 +1,45 @@
+# make run: data, pipeline, blessed and pushed model.  make test: every check.  Both set up .venv first, once.
+PYTHON ?= python3
+CONFIG ?= examples/flights/pipeline.yaml
+BIN := .venv/bin
+STAMP := .venv/.complete
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test unit integration lint format lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## set up .venv from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml setup.py bootstrap/setup_env.py bootstrap/repair_wheels.py bootstrap/glibc_shim.cc
+	@$(PYTHON) bootstrap/setup_env.py
+
+run: $(STAMP) ## prepare the flights and run the whole pipeline
+	@$(BIN)/conveyor data flights --if-missing
+	@$(BIN)/conveyor run $(CONFIG)
+
+test: $(STAMP) lint unit integration ## every check
+
+lint: $(STAMP) ## ruff, mypy and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+unit: $(STAMP) ## the quick tests
+	@$(BIN)/pytest tests/unit components
+
+integration: $(STAMP) ## whole pipelines on a small sample, with TFX itself
+	@$(BIN)/pytest tests/integration
+
+format: $(STAMP) ## put the code into its format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: ## resolve requirements.lock anew (needs uv on the path)
+	@uv pip compile --universal --generate-hashes --no-emit-index-url --no-python-downloads --python-version 3.10 \
+	  --extra dev pyproject.toml -o requirements.lock --custom-compile-command 'make lock'
+
+clean: ## remove what runs leave behind (.conveyor); keeps .venv
+	@rm -rf .conveyor

@@ -1,0 +1,1 @@
+"""Conveyor: from a table of data to a served model with TFX."""

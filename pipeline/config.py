@@ -1,0 +1,287 @@
+"""The typed configuration of a pipeline, read from YAML.
+
+Paths in the file are relative to the file's own folder; `{workspace}` at the start of a path stands for the workspace,
+`{name}` for the pipeline's name. Every field has a default but the name of the pipeline, its data and its label.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+
+class Task(str, Enum):
+    """What the model predicts."""
+
+    BINARY = "binary_classification"
+    MULTICLASS = "multiclass_classification"
+    REGRESSION = "regression"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Split(_Section):
+    """How rows are divided into the splits `train` and `eval`."""
+
+    method: Literal["window", "hash"] = "hash"
+    """`window`: train on the spans before the newest ones, evaluate on the newest. `hash`: by a hash of each row."""
+    train_spans: Annotated[int, Field(ge=1)] = 9
+    """window: how many spans before the evaluation spans to train on; fewer are used while fewer exist."""
+    eval_spans: Annotated[int, Field(ge=1)] = 1
+    """window: how many of the newest spans to evaluate on."""
+    eval_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """hash: the share of rows in `eval`, between 0 and 1."""
+    spans: Annotated[int, Field(ge=1)] | None = None
+    """hash: how many of the newest spans to read; all of them when not given."""
+
+
+class Data(_Section):
+    """Where the rows come from."""
+
+    input: str
+    """A file pattern: `*` and `?` as in a shell, `{SPAN}` and optionally `{VERSION}` for numbers in the path, of which
+    the newest are read (of each span, its newest version)."""
+    format: Literal["auto", "csv", "parquet", "tfrecord"] = "auto"
+    """`auto` decides by the file name: .csv, .parquet, .tfrecord, each also with .gz where the format allows it."""
+    split: Split = Split()
+    """How rows are divided into `train` and `eval`."""
+    newest_span: Annotated[int, Field(ge=0)] | None = None
+    """Pretend that no span after this one exists: to repeat an earlier run, or to try one span. Newest when not given."""
+    compression: Literal["gzip", "none"] = "gzip"
+    """Compression of the TFRecord files that ExampleGen writes."""
+
+
+class SchemaSource(_Section):
+    """Where the schema comes from, and what happens to data that breaks it."""
+
+    path: str | None = None
+    """A curated schema in protobuf text format (.pbtxt). Inferred from the training data when not given."""
+    on_anomaly: Literal["stop", "warn"] = "stop"
+    """`stop`: a run whose data breaks the schema ends before training. `warn`: it says so and goes on."""
+
+
+class Feature(_Section):
+    """How one column is prepared. Whatever is not given follows from the schema and the type of the column."""
+
+    kind: Literal["numeric", "categorical", "time", "ignore"] | None = None
+    """`time` is for seconds since 1970 (as dates and timestamps are stored); `ignore` leaves the column out of the model."""
+    buckets: Annotated[int, Field(ge=2)] | None = None
+    """numeric: one-hot quantile buckets of this number instead of a standardised value."""
+    vocabulary: Annotated[int, Field(ge=1)] | None = None
+    """categorical: the most frequent values that get an index of their own."""
+    oov_buckets: Annotated[int, Field(ge=1)] | None = None
+    """categorical: hash buckets for values outside the vocabulary."""
+    embedding: Annotated[int, Field(ge=1)] | None = None
+    """categorical: the width of the embedding; by default it grows with the vocabulary."""
+    parts: tuple[Literal["minute_of_hour", "hour_of_day", "day_of_week", "day_of_month", "day_of_year"], ...] | None = None
+    """time: the cyclic parts that the model sees, each as a sine and a cosine."""
+
+
+class Preprocessing(_Section):
+    """From raw columns to what the model sees, as a graph that is served with the model."""
+
+    preprocessing_fn: str | None = None
+    """Your own instead of the derived one: `file.py:function`, called with the raw tensors, as tf.Transform does it."""
+    numeric_buckets: Annotated[int, Field(ge=2)] | None = None
+    """Bucketise every numeric column into so many quantiles; standardise them when not given."""
+    vocabulary: Annotated[int, Field(ge=1)] = 1000
+    """The most frequent values of a categorical column that get an index of their own."""
+    oov_buckets: Annotated[int, Field(ge=1)] = 1
+    """Hash buckets for values outside the vocabulary."""
+
+
+class Model(_Section):
+    """The Keras model."""
+
+    build_model: str | None = None
+    """Your own instead of the derived one: `file.py:function`; see docs/your-own-code.md for its arguments."""
+    hidden_units: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
+    """Width of each hidden layer."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of units dropped after each hidden layer while training."""
+    embedding_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of a categorical column's embeddings dropped while training."""
+    l2: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay of embeddings and hidden layers."""
+
+
+class Training(_Section):
+    """How the model is trained."""
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    """Passes over the training split at the most."""
+    batch_size: Annotated[int, Field(ge=1)] = 1024
+    """Rows a step."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Of the Adam optimiser."""
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    """Steps an epoch; as many as the training split has batches when not given."""
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the training split held back for early stopping, so that the evaluation split stays unseen. 0: none."""
+    patience: Annotated[int, Field(ge=0)] = 2
+    """Epochs without a better validation loss before training stops and the best weights are restored. 0: never stop."""
+    seed: int = 42
+    """Of the weights, the shuffling and the dropout."""
+
+
+class Tuner(_Section):
+    """A search for better hyperparameters, off by default. The best ones found are kept and used by later runs."""
+
+    enabled: bool = False
+    """Search in this run."""
+    trials: Annotated[int, Field(ge=1)] = 10
+    """How many sets of hyperparameters to try."""
+    epochs: Annotated[int, Field(ge=1)] = 3
+    """Passes over the training split a trial."""
+    reuse: bool = True
+    """While the tuner is off: train with the best hyperparameters of its last search, if there was one."""
+
+
+class Threshold(_Section):
+    """What a metric must reach for the model to be blessed. At least one bound; all that are given must hold."""
+
+    min: float | None = None
+    """The metric's smallest acceptable value."""
+    max: float | None = None
+    """The metric's largest acceptable value."""
+    max_regression: Annotated[float, Field(ge=0)] | None = None
+    """How much worse than the baseline, the latest blessed model, the candidate may be (absolute)."""
+
+
+class Evaluation(_Section):
+    """How the candidate is judged, overall and slice by slice."""
+
+    slices: tuple[tuple[str, ...], ...] = ()
+    """Columns whose values divide the evaluation rows, each entry a column or a crossing of columns."""
+    thresholds: dict[str, Threshold] = Field(default_factory=dict)
+    """Bounds by metric: for binary classification auc, accuracy, precision, recall, calibration, loss; for multiclass
+    accuracy and loss; for regression mae, mse, rmse. Without any, a model need only be no worse than the baseline."""
+    min_slice_rows: Annotated[int, Field(ge=1)] = 100
+    """Slices with fewer rows are left out of the report."""
+
+
+class InfraValidator(_Section):
+    """The candidate is loaded and answers real requests before it is pushed."""
+
+    enabled: bool = True
+    """Validate at all."""
+    runner: Literal["auto", "docker", "process"] = "auto"
+    """`docker`: TensorFlow Serving in a container. `process`: a process of its own. `auto`: docker where an engine answers."""
+    requests: Annotated[int, Field(ge=1)] = 100
+    """How many rows of the evaluation split the candidate must answer."""
+    timeout_seconds: Annotated[int, Field(ge=1)] = 120
+    """Seconds to load and to answer."""
+    image: str = "tensorflow/serving:2.20.0"
+    """docker: the image that serves."""
+
+
+class Push(_Section):
+    """Where blessed models go."""
+
+    destination: str = "{workspace}/models/{name}"
+    """The folder that the model server watches; each push is a numbered folder in it."""
+
+
+class Beam(_Section):
+    """How Apache Beam runs the nodes that use it."""
+
+    runner: Literal["direct"] = "direct"
+    """`direct`: in the node's own process."""
+    options: tuple[str, ...] = ()
+    """Further Beam options, as on its command line: `--name=value`."""
+
+
+class Execution(_Section):
+    """How nodes are run on this machine."""
+
+    cache: bool = True
+    """Reuse the outputs of a node whose inputs, settings and code are the same as before."""
+    workers: Annotated[int, Field(ge=1)] = 2
+    """Nodes that may run side by side, each in a process of its own."""
+    beam: Beam = Beam()
+    """How Apache Beam runs the nodes that use it."""
+
+
+class PipelineConfig(_Section):
+    """A pipeline: from a table of data to a served model."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    """Of the pipeline and of the model it serves: lower-case letters, digits and dashes."""
+    task: Task = Task.BINARY
+    """What the model predicts."""
+    label: str
+    """The column that the model learns to predict."""
+    workspace: str = ".conveyor"
+    """Where everything a run makes is kept. The one path that is relative to the working directory."""
+    data: Data
+    """Where the rows come from."""
+    # "schema" is a method of BaseModel, hence the alias.
+    schema_source: SchemaSource = Field(default=SchemaSource(), alias="schema")
+    """Where the schema comes from, and what happens to data that breaks it."""
+    features: dict[str, Feature] = Field(default_factory=dict)
+    """How single columns are prepared, by name; the others are derived from the schema."""
+    preprocessing: Preprocessing = Preprocessing()
+    """From raw columns to what the model sees."""
+    model: Model = Model()
+    """The Keras model."""
+    training: Training = Training()
+    """How the model is trained."""
+    tuner: Tuner = Tuner()
+    """A search for better hyperparameters."""
+    evaluation: Evaluation = Evaluation()
+    """How the candidate is judged."""
+    infra_validator: InfraValidator = InfraValidator()
+    """Whether the candidate can be served."""
+    push: Push = Push()
+    """Where blessed models go."""
+    execution: Execution = Execution()
+    """How nodes are run on this machine."""
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> PipelineConfig:
+        if self.data.split.method == "window" and "{SPAN}" not in self.data.input:
+            raise ValueError("data.split.method 'window' divides rows by span, so data.input must contain {SPAN}")
+        if "{VERSION}" in self.data.input and "{SPAN}" not in self.data.input:
+            raise ValueError("data.input has {VERSION} without {SPAN}: a version is a version of a span")
+        return self
+
+    @property
+    def workspace_path(self) -> Path:
+        """Absolute path of the workspace."""
+        return Path(self.workspace).absolute()
+
+    @property
+    def metadata_path(self) -> Path:
+        """The ML Metadata database (SQLite)."""
+        return self.workspace_path / "metadata.sqlite"
+
+    @property
+    def artifacts_path(self) -> Path:
+        """The TFX pipeline root."""
+        return self.workspace_path / "artifacts" / self.name
+
+    @property
+    def runs_path(self) -> Path:
+        """One folder a run: logs by node, the outcome (run.json) and the report (report.html)."""
+        return self.workspace_path / "runs" / self.name
+
+    @property
+    def serving_path(self) -> Path:
+        """The folder that the model server watches."""
+        return Path(self.resolve(self.push.destination))
+
+    def resolve(self, path: str) -> str:
+        """A path of the configuration as an absolute path, placeholders but {SPAN} and {VERSION} replaced."""
+        expanded = path.replace("{workspace}", str(self.workspace_path)).replace("{name}", self.name)
+        return str(self._folder / expanded)
+
+    def effective(self) -> dict[str, Any]:
+        """Every field with its value, as YAML would hold it."""
+        return self.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,80 @@
+"""The errors a user can cause, each on one screen: what happened and where, expected, seen, and how to mend it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ConveyorError(Exception):
+    """Base of every error that the command line prints without a traceback.
+
+    Attributes:
+      what: one sentence: what happened.
+      where: the file, node, feature or field it happened in.
+      expected: what would have been right.
+      seen: what was found instead.
+      fix: what to do, with the command to type where there is one.
+      exit_code: the exit status of the command that ends with this error.
+    """
+
+    exit_code = 1
+    headline = "Conveyor stopped"
+
+    def __init__(self, what: str, *, where: str = "", expected: str = "", seen: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.expected, self.seen, self.fix = what, where, expected, seen, fix
+
+    def details(self) -> dict[str, str]:
+        """The parts that are known, by name, in the order in which they are read."""
+        parts = {"where": self.where, "expected": self.expected, "seen": self.seen, "fix": self.fix}
+        return {name: text for name, text in parts.items() if text}
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, *(f"  {name}: {text}" for name, text in self.details().items())])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process boundaries: from the worker that runs a node to the command that reports it.
+        return _rebuild, (type(self), self.what, {name: getattr(self, name) for name in ("where", "expected", "seen", "fix")})
+
+
+def _rebuild(kind: type[ConveyorError], what: str, details: dict[str, str]) -> ConveyorError:
+    return kind(what, **details)
+
+
+class UsageError(ConveyorError):
+    """The command or its arguments cannot be carried out: an unknown node, run, span or version."""
+
+    exit_code = 2
+    headline = "Usage error"
+
+
+class ConfigError(UsageError):
+    """The configuration cannot be read or does not hold together."""
+
+    headline = "Configuration error"
+
+
+class DataError(ConveyorError):
+    """The data cannot be read, or breaks the schema."""
+
+    exit_code = 3
+    headline = "Data error"
+
+
+class NotBlessedError(ConveyorError):
+    """The run is complete, but its model was not good enough to be pushed."""
+
+    exit_code = 4
+    headline = "The model was not blessed"
+
+
+class NodeError(ConveyorError):
+    """A node of the pipeline failed for a reason that is not the data's."""
+
+    headline = "A node failed"
+
+
+class StorageError(ConveyorError):
+    """The workspace cannot be written to: a full disk, missing rights, another run at work."""
+
+    headline = "Storage error"

@@ -1,0 +1,98 @@
+"""What became of a run and its nodes: written by the runner to run.json while the run goes on, read by everything else.
+
+ML Metadata holds executions and artifacts; this holds what it cannot: nodes that never started, messages, and why a run ended.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from pipeline.errors import ConveyorError
+
+FILE_NAME = "run.json"
+
+
+class NodeState(str, Enum):
+    """Where a node stands within a run."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    CACHED = "cached"
+    FAILED = "failed"
+    BLOCKED = "blocked"  # an upstream node failed
+    SKIPPED = "skipped"  # outside --from/--to
+    INTERRUPTED = "interrupted"
+
+
+class RunState(str, Enum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    NOT_BLESSED = "not_blessed"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Problem(BaseModel):
+    """A ConveyorError as data."""
+
+    headline: str
+    what: str
+    details: dict[str, str] = Field(default_factory=dict)
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: ConveyorError) -> Problem:
+        return cls(headline=error.headline, what=error.what, details=error.details(), exit_code=error.exit_code)
+
+
+class NodeOutcome(BaseModel):
+    """One node of a run. Times are seconds since 1970."""
+
+    upstream: list[str] = Field(default_factory=list)
+    state: NodeState = NodeState.WAITING
+    started: float | None = None
+    ended: float | None = None
+    problem: Problem | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time so far, or in all."""
+        return None if self.started is None else (self.ended or time.time()) - self.started
+
+
+class RunOutcome(BaseModel):
+    """A whole run; `nodes` is in pipeline order. Times are seconds since 1970."""
+
+    run_id: str
+    pipeline: str
+    state: RunState = RunState.RUNNING
+    started: float = Field(default_factory=time.time)
+    ended: float | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    nodes: dict[str, NodeOutcome] = Field(default_factory=dict)
+    problem: Problem | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> RunOutcome:
+        """Reads the outcome from a run's folder.
+
+        Raises:
+          FileNotFoundError: the folder holds no run.
+        """
+        return cls.model_validate_json((folder / FILE_NAME).read_text())
+
+    def save(self, folder: Path) -> None:
+        """Writes the outcome into the run's folder, whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / (FILE_NAME + ".partial")
+        partial.write_text(self.model_dump_json(indent=2))
+        os.replace(partial, folder / FILE_NAME)
