@@ -244,6 +244,11 @@ class PipelineConfig(_Section):
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 
+    def model_post_init(self, context: Any) -> None:
+        """Takes the folder that paths are relative to from the validation context, where `load_config` puts it."""
+        if context:
+            self._folder = context["folder"]
+
     @model_validator(mode="after")
     def _holds_together(self) -> PipelineConfig:
         if self.data.split.method == "window" and "{SPAN}" not in self.data.input:

@@ -30,7 +30,8 @@ class ConveyorError(Exception):
         return {name: text for name, text in parts.items() if text}
 
     def __str__(self) -> str:
-        return "\n".join([self.what, *(f"  {name}: {text}" for name, text in self.details().items())])
+        lines = (f"  {name:<8}  {text}".replace("\n", "\n" + " " * 12) for name, text in self.details().items())
+        return "\n".join([self.what, *lines])
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process boundaries: from the worker that runs a node to the command that reports it.

@@ -1,0 +1,64 @@
+"""`conveyor config`: what a pipeline is configured to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import ConfigArgument, Overrides, find_config, read_config
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+app = typer.Typer(help="Show, describe and check a configuration.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    config: ConfigArgument = None,
+    overrides: Overrides = None,
+    comments: Annotated[bool, typer.Option("--comments", help="Say above each field what it means.")] = False,
+) -> None:
+    """Print the effective configuration, defaults and all, as YAML."""
+    import yaml
+
+    effective = read_config(config, overrides)
+    if comments:
+        print("\n".join(_commented(effective)))
+    else:
+        print(yaml.safe_dump(effective.effective(), sort_keys=False, allow_unicode=True), end="")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a configuration, for editors and other programs."""
+    import json
+
+    from pipeline.config import PipelineConfig
+
+    print(json.dumps(PipelineConfig.model_json_schema(), indent=2))
+
+
+@app.command()
+def validate(config: ConfigArgument = None, overrides: Overrides = None) -> None:
+    """Check a configuration and say in one line what it describes."""
+    path = find_config(config)
+    valid = read_config(path, overrides)
+    print(f"{path} is valid: pipeline {valid.name}, {valid.task.value} of {valid.label} from {valid.data.input}")
+
+
+def _commented(section: BaseModel, indent: str = "") -> list[str]:
+    import yaml
+    from pydantic import BaseModel
+
+    lines: list[str] = []
+    for name, field in type(section).model_fields.items():
+        lines += [f"{indent}# {line}" for line in (field.description or "").splitlines()]
+        key, value = field.alias or name, getattr(section, name)
+        if isinstance(value, BaseModel):
+            lines += [f"{indent}{key}:", *_commented(value, indent + "  ")]
+        else:
+            plain = section.model_dump(mode="json", include={name})[name]
+            lines += [indent + line for line in yaml.safe_dump({key: plain}, allow_unicode=True).splitlines()]
+    return lines

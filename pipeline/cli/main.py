@@ -1,0 +1,124 @@
+"""The `conveyor` command: its subcommands, and how an error ends it."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import ConveyorError, StorageError
+
+app = typer.Typer(
+    name="conveyor",
+    help="From a table of data to a served model with TFX.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _module, _commands in {
+    "run": ["run"],
+    "score": ["score"],
+    "inspect": ["runs", "show", "report", "lineage"],
+    "doctor": ["doctor"],
+}.items():
+    if find_spec(f"pipeline.cli.{_module}"):
+        for _command in _commands:
+            app.command(_command)(getattr(import_module(f"pipeline.cli.{_module}"), _command))
+for _module in ("data", "config"):
+    if find_spec(f"pipeline.cli.{_module}"):
+        app.add_typer(import_module(f"pipeline.cli.{_module}").app, name=_module)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"conveyor {version('tfx-conveyor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error. Accepted anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """From a table of data to a served model with TFX."""
+
+
+def print_error(error: ConveyorError, *, verbose: bool = False) -> None:
+    """Prints one screen on stderr: what happened, where, what was expected and seen, and how to mend it."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if verbose:
+        traceback.print_exception(error)
+    hint = "" if verbose else "  Run again with --verbose for the traceback."
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        # A log is searched and copied from: no folding, no padding.
+        print(f"{error.headline}: {error}\n{hint}".rstrip(), file=sys.stderr)
+        return
+    details = Table.grid(padding=(0, 2))
+    details.add_column(style="bold")
+    details.add_column(overflow="fold")
+    for name, text in error.details().items():
+        details.add_row(f"  {name}", Text(text))
+    console.print(Text.assemble((f"{error.headline}: ", "bold red"), error.what))
+    console.print(details)
+    console.print(hint, style="dim")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits with the command's status.
+
+    Args:
+      arguments: the command line without the program's name; the process's own when not given.
+
+    Raises:
+      SystemExit: always; 0 when all is well, 130 when interrupted, otherwise the error's exit code.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = "--verbose" in given
+    try:
+        app([argument for argument in given if argument != "--verbose"])
+    except ConveyorError as error:
+        problem = error
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        problem = _as_conveyor_error(error)
+    print_error(problem, verbose=verbose)
+    sys.exit(problem.exit_code)
+
+
+def _as_conveyor_error(error: Exception) -> ConveyorError:
+    problem: ConveyorError
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        problem = StorageError(
+            "The disk is full.",
+            where=error.filename or "",
+            seen=str(error),
+            fix="free some space and run again: finished nodes are kept",
+        )
+    else:
+        problem = ConveyorError(
+            f"unexpected {type(error).__name__}: {error}",
+            fix="this is probably a fault of Conveyor: please report it with the traceback",
+        )
+    problem.__cause__ = error
+    return problem
+
+
+if __name__ == "__main__":
+    main()

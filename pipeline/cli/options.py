@@ -1,0 +1,79 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+
+# Where a configuration is looked for when none is named.
+DEFAULT_CONFIGS = (Path("pipeline.yaml"), Path("examples/flights/pipeline.yaml"))
+
+_CONFIG_HELP = f"The pipeline's configuration; by default {DEFAULT_CONFIGS[0]} or {DEFAULT_CONFIGS[1]}, whichever is there."
+
+ConfigArgument = Annotated[
+    Path | None, typer.Argument(metavar="CONFIG", envvar="CONVEYOR_CONFIG", help=_CONFIG_HELP, show_default=False)
+]
+"""For commands that take nothing but a configuration."""
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="CONFIG", envvar="CONVEYOR_CONFIG", help=_CONFIG_HELP, show_default=False),
+]
+"""For commands whose argument is something else: a run, a version."""
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="Override a field, such as training.epochs=3. Repeatable.", show_default=False
+    ),
+]
+"""Fields set on the command line."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+"""Output for programs."""
+
+
+def find_config(named: Path | None) -> Path:
+    """The configuration to use: the one named, otherwise the first default that exists.
+
+    Args:
+      named: what the person named on the command line or in CONVEYOR_CONFIG, if anything.
+
+    Raises:
+      UsageError: none is named and no default exists.
+    """
+    if named is not None:
+        return named
+    for path in DEFAULT_CONFIGS:
+        if path.is_file():
+            return path
+    raise UsageError(
+        "No configuration is named, and none is where it is looked for.",
+        where=str(Path.cwd()),
+        expected=" or ".join(map(str, DEFAULT_CONFIGS)),
+        fix="name one: on the command line, or in the environment variable CONVEYOR_CONFIG",
+    )
+
+
+def read_config(named: Path | None, overrides: Sequence[str] | None = None) -> PipelineConfig:
+    """Finds and loads the configuration of a command.
+
+    Args:
+      named: what the person named, if anything (see `find_config`).
+      overrides: `field=value` for each `--set`.
+
+    Raises:
+      UsageError: no configuration is named or found.
+      ConfigError: it cannot be read, or does not hold together.
+    """
+    from pipeline.loading import load_config
+
+    return load_config(find_config(named), overrides or ())
