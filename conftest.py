@@ -1,0 +1,15 @@
+"""Settings for every test, wherever it lies."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# Before TensorFlow is imported: errors only, no search for accelerators that a test would not use.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# Machines that run tests are busy with other things: a slow example is not a failure.
+settings.register_profile("conveyor", deadline=None)
+settings.load_profile("conveyor")
