@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import resource
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tfx.types import Artifact, Channel, standard_artifacts
+
+from components.pusher import AtomicPusher, push_is_in_place
+from components.pusher.executor import Executor
+from components.pusher.serving_folder import add_version, versions
+from pipeline.errors import ConfigError, StorageError
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder in the shape of a SavedModel, below a Model artifact's own."""
+    folder = tmp_path / "model" / "Format-Serving"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    (folder / "variables" / "variables.data-00000-of-00001").write_bytes(b"weights" * 10_000)
+    return folder
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Lets no file grow beyond a size in bytes: what a full disk looks like to the one who writes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".push.lock"))
+
+
+def test_versions_count_up_and_hold_the_whole_model(model: Path, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    assert [add_version(str(model), served) for _ in range(3)] == [1, 2, 3]
+    assert contents(served / "3") == contents(model)
+    assert visible(served) == ["1", "2", "3"]
+
+
+def test_the_next_version_follows_the_largest_whatever_else_is_there(model: Path, tmp_path: Path) -> None:
+    for name in ("9", "10", "notes", "11.old", "²"):
+        (tmp_path / "served" / name).mkdir(parents=True)
+    assert add_version(str(model), tmp_path / "served") == 11
+    assert versions(tmp_path / "served") == [9, 10, 11]
+
+
+def test_a_model_server_of_another_user_can_read_the_version(model: Path, tmp_path: Path) -> None:
+    add_version(str(model), tmp_path / "served")
+    assert (tmp_path / "served" / "1").stat().st_mode & 0o777 == 0o755
+
+
+def test_what_a_killed_push_left_is_removed(model: Path, tmp_path: Path) -> None:
+    leftover = tmp_path / "served" / ".partial-killed"
+    leftover.mkdir(parents=True)
+    (leftover / "saved_model.pb").write_bytes(b"half")
+    add_version(str(model), tmp_path / "served")
+    assert visible(tmp_path / "served") == ["1"]
+
+
+def test_a_full_disk_leaves_the_earlier_version_and_nothing_else(model: Path, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    add_version(str(model), served)
+    before = contents(served / "1")
+    with largest_file(1000), pytest.raises(StorageError) as caught:
+        add_version(str(model), served)
+    assert caught.value.where == str(served)
+    assert visible(served) == ["1"]
+    assert contents(served / "1") == before
+
+
+def test_a_file_in_the_way_is_a_storage_error(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "served").write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match="could not be pushed"):
+        add_version(str(model), tmp_path / "served")
+
+
+def test_pushes_side_by_side_each_get_a_version_of_their_own(model: Path, tmp_path: Path) -> None:
+    pushed: list[int] = []
+    threads = [threading.Thread(target=lambda: pushed.append(add_version(str(model), tmp_path / "served"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(pushed) == list(range(1, 9))
+    assert all(contents(tmp_path / "served" / str(version)) == contents(model) for version in pushed)
+
+
+def blessing_of(kind: type[Artifact], blessed: bool) -> list[Artifact]:
+    artifact = kind()
+    artifact.set_int_custom_property("blessed", int(blessed))
+    return [artifact]
+
+
+def execute(model: Path, served: Path, model_blessed: bool, infra_blessed: bool) -> Artifact:
+    candidate, pushed = standard_artifacts.Model(), standard_artifacts.PushedModel()
+    candidate.uri, pushed.uri = str(model.parent), str(served.parent / "pushed_model")
+    Executor().Do(
+        {
+            "model": [candidate],
+            "model_blessing": blessing_of(standard_artifacts.ModelBlessing, model_blessed),
+            "infra_blessing": blessing_of(standard_artifacts.InfraBlessing, infra_blessed),
+        },
+        {"pushed_model": [pushed]},
+        AtomicPusher(Channel(standard_artifacts.Model), destination=str(served)).exec_properties,
+    )
+    return pushed
+
+
+def test_a_blessed_model_is_pushed_and_recorded(model: Path, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    pushed = execute(model, served, model_blessed=True, infra_blessed=True)
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert pushed.get_string_custom_property("pushed_version") == "1"
+    assert pushed.get_string_custom_property("pushed_destination") == str(served / "1")
+    assert contents(Path(pushed.uri)) == contents(model)
+
+
+@pytest.mark.parametrize(("model_blessed", "infra_blessed"), [(False, True), (True, False)])
+def test_a_model_that_a_validator_refused_is_not_pushed(
+    model: Path, tmp_path: Path, model_blessed: bool, infra_blessed: bool
+) -> None:
+    pushed = execute(model, tmp_path / "served", model_blessed, infra_blessed)
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "served").exists()
+    assert push_is_in_place(pushed.mlmd_artifact)
+
+
+def test_a_push_is_in_place_until_its_version_is_deleted(model: Path, tmp_path: Path) -> None:
+    pushed = execute(model, tmp_path / "served", model_blessed=True, infra_blessed=True)
+    assert push_is_in_place(pushed.mlmd_artifact)
+    (tmp_path / "served" / "1" / "saved_model.pb").unlink()
+    assert not push_is_in_place(pushed.mlmd_artifact)
+
+
+def test_a_url_is_refused_before_anything_runs() -> None:
+    with pytest.raises(ConfigError, match="URL") as caught:
+        AtomicPusher(Channel(standard_artifacts.Model), destination="gs://bucket/models")
+    assert caught.value.seen == "gs://bucket/models"
