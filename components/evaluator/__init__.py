@@ -1,0 +1,5 @@
+"""Evaluates the candidate model against thresholds and the latest blessed model, slice by slice."""
+
+from components.evaluator.config import eval_config
+
+__all__ = ["eval_config"]

@@ -1,0 +1,172 @@
+"""From the pipeline's configuration to the EvalConfig that TFX's Evaluator understands."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import PipelineConfig, Task, Threshold
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tensorflow_model_analysis.proto import config_pb2
+
+# Two trainings on the same inputs agree to this much, so a smaller loss against the baseline is no loss.
+_NOISE = 1e-6
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """A metric class of TFMA or Keras; `higher_is_better` is None where the best value lies in between."""
+
+    class_name: str
+    higher_is_better: bool | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# By task, the metrics that thresholds can name, the primary one first. The names are also those in the results.
+_METRICS: dict[Task, dict[str, _Metric]] = {
+    Task.BINARY: {
+        "auc": _Metric("AUC", higher_is_better=True),
+        "accuracy": _Metric("BinaryAccuracy", higher_is_better=True),
+        "precision": _Metric("Precision", higher_is_better=True),
+        "recall": _Metric("Recall", higher_is_better=True),
+        "calibration": _Metric("Calibration"),
+        # Keras' class, not TFMA's BinaryCrossEntropy, which is infinite for one certain and wrong prediction.
+        "loss": _Metric("BinaryCrossentropy", higher_is_better=False),
+    },
+    Task.MULTICLASS: {
+        "accuracy": _Metric("SparseCategoricalAccuracy", higher_is_better=True),
+        "loss": _Metric("SparseCategoricalCrossentropy", higher_is_better=False),
+    },
+    Task.REGRESSION: {
+        "mse": _Metric("MeanSquaredError", higher_is_better=False),
+        "rmse": _Metric("RootMeanSquaredError", higher_is_better=False),
+        "mae": _Metric("MeanAbsoluteError", higher_is_better=False),
+    },
+}
+
+# By task, what the report shows besides.
+_FURTHER: dict[Task, dict[str, _Metric]] = {
+    Task.BINARY: {
+        "example_count": _Metric("ExampleCount"),
+        "auc_precision_recall": _Metric("AUCPrecisionRecall"),
+        "mean_label": _Metric("MeanLabel"),
+        "mean_prediction": _Metric("MeanPrediction"),
+        "confusion_matrix_plot": _Metric("ConfusionMatrixPlot", options={"num_thresholds": 200}),
+        "calibration_plot": _Metric("CalibrationPlot", options={"num_buckets": 20}),
+    },
+    Task.MULTICLASS: {
+        "example_count": _Metric("ExampleCount"),
+        "multi_class_confusion_matrix_plot": _Metric("MultiClassConfusionMatrixPlot"),
+    },
+    Task.REGRESSION: {
+        "example_count": _Metric("ExampleCount"),
+        "mean_label": _Metric("MeanLabel"),
+        "mean_prediction": _Metric("MeanPrediction"),
+    },
+}
+
+# Which of the model's outputs is compared with the label.
+_PREDICTION_KEYS = {Task.BINARY: "score", Task.MULTICLASS: "probabilities", Task.REGRESSION: "predictions"}
+
+
+def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
+    """What the Evaluator measures, on which slices, and what blesses a model.
+
+    Thresholds hold for all rows together; slices are measured but do not decide. Without any threshold the candidate must
+    be no worse than the baseline in the task's primary metric (auc, accuracy or mse). A first run, which has no baseline,
+    must only reach the thresholds with `min` or `max`; where there are none, the metric must be a number.
+
+    Args:
+      config: the pipeline's configuration; its task, label and evaluation are used.
+
+    Returns:
+      The EvalConfig. A metric has the same name in the results as in the configuration.
+
+    Raises:
+      ConfigError: a threshold names a metric that the task does not have, has no bound, or asks for no regression of a
+        metric that has no better direction.
+    """
+    # Not `tfma.EvalConfig`, which exists only once all of TFX has been imported.
+    from google.protobuf import wrappers_pb2
+    from tensorflow_model_analysis.proto import config_pb2
+
+    thresholds = _thresholds(config)
+    metrics = []
+    for name, metric in {**_FURTHER[config.task], **_METRICS[config.task]}.items():
+        spec = config_pb2.MetricConfig(class_name=metric.class_name, config=json.dumps({"name": name, **metric.options}))
+        if name in thresholds:
+            spec.per_slice_thresholds.append(
+                config_pb2.PerSliceMetricThreshold(
+                    slicing_specs=[config_pb2.SlicingSpec()], threshold=_metric_threshold(metric, thresholds[name])
+                )
+            )
+        metrics.append(spec)
+    return config_pb2.EvalConfig(
+        model_specs=[
+            config_pb2.ModelSpec(
+                signature_name="serving_default", prediction_key=_PREDICTION_KEYS[config.task], label_key=config.label
+            )
+        ],
+        slicing_specs=[
+            config_pb2.SlicingSpec(),
+            *(config_pb2.SlicingSpec(feature_keys=columns) for columns in config.evaluation.slices),
+        ],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
+        # Options.min_slice_size stays unset: TFMA reports "metric not found" as a failed threshold for every small slice.
+        options=config_pb2.Options(include_default_metrics=wrappers_pb2.BoolValue(value=False)),
+    )
+
+
+def _thresholds(config: PipelineConfig) -> dict[str, Threshold]:
+    known = _METRICS[config.task]
+    for name, threshold in config.evaluation.thresholds.items():
+        where = f"evaluation.thresholds.{name}"
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(
+                f"There is no metric {name!r} for the task {config.task.value}.",
+                where=where,
+                expected=f"one of {', '.join(known)}",
+                seen=name,
+                fix=f"did you mean {close[0]!r}?" if close else "",
+            )
+        if threshold.min is None and threshold.max is None and threshold.max_regression is None:
+            raise ConfigError(
+                f"The threshold of {name} has no bound.", where=where, expected="at least one of min, max, max_regression"
+            )
+        if threshold.max_regression is not None and known[name].higher_is_better is None:
+            raise ConfigError(
+                f"{name} has no better direction, so it cannot regress.",
+                where=f"{where}.max_regression",
+                expected="min and max",
+                fix=f"replace it by bounds around the best value: {name}: {{min: 0.9, max: 1.1}}",
+            )
+    return config.evaluation.thresholds or {next(iter(known)): Threshold(max_regression=_NOISE)}
+
+
+def _metric_threshold(metric: _Metric, threshold: Threshold) -> config_pb2.MetricThreshold:
+    from google.protobuf import wrappers_pb2
+    from tensorflow_model_analysis.proto import config_pb2
+
+    result = config_pb2.MetricThreshold()
+    if threshold.max_regression is not None:
+        better = config_pb2.HIGHER_IS_BETTER if metric.higher_is_better else config_pb2.LOWER_IS_BETTER
+        change = -threshold.max_regression if metric.higher_is_better else threshold.max_regression
+        result.change_threshold.CopyFrom(
+            config_pb2.GenericChangeThreshold(direction=better, absolute=wrappers_pb2.DoubleValue(value=change))
+        )
+    # Without a baseline TFX drops change thresholds, and with no threshold left it blesses nothing, not even a first model.
+    # Every metric that can regress is at least 0, so this bound refuses only NaN.
+    lower = 0.0 if threshold.min is None and threshold.max is None else threshold.min
+    value = config_pb2.GenericValueThreshold()
+    if lower is not None:
+        value.lower_bound.value = lower
+    if threshold.max is not None:
+        value.upper_bound.value = threshold.max
+    result.value_threshold.CopyFrom(value)
+    return result

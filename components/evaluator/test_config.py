@@ -1,0 +1,107 @@
+"""What the configuration says about evaluation, as an EvalConfig."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tensorflow_model_analysis.proto import config_pb2
+
+from components.evaluator.config import eval_config
+from pipeline.config import PipelineConfig
+from pipeline.errors import ConfigError
+
+
+def _config(task: str = "binary_classification", **evaluation: Any) -> PipelineConfig:
+    return PipelineConfig.model_validate(
+        {"name": "trips", "task": task, "label": "tip", "data": {"input": "trips.csv"}, "evaluation": evaluation}
+    )
+
+
+def _metrics(config: PipelineConfig) -> dict[str, config_pb2.MetricConfig]:
+    (spec,) = eval_config(config).metrics_specs
+    return {json.loads(metric.config)["name"]: metric for metric in spec.metrics}
+
+
+def _threshold(config: PipelineConfig, name: str) -> config_pb2.MetricThreshold:
+    (per_slice,) = _metrics(config)[name].per_slice_thresholds
+    # The empty SlicingSpec: all rows together, and no other slice.
+    assert list(per_slice.slicing_specs) == [config_pb2.SlicingSpec()]
+    return per_slice.threshold
+
+
+@pytest.mark.parametrize(
+    ("task", "prediction_key"),
+    [("binary_classification", "score"), ("multiclass_classification", "probabilities"), ("regression", "predictions")],
+)
+def test_the_label_is_compared_with_the_output_of_the_task(task: str, prediction_key: str) -> None:
+    (model,) = eval_config(_config(task)).model_specs
+    assert (model.signature_name, model.label_key, model.prediction_key) == ("serving_default", "tip", prediction_key)
+
+
+def test_slices_come_after_all_rows_together() -> None:
+    slices = eval_config(_config(slices=[["origin"], ["origin", "carrier"]])).slicing_specs
+    assert [list(spec.feature_keys) for spec in slices] == [[], ["origin"], ["origin", "carrier"]]
+
+
+def test_min_and_max_are_value_thresholds() -> None:
+    threshold = _threshold(_config(thresholds={"calibration": {"min": 0.9, "max": 1.1}}), "calibration")
+    assert threshold.value_threshold.lower_bound.value == 0.9
+    assert threshold.value_threshold.upper_bound.value == 1.1
+    assert not threshold.HasField("change_threshold")
+
+
+def test_max_alone_leaves_the_metric_unbounded_below() -> None:
+    threshold = _threshold(_config(thresholds={"loss": {"max": 0.5}}), "loss")
+    assert not threshold.value_threshold.HasField("lower_bound")
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction", "change"),
+    [("recall", config_pb2.HIGHER_IS_BETTER, -0.01), ("loss", config_pb2.LOWER_IS_BETTER, 0.01)],
+)
+def test_max_regression_is_a_change_in_the_worse_direction(metric: str, direction: int, change: float) -> None:
+    threshold = _threshold(_config(thresholds={metric: {"max_regression": 0.01}}), metric)
+    assert threshold.change_threshold.direction == direction
+    assert threshold.change_threshold.absolute.value == change
+
+
+def test_max_regression_keeps_a_bound_for_the_run_without_a_baseline() -> None:
+    threshold = _threshold(_config(thresholds={"auc": {"max_regression": 0.01}}), "auc")
+    assert threshold.value_threshold.lower_bound.value == 0
+    threshold = _threshold(_config(thresholds={"auc": {"max_regression": 0.01, "min": 0.7}}), "auc")
+    assert threshold.value_threshold.lower_bound.value == 0.7
+
+
+@pytest.mark.parametrize(
+    ("task", "primary", "change"),
+    [("binary_classification", "auc", -1e-6), ("multiclass_classification", "accuracy", -1e-6), ("regression", "mse", 1e-6)],
+)
+def test_without_thresholds_the_primary_metric_must_not_regress(task: str, primary: str, change: float) -> None:
+    config = _config(task)
+    assert _threshold(config, primary).change_threshold.absolute.value == change
+    assert [name for name, metric in _metrics(config).items() if metric.per_slice_thresholds] == [primary]
+
+
+def test_an_unknown_metric_is_named_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ConfigError) as caught:
+        eval_config(_config(thresholds={"acuracy": {"min": 0.5}}))
+    assert "accuracy" in caught.value.fix
+    assert caught.value.where == "evaluation.thresholds.acuracy"
+
+
+def test_a_metric_of_another_task_is_refused_with_the_ones_there_are() -> None:
+    with pytest.raises(ConfigError) as caught:
+        eval_config(_config("regression", thresholds={"auc": {"min": 0.5}}))
+    assert caught.value.expected == "one of mse, rmse, mae"
+
+
+def test_a_threshold_without_a_bound_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no bound"):
+        eval_config(_config(thresholds={"auc": {}}))
+
+
+def test_calibration_cannot_regress() -> None:
+    with pytest.raises(ConfigError, match="no better direction"):
+        eval_config(_config(thresholds={"calibration": {"max_regression": 0.1}}))
