@@ -1,0 +1,164 @@
+"""The TFX pipeline: the one place where components are wired."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from google.protobuf import text_format
+from tfx.components.trainer.component import Trainer
+from tfx.components.transform.component import Transform
+from tfx.components.tuner.component import Tuner
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import trainer_pb2
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
+
+from components.evaluator import FastEvaluator, eval_config
+from components.example_gen import ArrowExampleGen
+from components.example_validator import SchemaValidator
+from components.hyperparameters import LatestHyperparametersStrategy
+from components.infra_validator import infra_validator_for
+from components.pusher import AtomicPusher
+from components.schema_importer import SchemaImporter, read_schema
+from components.statistics_gen import ArrowStatisticsGen
+from pipeline.modules import settings
+
+if TYPE_CHECKING:
+    from tfx.dsl.components.base.base_node import BaseNode
+    from tfx.types.channel import BaseChannel
+
+    from pipeline.config import PipelineConfig
+
+# In the IR they are named by import path: importing them here would load TensorFlow to compile a pipeline.
+PREPROCESSING_FN = "pipeline.modules.preprocessing.preprocessing_fn"
+RUN_FN = "pipeline.modules.training.run_fn"
+IN_MEMORY_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+TUNER_FN = "pipeline.modules.tuning.tuner_fn"
+
+
+def create_pipeline(config: PipelineConfig) -> Pipeline:
+    """Wires the components that take a table to a pushed model.
+
+    Args:
+      config: the pipeline's configuration.
+
+    Returns:
+      A pipeline that any TFX runner accepts.
+
+    Raises:
+      ConfigError: the curated schema or the user's own code that the configuration names cannot be read.
+    """
+    example_gen = ArrowExampleGen(
+        input_pattern=config.resolve(config.data.input),
+        file_format=config.data.format,
+        split=config.data.split,
+        label=config.label,
+        newest_span=config.data.newest_span,
+        compression=config.data.compression,
+    ).with_id("ExampleGen")
+    examples = example_gen.outputs["examples"]
+    statistics_gen = ArrowStatisticsGen(examples=examples).with_id("StatisticsGen")
+    schema_gen = _schema_node(config, statistics_gen.outputs["statistics"])
+    schema = schema_gen.outputs["schema"]
+    validator = SchemaValidator(
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema,
+        label=config.label,
+        on_anomaly=config.schema_source.on_anomaly,
+    ).with_id("ExampleValidator")
+    transform = Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn=PREPROCESSING_FN,
+        custom_config=settings.for_transform(config),
+    ).with_id("Transform")
+    transform.add_upstream_node(validator)
+    hyperparameters = _hyperparameters_node(config, transform)
+    trainer = Trainer(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        hyperparameters=_only_output(hyperparameters),
+        run_fn=RUN_FN,
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        custom_config=settings.for_trainer(config),
+    ).with_id("Trainer")
+    model = trainer.outputs["model"]
+    resolver = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("Resolver")
+    evaluator = FastEvaluator(
+        examples=examples,
+        model=model,
+        baseline_model=resolver.outputs["model"],
+        schema=schema,
+        eval_config=eval_config(config),
+        example_splits=["eval"],
+    ).with_id("Evaluator")
+    nodes = [example_gen, statistics_gen, schema_gen, validator, transform, hyperparameters, trainer, resolver, evaluator]
+    infra_blessing = None
+    if config.infra_validator.enabled:
+        infra_validator = infra_validator_for(config.infra_validator, model=model, examples=examples)
+        infra_blessing = infra_validator.outputs["blessing"]
+        nodes.append(infra_validator)
+    nodes.append(
+        AtomicPusher(
+            model=model,
+            model_blessing=evaluator.outputs["blessing"],
+            infra_blessing=infra_blessing,
+            destination=str(config.serving_path),
+        ).with_id("Pusher")
+    )
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(config.artifacts_path),
+        components=[node for node in nodes if node is not None],
+        enable_cache=config.execution.cache,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        beam_pipeline_args=beam_arguments(config),
+    )
+
+
+def beam_arguments(config: PipelineConfig) -> list[str]:
+    """Beam's command line. The runner is named in full, since the default would try to download another one first."""
+    return [f"--runner={IN_MEMORY_RUNNER}", *config.execution.beam.options]
+
+
+def _schema_node(config: PipelineConfig, statistics: BaseChannel) -> BaseNode:
+    """The curated schema where there is one, otherwise the schema inferred from the training data."""
+    if config.schema_source.path is None:
+        from tfx.components.schema_gen.component import SchemaGen
+
+        return SchemaGen(statistics=statistics, infer_feature_shape=False, exclude_splits=["eval"]).with_id("SchemaGen")
+    schema = read_schema(Path(config.resolve(config.schema_source.path)))
+    return SchemaImporter(schema_text=text_format.MessageToString(schema)).with_id("SchemaGen")
+
+
+def _hyperparameters_node(config: PipelineConfig, transform: Transform) -> BaseNode | None:
+    """Where the Trainer's hyperparameters come from: a search in this run, the last search, or (None) the configuration."""
+    if config.tuner.enabled:
+        return Tuner(
+            examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            tuner_fn=TUNER_FN,
+            train_args=trainer_pb2.TrainArgs(splits=["train"]),
+            eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+            custom_config=settings.for_tuner(config),
+        ).with_id("Tuner")
+    if config.tuner.reuse:
+        return Resolver(
+            strategy_class=LatestHyperparametersStrategy,
+            best_hyperparameters=Channel(type=standard_artifacts.HyperParameters),
+        ).with_id("LatestHyperparameters")
+    return None
+
+
+def _only_output(node: BaseNode | None) -> BaseChannel | None:
+    return None if node is None else node.outputs["best_hyperparameters"]

@@ -1,0 +1,264 @@
+"""Runs a pipeline on this machine: nodes as soon as what they wait for is done, side by side, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import ConveyorError, NodeError, StorageError
+from pipeline.local import worker
+from pipeline.local.worker import Blueprint, Compiled
+from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+
+Observer = Callable[[RunOutcome], None]
+
+_HEARTBEAT_SECONDS = 0.2
+_DONE = frozenset({NodeState.COMPLETE, NodeState.CACHED, NodeState.SKIPPED})
+# TensorFlow's start-up chatter says nothing about the run; its warnings and errors do.
+_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONHASHSEED": "0"}
+
+
+class _Job:
+    """A process at work, and the pipe on which it answers."""
+
+    def __init__(self, title: str, log: Path, work: Callable[..., Any], *arguments: Any) -> None:
+        self.title, self.log = title, log
+        context = multiprocessing.get_context("forkserver")
+        self.answers: Connection
+        self.answers, theirs = context.Pipe(duplex=False)
+        self.process: BaseProcess = context.Process(
+            target=worker.enter, args=(theirs, log, title, work, arguments), name=title, daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def answer(self) -> Any:
+        """Waits for the process to end and returns what it returned.
+
+        Raises:
+          ConveyorError: the one that the process ended with, or that it ended without a word.
+        """
+        try:
+            succeeded, value = self.answers.recv()
+        except EOFError:
+            self.process.join()
+            raise _sudden_end(self) from None
+        self.process.join()
+        if not succeeded:
+            raise value
+        return value
+
+    def kill(self) -> None:
+        """Ends the process and those it started: it leads a process group of its own."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid or 0, signal.SIGKILL)
+        self.process.join()
+
+
+def _sudden_end(job: _Job) -> ConveyorError:
+    code = job.process.exitcode or 0
+    seen = f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+    memory = code == -signal.SIGKILL
+    return NodeError(
+        f"{job.title} ended without an answer.",
+        where=job.title,
+        seen=seen + (" (so the system does when memory runs out)" if memory else ""),
+        fix=f"Its output is in {job.log}" + ("; fewer rows or fewer execution.workers need less memory" if memory else ""),
+    )
+
+
+def run_pipeline(
+    config: PipelineConfig,
+    blueprint: Blueprint,
+    *,
+    name: str,
+    from_nodes: tuple[str, ...] = (),
+    to_nodes: tuple[str, ...] = (),
+    observer: Observer = lambda outcome: None,
+) -> RunOutcome:
+    """Runs a pipeline to its end or to its first failure.
+
+    Args:
+      config: where the workspace is and how many nodes may run side by side.
+      blueprint: the pipeline.
+      name: the pipeline's name; one run of a pipeline is at work at a time.
+      from_nodes: nodes at which a partial run starts.
+      to_nodes: nodes at which a partial run ends.
+      observer: called with the outcome so far after each change and several times a second.
+
+    Returns:
+      The outcome; a node's error is in it, not raised. It stands in the run's folder too.
+
+    Raises:
+      StorageError: another run of this pipeline is at work, or the workspace cannot be written to.
+      KeyboardInterrupt: the run was interrupted; nodes that were at work are ended first.
+    """
+    runs = config.workspace_path / "runs" / name
+    with _run_lock(runs):
+        mark_interrupted_runs(runs)
+        folder = _new_folder(runs)
+        outcome = RunOutcome(run_id=folder.name, pipeline=name, config=config.effective())
+        run = _Run(outcome, folder, observer)
+        try:
+            run.execute(blueprint, from_nodes, to_nodes, config.execution.workers)
+        except KeyboardInterrupt:
+            run.finish(RunState.INTERRUPTED)
+            raise
+        return outcome
+
+
+class _Run:
+    def __init__(self, outcome: RunOutcome, folder: Path, observer: Observer) -> None:
+        self.outcome, self.folder, self.observer = outcome, folder, observer
+        self.jobs: dict[str, _Job] = {}
+
+    def execute(self, blueprint: Blueprint, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...], workers: int) -> None:
+        self.publish()
+        try:
+            with _quiet_fork_server(self.folder / "startup.log"):
+                job = _Job(
+                    "The pipeline",
+                    self.folder / "compile.log",
+                    worker.compile_blueprint,
+                    *(blueprint, self.outcome.run_id, from_nodes, to_nodes),
+                )
+            self.jobs[job.title] = job
+            while not job.answers.poll(_HEARTBEAT_SECONDS):
+                self.observer(self.outcome)
+            compiled: Compiled = self.jobs.pop(job.title).answer()
+        except ConveyorError as error:
+            self.outcome.problem = Problem.of(error)
+            self.finish(RunState.FAILED)
+            return
+        for node_id, upstream in compiled.upstream.items():
+            state = NodeState.SKIPPED if node_id in compiled.skipped else NodeState.WAITING
+            self.outcome.nodes[node_id] = NodeOutcome(upstream=upstream, state=state)
+        while self.step(compiled, workers):
+            pass
+        self.finish(RunState.FAILED if self.outcome.problem else RunState.COMPLETE)
+
+    def step(self, compiled: Compiled, workers: int) -> bool:
+        """Starts what can be started and takes in what has ended; returns whether there is more to do."""
+        for node_id, node in self.outcome.nodes.items():
+            if len(self.jobs) < workers and node.state is NodeState.WAITING and self.is_ready(node):
+                node.state, node.started = NodeState.RUNNING, time.time()
+                self.jobs[node_id] = _Job(node_id, self.folder / f"{node_id}.log", worker.run_node, compiled, node_id)
+                self.publish()
+        if not self.jobs:
+            return False
+        ended = wait([job.answers for job in self.jobs.values()], timeout=_HEARTBEAT_SECONDS)
+        for node_id in [node_id for node_id, job in self.jobs.items() if job.answers in ended]:
+            self.take_in(node_id, self.jobs.pop(node_id))
+        self.observer(self.outcome)
+        return self.outcome.problem is None
+
+    def is_ready(self, node: NodeOutcome) -> bool:
+        return all(self.outcome.nodes[upstream].state in _DONE for upstream in node.upstream)
+
+    def take_in(self, node_id: str, job: _Job) -> None:
+        node = self.outcome.nodes[node_id]
+        try:
+            node.state = job.answer()
+        except ConveyorError as error:
+            node.state, node.problem = NodeState.FAILED, Problem.of(error)
+            self.outcome.problem = self.outcome.problem or node.problem
+        node.ended = time.time()
+        self.publish()
+
+    def finish(self, state: RunState) -> None:
+        """Ends the nodes at work and says of each what became of it."""
+        now = time.time()
+        for job in self.jobs.values():
+            job.kill()
+        for node in self.outcome.nodes.values():
+            if node.state is NodeState.RUNNING:
+                node.state, node.ended = NodeState.INTERRUPTED, now
+            elif node.state is NodeState.WAITING:
+                node.state = NodeState.BLOCKED
+        self.outcome.state, self.outcome.ended = state, now
+        self.publish()
+
+    def publish(self) -> None:
+        self.outcome.save(self.folder)
+        self.observer(self.outcome)
+
+
+def mark_interrupted_runs(runs: Path) -> None:
+    """Corrects the outcome of runs that were killed: only for a caller that holds the run lock."""
+    for path in runs.glob("*/run.json"):
+        outcome = RunOutcome.load(path.parent)
+        if outcome.state is RunState.RUNNING:
+            outcome.state = RunState.INTERRUPTED
+            for node in outcome.nodes.values():
+                if node.state is NodeState.RUNNING:
+                    node.state = NodeState.INTERRUPTED
+                elif node.state is NodeState.WAITING:
+                    node.state = NodeState.BLOCKED
+            outcome.save(path.parent)
+
+
+@contextmanager
+def _run_lock(runs: Path) -> Iterator[None]:
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(runs / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StorageError(
+            f"Another run of {runs.name} is at work.",
+            where=str(runs),
+            expected="one run of a pipeline at a time: they share a cache and a serving folder",
+            fix="Wait for it to end, or name another workspace: --set workspace=FOLDER",
+        ) from None
+    except OSError as error:
+        raise StorageError(
+            "The workspace cannot be written to.",
+            where=str(error.filename or runs),
+            expected="a folder in which this user may create files, on a disk with free space",
+            seen=os.strerror(error.errno or 0),
+            fix="Mend its rights or free some space, or name another workspace: --set workspace=FOLDER",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _new_folder(runs: Path) -> Path:
+    """A folder for a new run, named by the time. ML Metadata knows runs by name alone, so no other pipeline may have it."""
+    stem = time.strftime("%Y%m%d-%H%M%S")
+    for name in (stem, *(f"{stem}-{number}" for number in range(2, 100))):
+        if not any(runs.parent.glob(f"*/{name}")):
+            (runs / name).mkdir()
+            return runs / name
+    raise StorageError("A hundred runs started within one second.", where=str(runs), fix="Run again.")
+
+
+@contextmanager
+def _quiet_fork_server(log: Path) -> Iterator[None]:
+    """Starts the fork server with the shared imports; what they print on the way goes to `log`."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
+    multiprocessing.set_forkserver_preload(["pipeline.local.preload"])
+    terminal = os.dup(2)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        for number in (terminal, descriptor):
+            with suppress(OSError):
+                os.close(number)

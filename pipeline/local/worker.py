@@ -1,0 +1,168 @@
+"""What happens inside the processes that the local runner starts: compiling the pipeline, and running one node."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ConveyorError, NodeError, StorageError
+from pipeline.outcome import NodeState
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """How to build a TFX pipeline, in a form that another process understands.
+
+    Attributes:
+      builder: the function that returns the tfx Pipeline, as `module:function`.
+      arguments: its keyword arguments; they must be picklable.
+    """
+
+    builder: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled pipeline, bound to a run.
+
+    Attributes:
+      ir: the serialized pipeline_pb2.Pipeline.
+      upstream: the nodes in the order of the pipeline, each with the nodes it waits for.
+      skipped: nodes outside a partial run.
+    """
+
+    ir: bytes
+    upstream: dict[str, list[str]]
+    skipped: frozenset[str] = field(default_factory=frozenset)
+
+
+def compile_blueprint(blueprint: Blueprint, run_id: str, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...]) -> Compiled:
+    """Builds and compiles the pipeline, binds it to the run, and marks executions of interrupted runs as canceled.
+
+    Args:
+      blueprint: what to build.
+      run_id: the run to bind it to.
+      from_nodes: where a partial run starts; empty for the beginning.
+      to_nodes: where a partial run ends; empty for the end.
+
+    Returns:
+      The compiled pipeline.
+
+    Raises:
+      UsageError: a node of a partial run does not exist, or no earlier run has the outputs it needs.
+      ConfigError: the configuration names something that cannot be read.
+    """
+    from tfx.dsl.compiler.compiler import Compiler
+
+    from pipeline import earlier_runs, node
+
+    module, _, function = blueprint.builder.partition(":")
+    ir = Compiler().compile(getattr(importlib.import_module(module), function)(**blueprint.arguments))
+    for name in (*from_nodes, *to_nodes):
+        node.find_node(ir, name)
+    node.bind(ir, run_id)
+    with node.open_metadata(node.connection_of(ir)) as handle:
+        earlier_runs.cancel_interrupted(handle, ir.pipeline_info.id)
+        if from_nodes or to_nodes:
+            earlier_runs.mark_partial_run(handle, ir, from_nodes, to_nodes)
+    nodes = [entry.pipeline_node for entry in ir.nodes]
+    return Compiled(
+        ir=ir.SerializeToString(deterministic=True),
+        upstream={entry.node_info.id: list(entry.upstream_nodes) for entry in nodes},
+        skipped=frozenset(entry.node_info.id for entry in nodes if entry.execution_options.HasField("skip")),
+    )
+
+
+def run_node(compiled: Compiled, node_id: str) -> NodeState:
+    """Runs one node and returns its state; see pipeline.node.run."""
+    from tfx.proto.orchestration import pipeline_pb2
+
+    from pipeline import node
+
+    return node.run(pipeline_pb2.Pipeline.FromString(compiled.ir), node_id).state
+
+
+def enter(connection: Connection, log: Path, title: str, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """The first thing a process does: everything it prints goes to `log`, its result or its error through `connection`."""
+    _die_with_parent()
+    os.setpgid(0, 0)  # Ctrl-C goes to the runner alone, and the runner can end whatever this process starts
+    _redirect_output(log)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    try:
+        connection.send((True, work(*arguments)))
+    except BaseException as error:
+        traceback.print_exc()
+        sys.stderr.flush()
+        connection.send((False, as_conveyor_error(error, title, log)))
+
+
+def as_conveyor_error(error: BaseException, title: str, log: Path) -> ConveyorError:
+    """The error that a user sees for an exception that a node raised.
+
+    Args:
+      error: what was raised.
+      title: what was going on, such as the node's id.
+      log: where the traceback is.
+
+    Returns:
+      The ConveyorError among the exception and its causes, or a new one that names the exception.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, ConveyorError):
+            return cause
+    for cause in _causes(error):
+        if (isinstance(cause, OSError) and cause.errno == errno.ENOSPC) or os.strerror(errno.ENOSPC) in str(cause):
+            return StorageError(
+                f"{title} could not write: the disk is full.",
+                where=str(getattr(cause, "filename", None) or log.parent),
+                seen=str(cause).strip().splitlines()[0],
+                fix="Free some space, then run again: nodes that are complete are not repeated.",
+            )
+    lines = str(error).strip().splitlines() or [""]
+    return NodeError(
+        f"{title} failed with {type(error).__name__}.",
+        where=_last_frame(error),
+        seen=lines[0][:500],
+        fix=f"The traceback is at the end of {log}",
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _last_frame(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _die_with_parent() -> None:
+    """Asks the kernel to end this process when the fork server ends, which it does when the command is gone, even killed."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _redirect_output(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+

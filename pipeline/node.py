@@ -1,0 +1,181 @@
+"""Run one node of a compiled pipeline: the single way in which nodes run, on a laptop and in a pod alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import constants
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.types import standard_artifacts
+
+from components.pusher import push_is_in_place
+from pipeline.errors import NodeError, UsageError
+from pipeline.outcome import NodeState
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tfx.proto.orchestration import pipeline_pb2
+
+_Execution = metadata_store_pb2.Execution
+_STATES = {
+    _Execution.COMPLETE: NodeState.COMPLETE,
+    _Execution.CACHED: NodeState.CACHED,
+    _Execution.CANCELED: NodeState.INTERRUPTED,
+}
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of a node.
+
+    Attributes:
+      state: as read back from the metadata store; SKIPPED when a condition was not met.
+      execution_id: of the execution in the metadata store; None for a skipped node.
+    """
+
+    state: NodeState
+    execution_id: int | None
+
+
+class SerialisedMetadata(metadata.Metadata):  # type: ignore[misc]
+    """A connection to a SQLite store that lets one process in at a time.
+
+    Nodes run side by side, and SQLite refuses a second writer instead of making it wait. TFX holds a connection only while it
+    resolves inputs and publishes outputs, never while an executor works, so waiting costs milliseconds.
+    """
+
+    def __init__(self, connection_config: metadata_store_pb2.ConnectionConfig) -> None:
+        super().__init__(connection_config)
+        # One lock for all threads of the process: TFX enters the same connection from more than one.
+        self._lock = FileLock(connection_config.sqlite.filename_uri + ".lock", thread_local=False)
+
+    def __enter__(self) -> metadata.Metadata:
+        self._lock.acquire()
+        try:
+            return super().__enter__()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None:
+        try:
+            super().__exit__(exc_type, exc_value, exc_tb)
+        finally:
+            self._lock.release()
+
+
+def open_metadata(connection_config: metadata_store_pb2.ConnectionConfig) -> metadata.Metadata:
+    """A connection to the metadata store, safe to use while other nodes run."""
+    if connection_config.HasField("sqlite"):
+        return SerialisedMetadata(connection_config)
+    return metadata.Metadata(connection_config)
+
+
+def connection_of(ir: pipeline_pb2.Pipeline) -> metadata_store_pb2.ConnectionConfig:
+    """The connection to the metadata store that a pipeline was compiled with."""
+    config = runner_utils.extract_local_deployment_config(ir).metadata_connection_config
+    return getattr(config, config.WhichOneof("connection_config"))
+
+
+def bind(ir: pipeline_pb2.Pipeline, run_id: str) -> None:
+    """Binds a compiled pipeline to a run, in place."""
+    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+
+
+def find_node(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineNode:
+    """The node of that id.
+
+    Raises:
+      UsageError: there is none.
+    """
+    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in ir.nodes}
+    if node_id not in nodes:
+        raise UsageError(
+            f"The pipeline has no node {node_id!r}.",
+            where=ir.pipeline_info.id,
+            expected=", ".join(nodes),
+            seen=node_id,
+            fix="Name one of these nodes.",
+        )
+    return nodes[node_id]
+
+
+def run(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
+    """Runs one node: driver, cache look-up, executor, publisher.
+
+    Args:
+      ir: a compiled pipeline that is bound to a run.
+      node_id: the node to run; the nodes it depends on have run before.
+
+    Returns:
+      The node's state as the metadata store holds it.
+
+    Raises:
+      NodeError: the store says that the node did not complete, although no exception was raised: TFX ends so when a
+        node's inputs cannot be resolved.
+      Exception: whatever the executor raised.
+    """
+    pipeline_node = find_node(ir, node_id)
+    deployment = runner_utils.extract_local_deployment_config(ir)
+    connection = open_metadata(connection_of(ir))
+    if pipeline_node.execution_options.run.perform_snapshot:
+        with connection as handle:
+            partial_run_utils.snapshot(handle, ir)
+    _forget_lost_pushes(connection, pipeline_node)
+    execution_info = launcher.Launcher(
+        pipeline_node=pipeline_node,
+        mlmd_connection=connection,
+        pipeline_info=ir.pipeline_info,
+        pipeline_runtime_spec=ir.runtime_spec,
+        executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+    ).launch()
+    if execution_info is None or not execution_info.execution_id:
+        return NodeResult(NodeState.SKIPPED, None)
+    return _read_back(connection, node_id, execution_info.execution_id)
+
+
+def _read_back(connection: metadata.Metadata, node_id: str, execution_id: int) -> NodeResult:
+    with connection as handle:
+        (execution,) = handle.store.get_executions_by_id([execution_id])
+    if state := _STATES.get(execution.last_known_state):
+        return NodeResult(state, execution_id)
+    name = _Execution.State.Name(execution.last_known_state)
+    message = execution.custom_properties["__execution_result__"].string_value
+    raise NodeError(
+        f"{node_id} did not complete: ML Metadata has its execution {execution_id} as {name}.",
+        where=node_id,
+        expected="COMPLETE or CACHED",
+        seen=message or name,
+        fix="The node's inputs could not be resolved: look at the nodes before it, then run again.",
+    )
+
+
+def _forget_lost_pushes(connection: metadata.Metadata, pipeline_node: pipeline_pb2.PipelineNode) -> None:
+    """Marks pushes whose version folder is gone as deleted, so that the cache does not pass them off as done."""
+    outputs = pipeline_node.outputs.outputs.values()
+    name = standard_artifacts.PushedModel.TYPE_NAME
+    if all(output.artifact_spec.type.name != name for output in outputs):
+        return
+    with connection as handle:
+        pushed: list[Any] = handle.store.get_artifacts_by_type(name)
+        lost = [
+            artifact
+            for artifact in pushed
+            if artifact.state == metadata_store_pb2.Artifact.LIVE and not push_is_in_place(artifact)
+        ]
+        for artifact in lost:
+            artifact.state = metadata_store_pb2.Artifact.DELETED
+        if lost:
+            handle.store.put_artifacts(lost)
