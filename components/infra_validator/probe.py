@@ -1,0 +1,199 @@
+"""Loads a SavedModel as TensorFlow Serving does and has it answer rows.
+
+Run as a script, in a process of its own: `python probe.py VERDICT MODEL REQUESTS FILE...`
+
+It imports nothing of this project, as a model server would not, and writes its verdict to the file VERDICT, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+SERIALISED, RAW = "serving_default", "predict_raw"
+EXAMPLES = "examples"
+# Both signatures run the same graph in float32: what differs beyond this is another computation.
+TOLERANCE = 1e-5
+
+Outputs = dict[str, np.ndarray]
+
+
+class RefusedError(Exception):
+    """The model must not be served; the message says why."""
+
+
+class ServedModel:
+    """A SavedModel restored in the way of TensorFlow 1, in which TensorFlow Serving restores."""
+
+    def __init__(self, folder: str) -> None:
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        try:
+            with self._session.graph.as_default():
+                graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], folder)
+        except Exception as error:  # Whatever it is, a model server would not get any further.
+            raise RefusedError(f"It could not be loaded: {_first_line(str(error))}") from error
+        self._signatures = dict(graph.signature_def)
+        for name in (SERIALISED, RAW):
+            if name not in self._signatures:
+                raise RefusedError(f"It has no signature {name}, only {', '.join(sorted(self._signatures))}.")
+        if list(self._signatures[SERIALISED].inputs) != [EXAMPLES]:
+            raise RefusedError(f"The one input of {SERIALISED} must be {EXAMPLES}.")
+
+    def raw_inputs(self) -> dict[str, tf.DType]:
+        """The raw features by name, with the type of their values."""
+        return {name: tf.as_dtype(info.dtype) for name, info in self._signatures[RAW].inputs.items()}
+
+    def answer(self, signature: str, inputs: Mapping[str, Any]) -> Outputs:
+        """The outputs of a signature, by name."""
+        definition = self._signatures[signature]
+        fetches = {name: info.name for name, info in definition.outputs.items()}
+        feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+        try:
+            return self._session.run(fetches, feeds)
+        except tf.errors.OpError as error:
+            raise RefusedError(f"{signature} failed: {_first_line(error.message)}") from error
+
+    def answer_examples(self, examples: list[tf.train.Example]) -> Outputs:
+        """The outputs for tf.Examples, checked."""
+        outputs = self.answer(SERIALISED, {EXAMPLES: [example.SerializeToString() for example in examples]})
+        check(outputs, len(examples))
+        return outputs
+
+
+def check(outputs: Outputs, rows: int) -> None:
+    """Refuses outputs that no client could use."""
+    if "probabilities" not in outputs and "predictions" not in outputs:
+        raise RefusedError(f"Its outputs are {', '.join(sorted(outputs))}: neither probabilities nor predictions.")
+    for name, values in outputs.items():
+        expected = [rows] if name == "labels" else [rows, values.shape[-1] if name == "probabilities" and values.ndim else 1]
+        if list(values.shape) != expected:
+            raise RefusedError(f"{name} has the shape {list(values.shape)} for {rows} rows, not {expected}.")
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise RefusedError(f"{name} is not finite in {np.sum(~np.isfinite(values))} places for {rows} rows.")
+
+
+def check_agreement(serialised: Outputs, raw: Outputs) -> None:
+    """Refuses a model that answers the same rows differently by signature."""
+    if serialised.keys() != raw.keys():
+        raise RefusedError(f"{SERIALISED} answers {sorted(serialised)}, but {RAW} answers {sorted(raw)}.")
+    for name, values in serialised.items():
+        if values.dtype.kind == "f":
+            difference = float(np.max(np.abs(values - raw[name])))
+            if difference > TOLERANCE:
+                raise RefusedError(f"{SERIALISED} and {RAW} differ by {difference:.2g} in {name} for the same rows.")
+        elif not np.array_equal(values, raw[name]):
+            raise RefusedError(f"{SERIALISED} and {RAW} differ in {name} for the same rows.")
+
+
+def complete(examples: list[tf.train.Example], inputs: dict[str, tf.DType]) -> list[tf.train.Example]:
+    """Copies of rows in which every raw feature has a value: gaps are filled from a row that has one."""
+    completed = [tf.train.Example.FromString(example.SerializeToString()) for example in examples]
+    for name, dtype in inputs.items():
+        filler = next((example.features.feature[name] for example in completed if _values(example, name)), _default(dtype))
+        for example in completed:
+            if not _values(example, name):
+                example.features.feature[name].CopyFrom(filler)
+    return completed
+
+
+def raw_tensors(examples: list[tf.train.Example], inputs: dict[str, tf.DType]) -> dict[str, np.ndarray]:
+    """One array of shape [rows] a raw feature."""
+    return {
+        name: np.array([_values(example, name)[0] for example in examples], dtype.as_numpy_dtype)
+        for name, dtype in inputs.items()
+    }
+
+
+def without(example: tf.train.Example, name: str) -> tf.train.Example:
+    """A copy of a row that lacks one feature."""
+    copy = tf.train.Example.FromString(example.SerializeToString())
+    del copy.features.feature[name]
+    return copy
+
+
+def validate(model: str, requests: int, files: list[str]) -> dict[str, float]:
+    """Loads a model and checks its answers.
+
+    Args:
+      model: folder of the SavedModel.
+      requests: how many rows to ask for, one by one and together.
+      files: TFRecord files of tf.Examples.
+
+    Returns:
+      Measures: `load_seconds`, `latency_p50_ms` and `latency_p99_ms` of a request of one row, `requests` answered.
+
+    Raises:
+      RefusedError: the model must not be served.
+    """
+    examples = read(files, requests)
+    started = time.perf_counter()
+    served = ServedModel(model)
+    load_seconds = time.perf_counter() - started
+    inputs = served.raw_inputs()
+    completed = complete(examples, inputs)
+
+    served.answer_examples(examples)
+    check_agreement(served.answer_examples(completed), served.answer(RAW, raw_tensors(completed, inputs)))
+    served.answer_examples([without(completed[0], name) for name in inputs])
+    latencies = []
+    for example in examples:
+        started = time.perf_counter()
+        served.answer_examples([example])
+        latencies.append(1000 * (time.perf_counter() - started))
+    p50, p99 = np.percentile(latencies, [50, 99])
+    return {"load_seconds": load_seconds, "latency_p50_ms": p50, "latency_p99_ms": p99, "requests": len(examples)}
+
+
+def read(files: list[str], rows: int) -> list[tf.train.Example]:
+    """The first rows of TFRecord files, gzipped when their names end in .gz."""
+    records: list[bytes] = []
+    for file in files:
+        compression = "GZIP" if file.endswith(".gz") else ""
+        dataset = tf.data.TFRecordDataset(file, compression).take(rows - len(records))
+        records.extend(dataset.as_numpy_iterator())
+    if not records:
+        raise RefusedError("There is no row in the evaluation split to ask it with.")
+    return [tf.train.Example.FromString(record) for record in records]
+
+
+def _values(example: tf.train.Example, name: str) -> list[Any]:
+    if name not in example.features.feature:
+        return []
+    feature = example.features.feature[name]
+    kind = feature.WhichOneof("kind")
+    return list(getattr(feature, kind).value) if kind else []
+
+
+def _default(dtype: tf.DType) -> tf.train.Feature:
+    if dtype == tf.string:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[b""]))
+    if dtype.is_integer:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[0]))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[0.0]))
+
+
+def _first_line(message: str) -> str:
+    lines = message.removeprefix("Graph execution error:").strip().splitlines()
+    return lines[0] if lines else "no message"
+
+
+def main() -> None:
+    """Writes the verdict."""
+    verdict_file, model, requests, *files = sys.argv[1:]
+    verdict: dict[str, Any] = {"blessed": True, "message": "", "measures": {}}
+    try:
+        verdict["measures"] = validate(model, int(requests), files)
+    except RefusedError as refusal:
+        verdict.update(blessed=False, message=str(refusal))
+    Path(verdict_file).write_text(json.dumps(verdict))
+
+
+if __name__ == "__main__":
+    main()
