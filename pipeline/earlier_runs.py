@@ -1,4 +1,4 @@
-"""What a new run takes over from earlier ones: the outputs of nodes that a partial run leaves out, and unfinished executions."""
+"""What a new run takes over from earlier ones: outputs that a partial run builds on, and executions left unfinished."""
 
 from __future__ import annotations
 

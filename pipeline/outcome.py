@@ -42,16 +42,35 @@ class RunState(str, Enum):
 
 
 class Problem(BaseModel):
-    """A ConveyorError as data."""
+    """A ConveyorError as data, with the traceback of where it was raised."""
 
     headline: str
     what: str
     details: dict[str, str] = Field(default_factory=dict)
     exit_code: int
+    traceback: str = ""
 
     @classmethod
-    def of(cls, error: ConveyorError) -> Problem:
-        return cls(headline=error.headline, what=error.what, details=error.details(), exit_code=error.exit_code)
+    def of(cls, error: ConveyorError, traceback: str = "") -> Problem:
+        """The problem that an error stands for."""
+        return cls(
+            headline=error.headline, what=error.what, details=error.details(), exit_code=error.exit_code, traceback=traceback
+        )
+
+    def as_error(self) -> ConveyorError:
+        """The error that this problem stands for; its cause shows the original traceback."""
+        error = ConveyorError(self.what, **self.details)
+        error.headline, error.exit_code = self.headline, self.exit_code
+        if self.traceback:
+            error.__cause__ = RemoteTraceback(self.traceback)
+        return error
+
+
+class RemoteTraceback(Exception):
+    """The traceback of an error that another process raised, for display as the cause of the error here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 class NodeOutcome(BaseModel):

@@ -7,7 +7,6 @@ import tfx.components.evaluator.executor
 import tfx.components.statistics_gen.executor
 import tfx.components.trainer.executor
 import tfx.components.transform.executor
-import tfx.orchestration.portable.launcher  # noqa: F401
-
+import tfx.orchestration.portable.launcher
 
 import pipeline.node  # noqa: F401

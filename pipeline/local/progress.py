@@ -24,8 +24,8 @@ STYLES = {
     NodeState.COMPLETE: ("✓", "green"),
     NodeState.CACHED: ("✓", "blue"),
     NodeState.FAILED: ("✗", "bold red"),
-    NodeState.BLOCKED: ("–", "dim"),
-    NodeState.SKIPPED: ("–", "dim"),
+    NodeState.BLOCKED: ("-", "dim"),
+    NodeState.SKIPPED: ("-", "dim"),
     NodeState.INTERRUPTED: ("✗", "yellow"),
 }
 # A node that has something to say about its progress prints a line that starts so.

@@ -45,21 +45,16 @@ class _Job:
         self.process.start()
         theirs.close()
 
-    def answer(self) -> Any:
-        """Waits for the process to end and returns what it returned.
-
-        Raises:
-          ConveyorError: the one that the process ended with, or that it ended without a word.
-        """
+    def answer(self) -> tuple[Any, Problem | None]:
+        """Waits for the process to end; returns what it returned, or the problem that it ended with."""
+        value: Any = None
         try:
-            succeeded, value = self.answers.recv()
+            value, problem = self.answers.recv()
         except EOFError:
             self.process.join()
-            raise _sudden_end(self) from None
+            problem = Problem.of(_sudden_end(self))
         self.process.join()
-        if not succeeded:
-            raise value
-        return value
+        return value, problem
 
     def kill(self) -> None:
         """Ends the process and those it started: it leads a process group of its own."""
@@ -127,20 +122,19 @@ class _Run:
 
     def execute(self, blueprint: Blueprint, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...], workers: int) -> None:
         self.publish()
-        try:
-            with _quiet_fork_server(self.folder / "startup.log"):
-                job = _Job(
-                    "The pipeline",
-                    self.folder / "compile.log",
-                    worker.compile_blueprint,
-                    *(blueprint, self.outcome.run_id, from_nodes, to_nodes),
-                )
-            self.jobs[job.title] = job
-            while not job.answers.poll(_HEARTBEAT_SECONDS):
-                self.observer(self.outcome)
-            compiled: Compiled = self.jobs.pop(job.title).answer()
-        except ConveyorError as error:
-            self.outcome.problem = Problem.of(error)
+        with _quiet_fork_server(self.folder / "startup.log"):
+            job = _Job(
+                "The pipeline",
+                self.folder / "compile.log",
+                worker.compile_blueprint,
+                *(blueprint, self.outcome.run_id, from_nodes, to_nodes),
+            )
+        self.jobs[job.title] = job
+        while not job.answers.poll(_HEARTBEAT_SECONDS):
+            self.observer(self.outcome)
+        compiled: Compiled
+        compiled, self.outcome.problem = self.jobs.pop(job.title).answer()
+        if self.outcome.problem:
             self.finish(RunState.FAILED)
             return
         for node_id, upstream in compiled.upstream.items():
@@ -170,11 +164,9 @@ class _Run:
 
     def take_in(self, node_id: str, job: _Job) -> None:
         node = self.outcome.nodes[node_id]
-        try:
-            node.state = job.answer()
-        except ConveyorError as error:
-            node.state, node.problem = NodeState.FAILED, Problem.of(error)
-            self.outcome.problem = self.outcome.problem or node.problem
+        state, node.problem = job.answer()
+        node.state = state or NodeState.FAILED
+        self.outcome.problem = self.outcome.problem or node.problem
         node.ended = time.time()
         self.publish()
 

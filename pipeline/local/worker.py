@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import importlib
 import logging
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConveyorError, NodeError, StorageError
-from pipeline.outcome import NodeState
-
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+from pipeline.outcome import NodeState, Problem
 
 
 @dataclass(frozen=True)
@@ -97,17 +96,17 @@ def run_node(compiled: Compiled, node_id: str) -> NodeState:
 
 
 def enter(connection: Connection, log: Path, title: str, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """The first thing a process does: everything it prints goes to `log`, its result or its error through `connection`."""
-    _die_with_parent()
+    """The first thing a process does: everything it prints goes to `log`, its result or its problem through `connection`."""
     os.setpgid(0, 0)  # Ctrl-C goes to the runner alone, and the runner can end whatever this process starts
+    _die_with_parent()
     _redirect_output(log)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     try:
-        connection.send((True, work(*arguments)))
+        connection.send((work(*arguments), None))
     except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()
-        connection.send((False, as_conveyor_error(error, title, log)))
+        connection.send((None, Problem.of(as_conveyor_error(error, title, log), traceback.format_exc())))
 
 
 def as_conveyor_error(error: BaseException, title: str, log: Path) -> ConveyorError:
@@ -155,8 +154,15 @@ def _last_frame(error: BaseException) -> str:
 
 
 def _die_with_parent() -> None:
-    """Asks the kernel to end this process when the fork server ends, which it does when the command is gone, even killed."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Ends this process and all it started when the command is gone, even killed: the fork server would let them live on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def _redirect_output(log: Path) -> None:
@@ -165,4 +171,3 @@ def _redirect_output(log: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-

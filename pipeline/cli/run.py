@@ -1,0 +1,85 @@
+"""`conveyor run`: the whole pipeline, or a part of it, on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import ConfigArgument, Overrides, read_config
+from pipeline.errors import NotBlessedError
+from pipeline.outcome import RunState
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.outcome import RunOutcome
+
+
+def run(
+    config: ConfigArgument = None,
+    overrides: Overrides = None,
+    from_nodes: Annotated[
+        list[str] | None, typer.Option("--from", metavar="NODE", help="Start at this node; take what comes before from an earlier run.")
+    ] = None,
+    to_nodes: Annotated[list[str] | None, typer.Option("--to", metavar="NODE", help="End with this node.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every node, also those that nothing has changed for.")] = False,
+) -> None:
+    """Run the pipeline: from data to a blessed, pushed model. A run that was cut off goes on where it was."""
+    from rich.console import Console
+
+    from pipeline.local import Blueprint, run_pipeline
+    from pipeline.local.progress import observe
+    from pipeline.report import print_summary, write_report
+
+    settings = read_config(config, overrides)
+    if no_cache:
+        settings = settings.with_overrides({"execution": {"cache": False}})
+    console = Console()
+    with observe(console, settings.runs_path) as observer:
+        outcome = run_pipeline(
+            settings,
+            Blueprint("pipeline.graph:create_pipeline", {"config": settings}),
+            name=settings.name,
+            from_nodes=tuple(from_nodes or ()),
+            to_nodes=tuple(to_nodes or ()),
+            observer=observer,
+        )
+    refusal = _refusal(outcome, settings)
+    if refusal:
+        outcome.state = RunState.NOT_BLESSED
+        outcome.save(settings.runs_path / outcome.run_id)
+    if outcome.nodes:
+        write_report(settings, outcome.run_id)
+    print_summary(outcome, settings, console)
+    if outcome.problem:
+        raise outcome.problem.as_error()
+    if refusal:
+        raise refusal
+
+
+def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | None:
+    """Why a complete run ends without a push, if a validator of the model refused it."""
+    if outcome.state is not RunState.COMPLETE:
+        return None
+    from pipeline.store import open_store
+
+    with open_store(config.metadata_path, config.name) as store:
+        run = store.run(outcome.run_id)
+    evaluator, infra_validator = run.output("Evaluator", "blessing"), run.output("InfraValidator", "blessing")
+    if evaluator is not None and not evaluator.properties.get("blessed"):
+        return NotBlessedError(
+            "The Evaluator did not bless the model: a metric missed its threshold, so nothing was pushed.",
+            where="Evaluator",
+            expected="every metric within evaluation.thresholds, and no worse than the baseline by more than max_regression",
+            seen="the thresholds that failed are in the table above and in the report",
+            fix="Improve the model or its data; lower a threshold only when you know why. The model that is served stays.",
+        )
+    if infra_validator is not None and infra_validator.properties.get("blessing_status") == "INFRA_NOT_BLESSED":
+        return NotBlessedError(
+            "The InfraValidator could not serve the model, so nothing was pushed.",
+            where="InfraValidator",
+            expected="the model loads and answers requests within infra_validator.timeout_seconds",
+            seen=str(infra_validator.properties.get("message", "")),
+            fix=f"See {config.runs_path / outcome.run_id / 'InfraValidator.log'}. The model that is served stays.",
+        )
+    return None

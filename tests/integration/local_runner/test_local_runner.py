@@ -1,0 +1,144 @@
+"""The local runner with a real TFX pipeline whose nodes take no time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.errors import StorageError
+from pipeline.local import Blueprint, run_pipeline
+from pipeline.outcome import NodeState, RunOutcome, RunState
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(HERE))
+    return tmp_path
+
+
+def run(workspace: Path, *, from_nodes: tuple[str, ...] = (), to_nodes: tuple[str, ...] = (), **behaviour: Any) -> RunOutcome:
+    config = PipelineConfig(name="tiny", label="y", workspace=str(workspace), data={"input": "x"})
+    blueprint = Blueprint("tiny_pipeline:create", {"root": str(workspace), **behaviour})
+    return run_pipeline(config, blueprint, name="tiny", from_nodes=from_nodes, to_nodes=to_nodes)
+
+
+def states(outcome: RunOutcome) -> list[str]:
+    return [node.state.value for node in outcome.nodes.values()]
+
+
+def test_runs_every_node_once_and_then_takes_each_from_the_cache(workspace: Path) -> None:
+    first, second = run(workspace), run(workspace)
+    assert (first.state, states(first)) == (RunState.COMPLETE, ["complete"] * 4)
+    assert (second.state, states(second)) == (RunState.COMPLETE, ["cached"] * 4)
+    assert list(first.nodes) == ["Source", "Left", "Right", "Join"]
+    assert first.nodes["Join"].upstream == ["Left", "Right"]
+    assert RunOutcome.load(workspace / "runs" / "tiny" / second.run_id) == second
+
+
+def test_a_changed_parameter_repeats_what_depends_on_it(workspace: Path) -> None:
+    run(workspace)
+    assert states(run(workspace, left="copy")) == ["cached", "complete", "cached", "complete"]
+
+
+def test_independent_branches_run_side_by_side(workspace: Path) -> None:
+    meeting_place = workspace / "meeting"
+    meeting_place.mkdir()
+    outcome = run(workspace, left=f"meet:{meeting_place}", right=f"meet:{meeting_place}")
+    assert states(outcome) == ["complete"] * 4
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "headline", "exit_code", "words"),
+    [
+        ("refuse", "Data error", 3, "The rows are wrong."),
+        ("raise", "A node failed", 1, "Left failed with ValueError."),
+        ("fill", "Storage error", 1, "the disk is full"),
+        ("die", "A node failed", 1, "ended without an answer"),
+    ],
+)
+def test_a_failing_node_stops_the_run_with_a_clear_problem(
+    workspace: Path, behaviour: str, headline: str, exit_code: int, words: str
+) -> None:
+    outcome = run(workspace, left=behaviour)
+    assert outcome.state is RunState.FAILED
+    assert outcome.nodes["Left"].state is NodeState.FAILED
+    assert outcome.nodes["Join"].state is NodeState.BLOCKED
+    assert outcome.problem is not None
+    assert (outcome.problem.headline, outcome.problem.exit_code) == (headline, exit_code)
+    assert words in outcome.problem.what
+
+
+def test_a_run_after_a_failure_repeats_only_what_is_not_done(workspace: Path) -> None:
+    run(workspace, left="raise")
+    assert states(run(workspace))[0] == "cached"
+
+
+def test_a_partial_run_takes_over_the_outputs_of_the_nodes_before_it(workspace: Path) -> None:
+    run(workspace)
+    outcome = run(workspace, from_nodes=("Join",))
+    assert (outcome.state, states(outcome)) == (RunState.COMPLETE, ["skipped", "skipped", "skipped", "cached"])
+
+
+def test_a_partial_run_builds_on_the_newest_run_that_has_what_it_needs(workspace: Path) -> None:
+    run(workspace)
+    run(workspace, left="raise")
+    assert run(workspace, from_nodes=("Join",)).state is RunState.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"from_nodes": ("Joint",)}, "no node 'Joint'"),
+        ({"from_nodes": ("Join",)}, "No earlier run has the outputs of"),
+        ({"from_nodes": ("Join",), "to_nodes": ("Source",)}, "No node lies between Join and Source"),
+    ],
+)
+def test_a_partial_run_that_cannot_be_is_a_usage_error(workspace: Path, arguments: dict[str, Any], words: str) -> None:
+    outcome = run(workspace, **arguments)
+    assert outcome.problem is not None
+    assert outcome.problem.exit_code == 2
+    assert words in outcome.problem.what
+
+
+def test_a_killed_run_leaves_no_process_and_is_repeated_without_its_finished_nodes(workspace: Path) -> None:
+    at_work = workspace / "pid"
+    arguments = f"root={str(workspace)!r}, left='hang:{at_work}'"
+    code = (
+        "from pipeline.config import PipelineConfig; from pipeline.local import Blueprint, run_pipeline\n"
+        "if __name__ == '__main__':\n"
+        f"    config = PipelineConfig(name='tiny', label='y', workspace={str(workspace)!r}, data={{'input': 'x'}})\n"
+        f"    run_pipeline(config, Blueprint('tiny_pipeline:create', dict({arguments})), name='tiny')\n"
+    )
+    script = workspace / "killed.py"
+    script.write_text(code)
+    command = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(HERE)})
+    wait_until(lambda: at_work.exists() and at_work.read_text() != "")
+    with pytest.raises(StorageError, match="Another run of tiny is at work"):
+        run(workspace)
+    command.send_signal(signal.SIGKILL)
+    command.wait()
+    node = int(at_work.read_text())
+    wait_until(lambda: not Path(f"/proc/{node}").exists())
+
+    outcome = run(workspace)
+    assert outcome.state is RunState.COMPLETE
+    assert outcome.nodes["Source"].state is NodeState.CACHED
+    killed = min((workspace / "runs" / "tiny").glob("*/run.json"))
+    assert RunOutcome.load(killed.parent).state is RunState.INTERRUPTED
+
+
+def wait_until(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
