@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 
 class Task(str, Enum):
@@ -23,6 +23,16 @@ class Task(str, Enum):
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+_UserFunction = Annotated[str, Field(pattern=r"^.+\.py:[A-Za-z_]\w*$", examples=["preprocessing.py:preprocessing_fn"])]
+# A column, or a crossing of several.
+_Columns = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        lambda columns: (columns,) if isinstance(columns, str) else columns, json_schema_input_type=str | tuple[str, ...]
+    ),
+]
 
 
 class Split(_Section):
@@ -81,11 +91,25 @@ class Feature(_Section):
     parts: tuple[Literal["minute_of_hour", "hour_of_day", "day_of_week", "day_of_month", "day_of_year"], ...] | None = None
     """time: the cyclic parts that the model sees, each as a sine and a cosine."""
 
+    @model_validator(mode="after")
+    def _options_suit_the_kind(self) -> Feature:
+        kinds = {
+            "buckets": "numeric",
+            "vocabulary": "categorical",
+            "oov_buckets": "categorical",
+            "embedding": "categorical",
+            "parts": "time",
+        }
+        for option, kind in kinds.items():
+            if self.kind not in (None, kind) and getattr(self, option) is not None:
+                raise ValueError(f"{option} is for columns of kind {kind}, and this one is {self.kind}")
+        return self
+
 
 class Preprocessing(_Section):
     """From raw columns to what the model sees, as a graph that is served with the model."""
 
-    preprocessing_fn: str | None = None
+    preprocessing_fn: _UserFunction | None = None
     """Your own instead of the derived one: `file.py:function`, called with the raw tensors, as tf.Transform does it."""
     numeric_buckets: Annotated[int, Field(ge=2)] | None = None
     """Bucketise every numeric column into so many quantiles; standardise them when not given."""
@@ -98,7 +122,7 @@ class Preprocessing(_Section):
 class Model(_Section):
     """The Keras model."""
 
-    build_model: str | None = None
+    build_model: _UserFunction | None = None
     """Your own instead of the derived one: `file.py:function`; see docs/your-own-code.md for its arguments."""
     hidden_units: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
     """Width of each hidden layer."""
@@ -152,11 +176,19 @@ class Threshold(_Section):
     max_regression: Annotated[float, Field(ge=0)] | None = None
     """How much worse than the baseline, the latest blessed model, the candidate may be (absolute)."""
 
+    @model_validator(mode="after")
+    def _bounds_leave_room(self) -> Threshold:
+        if self.min is None and self.max is None and self.max_regression is None:
+            raise ValueError("a threshold needs at least one of min, max and max_regression")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"no value lies between min {self.min} and max {self.max}")
+        return self
+
 
 class Evaluation(_Section):
     """How the candidate is judged, overall and slice by slice."""
 
-    slices: tuple[tuple[str, ...], ...] = ()
+    slices: tuple[_Columns, ...] = ()
     """Columns whose values divide the evaluation rows, each entry a column or a crossing of columns."""
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
     """Bounds by metric: for binary classification auc, accuracy, precision, recall, calibration, loss; for multiclass
@@ -255,6 +287,8 @@ class PipelineConfig(_Section):
             raise ValueError("data.split.method 'window' divides rows by span, so data.input must contain {SPAN}")
         if "{VERSION}" in self.data.input and "{SPAN}" not in self.data.input:
             raise ValueError("data.input has {VERSION} without {SPAN}: a version is a version of a span")
+        if self.label in self.features:
+            raise ValueError(f"features names {self.label}, the label: what the model predicts is not one of its inputs")
         return self
 
     @property

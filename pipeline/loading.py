@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     fields, origins = _read(path)
     for override in overrides:
         location, value = _parse_override(override)
-        _set(fields, location, value)
-        origins[location] = f"--set {override}"
+        _set(fields, location, value, origins, f"--set {override}")
     try:
         return PipelineConfig.model_validate(fields, context={"folder": path.absolute().parent})
     except ValidationError as error:
-        problems = [_Problem(details, path, origins) for details in error.errors(include_url=False)]
-    raise _as_config_error(problems, path)
+        errors = [_explain(details, path, origins) for details in error.errors()]
+    raise _combine(errors, path)
 
 
 def _read(path: Path) -> tuple[dict[Any, Any], dict[_Location, str]]:
@@ -52,14 +52,11 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[_Location, str]]:
         raise ConfigError(
             "The configuration cannot be read.", where=str(path), expected="a text file in UTF-8", seen=str(error)
         ) from error
-    loader = yaml.SafeLoader(text)
+    origins: dict[_Location, str] = {}
     try:
-        root = loader.get_single_node()
-        origins: dict[_Location, str] = {}
-        if root is not None:
-            _locate(root, (), origins, path)
-        fields = loader.construct_document(root) if root is not None else None
-    except yaml.YAMLError as error:
+        fields = _parse(text, origins, path)
+    # PyYAML lets ValueError through for a date such as 2013-02-31, and a node that contains itself never ends.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         raise ConfigError(
             "The configuration is not YAML.",
@@ -67,8 +64,6 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[_Location, str]]:
             seen=getattr(error, "problem", None) or str(error),
             fix="check indentation, quotes and brackets there and on the line before",
         ) from error
-    finally:
-        loader.dispose()
     if not isinstance(fields, dict):
         raise ConfigError(
             "The configuration is not a mapping.",
@@ -78,6 +73,18 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[_Location, str]]:
             fix="see docs/configuration.md",
         )
     return fields, origins
+
+
+def _parse(text: str, origins: dict[_Location, str], path: Path) -> Any:
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _locate(root, (), origins, path)
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
 
 
 def _locate(node: yaml.Node, location: _Location, origins: dict[_Location, str], path: Path) -> None:
@@ -112,7 +119,7 @@ def _parse_override(override: str) -> tuple[_Location, Any]:
         )
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(
             "The value of an override is not YAML.",
             where=f"--set {override}",
@@ -122,59 +129,55 @@ def _parse_override(override: str) -> tuple[_Location, Any]:
     return tuple(field.strip().split(".")), value
 
 
-def _set(fields: dict[Any, Any], location: _Location, value: Any) -> None:
-    for name in location[:-1]:
+def _set(fields: dict[Any, Any], location: _Location, value: Any, origins: dict[_Location, str], origin: str) -> None:
+    for depth, name in enumerate(location[:-1], start=1):
         if not isinstance(fields.get(name), dict):
             fields[name] = {}
+            origins[location[:depth]] = origin
         fields = fields[name]
     fields[location[-1]] = value
+    origins[location] = origin
 
 
-class _Problem:
-    """One field that pydantic refuses, in the words of a ConveyorError."""
-
-    def __init__(self, details: Mapping[str, Any], path: Path, origins: Mapping[_Location, str]) -> None:
-        kind, location = details["type"], tuple(details["loc"])
-        self.field = _dotted(location)
-        self.origin = _origin(location, origins)
-        self.where = self.origin if self.origin.startswith("--set") else f"{path}, {self.origin}"
-        self.expected, self.seen, self.fix = "", _shown(details["input"]), ""
-        if kind == "extra_forbidden":
-            name, siblings = str(location[-1]), _fields_of(location[:-1])
-            self.what = f"{self.field} is not a field."
-            self.expected = f"one of {', '.join(siblings)}" if siblings else ""
-            self.seen = ""
-            self.fix = _did_you_mean(name, siblings) or _elsewhere(name)
-        elif kind == "missing":
-            self.what = f"{self.field} is required, but not given."
-            self.expected, self.seen = _description(location), ""
-            self.fix = f"add it: {location[-1]}: …"
-        elif kind in ("value_error", "assertion_error"):
-            self.what = details["msg"].partition(", ")[2].rstrip(".") + "."
-            self.seen = self.seen if location else ""
-        else:
-            self.what = f"{self.field} has a value that it cannot have."
-            self.expected = details["msg"].removeprefix("Input should be ").removeprefix("Input should ")
-            if kind in ("literal_error", "enum"):
-                allowed = [value.strip("'") for value in details["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-                self.fix = _did_you_mean(str(details["input"]), allowed)
-            elif kind == "string_type":
-                self.fix = "put it in quotes"
-
-    def line(self) -> str:
-        """The problem on one line; a suggestion makes the list of what is allowed needless."""
-        mend = self.fix or (f"expected {self.expected}" if self.expected else "")
-        seen = f"seen {self.seen}" if self.seen else ""
-        return f"{self.origin}: {'; '.join(part for part in (self.what.rstrip('.'), seen, mend) if part)}"
+def _explain(details: Mapping[str, Any], path: Path, origins: Mapping[_Location, str]) -> ConfigError:
+    """One of pydantic's complaints in the words of a ConfigError."""
+    kind, location = details["type"], tuple(details["loc"])
+    field, origin = _dotted(location), _origin(location, origins)
+    schema = _schema_at(location)
+    description = str(schema.get("description", "")).partition("\n")[0]
+    expected, seen, fix = "", _shown(details["input"]), ""
+    if kind == "extra_forbidden":
+        name, siblings = str(location[-1]), _fields_of(location[:-1])
+        what, expected, seen = f"{field} is not a field.", f"one of {', '.join(siblings)}", ""
+        fix = _did_you_mean(name, siblings) or _elsewhere(name)
+    elif kind == "missing":
+        what, expected, seen, fix = f"{field} is required, but not given.", description, "", f"add it: {location[-1]}: …"
+    elif kind == "value_error":
+        # From a validator of the configuration itself; pydantic writes "Value error, " before its message.
+        message = f"{details['ctx']['error']}."
+        what, seen = (f"{field}: {message}", seen) if location else (message, "")
+    else:
+        what = f"{field} has a value that it cannot have."
+        expected = details["msg"].removeprefix("Input should be ")
+        if kind == "string_pattern_mismatch":
+            expected = description
+        fix = _did_you_mean(str(details["input"]), schema.get("enum", ()))
+    where = origin if origin.startswith("--set") else f"{path}, {origin}"
+    return ConfigError(what, where=where, expected=expected, seen=seen, fix=fix)
 
 
-def _as_config_error(problems: Sequence[_Problem], path: Path) -> ConfigError:
-    fix = "'conveyor config schema' and docs/configuration.md describe every field"
-    if len(problems) > 1:
-        lines = "\n".join(problem.line() for problem in problems)
-        return ConfigError(f"The configuration has {len(problems)} problems.", where=str(path), seen=lines, fix=fix)
-    (only,) = problems
-    return ConfigError(only.what, where=only.where, expected=only.expected, seen=only.seen, fix=only.fix or fix)
+def _combine(errors: Sequence[ConfigError], path: Path) -> ConfigError:
+    manual = "'conveyor config schema' and docs/configuration.md describe every field"
+    if len(errors) == 1:
+        errors[0].fix = errors[0].fix or manual
+        return errors[0]
+    lines = []
+    for error in errors:
+        # A suggestion makes the list of what is allowed needless.
+        mend = error.fix or (f"expected {error.expected}" if error.expected else "")
+        parts = (error.what.rstrip("."), f"seen {error.seen}" if error.seen else "", mend)
+        lines.append(f"{error.where.removeprefix(f'{path}, ')}: {'; '.join(part for part in parts if part)}")
+    return ConfigError(f"The configuration has {len(errors)} problems.", where=str(path), seen="\n".join(lines), fix=manual)
 
 
 def _dotted(location: _Location) -> str:
@@ -202,28 +205,31 @@ def _did_you_mean(name: str, allowed: Sequence[str]) -> str:
     return f"did you mean {matches[0]}?" if matches else ""
 
 
+@cache
+def _json_schema() -> dict[str, Any]:
+    return PipelineConfig.model_json_schema()
+
+
 def _schema_at(location: _Location) -> Mapping[str, Any]:
     """The JSON schema of the field at a location; empty where the configuration has no such field."""
-    root = PipelineConfig.model_json_schema()
-    schema: Mapping[str, Any] = root
-    for part in (*location, None):
-        choices = [schema, *schema.get("anyOf", ())]
-        reference = next((choice["$ref"] for choice in choices if "$ref" in choice), None)
-        if reference:
-            schema = {**root["$defs"][reference.rpartition("/")[2]], **schema}
-        if part is None:
-            break
+    root = _json_schema()
+    schema = _resolved(root, root)
+    for part in location:
         inner = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part)
-        schema = inner or schema.get("additionalProperties") or {}
+        schema = _resolved(inner or schema.get("additionalProperties") or {}, root)
+    return schema
+
+
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema with what it refers to; of alternatives, the first: the second is null."""
+    schema = {**schema.get("anyOf", ({},))[0], **schema}
+    if "$ref" in schema:
+        schema = {**root["$defs"][schema["$ref"].rpartition("/")[2]], **schema}
     return schema
 
 
 def _fields_of(location: _Location) -> list[str]:
     return list(_schema_at(location).get("properties", ()))
-
-
-def _description(location: _Location) -> str:
-    return str(_schema_at(location).get("description", "")).partition("\n")[0]
 
 
 def _elsewhere(name: str) -> str:

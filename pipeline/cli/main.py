@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = "--verbose" in given
     try:
-        app([argument for argument in given if argument != "--verbose"])
+        app([argument for argument in given if argument != "--verbose"], prog_name="conveyor")
     except ConveyorError as error:
         problem = error
     except KeyboardInterrupt:

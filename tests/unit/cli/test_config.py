@@ -1,0 +1,82 @@
+"""`conveyor config`, and which configuration a command uses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipeline.cli.main import app
+from pipeline.cli.options import find_config
+from pipeline.errors import UsageError
+
+CONFIG = "name: houses\nlabel: price\ndata: {input: a.csv}\n"
+
+
+@pytest.fixture
+def conveyor(tmp_path, monkeypatch):
+    """Runs a command in a folder with a pipeline.yaml and returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.yaml").write_text(CONFIG)
+
+    def _conveyor(*arguments: str, **environment: str) -> str:
+        return CliRunner().invoke(app, arguments, env=environment, catch_exceptions=False).stdout
+
+    return _conveyor
+
+
+def test_show_prints_every_field_with_overrides_applied(conveyor):
+    shown = yaml.safe_load(conveyor("config", "show", "--set", "training.epochs=3"))
+
+    assert shown["name"] == "houses"
+    assert shown["training"]["epochs"] == 3
+    assert shown["schema"] == {"path": None, "on_anomaly": "stop"}
+
+
+def test_comments_change_nothing_but_explain_every_field(conveyor):
+    commented = conveyor("config", "show", "--comments")
+
+    assert yaml.safe_load(commented) == yaml.safe_load(conveyor("config", "show"))
+    assert "  # Passes over the training split at the most.\n  epochs: 10\n" in commented
+
+
+def test_the_schema_describes_every_field_that_is_shown(conveyor):
+    schema = json.loads(conveyor("config", "schema"))
+
+    assert list(schema["properties"]) == list(yaml.safe_load(conveyor("config", "show")))
+    assert schema["properties"]["label"]["description"] == "The column that the model learns to predict."
+
+
+def test_validate_says_what_the_pipeline_is(conveyor):
+    assert (
+        conveyor("config", "validate") == "pipeline.yaml is valid: pipeline houses, binary_classification of price from a.csv\n"
+    )
+
+
+def test_the_environment_names_a_configuration(conveyor, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(CONFIG.replace("houses", "flats"))
+
+    assert "pipeline flats" in conveyor("config", "validate", CONVEYOR_CONFIG=str(other))
+    assert "pipeline houses" in conveyor("config", "validate", "pipeline.yaml", CONVEYOR_CONFIG=str(other))
+
+
+def test_the_example_is_used_where_there_is_no_pipeline_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = tmp_path / "examples/flights/pipeline.yaml"
+    example.parent.mkdir(parents=True)
+    example.touch()
+
+    assert find_config(None).resolve() == example
+    (tmp_path / "pipeline.yaml").touch()
+    assert find_config(None).resolve() == tmp_path / "pipeline.yaml"
+
+
+def test_without_any_configuration_one_must_be_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UsageError, match="No configuration is named") as caught:
+        find_config(None)
+    assert "CONVEYOR_CONFIG" in caught.value.fix
