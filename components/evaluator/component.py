@@ -1,0 +1,63 @@
+"""TFX's Evaluator with predictions and metrics in bulk."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tensorflow_model_analysis.proto import config_pb2
+from tfx.components.evaluator.component import Evaluator
+from tfx.dsl.components.base import executor_spec
+from tfx.types import BaseChannel
+
+from components.evaluator.executor import FORCE_KEY, Executor
+
+
+class FastEvaluator(Evaluator):
+    """Evaluates a candidate model, against a baseline where there is one, and blesses it or not.
+
+    Specification, outputs and results are those of TFX's Evaluator, and equal to 1e-6. Where a model, a metric or the data
+    need TFMA's row-by-row evaluation, that is used, and the log says why.
+    """
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        examples: BaseChannel,
+        model: BaseChannel | None = None,
+        baseline_model: BaseChannel | None = None,
+        fairness_indicator_thresholds: list[float] | None = None,
+        example_splits: list[str] | None = None,
+        eval_config: config_pb2.EvalConfig | None = None,
+        schema: BaseChannel | None = None,
+        module_file: str | None = None,
+        module_path: str | None = None,
+        force: Literal["auto", "fast", "stock"] = "auto",
+    ) -> None:
+        """Makes the node.
+
+        Args:
+          examples: an `Examples` artifact.
+          model: the candidate, a `Model`.
+          baseline_model: the `Model` to compare it with.
+          fairness_indicator_thresholds: as in TFX's Evaluator.
+          example_splits: the splits to evaluate on; `eval` when not given.
+          eval_config: what to measure, and the thresholds.
+          schema: a `Schema`, used by TFX's own evaluation.
+          module_file: a Python file with functions for TFX's own evaluation.
+          module_path: the same as an importable module.
+          force: `fast` fails where the evaluation in bulk does not apply, `stock` never uses it.
+        """
+        super().__init__(
+            examples=examples,
+            model=model,
+            baseline_model=baseline_model,
+            fairness_indicator_thresholds=fairness_indicator_thresholds,
+            example_splits=example_splits,
+            eval_config=eval_config,
+            schema=schema,
+            module_file=module_file,
+            module_path=module_path,
+        )
+        # TFX's constructor makes its own specification, so what is new is added to that.
+        self.spec.exec_properties[FORCE_KEY] = force

@@ -1,0 +1,170 @@
+"""Evaluates models on TFRecord files in bulk, and writes the results as TFMA does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Number
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis import version as tfma_version
+from tensorflow_model_analysis.api.types import StructuredMetricValue
+from tensorflow_model_analysis.evaluators import metrics_validator
+from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.post_export_metrics import metric_keys
+from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
+from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
+
+from components.evaluator.accumulators import Accumulator, accumulator_for
+from components.evaluator.plan import Plan
+from components.evaluator.rows import Predictor, read_batches
+from components.evaluator.slices import Column, SliceIndex, SliceKey
+from components.evaluator.sums import SliceSums
+from components.evaluator.unsupported import UnsupportedError
+
+# By metric, plot and error; TFMA has classes for the keys of the first two only.
+Metrics = dict[Any, Any]
+
+
+def evaluate(
+    eval_config: config_pb2.EvalConfig, model_paths: Mapping[str, str], files: Sequence[str], output_path: str
+) -> validation_result_pb2.ValidationResult:
+    """Evaluates models and writes what `tfma.ExtractEvaluateAndWriteResults` writes: metrics, plots, validations, config.
+
+    Args:
+      eval_config: complete, as `tfma.utils.update_eval_config_with_defaults` returns it.
+      model_paths: the folder of each SavedModel, by model name.
+      files: TFRecords of tf.Examples.
+      output_path: the folder to write to.
+
+    Returns:
+      Whether the thresholds hold, and which do not.
+
+    Raises:
+      UnsupportedError: the config, a model or the data are such that TFMA itself is needed. Nothing has been written.
+    """
+    plan = Plan.of(eval_config, model_paths)
+    metrics = _measure(plan, files)
+    validation = _validate(eval_config, metrics)
+    _write(output_path, eval_config, model_paths, metrics, validation)
+    return validation
+
+
+def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
+    predictor = Predictor(plan.outputs.values())
+    slices = SliceIndex(plan.slices)
+    sizes = SliceSums(width=1)
+    accumulators = [(computation.keys[0].model_name, accumulator_for(computation)) for computation in plan.computations]
+    for batch in read_batches(files, {*slices.columns, *plan.labels.values()}, predictor):
+        numbers = slices.number(batch.columns, batch.num_rows)
+        sizes.add(numbers, np.ones((batch.num_rows, 1)))
+        labels = {name: _labels(label, batch.columns[label]) for name, label in plan.labels.items()}
+        for model_name, accumulator in accumulators:
+            accumulator.add(numbers, labels[model_name], batch.predictions[plan.outputs[model_name]])
+    metrics = {}
+    for key, number in sorted(slices.slices.items(), key=str):
+        if key and sizes.of(number)[0] < plan.min_slice_size:
+            metrics[key] = {metric_keys.ERROR_METRIC: _TOO_SMALL % plan.min_slice_size}
+        else:
+            metrics[key] = _metrics_of(number, [accumulator for _, accumulator in accumulators], plan)
+    return metrics
+
+
+# In TFMA's words, by which its viewers know it.
+_TOO_SMALL = (
+    "Example count for this slice key is lower than the minimum required value: %d. No data is aggregated for this slice."
+)
+
+
+def _labels(name: str, column: Column) -> npt.NDArray[Any]:
+    if not column.present.all():
+        raise UnsupportedError(f"the label {name!r} is missing in some rows")
+    labels = column.values.to_numpy(zero_copy_only=False)
+    if labels.dtype.kind not in "if" or not np.isfinite(labels).all():
+        raise UnsupportedError(f"the label {name!r} is not a finite number in every row")
+    return labels
+
+
+def _metrics_of(number: int, accumulators: Iterable[Accumulator], plan: Plan) -> Metrics:
+    metrics: Metrics = {}
+    for accumulator in accumulators:
+        metrics.update(accumulator.output(number))
+    for derived in plan.derived:
+        metrics.update(derived.result(metrics))
+    # TFMA's names of what is only for the derived metrics begin with one underscore.
+    public = {key: value for key, value in metrics.items() if not key.name.startswith("_") or key.name.startswith("__")}
+    if plan.baseline is None:
+        return public
+    differences = {}
+    for key, value in public.items():
+        if key.model_name != plan.baseline and not key.is_diff and _has_difference(value):
+            baseline = public.get(key.make_baseline_key(plan.baseline))
+            if baseline is not None:
+                differences[key.make_diff_key()] = value - baseline
+    return {**public, **differences}
+
+
+def _has_difference(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return bool(np.issubdtype(value.dtype, np.number))
+    return isinstance(value, (Number, StructuredMetricValue))
+
+
+def _validate(
+    eval_config: config_pb2.EvalConfig, metrics: Mapping[SliceKey, Metrics]
+) -> validation_result_pb2.ValidationResult:
+    validations = writer.CombineValidations(eval_config)
+    result = validations.create_accumulator()
+    for key, values in metrics.items():
+        validation = metrics_validator.validate_metrics((key, _select(values, plots=False)), eval_config)
+        result = validations.add_input(result, validation)
+    return validations.extract_output(result)
+
+
+def _select(metrics: Metrics, plots: bool) -> Metrics:
+    return {key: value for key, value in metrics.items() if isinstance(key, metric_types.PlotKey) == plots}
+
+
+def _write(
+    folder: str,
+    eval_config: config_pb2.EvalConfig,
+    model_paths: Mapping[str, str],
+    metrics: Mapping[SliceKey, Metrics],
+    validation: validation_result_pb2.ValidationResult,
+) -> None:
+    tf.io.gfile.makedirs(folder)
+    slices = metrics.items()
+    records = {
+        "metrics-00000-of-00001": [
+            writer.convert_slice_metrics_to_proto((key, _select(values, plots=False)), None) for key, values in slices
+        ],
+        "plots-00000-of-00001": [
+            writer.convert_slice_plots_to_proto((key, _select(values, plots=True)), None) for key, values in slices
+        ],
+        "attributions-00000-of-00001": [writer.convert_slice_attributions_to_proto((key, {})) for key in metrics],
+        constants.VALIDATIONS_KEY: [validation],
+    }
+    for name, messages in records.items():
+        _write_records(os.path.join(folder, f"{name}.tfrecord"), messages)
+    run = config_pb2.EvalRun(
+        eval_config=eval_config,
+        version=tfma_version.VERSION,
+        # In TFMA's words: its viewers show them.
+        data_location="<user provided PCollection>",
+        file_format="<unknown>",
+        model_locations=dict(model_paths),
+    )
+    with tf.io.gfile.GFile(os.path.join(folder, "eval_config.json"), "w") as file:
+        file.write(json_format.MessageToJson(run) + "\n")
+
+
+def _write_records(path: str, messages: Iterable[Message]) -> None:
+    with tf.io.TFRecordWriter(path) as file:
+        for message in messages:
+            file.write(message.SerializeToString())

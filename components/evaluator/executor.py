@@ -1,0 +1,122 @@
+"""Runs the fast evaluation, or TFX's own where that does not apply."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from absl import logging
+from tensorflow_model_analysis.metrics import metric_specs
+from tensorflow_model_analysis.proto import config_pb2
+from tfx.components.evaluator import constants
+from tfx.components.evaluator import executor as tfx_executor
+from tfx.components.util import examples_utils
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
+from tfx.types import Artifact, artifact_utils, standard_component_specs
+from tfx.utils import io_utils, json_utils, path_utils, proto_utils
+
+from components.evaluator.evaluation import evaluate
+from components.evaluator.unsupported import UnsupportedError
+from pipeline.errors import NodeError
+
+FORCE_KEY = "force"
+
+Artifacts = dict[str, list[Artifact]]
+
+
+class Executor(tfx_executor.Executor):
+    """TFX's Evaluator executor, with predictions and metrics in bulk where the models, metrics and data allow it."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+        """Evaluates the model.
+
+        Args:
+          input_dict: examples; optionally model, baseline_model and schema.
+          output_dict: evaluation, and blessing.
+          exec_properties: those of TFX's executor, and `force`: "fast", "stock", or "auto" for the one that applies.
+
+        Raises:
+          NodeError: `force` is "fast", and the fast evaluation does not apply.
+        """
+        force = exec_properties[FORCE_KEY]
+        if force == "stock":
+            super().Do(input_dict, output_dict, exec_properties)
+            return
+        try:
+            self._evaluate(input_dict, output_dict, exec_properties)
+        except UnsupportedError as reason:
+            if force == "fast":
+                raise NodeError(
+                    "The fast evaluation does not apply.",
+                    where="Evaluator",
+                    seen=str(reason),
+                    fix="set force to 'auto' or 'stock' to use TFX's own",
+                ) from reason
+            logging.warning("TFX's own Evaluator is used, which is slower: %s.", reason)
+            super().Do(input_dict, output_dict, exec_properties)
+
+    def _evaluate(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+        eval_config = _eval_config(input_dict, exec_properties)
+        validation = evaluate(
+            eval_config,
+            {spec.name: _model_path(spec, input_dict) for spec in eval_config.model_specs},
+            _example_files(input_dict, exec_properties),
+            artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]),
+        )
+        # As in TFX: without any threshold nothing is validated, so that a model is not blessed for want of a question.
+        if metric_specs.metric_thresholds_from_metrics_specs(eval_config.metrics_specs, eval_config=eval_config):
+            _bless(validation.validation_ok, input_dict, output_dict, exec_properties)
+
+
+def _eval_config(input_dict: Artifacts, exec_properties: dict[str, Any]) -> config_pb2.EvalConfig:
+    for key in (standard_component_specs.MODULE_FILE_KEY, standard_component_specs.MODULE_PATH_KEY):
+        if exec_properties.get(key):
+            raise UnsupportedError("a module may load models or extract features in its own way")
+    if not exec_properties.get(standard_component_specs.EVAL_CONFIG_KEY):
+        raise UnsupportedError("there is no EvalConfig")
+    if not input_dict.get(standard_component_specs.MODEL_KEY):
+        raise UnsupportedError("there is no model")
+    eval_config = config_pb2.EvalConfig()
+    proto_utils.json_to_proto(exec_properties[standard_component_specs.EVAL_CONFIG_KEY], eval_config)
+    # TFX always rubber-stamps: without a baseline, change thresholds are left out.
+    eval_config = tfma.utils.update_eval_config_with_defaults(
+        eval_config, has_baseline=bool(input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)), rubber_stamp=True
+    )
+    tfma.utils.verify_eval_config(eval_config)
+    return eval_config
+
+
+def _model_path(spec: config_pb2.ModelSpec, input_dict: Artifacts) -> str:
+    key = standard_component_specs.BASELINE_MODEL_KEY if spec.is_baseline else standard_component_specs.MODEL_KEY
+    model = artifact_utils.get_single_instance(input_dict[key])
+    return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+
+
+def _example_files(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str]:
+    files = []
+    for split in json_utils.loads(exec_properties.get(standard_component_specs.EXAMPLE_SPLITS_KEY) or "null") or ["eval"]:
+        for examples in input_dict[standard_component_specs.EXAMPLES_KEY]:
+            if examples_utils.get_payload_format(examples) != example_gen_pb2.FORMAT_TF_EXAMPLE:
+                raise UnsupportedError("the examples are not TFRecords of tf.Examples")
+            uri = artifact_utils.get_split_uris([examples], split)[0]
+            files += sorted(os.path.join(uri, name) for name in fileio.listdir(uri))
+    return files
+
+
+def _bless(blessed: bool, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+    blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
+    (model,) = input_dict[standard_component_specs.MODEL_KEY]
+    blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+    for baseline in input_dict.get(standard_component_specs.BASELINE_MODEL_KEY) or []:
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, baseline.uri)
+        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, baseline.id)
+    if "current_component_id" in exec_properties:
+        blessing.set_string_custom_property("component_id", exec_properties["current_component_id"])
+    file_name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
+    io_utils.write_string_file(os.path.join(blessing.uri, file_name), "")
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE
+    )

@@ -1,0 +1,290 @@
+"""The fast evaluation against TFX's own, on the same models and data that are made to be nasty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from google.protobuf import json_format, text_format
+from google.protobuf.message import Message
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_component_specs as keys
+
+from components.evaluator import FastEvaluator, eval_config
+from components.evaluator.executor import FORCE_KEY, Executor
+from pipeline.config import PipelineConfig
+from pipeline.errors import NodeError
+
+ROWS = 700
+BEAM_ARGUMENTS = ["--runner=apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"]
+TOLERANCE = 1e-6
+# Slices by text, by integers, by floats, by two columns, and by a column that no row has.
+SLICES = [["city"], ["year"], ["weight"], ["city", "year"], ["absent"]]
+CITIES = [b"Z\xc3\xbcrich", b"\xe6\x9d\xb1\xe4\xba\xac", b"", b"New York", b"a,b:c", None]
+YEARS = [2013, -1, 2**53 + 1, None]
+WEIGHTS = [0.1, -0.0, 1e30, None]
+
+
+class _Model(tf.Module):
+    """Predicts from `x` alone; the outputs follow the task. `shift` makes one model better or worse than another."""
+
+    def __init__(self, outputs: Callable[[tf.Tensor], dict[str, tf.Tensor]], shift: float) -> None:
+        super().__init__()
+        self.shift = tf.Variable(shift, dtype=tf.float32)
+        self._outputs = outputs
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([1], tf.float32, 0.0)})
+        return self._outputs(features["x"] + self.shift)
+
+
+def _binary(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    # Rounded, so that some scores fall on thresholds and on the borders of buckets, and some are exactly 0 and 1.
+    score = tf.clip_by_value(tf.round(tf.sigmoid(x) * 64) / 64 + 0.01 * tf.nn.relu(x - 1), 0, 1)
+    return {"score": score, "probabilities": tf.concat([1 - score, score], 1), "labels": tf.cast(score[:, 0] > 0.5, tf.int64)}
+
+
+def _multiclass(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    probabilities = tf.nn.softmax(tf.concat([x, tf.sin(3 * x), -x, 0 * x], 1))
+    return {"probabilities": probabilities, "labels": tf.argmax(probabilities, 1)}
+
+
+def _regression(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"predictions": 1000 * x}
+
+
+OUTPUTS = {"binary_classification": _binary, "multiclass_classification": _multiclass, "regression": _regression}
+
+
+def _labels(task: str, x: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    if task == "binary_classification":
+        return (x + noise > 0).astype(np.int64)
+    if task == "multiclass_classification":
+        return np.digitize(x + noise, [-1, 0, 1]).astype(np.int64)
+    return (1000 * (x + noise)).astype(np.float32)
+
+
+def _save_model(folder: Path, task: str, shift: float) -> Path:
+    model = _Model(OUTPUTS[task], shift)
+    path = folder / "Format-Serving"
+    tf.saved_model.save(model, str(path), signatures={"serving_default": model.serve})
+    return folder
+
+
+def _feature(value: bytes | int | float | None) -> tf.train.Feature:
+    if value is None:
+        return tf.train.Feature()
+    if isinstance(value, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    if isinstance(value, (int, np.integer)):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+
+
+def _write_examples(folder: Path, task: str) -> Path:
+    random = np.random.default_rng(7)
+    x, noise = random.normal(0, 1.5, ROWS), random.normal(0, 1, ROWS)
+    columns: dict[str, list[Any]] = {
+        "x": x.tolist(),
+        "y": list(_labels(task, x, noise)),
+        "city": [CITIES[i] for i in random.integers(0, len(CITIES), ROWS)],
+        "year": [YEARS[i] for i in random.integers(0, len(YEARS), ROWS)],
+        "weight": [WEIGHTS[i] for i in random.integers(0, len(WEIGHTS), ROWS)],
+    }
+    # One row in a slice of its own, and in a third shard none at all.
+    columns["city"][0] = b"alone"
+    split = folder / "Split-eval"
+    split.mkdir(parents=True)
+    shards = [range(0, ROWS // 2), range(ROWS // 2, ROWS), range(0)]
+    for shard, rows in enumerate(shards):
+        with tf.io.TFRecordWriter(str(split / f"data_tfrecord-{shard:05}-of-00003.gz"), "GZIP") as file:
+            for row in rows:
+                feature = {name: _feature(values[row]) for name, values in columns.items()}
+                if row % 2 and columns["city"][row] is None:
+                    del feature["city"]
+                file.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    return folder
+
+
+@dataclass
+class Results:
+    """What an executor left behind."""
+
+    folder: Path
+    blessing: standard_artifacts.ModelBlessing
+
+    def of(self, kind: str) -> dict[str, Message]:
+        load = getattr(writer, f"load_and_deserialize_{kind}")
+        results = list(load(str(self.folder)))
+        by_slice = {text_format.MessageToString(result.slice_key): result for result in results}
+        assert len(by_slice) == len(results)
+        return by_slice
+
+
+@dataclass
+class World:
+    """The examples and models of a task."""
+
+    folder: Path
+    task: str
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.examples = _write_examples(self.folder / "examples", self.task)
+        self.candidate = _save_model(self.folder / "candidate", self.task, shift=0.0)
+        self.other = _save_model(self.folder / "other", self.task, shift=0.7)
+
+    def run(
+        self, config: config_pb2.EvalConfig, force: str, baseline: Path | None = None, model: Path | None = None
+    ) -> Results:
+        self.runs += 1
+        folder = self.folder / str(self.runs)
+        examples = standard_artifacts.Examples()
+        examples.uri = str(self.examples)
+        examples.split_names = artifact_utils.encode_split_names(["eval"])
+        inputs = {keys.EXAMPLES_KEY: [examples], keys.MODEL_KEY: [_model(model or self.candidate)]}
+        if baseline:
+            inputs[keys.BASELINE_MODEL_KEY] = [_model(baseline)]
+        results = Results(folder / "evaluation", standard_artifacts.ModelBlessing())
+        evaluation = standard_artifacts.ModelEvaluation()
+        evaluation.uri = str(results.folder)
+        results.blessing.uri = str(folder / "blessing")
+        executor = Executor(Executor.Context(beam_pipeline_args=BEAM_ARGUMENTS, tmp_dir=str(folder / "tmp"), unique_id="1"))
+        executor.Do(
+            inputs,
+            {keys.EVALUATION_KEY: [evaluation], keys.BLESSING_KEY: [results.blessing]},
+            {keys.EVAL_CONFIG_KEY: json_format.MessageToJson(config), keys.EXAMPLE_SPLITS_KEY: '["eval"]', FORCE_KEY: force},
+        )
+        return results
+
+
+def _model(folder: Path) -> standard_artifacts.Model:
+    model = standard_artifacts.Model()
+    model.uri = str(folder)
+    return model
+
+
+@pytest.fixture(scope="module", params=list(OUTPUTS))
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    yield World(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def _config(task: str, **evaluation: Any) -> config_pb2.EvalConfig:
+    return eval_config(
+        PipelineConfig.model_validate(
+            {
+                "name": "cities",
+                "task": task,
+                "label": "y",
+                "data": {"input": "cities.csv"},
+                "evaluation": {"slices": SLICES, **evaluation},
+            }
+        )
+    )
+
+
+def assert_equal(fast: Any, stock: Any, path: str = "") -> None:
+    """Compares parsed protobuf messages: numbers to 1e-6 of the larger, all else exactly."""
+    if isinstance(stock, dict):
+        assert isinstance(fast, dict) and fast.keys() == stock.keys(), path
+        for key in stock:
+            assert_equal(fast[key], stock[key], f"{path}.{key}")
+    elif isinstance(stock, list):
+        assert len(fast) == len(stock), path
+        for i, (mine, theirs) in enumerate(zip(fast, stock, strict=True)):
+            assert_equal(mine, theirs, f"{path}[{i}]")
+    elif isinstance(stock, float):
+        assert math.isclose(fast, stock, rel_tol=TOLERANCE, abs_tol=TOLERANCE) or (math.isnan(fast) and math.isnan(stock)), path
+    else:
+        assert fast == stock, path
+
+
+def _as_dict(message: Message) -> dict[str, Any]:
+    return json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
+
+
+def assert_same_results(fast: Results, stock: Results) -> None:
+    for kind in ("metrics", "plots", "attributions"):
+        mine, theirs = fast.of(kind), stock.of(kind)
+        assert mine.keys() == theirs.keys()
+        for slice_key, message in theirs.items():
+            assert_equal(_as_dict(mine[slice_key]), _as_dict(message), f"{kind} of {slice_key or 'all rows'}")
+    assert_equal(_validation(fast), _validation(stock), "validation")
+    mine, theirs = (tfma.load_eval_result(str(results.folder), model_name=_model_name(results)) for results in (fast, stock))
+    assert (mine.config, len(mine.slicing_metrics)) == (theirs.config, len(theirs.slicing_metrics))
+    assert sorted(path.name for path in fast.folder.iterdir()) == sorted(path.name for path in stock.folder.iterdir())
+    assert _blessing(fast) == _blessing(stock)
+
+
+def _validation(results: Results) -> dict[str, Any]:
+    validation = _as_dict(tfma.load_validation_result(str(results.folder)))
+    # Beam merges slices in no particular order.
+    validation["metricValidationsPerSlice"].sort(key=lambda failures: str(failures["sliceKey"]))
+    validation["validationDetails"]["slicingDetails"].sort(key=str)
+    return validation
+
+
+def _model_name(results: Results) -> str | None:
+    (run,) = results.folder.glob("eval_config.json")
+    names = [spec.name for spec in json_format.Parse(run.read_text(), config_pb2.EvalRun()).eval_config.model_specs]
+    return names[0] if len(names) > 1 else None
+
+
+def _blessing(results: Results) -> tuple[Any, ...]:
+    folder = Path(results.blessing.uri)
+    files = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    return files, results.blessing.mlmd_artifact.custom_properties["blessed"].int_value
+
+
+# By task: a metric that has thresholds, with bounds that hold and bounds that do not.
+BOUNDS = {
+    "binary_classification": ("auc", {"min": 0.6}, {"min": 0.999}),
+    "multiclass_classification": ("accuracy", {"min": 0.05}, {"min": 0.999}),
+    "regression": ("mse", {"max": 1e8}, {"max": 10}),
+}
+
+
+def test_a_first_run_has_the_same_results_and_blessing(world: World) -> None:
+    metric, held, _ = BOUNDS[world.task]
+    config = _config(world.task, thresholds={metric: {**held, "max_regression": 0.01}})
+    fast, stock = world.run(config, "fast"), world.run(config, "stock")
+    assert_same_results(fast, stock)
+    assert _blessing(fast) == (["BLESSED"], 1)
+
+
+def test_against_a_baseline_the_differences_and_the_verdict_are_the_same(world: World) -> None:
+    metric, held, broken = BOUNDS[world.task]
+    for thresholds, blessed in (({metric: {**held, "max_regression": 1e9}}, 1), ({metric: {**broken, "max_regression": 0}}, 0)):
+        config = _config(world.task, thresholds=thresholds)
+        fast, stock = (world.run(config, force, baseline=world.other) for force in ("fast", "stock"))
+        assert_same_results(fast, stock)
+        assert _blessing(fast)[1] == blessed
+
+
+def test_relative_thresholds_slices_with_errors_and_thresholds_of_every_slice_are_the_same(world: World) -> None:
+    config = _config(world.task)
+    config.options.min_slice_size.value = 60
+    metric = next(metric for metric in config.metrics_specs[0].metrics if metric.per_slice_thresholds)
+    metric.threshold.CopyFrom(metric.per_slice_thresholds[0].threshold)
+    metric.threshold.change_threshold.relative.value = 0.02
+    metric.per_slice_thresholds[0].slicing_specs[0].feature_keys.append("nowhere")
+    fast, stock = (world.run(config, force, baseline=world.other) for force in ("fast", "stock"))
+    assert_same_results(fast, stock)
+    assert tfma.load_validation_result(str(fast.folder)).missing_slices
+
+
+def test_a_model_is_no_worse_than_itself_and_measured_the_same_each_time(world: World) -> None:
+    first, second = (world.run(_config(world.task), "fast", baseline=world.candidate) for _ in range(2))
+    assert _blessing(first) == (["BLESSED"], 1)
+    for file in first.folder.iterdir():
+        assert file.read_bytes() == (second.folder / file.name).read_bytes()
