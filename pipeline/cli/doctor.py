@@ -1,0 +1,68 @@
+"""`conveyor doctor`: versions, machine, and what is missing for each capability."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from pipeline.cli.options import Json
+
+if TYPE_CHECKING:
+    from pipeline.doctor import Diagnosis
+
+
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine can do, and how to mend what is missing. Exits with 1 where pipelines cannot run."""
+    from pipeline.config import PipelineConfig
+    from pipeline.doctor import diagnose
+
+    diagnosis = diagnose(Path(PipelineConfig.model_fields["workspace"].default))
+    if as_json:
+        _print_json(diagnosis)
+    else:
+        _print_tables(diagnosis)
+    raise typer.Exit(0 if diagnosis.ready else 1)
+
+
+def _print_json(diagnosis: Diagnosis) -> None:
+    import json
+    from dataclasses import asdict
+
+    capabilities = {
+        one.name: {"ready": one.ready, "checks": [asdict(check) for check in one.checks]} for one in diagnosis.capabilities
+    }
+    print(
+        json.dumps(
+            {
+                "ready": diagnosis.ready,
+                "versions": diagnosis.versions,
+                "machine": diagnosis.machine,
+                "capabilities": capabilities,
+            },
+            indent=2,
+        )
+    )
+
+
+def _print_tables(diagnosis: Diagnosis) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for facts in (diagnosis.versions, diagnosis.machine):
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold", min_width=26)
+        for name, value in facts.items():
+            table.add_row(f"  {name}", Text(value))
+        console.print(table, "")
+    for capability in diagnosis.capabilities:
+        state = Text("ready", "green") if capability.ready else Text("not ready", "yellow")
+        console.print(Text.assemble((capability.name, "bold"), f" ({capability.purpose}): ", state))
+        for check in capability.checks:
+            mark = Text("ok     ", "green") if check.ok else Text("missing", "red")
+            console.print(Text.assemble("  ", mark, f"  {check.name}: {check.seen}"))
+            if check.fix:
+                console.print(Text.assemble("           ", (check.fix, "bold")))
