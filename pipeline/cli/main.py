@@ -19,6 +19,8 @@ app = typer.Typer(
     help="From a table of data to a served model with TFX.",
     no_args_is_help=True,
     add_completion=False,
+    # Panels would double the time that help takes.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

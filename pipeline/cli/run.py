@@ -8,7 +8,6 @@ import typer
 
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
 from pipeline.errors import NotBlessedError
-from pipeline.outcome import RunState
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -19,21 +18,23 @@ def run(
     config: ConfigArgument = None,
     overrides: Overrides = None,
     from_nodes: Annotated[
-        list[str] | None, typer.Option("--from", metavar="NODE", help="Start at this node; take what comes before from an earlier run.")
+        list[str] | None,
+        typer.Option("--from", metavar="NODE", help="Start at this node; take what comes before from an earlier run."),
     ] = None,
     to_nodes: Annotated[list[str] | None, typer.Option("--to", metavar="NODE", help="End with this node.")] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every node, also those that nothing has changed for.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run every node, also those that nothing has changed for.")
+    ] = False,
 ) -> None:
     """Run the pipeline: from data to a blessed, pushed model. A run that was cut off goes on where it was."""
     from rich.console import Console
 
     from pipeline.local import Blueprint, run_pipeline
     from pipeline.local.progress import observe
+    from pipeline.outcome import RunState
     from pipeline.report import print_summary, write_report
 
-    settings = read_config(config, overrides)
-    if no_cache:
-        settings = settings.with_overrides({"execution": {"cache": False}})
+    settings = read_config(config, [*(overrides or ()), *(["execution.cache=false"] if no_cache else [])])
     console = Console()
     with observe(console, settings.runs_path) as observer:
         outcome = run_pipeline(
@@ -59,6 +60,8 @@ def run(
 
 def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | None:
     """Why a complete run ends without a push, if a validator of the model refused it."""
+    from pipeline.outcome import RunState
+
     if outcome.state is not RunState.COMPLETE:
         return None
     from pipeline.store import open_store
@@ -74,7 +77,7 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
             seen="the thresholds that failed are in the table above and in the report",
             fix="Improve the model or its data; lower a threshold only when you know why. The model that is served stays.",
         )
-    if infra_validator is not None and infra_validator.properties.get("blessing_status") == "INFRA_NOT_BLESSED":
+    if infra_validator is not None and not infra_validator.properties.get("blessed"):
         return NotBlessedError(
             "The InfraValidator could not serve the model, so nothing was pushed.",
             where="InfraValidator",
