@@ -1,0 +1,71 @@
+"""Reads a curated schema from its file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0.schema_pb2 import Schema
+
+from pipeline.errors import ConfigError
+
+
+def read_schema(path: Path) -> Schema:
+    """Reads and checks a schema in protobuf text format.
+
+    Args:
+      path: the .pbtxt file.
+
+    Returns:
+      The schema, with at least one feature.
+
+    Raises:
+      ConfigError: the file cannot be read, is not a schema (with line and column), describes no feature or one twice, or
+        names a domain that it does not define.
+    """
+    schema = Schema()
+    try:
+        text_format.Parse(path.read_text(encoding="utf-8"), schema)
+    except OSError as error:
+        raise ConfigError(
+            "The schema cannot be read.",
+            where=str(path),
+            seen=error.strerror or str(error),
+            fix="mend schema.path in the configuration, or leave it out to have a schema inferred from the data",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            "The schema is not text.", where=str(path), expected="protobuf text format in UTF-8", seen=str(error)
+        ) from error
+    except text_format.ParseError as error:
+        raise ConfigError(
+            "The schema cannot be parsed.",
+            where=f"{path}, line {error.GetLine()}, column {error.GetColumn()}",
+            expected="tensorflow.metadata.v0.Schema in protobuf text format",
+            # The parser puts the position before its message.
+            seen=str(error).split(" : ", 1)[-1],
+        ) from error
+    _check(schema, path)
+    return schema
+
+
+def _check(schema: Schema, path: Path) -> None:
+    if not schema.feature:
+        raise ConfigError("The schema describes no feature.", where=str(path), expected='feature { name: "..." ... }')
+    for name, count in Counter(feature.name for feature in schema.feature).items():
+        if count > 1:
+            raise ConfigError(
+                f"The schema describes the feature {name!r} {count} times.",
+                where=str(path),
+                fix="keep one of them",
+            )
+    defined = {domain.name for domain in schema.string_domain}
+    for feature in schema.feature:
+        if feature.domain and feature.domain not in defined:
+            raise ConfigError(
+                f"The feature {feature.name!r} refers to a domain that the schema does not define.",
+                where=str(path),
+                expected=", ".join(sorted(defined)) or f'string_domain {{ name: "{feature.domain}" ... }}',
+                seen=feature.domain,
+            )
