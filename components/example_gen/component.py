@@ -1,0 +1,87 @@
+"""The ExampleGen node."""
+
+from __future__ import annotations
+
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import channel, component_spec, standard_artifacts
+
+from components.example_gen import properties
+from components.example_gen.driver import Driver
+from components.example_gen.executor import Executor
+from components.example_gen.spans import SingleSplit
+from pipeline.config import Split
+from pipeline.errors import ConfigError
+
+
+class ArrowExampleGenSpec(component_spec.ComponentSpec):
+    """What goes into the node and what comes out."""
+
+    PARAMETERS = {
+        properties.INPUT_PATTERN: component_spec.ExecutionParameter(type=str),
+        properties.FILE_FORMAT: component_spec.ExecutionParameter(type=str),
+        properties.SPLIT: component_spec.ExecutionParameter(type=str),
+        properties.COMPRESSION: component_spec.ExecutionParameter(type=str),
+        properties.LABEL: component_spec.ExecutionParameter(type=str, optional=True),
+        properties.NEWEST_SPAN: component_spec.ExecutionParameter(type=int, optional=True),
+    }
+    INPUTS: dict[str, component_spec.ChannelParameter] = {}
+    OUTPUTS = {properties.EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+
+
+class ArrowExampleGen(base_component.BaseComponent):
+    """Reads CSV, Parquet or TFRecord files through Arrow into tf.Examples.
+
+    Its output `examples` keeps the contract of TFX's stock ExampleGens (split names, span, version, fingerprint, payload
+    and file format), so that every component reads it. What becomes of which type of column: see `columns`.
+
+    Example:
+      ArrowExampleGen("/data/flights/{SPAN}.parquet", split=Split(method="window", train_spans=9), label="late")
+    """
+
+    SPEC_CLASS = ArrowExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    DRIVER_CLASS = Driver
+
+    def __init__(
+        self,
+        input_pattern: str,
+        file_format: str = "auto",
+        split: Split | SingleSplit = Split(),  # noqa: B008 - frozen
+        label: str | None = None,
+        newest_span: int | None = None,
+        compression: str = "gzip",
+    ) -> None:
+        """Makes the node.
+
+        Args:
+          input_pattern: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers; on a local or mounted file system.
+          file_format: `csv`, `parquet`, `tfrecord`, or `auto`: what the files' names tell.
+          split: how rows are divided into `train` and `eval`, or into one split.
+          label: the column that must be there; None for a table without.
+          newest_span: no span after it is read; the newest there is when None.
+          compression: of the files written: `gzip` or `none`.
+
+        Raises:
+          ConfigError: `input_pattern` is a URL.
+        """
+        if "://" in input_pattern:
+            raise ConfigError(
+                "Data cannot be read from a URL.",
+                where="data.input",
+                expected="a path on a local or mounted file system",
+                seen=input_pattern,
+                fix="mount the storage, and name the folder it is mounted on",
+            )
+        super().__init__(
+            ArrowExampleGenSpec(
+                input_pattern=input_pattern,
+                file_format=file_format,
+                split=properties.split_to_json(split),
+                label=label,
+                newest_span=newest_span,
+                compression=compression,
+                examples=channel.OutputChannel(
+                    standard_artifacts.Examples, producer_component=self, output_key=properties.EXAMPLES
+                ),
+            )
+        )

@@ -1,0 +1,193 @@
+"""CSV: UTF-8 text, comma-separated, a header, fields in double quotes where they hold commas, quotes or line breaks.
+
+Arrow infers a column's type from the first block of a file and fails on a later one that differs. Here every value of a
+column counts: blocks are read as text, and the narrowest kind that parses all values is the column's. An empty field is null.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from components.example_gen.columns import FileSummary, Kind, check_columns
+from components.example_gen.files import damaged, is_gzip, open_binary, require_content
+from pipeline.errors import DataError
+
+BLOCK_BYTES = 8 << 20
+_TEXT = pa.string()
+_FORMAT = "comma-separated UTF-8 text"
+_INT64_DIGITS = 19
+
+
+def scan(path: str) -> FileSummary:
+    """Reads the whole file for its columns, their kinds and the number of rows.
+
+    Raises:
+      DataError: the file is empty, ragged, not UTF-8, not CSV, or its header repeats a name.
+    """
+    rows = 0
+    kinds: dict[str, Kind] = {}
+    for batch in _text_batches(path):
+        rows += batch.num_rows
+        for name in batch.schema.names:
+            kinds[name] = _widen(kinds.get(name, Kind.EMPTY), batch.column(name))
+    return FileSummary(path, rows, kinds or dict.fromkeys(_header(path), Kind.EMPTY))
+
+
+def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
+    """The rows in blocks of about 8 MiB of text.
+
+    Raises:
+      DataError: as for `scan`.
+    """
+    for batch in _text_batches(path):
+        columns = [_parse(batch.column(name), kinds[name]) for name in batch.schema.names]
+        yield pa.RecordBatch.from_arrays(columns, batch.schema.names)
+
+
+def _text_batches(path: str) -> Iterator[pa.RecordBatch]:
+    require_content(path)
+    names = _header(path)
+    check_columns(path, names)
+    try:
+        with (
+            pa.input_stream(path, compression="gzip" if is_gzip(path) else None) as stream,
+            arrow_csv.open_csv(
+                stream,
+                arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
+                arrow_csv.ParseOptions(newlines_in_values=True),
+                arrow_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, _TEXT),
+                    null_values=[""],
+                    strings_can_be_null=True,
+                ),
+            ) as reader,
+        ):
+            yield from reader
+    except (pa.ArrowException, OSError) as error:
+        _explain(path, error)
+
+
+def _header(path: str) -> list[str]:
+    try:
+        with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="") as file:
+            return next(csv.reader(file), [])
+    except (UnicodeDecodeError, csv.Error, EOFError, OSError, zlib.error) as error:
+        _explain(path, error)
+
+
+def _widen(known: Kind, values: pa.Array) -> Kind:
+    """The kind of a column in which `values` follow values of a known kind."""
+    if known is Kind.TEXT or values.null_count == len(values):
+        return known
+    kind = _infer(values.drop_null())
+    if known in (Kind.EMPTY, kind):
+        return kind
+    return Kind.FLOAT if {known, kind} == {Kind.INTEGER, Kind.FLOAT} else Kind.TEXT
+
+
+def _infer(values: pa.Array) -> Kind:
+    if bool(pc.all(pc.is_in(pc.utf8_lower(values), value_set=pa.array(["true", "false"]))).as_py()):
+        return Kind.BOOLEAN
+    # Arrow parses hexadecimal integers; numbers beyond 64 bits are names, which a float would not tell apart.
+    numeric = not pc.any(pc.match_substring(values, "x", ignore_case=True)).as_py() and not _beyond_int64(values)
+    for kind in (Kind.INTEGER, Kind.FLOAT, Kind.TIME, Kind.ZONED_TIME):
+        if numeric or kind in (Kind.TIME, Kind.ZONED_TIME):
+            try:
+                _parse(values, kind)
+            except pa.ArrowInvalid:
+                continue
+            return kind
+    return Kind.TEXT
+
+
+def _beyond_int64(values: pa.Array) -> bool:
+    if pc.max(pc.binary_length(values)).as_py() < _INT64_DIGITS:
+        return False
+    whole = values.filter(pc.match_substring_regex(values, r"^\s*-?\d{19,}\s*$"))
+    try:
+        _parse(whole, Kind.INTEGER)
+    except pa.ArrowInvalid:
+        return True
+    return False
+
+
+def _parse(values: pa.Array, kind: Kind) -> pa.Array:
+    """Text as values of a kind, spaces around numbers and times ignored."""
+    arrow_type = {
+        Kind.BOOLEAN: pa.bool_(),
+        Kind.INTEGER: pa.int64(),
+        Kind.FLOAT: pa.float64(),
+        Kind.TIME: pa.timestamp("us"),
+        Kind.ZONED_TIME: pa.timestamp("us", "UTC"),
+    }.get(kind, _TEXT)
+    try:
+        return values.cast(arrow_type)
+    except pa.ArrowInvalid:
+        return pc.utf8_trim_whitespace(values).cast(arrow_type)
+
+
+def _explain(path: str, error: Exception) -> NoReturn:
+    """Finds the line that Arrow could not read: it tells blocks, not lines.
+
+    Raises:
+      DataError: always.
+    """
+    try:
+        _check_encoding(path)
+        _check_records(path)
+    except (EOFError, OSError, zlib.error) as compression_error:
+        raise damaged(path, "a whole gzip file", compression_error) from error
+    raise damaged(path, _FORMAT, error) from error
+
+
+def _check_encoding(path: str) -> None:
+    offset = 0
+    with open_binary(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    "An input file is not UTF-8 text.",
+                    where=f"{path}, line {number}",
+                    expected=_FORMAT,
+                    seen=f"the byte 0x{line[error.start]:02x} at offset {offset + error.start}: "
+                    + line[max(0, error.start - 20) : error.start + 20].decode("utf-8", "backslashreplace"),
+                    fix=f"convert the file, for example: iconv -f LATIN1 -t UTF-8 {path}",
+                ) from error
+            offset += len(line)
+
+
+def _check_records(path: str) -> None:
+    with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="") as file:
+        records = csv.reader(file, strict=True)
+        names = next(records, [])
+        line = records.line_num
+        try:
+            for record in records:
+                line += 1
+                if record and len(record) != len(names):
+                    raise DataError(
+                        "A row has more or fewer fields than the header.",
+                        where=f"{path}, line {line}",
+                        expected=f"{len(names)} fields",
+                        seen=f"{len(record)} fields: {','.join(record)[:80]}",
+                        fix="correct the row; a field with a comma in it stands in double quotes",
+                    )
+                line = records.line_num
+        except csv.Error as error:
+            raise DataError(
+                "A quoted field does not end as CSV asks for.",
+                where=f"{path}, in the record that begins in line {line + 1}",
+                expected='a field in double quotes, quotes inside it doubled: "a ""b"" c"',
+                seen=str(error),
+                fix="correct the quotes in that record",
+            ) from error

@@ -1,0 +1,46 @@
+"""What the component, its driver and its executor tell each other in execution and artifact properties."""
+
+from __future__ import annotations
+
+import json
+
+from components.example_gen.spans import SingleSplit
+from pipeline.config import Split
+
+EXAMPLES = "examples"
+
+# Set by the person who makes the node.
+INPUT_PATTERN = "input_pattern"
+FILE_FORMAT = "file_format"
+SPLIT = "split"
+LABEL = "label"
+NEWEST_SPAN = "newest_span"
+COMPRESSION = "compression"
+
+# Found by the driver; the cache key covers them all.
+INPUT_FILES = "input_files"  # JSON: the files of each split; of a hashed split the same files for both
+CODE_FINGERPRINT = "code_fingerprint"
+
+# Of the artifact, as TFX's stock ExampleGen names them.
+FINGERPRINT = "input_fingerprint"
+SPAN = "span"
+VERSION = "version"
+PAYLOAD_FORMAT = "payload_format"
+OUTPUT_FORMAT = "file_format"
+TF_EXAMPLE = "FORMAT_TF_EXAMPLE"
+TFRECORDS = "tfrecords_gzip"  # the one format that TFX knows; whether a file is compressed, readers tell by its name
+
+
+def split_to_json(split: Split | SingleSplit) -> str:
+    """How rows are divided, as an execution property holds it."""
+    if isinstance(split, SingleSplit):
+        return json.dumps({"method": "single", "name": split.name, "spans": split.spans})
+    return split.model_dump_json()
+
+
+def split_from_json(text: str) -> Split | SingleSplit:
+    """What `split_to_json` was given."""
+    values = json.loads(text)
+    if values.get("method") == "single":
+        return SingleSplit(name=values["name"], spans=values["spans"])
+    return Split.model_validate(values)

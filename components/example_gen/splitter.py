@@ -1,0 +1,50 @@
+"""Which split a row goes to."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+_HASH_RANGE = 1 << 64
+
+
+class Splitter(Protocol):
+    """Divides rows."""
+
+    def split(self, examples: pa.Array) -> dict[str, pa.Array]:
+        """Serialized tf.Examples (large_binary) by the name of their split, in their order."""
+
+
+class Whole:
+    """Sends every row to one split: the spans have decided already."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def split(self, examples: pa.Array) -> dict[str, pa.Array]:
+        """All rows under the one name."""
+        return {self._name: examples}
+
+
+class Hashed:
+    """Sends a row to `train` or `eval` by its content alone: not by its place, its file or the file's format.
+
+    As in TFX's stock ExampleGen the hash is SHA-256 of the serialized example, so equal rows share a split.
+    """
+
+    def __init__(self, eval_fraction: float) -> None:
+        """Makes the splitter.
+
+        Args:
+          eval_fraction: expected share of distinct rows in `eval`, between 0 and 1.
+        """
+        self._threshold = np.uint64(int(eval_fraction * _HASH_RANGE))
+
+    def split(self, examples: pa.Array) -> dict[str, pa.Array]:
+        """The rows of `train` and of `eval`."""
+        digests = b"".join(hashlib.sha256(example).digest()[:8] for example in examples.to_pylist())
+        in_eval = np.frombuffer(digests, "<u8") < self._threshold
+        return {"train": examples.filter(pa.array(~in_eval)), "eval": examples.filter(pa.array(in_eval))}

@@ -1,0 +1,73 @@
+"""TFRecord files of tf.Examples, compressed with gzip or not.
+
+Records are decoded rather than copied, so that their columns are checked, and so that a row is hashed into the same split
+whatever the format it came in or the order of features that its writer chose.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+import pyarrow as pa
+
+from components.example_gen import tfrecord
+from components.example_gen.columns import FileSummary, Kind, check_columns, kind_of
+from components.example_gen.files import damaged, open_binary, require_content
+from pipeline.errors import DataError
+
+BATCH_ROWS = 16_384
+
+
+def scan(path: str) -> FileSummary:
+    """Decodes the whole file for its features, their types and the number of records.
+
+    Raises:
+      DataError: the file is empty, damaged, holds something else than tf.Examples, or a feature has several types.
+    """
+    rows = 0
+    kinds: dict[str, Kind] = {}
+    for batch in batches(path, kinds):
+        check_columns(path, batch.schema.names)
+        for field in batch.schema:
+            kind = kind_of(field.type) or Kind.EMPTY
+            known = kinds.get(field.name, Kind.EMPTY)
+            if Kind.EMPTY not in (kind, known) and kind is not known:
+                raise DataError(
+                    f"The feature {field.name!r} has several types.",
+                    where=f"{path}, records {rows + 1} to {rows + batch.num_rows}",
+                    expected=f"{known.value}, as in earlier records",
+                    seen=kind.value,
+                    fix="write the feature with one type in all records",
+                )
+            kinds[field.name] = known if kind is Kind.EMPTY else kind
+        rows += batch.num_rows
+    return FileSummary(path, rows, kinds)
+
+
+def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
+    """The records in batches of up to 16,384, a column of lists for each feature that occurs.
+
+    Raises:
+      DataError: the file is damaged or holds something else than tf.Examples.
+    """
+    # Importing tfx_bsl takes a second that other formats need not wait for.
+    from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+    require_content(path)
+    decoder = ExamplesToRecordBatchDecoder()
+    done = 0
+    try:
+        with open_binary(path) as file:
+            records = tfrecord.read(file)
+            while chunk := list(islice(records, BATCH_ROWS)):
+                yield decoder.DecodeBatch(chunk)
+                done += len(chunk)
+    except tfrecord.BrokenRecordError as error:
+        raise damaged(path, "TFRecord", error, part=f"record {error.record}, offset {error.offset}") from error
+    except (EOFError, OSError, zlib.error) as error:
+        raise damaged(path, "a whole gzip file", error) from error
+    except (RuntimeError, ValueError) as error:
+        part = f"records {done + 1} to {done + len(chunk)}"
+        raise damaged(path, "tf.Examples in which a feature has one type", error, part=part) from error
