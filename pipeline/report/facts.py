@@ -1,0 +1,154 @@
+"""Everything that is known of a run, read once: what the report, the summary and `conveyor show` are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from pipeline.config import PipelineConfig
+from pipeline.outcome import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.report.anomalies import Anomalies, read_anomalies
+from pipeline.report.evaluation import Evaluation, read_evaluation
+from pipeline.report.schema import Schema, read_schema
+from pipeline.report.statistics import Statistics, read_statistics
+from pipeline.report.training import Training, read_training
+from pipeline.store import Artifact, Lineage, Run, open_store
+
+_Content = TypeVar("_Content")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run and what its nodes made; None for what is not there, because the run did not come that far.
+
+    Attributes:
+      config: as the run had it.
+      outcome: what became of the run and its nodes.
+      run: executions and artifacts.
+      model: the candidate.
+      pushed: the push, if the Pusher ran; its property `pushed` says whether it did anything.
+      blessing: the Evaluator's.
+      infra_blessing: the InfraValidator's.
+      lineage: of the pushed version, or of the model where none was pushed.
+    """
+
+    config: PipelineConfig
+    outcome: RunOutcome
+    run: Run
+    examples: Artifact | None = None
+    model: Artifact | None = None
+    pushed: Artifact | None = None
+    blessing: Artifact | None = None
+    infra_blessing: Artifact | None = None
+    lineage: Lineage | None = None
+    statistics: Statistics | None = None
+    schema: Schema | None = None
+    anomalies: Anomalies | None = None
+    training: Training | None = None
+    evaluation: Evaluation | None = None
+
+    @property
+    def version(self) -> str:
+        """What the model was pushed as; empty if it was not."""
+        return str(self.pushed.properties.get("pushed_version", "")) if self.pushed else ""
+
+    @property
+    def blessed(self) -> bool | None:
+        """Whether the Evaluator blessed the candidate; None if it did not judge."""
+        return None if self.blessing is None else bool(self.blessing.properties.get("blessed"))
+
+    @property
+    def infra_blessed(self) -> bool | None:
+        """Whether the candidate can be served; None if that was not tried."""
+        return None if self.infra_blessing is None else bool(self.infra_blessing.properties.get("blessed"))
+
+
+def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
+    """Reads a run from its folder, the metadata store and its artifacts.
+
+    Args:
+      config: the pipeline's configuration; where the run has its own, that one is used.
+      run_id: of the run.
+
+    Raises:
+      UsageError: nothing has run in the workspace.
+    """
+    lineage = None
+    with open_store(config.metadata_path, config.name) as store:
+        run = store.run(run_id)
+        pushed, model = run.output("Pusher", "pushed_model"), run.output("Trainer", "model")
+        target = pushed if pushed and pushed.properties.get("pushed_version") else model
+        if target:
+            lineage = store.lineage(target)
+    try:
+        outcome = RunOutcome.load(config.runs_path / run_id)
+    except FileNotFoundError:
+        outcome = outcome_of(run)
+    return RunFacts(
+        config=_config_of(outcome) or config,
+        outcome=outcome,
+        run=run,
+        examples=run.output("ExampleGen", "examples"),
+        model=model,
+        pushed=pushed,
+        blessing=run.output("Evaluator", "blessing"),
+        infra_blessing=run.output("InfraValidator", "blessing"),
+        lineage=lineage,
+        statistics=_content(read_statistics, run.output("StatisticsGen", "statistics")),
+        schema=_content(read_schema, run.output("SchemaGen", "schema")),
+        anomalies=_content(read_anomalies, run.output("ExampleValidator", "anomalies")),
+        training=_content(read_training, run.output("Trainer", "model_run")),
+        evaluation=_content(read_evaluation, run.output("Evaluator", "evaluation")),
+    )
+
+
+def outcome_of(run: Run) -> RunOutcome:
+    """What the metadata store knows of a run that left no run.json, as a run on a cluster does not."""
+    executions = sorted(run.executions.values(), key=lambda execution: execution.id)
+    nodes: dict[str, NodeOutcome] = {}
+    makers: dict[int, str] = {}
+    for each in executions:
+        used = {makers[artifact.id] for artifacts in each.inputs.values() for artifact in artifacts if artifact.id in makers}
+        ended = None if each.state is NodeState.RUNNING else each.ended
+        nodes[each.node] = NodeOutcome(upstream=sorted(used), state=each.state, started=each.started, ended=ended)
+        for artifacts in each.outputs.values():
+            for artifact in artifacts:
+                makers.setdefault(artifact.id, each.node)
+    states = {node.state for node in nodes.values()}
+    pushed = run.output("Pusher", "pushed_model")
+    if NodeState.FAILED in states:
+        state = RunState.FAILED
+    elif NodeState.INTERRUPTED in states:
+        state = RunState.INTERRUPTED
+    elif NodeState.RUNNING in states:
+        state = RunState.RUNNING
+    else:
+        state = RunState.NOT_BLESSED if pushed and not pushed.properties.get("pushed") else RunState.COMPLETE
+    return RunOutcome(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        state=state,
+        started=min((each.started for each in executions), default=0.0),
+        ended=max((each.ended for each in executions), default=None),
+        nodes=nodes,
+    )
+
+
+def _config_of(outcome: RunOutcome) -> PipelineConfig | None:
+    """The configuration that a run had, unless a later release no longer understands it."""
+    try:
+        return PipelineConfig.model_validate(outcome.config)
+    except ValidationError:
+        return None
+
+
+def _content(read: Callable[[Path], _Content], artifact: Artifact | None) -> _Content | None:
+    """What is in an artifact; None too when its files have been deleted since."""
+    try:
+        return None if artifact is None else read(artifact.path)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,87 @@
+"""How numbers, times and sizes are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+
+DASH = "–"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits, thousands separated."""
+    if value is None or math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.1e}"
+
+
+def metric(value: float | None) -> str:
+    """Four decimals, so that metrics stand one below the other; large ones as numbers."""
+    if value is None or not math.isfinite(value) or abs(value) >= 1000:
+        return number(value)
+    return f"{value:.4f}"
+
+
+def difference(value: float | None) -> str:
+    """A metric's difference, with its sign."""
+    if value is None:
+        return DASH
+    text = metric(abs(value))
+    if not any(digit in text for digit in "123456789"):
+        return f"±{text}"
+    return ("+" if value > 0 else "−") + text
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1."""
+    if share is None or math.isnan(share):
+        return DASH
+    if 0 < share < 0.001:
+        return "<0.1 %"
+    return f"{share * 100:.1f} %" if share not in (0, 1) else f"{share * 100:.0f} %"
+
+
+def seconds(value: float | None) -> str:
+    """A duration."""
+    if value is None:
+        return DASH
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def moment(timestamp: float | None) -> str:
+    """A time as the reader's clock shows it."""
+    return DASH if timestamp is None else datetime.fromtimestamp(timestamp).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size(num_bytes: int | None) -> str:
+    """A file size."""
+    if num_bytes is None:
+        return DASH
+    value, unit = float(num_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers with neighbours joined: `1–3, 7`."""
+    groups: list[list[int]] = []
+    for each in sorted(set(numbers)):
+        if groups and each == groups[-1][-1] + 1:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return ", ".join(str(group[0]) if len(group) == 1 else f"{group[0]}–{group[-1]}" for group in groups)

@@ -1,0 +1,159 @@
+"""The model card: what the model is for, what it was made of, and what is known of its limits."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline.config import PipelineConfig, Task
+from pipeline.report import formats
+from pipeline.report.evaluation import Evaluation
+from pipeline.report.facts import RunFacts
+
+_PACKAGES = ("tfx-conveyor", "tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
+_MANY_MISSING = 0.2
+_TASKS = {
+    Task.BINARY: "Binary classification",
+    Task.MULTICLASS: "Multiclass classification",
+    Task.REGRESSION: "Regression",
+}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model card. `facts` has headings, each with pairs of name and value; `limits` are sentences."""
+
+    facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    purpose: str
+    limits: tuple[str, ...]
+
+
+def model_card(facts: RunFacts) -> ModelCard:
+    """Writes the model card of a run's model from what is known of the run."""
+    config = facts.config
+    return ModelCard(
+        facts=(
+            ("Task", (("Kind", _TASKS[config.task]), ("Predicts", config.label), *_columns(facts))),
+            ("Data", _data(facts)),
+            ("Model", _model(facts)),
+            ("Training", _training(facts)),
+            ("Made with", _packages()),
+        ),
+        purpose=_purpose(facts),
+        limits=tuple(_limits(facts)),
+    )
+
+
+def _purpose(facts: RunFacts) -> str:
+    what = {Task.BINARY: "the probability of", Task.MULTICLASS: "the class of", Task.REGRESSION: "the value of"}
+    return (
+        f"Estimates {what[facts.config.task]} {facts.config.label} for rows like those it was trained on, "
+        "from the raw columns: the preprocessing is part of the model, and a missing optional column is imputed."
+    )
+
+
+def _columns(facts: RunFacts) -> tuple[tuple[str, str], ...]:
+    if facts.schema is None:
+        return ()
+    features = facts.config.features
+    ignored = {name for name, feature in features.items() if feature.kind == "ignore"} | {facts.config.label}
+    names = [feature.name for feature in facts.schema.features if feature.name not in ignored]
+    return (("From", f"{len(names)} columns: {', '.join(names)}"),)
+
+
+def _data(facts: RunFacts) -> tuple[tuple[str, str], ...]:
+    data = facts.config.data
+    rows = facts.statistics.rows if facts.statistics else {}
+    split = (
+        f"by span: {data.split.train_spans} to train on, the newest {data.split.eval_spans} to evaluate on"
+        if data.split.method == "window"
+        else f"by hash: {formats.percent(data.split.eval_fraction)} to evaluate on"
+    )
+    return (
+        ("Files", data.input),
+        ("Split", split),
+        *((f"Rows, {name}", f"{count:,}") for name, count in rows.items()),
+    )
+
+
+def _model(facts: RunFacts) -> tuple[tuple[str, str], ...]:
+    model = facts.config.model
+    if model.build_model:
+        architecture = f"your own: {model.build_model}"
+    else:
+        units = " → ".join(map(str, model.hidden_units))
+        architecture = f"Keras: columns (embedded, standardised or bucketised), then hidden layers of {units} units, dropout {model.dropout:g}"
+    size = _folder_size(facts.model.path) if facts.model and facts.model.path.is_dir() else None
+    return (
+        ("Architecture", architecture),
+        ("Size on disk", formats.size(size)),
+        ("Artifact", f"{facts.model.id}, {facts.model.uri}" if facts.model else formats.DASH),
+    )
+
+
+def _training(facts: RunFacts) -> tuple[tuple[str, str], ...]:
+    training, settings = facts.training, facts.config.training
+    epochs = f"{len(training.epochs)} of at most {settings.epochs}" if training else f"at most {settings.epochs}"
+    if training and training.best_epoch and training.best_epoch != len(training.epochs):
+        epochs += f"; the weights are those of epoch {training.best_epoch}"
+    return (
+        ("Epochs", epochs),
+        ("Batch size", f"{settings.batch_size:,}"),
+        ("Learning rate", f"{settings.learning_rate:g} (Adam)"),
+        ("Seed", str(settings.seed)),
+        *((("Time", formats.seconds(training.seconds)),) if training and training.seconds else ()),
+    )
+
+
+def _packages() -> tuple[tuple[str, str], ...]:
+    found = [("python", platform.python_version())]
+    for package in _PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:
+            continue
+    return tuple(found)
+
+
+def _limits(facts: RunFacts) -> list[str]:
+    limits = []
+    if facts.evaluation:
+        limits += _evaluation_limits(facts.evaluation, facts.config)
+    if facts.statistics:
+        sparse = [each for each in facts.statistics.features if each.missing > _MANY_MISSING]
+        if sparse:
+            named = ", ".join(f"{each.name} ({formats.percent(each.missing)})" for each in sparse)
+            limits.append(f"Columns that are often missing, and then imputed: {named}.")
+    if facts.config.data.split.method == "window":
+        limits.append("It was judged on the newest span alone; on later data it may do worse: watch its metrics, and retrain.")
+    else:
+        limits.append("Rows of one time are in both splits, so this evaluation does not show how it does on later data.")
+    return limits
+
+
+def _evaluation_limits(evaluation: Evaluation, config: PipelineConfig) -> list[str]:
+    primary, limits = evaluation.primary_metric, []
+    worst = evaluation.worst_slices(1, config.evaluation.min_slice_rows)
+    overall = evaluation.overall.metric(primary).candidate
+    if worst:
+        value = worst[0].metric(primary).candidate
+        limits.append(
+            f"Weakest where {worst[0].label}: {primary} {formats.metric(value)} on {worst[0].rows:,} rows, "
+            f"{formats.metric(overall)} on all."
+        )
+    recall, precision = (evaluation.overall.metric(name).candidate for name in ("recall", "precision"))
+    if recall is not None and precision is not None:
+        limits.append(
+            f"At the threshold 0.5 it finds {formats.percent(recall)} of the positives, and {formats.percent(precision)} of "
+            "what it calls positive is so; another threshold trades one for the other."
+        )
+    small = sum(1 for each in evaluation.slices if each.key and (each.rows or 0) < config.evaluation.min_slice_rows)
+    if small:
+        limits.append(f"Nothing is claimed for {small} slices with fewer than {config.evaluation.min_slice_rows} rows.")
+    return limits
+
+
+def _folder_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,52 @@
+"""How the model was trained: one row an epoch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE_NAME = "history.json"
+VALIDATION = "val_"
+_NOT_METRICS = frozenset({"epoch", "seconds", "learning_rate"})
+
+
+@dataclass(frozen=True)
+class Training:
+    """The epochs of a training, each with its metrics by name; those of the validation split start with `val_`."""
+
+    epochs: tuple[Mapping[str, float], ...]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics, the loss first."""
+        names = {name.removeprefix(VALIDATION) for epoch in self.epochs for name in epoch} - _NOT_METRICS
+        return sorted(names, key=lambda name: (name != "loss", name))
+
+    @property
+    def seconds(self) -> float:
+        """How long the epochs took in all."""
+        return sum(epoch.get("seconds", 0.0) for epoch in self.epochs)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch with the smallest validation loss, counted from 1: its weights are the model's."""
+        losses = {index: epoch["val_loss"] for index, epoch in enumerate(self.epochs, start=1) if "val_loss" in epoch}
+        return min(losses, key=lambda index: losses[index]) if losses else None
+
+    def curve(self, name: str) -> list[tuple[float, float]]:
+        """Epoch, counted from 1, and value of a metric."""
+        return [(index, epoch[name]) for index, epoch in enumerate(self.epochs, start=1) if name in epoch]
+
+
+def read_training(folder: Path) -> Training:
+    """Reads the `model_run` artifact of a Trainer.
+
+    Args:
+      folder: the artifact's.
+
+    Raises:
+      FileNotFoundError: it has no history.
+    """
+    return Training(tuple(json.loads((folder / FILE_NAME).read_text())))

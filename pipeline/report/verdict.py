@@ -1,0 +1,84 @@
+"""What came of a run, in a headline and the reasons for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from pipeline.outcome import NodeState, RunState
+from pipeline.report.facts import RunFacts
+
+
+class Tone(str, Enum):
+    """Whether it is good news."""
+
+    GOOD = "good"
+    BAD = "bad"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a run.
+
+    Attributes:
+      headline: in a few words.
+      reasons: why, a sentence each; empty where the headline says all.
+      tone: whether it is good news.
+      details: of an error: where, expected, seen, fix.
+    """
+
+    headline: str
+    reasons: tuple[str, ...]
+    tone: Tone
+    details: tuple[tuple[str, str], ...] = ()
+
+
+def judge(facts: RunFacts) -> Verdict:
+    """Sums up a run."""
+    outcome, infra = facts.outcome, facts.infra_blessing
+    # A run that ends because the model was not blessed has that as its problem, but the reasons below say more.
+    if outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
+        return _stopped(facts)
+    if outcome.state is RunState.RUNNING:
+        at_work = [name for name, node in outcome.nodes.items() if node.state is NodeState.RUNNING]
+        return Verdict("Still running", (f"At work: {', '.join(at_work)}.",) if at_work else (), Tone.NEUTRAL)
+    if facts.version:
+        return Verdict(f"Blessed and pushed as version {facts.version}", _why_blessed(facts), Tone.GOOD)
+    if facts.blessed is False:
+        failures = facts.evaluation.failures if facts.evaluation else ()
+        reasons = tuple(f"{check.sentence}." for check in failures)
+        return Verdict("Not blessed, so not pushed", reasons, Tone.BAD)
+    if infra and not facts.infra_blessed:
+        message = str(infra.properties.get("message") or "the candidate could not be loaded and asked")
+        return Verdict("Not pushed: the model cannot be served", (message,), Tone.BAD)
+    if facts.blessed:
+        return Verdict("Blessed, not pushed in this run", _why_blessed(facts), Tone.GOOD)
+    skipped = [name for name, node in outcome.nodes.items() if node.state is NodeState.SKIPPED]
+    reasons = (f"Left out of this partial run: {', '.join(skipped)}.",) if skipped else ()
+    return Verdict("Complete; no model was judged", reasons, Tone.NEUTRAL)
+
+
+def _stopped(facts: RunFacts) -> Verdict:
+    outcome = facts.outcome
+    failed = [name for name, node in outcome.nodes.items() if node.state is NodeState.FAILED]
+    interrupted = [name for name, node in outcome.nodes.items() if node.state is NodeState.INTERRUPTED]
+    if outcome.state is RunState.INTERRUPTED:
+        reasons = (f"At work then: {', '.join(interrupted)}.",) if interrupted else ()
+        return Verdict("Interrupted", (*reasons, "The next run goes on where this one stopped."), Tone.NEUTRAL)
+    problem = outcome.problem
+    where = f"Failed at {', '.join(failed)}" if failed else "Failed before the first node"
+    if problem is None:
+        return Verdict(where, (), Tone.BAD)
+    return Verdict(f"{where}: {problem.headline.lower()}", (problem.what,), Tone.BAD, tuple(problem.details.items()))
+
+
+def _why_blessed(facts: RunFacts) -> tuple[str, ...]:
+    evaluation = facts.evaluation
+    if evaluation is None:
+        return ()
+    count = len(evaluation.checks)
+    thresholds = "The threshold holds" if count == 1 else f"All {count} thresholds hold"
+    if evaluation.has_baseline:
+        return (f"{thresholds}, also against the baseline, the latest blessed model before it.",)
+    return (f"{thresholds}. There was no baseline to compare with: no model had been blessed before.",)

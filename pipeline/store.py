@@ -1,0 +1,315 @@
+"""Reads the metadata store of the pipeline's runs, without TensorFlow or TFX: in a tenth of a second."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from pipeline.errors import StorageError, UsageError
+from pipeline.outcome import NodeState
+
+if TYPE_CHECKING:
+    from ml_metadata import MetadataStore
+    from ml_metadata.proto import metadata_store_pb2
+
+# The Evaluator's input that belongs to another model's history: lineage names it and goes no further.
+BASELINE_KEY = "baseline_model"
+
+_STATES = {
+    "NEW": NodeState.RUNNING,
+    "RUNNING": NodeState.RUNNING,
+    "COMPLETE": NodeState.COMPLETE,
+    "CACHED": NodeState.CACHED,
+    "FAILED": NodeState.FAILED,
+    "CANCELED": NodeState.INTERRUPTED,
+}
+_SUCCESSFUL = (NodeState.COMPLETE, NodeState.CACHED)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a node made or read.
+
+    Attributes:
+      id: of the artifact in the store.
+      type: of TFX, such as `Examples`.
+      uri: where its files are.
+      properties: of the type and custom ones together.
+    """
+
+    id: int
+    type: str
+    uri: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """Where its files are, as a local path."""
+        return Path(self.uri)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of a node.
+
+    Attributes:
+      id: of the execution in the store.
+      node: the node's id.
+      runs: the runs that it belongs to, usually one.
+      state: where it stands.
+      started: seconds since 1970.
+      ended: when the store last heard of it, seconds since 1970.
+      inputs: artifacts by the name of the input.
+      outputs: artifacts by the name of the output.
+      properties: the node's execution properties.
+    """
+
+    id: int
+    node: str
+    runs: tuple[str, ...]
+    state: NodeState
+    started: float
+    ended: float
+    inputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
+    outputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.started
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a pipeline; `executions` has the last one of each node that started, by node id."""
+
+    run_id: str
+    pipeline: str
+    executions: Mapping[str, Execution]
+
+    def output(self, node: str, key: str) -> Artifact | None:
+        """The first artifact of a node's output, if the node was successful."""
+        execution = self.executions.get(node)
+        if execution is None or execution.state not in _SUCCESSFUL:
+            return None
+        return next(iter(execution.outputs.get(key, ())), None)
+
+    def input(self, node: str, key: str) -> Artifact | None:
+        """The first artifact of a node's input, if there is one."""
+        execution = self.executions.get(node)
+        return None if execution is None else next(iter(execution.inputs.get(key, ())), None)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where an artifact comes from: a pushed version, usually.
+
+    Attributes:
+      artifact: whose lineage it is.
+      executions: what really made it and its ancestors (not the cached repetitions), causes before effects.
+    """
+
+    artifact: Artifact
+    executions: tuple[Execution, ...]
+
+    @property
+    def version(self) -> str:
+        """What it was pushed as; empty for what was not pushed."""
+        return str(self.artifact.properties.get("pushed_version", ""))
+
+    @property
+    def destination(self) -> str:
+        """The folder it was pushed to; empty for what was not pushed."""
+        return str(self.artifact.properties.get("pushed_destination", ""))
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs that did part of the work, in their order."""
+        return tuple(sorted({run for execution in self.executions for run in execution.runs}))
+
+    def output(self, node: str, key: str) -> Artifact | None:
+        """The first artifact of an output of the node that is among the ancestors."""
+        outputs = (execution.outputs.get(key, ()) for execution in self.executions if execution.node == node)
+        return next((artifact for artifacts in outputs for artifact in artifacts), None)
+
+    def baseline(self) -> Artifact | None:
+        """The model that this one was compared with, if there was one."""
+        inputs = (execution.inputs.get(BASELINE_KEY, ()) for execution in self.executions)
+        return next((artifact for artifacts in inputs for artifact in artifacts), None)
+
+
+class Store:
+    """The metadata of one pipeline's runs. Open it with `open_store`."""
+
+    def __init__(self, store: MetadataStore, pipeline: str) -> None:
+        self._store, self.pipeline = store, pipeline
+
+    def run_ids(self) -> list[str]:
+        """The pipeline's runs, oldest first."""
+        pipeline = self._store.get_context_by_type_and_name("pipeline", self.pipeline)
+        if pipeline is None:
+            return []
+        children = self._store.get_children_contexts_by_context(pipeline.id)
+        runs = [child for child in children if child.type == "pipeline_run"]
+        return [run.name for run in sorted(runs, key=lambda run: (run.create_time_since_epoch, run.id))]
+
+    def run(self, run_id: str) -> Run:
+        """What the store knows of a run; nothing but its id when no node of it has started."""
+        context = self._store.get_context_by_type_and_name("pipeline_run", run_id)
+        found = [] if context is None else self._store.get_executions_by_context(context.id)
+        executions = self._executions(sorted(found, key=lambda execution: execution.id))
+        return Run(run_id, self.pipeline, {execution.node: execution for execution in executions})
+
+    def pushed_versions(self) -> dict[str, Artifact]:
+        """Every push of this pipeline by version, oldest first; of a number pushed twice, the later push."""
+        pushed = sorted(self._store.get_artifacts_by_type("PushedModel"), key=lambda artifact: artifact.id)
+        artifacts = [_artifact(artifact) for artifact in pushed if self._is_ours(artifact.id)]
+        return {str(each.properties["pushed_version"]): each for each in artifacts if each.properties.get("pushed_version")}
+
+    def pushed(self, version: str) -> Artifact:
+        """The push of a version.
+
+        Raises:
+          UsageError: no such version was pushed by this pipeline.
+        """
+        versions = self.pushed_versions()
+        if version not in versions:
+            raise UsageError(
+                f"{self.pipeline} has not pushed a version {version}.",
+                where=self.pipeline,
+                expected=f"one of {', '.join(versions)}" if versions else "a pushed version",
+                seen=version if versions else "no version has been pushed yet",
+                fix="`conveyor runs` lists the versions by run" if versions else "`conveyor run` trains and pushes a model",
+            )
+        return versions[version]
+
+    def lineage(self, artifact: Artifact) -> Lineage:
+        """Where an artifact comes from."""
+        return Lineage(artifact, tuple(sorted(self._ancestors(artifact.id), key=lambda execution: execution.id)))
+
+    def _is_ours(self, artifact_id: int) -> bool:
+        contexts = self._store.get_contexts_by_artifact(artifact_id)
+        return any(context.type == "pipeline" and context.name == self.pipeline for context in contexts)
+
+    def _ancestors(self, artifact_id: int) -> Iterator[Execution]:
+        waiting, seen_artifacts, seen_executions = [artifact_id], {artifact_id}, set[int]()
+        while waiting:
+            producer = self._producer(waiting.pop())
+            if producer is None or producer.id in seen_executions:
+                continue
+            seen_executions.add(producer.id)
+            yield producer
+            inputs = {each.id for key, artifacts in producer.inputs.items() if key != BASELINE_KEY for each in artifacts}
+            waiting += inputs - seen_artifacts
+            seen_artifacts |= inputs
+
+    def _producer(self, artifact_id: int) -> Execution | None:
+        """The execution that made an artifact: the first, since cached ones that pass it on come later."""
+        events = self._store.get_events_by_artifact_ids([artifact_id])
+        producers = [event.execution_id for event in events if _is_output(event)]
+        if not producers:
+            return None
+        return next(iter(self._executions(self._store.get_executions_by_id([min(producers)]))))
+
+    def _executions(self, found: Iterable[metadata_store_pb2.Execution]) -> list[Execution]:
+        executions = list(found)
+        events = self._store.get_events_by_execution_ids([each.id for each in executions]) if executions else []
+        ids = sorted({event.artifact_id for event in events})
+        artifacts = {each.id: _artifact(each) for each in self._store.get_artifacts_by_id(ids)} if ids else {}
+        inputs: dict[int, dict[str, tuple[Artifact, ...]]] = {each.id: {} for each in executions}
+        outputs: dict[int, dict[str, tuple[Artifact, ...]]] = {each.id: {} for each in executions}
+        for event in events:
+            side = (outputs if _is_output(event) else inputs)[event.execution_id]
+            key = next((step.key for step in event.path.steps if step.HasField("key")), "")
+            side[key] = (*side.get(key, ()), artifacts[event.artifact_id])
+        return [self._execution(each, inputs[each.id], outputs[each.id]) for each in executions]
+
+    def _execution(
+        self,
+        execution: metadata_store_pb2.Execution,
+        inputs: Mapping[str, tuple[Artifact, ...]],
+        outputs: Mapping[str, tuple[Artifact, ...]],
+    ) -> Execution:
+        contexts = self._store.get_contexts_by_execution(execution.id)
+        node = next((each.name for each in contexts if each.type == "node"), execution.type)
+        state = type(execution).State.Name(execution.last_known_state)
+        return Execution(
+            id=execution.id,
+            node=node.removeprefix(f"{self.pipeline}."),
+            runs=tuple(sorted(each.name for each in contexts if each.type == "pipeline_run")),
+            state=_STATES.get(state, NodeState.WAITING),
+            started=execution.create_time_since_epoch / 1000,
+            ended=execution.last_update_time_since_epoch / 1000,
+            inputs=inputs,
+            outputs=outputs,
+            properties=_properties(execution),
+        )
+
+
+@contextmanager
+def open_store(database: Path, pipeline: str) -> Iterator[Store]:
+    """Opens the metadata store for reading; nodes at work wait with writing meanwhile, as SQLite lets nobody in beside a writer.
+
+    Args:
+      database: the SQLite file.
+      pipeline: the pipeline whose runs are read.
+
+    Raises:
+      UsageError: there is no such file: nothing has run yet.
+      StorageError: the file is not a metadata store, or cannot be read.
+    """
+    if not database.is_file():
+        raise UsageError(
+            "Nothing has run in this workspace yet.",
+            where=str(database.parent),
+            expected=f"the metadata store {database.name}",
+            fix="`conveyor run` runs the pipeline; `--set workspace=FOLDER` names another workspace",
+        )
+    import ml_metadata
+    from ml_metadata import errors
+    from ml_metadata.proto import metadata_store_pb2
+
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(database)
+    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
+    try:
+        with FileLock(f"{database}.lock"):
+            yield Store(ml_metadata.MetadataStore(connection), pipeline)
+    except errors.StatusError as error:
+        raise StorageError(
+            "The metadata store cannot be read.",
+            where=str(database),
+            expected="an ML Metadata database",
+            seen=str(error),
+            fix="Restore it from a copy, or move it away: the next run starts a new one.",
+        ) from error
+
+
+def _is_output(event: metadata_store_pb2.Event) -> bool:
+    return event.type in (event.OUTPUT, event.DECLARED_OUTPUT)
+
+
+def _artifact(artifact: metadata_store_pb2.Artifact) -> Artifact:
+    return Artifact(artifact.id, artifact.type, artifact.uri, _properties(artifact))
+
+
+def _properties(node: metadata_store_pb2.Artifact | metadata_store_pb2.Execution) -> dict[str, Any]:
+    return {name: _value(value) for values in (node.properties, node.custom_properties) for name, value in values.items()}
+
+
+def _value(value: metadata_store_pb2.Value) -> Any:
+    kind = value.WhichOneof("value")
+    if kind != "struct_value":
+        return None if kind is None else getattr(value, kind)
+    from google.protobuf import json_format
+
+    content = json_format.MessageToDict(value.struct_value)
+    # TFX keeps lists and nested dictionaries as JSON within a struct.
+    return json.loads(content["__value__"]) if set(content) == {"__value__"} else content
