@@ -49,16 +49,25 @@ def validate(config: ConfigArgument = None, overrides: Overrides = None) -> None
 
 
 def _commented(section: BaseModel, indent: str = "") -> list[str]:
+    """A section as lines of YAML, each field below its description."""
+    import sys
+    from textwrap import indent as indented
+
     import yaml
     from pydantic import BaseModel
 
     lines: list[str] = []
     for name, field in type(section).model_fields.items():
-        lines += [f"{indent}# {line}" for line in (field.description or "").splitlines()]
+        lines.append(indented(field.description or "", f"{indent}# "))
         key, value = field.alias or name, getattr(section, name)
         if isinstance(value, BaseModel):
             lines += [f"{indent}{key}:", *_commented(value, indent + "  ")]
+        elif isinstance(value, dict) and value:
+            lines.append(f"{indent}{key}:")
+            for entry, inner in value.items():
+                quoted = yaml.safe_dump(entry, allow_unicode=True, width=sys.maxsize).splitlines()[0]
+                lines += [f"{indent}  {quoted}:", *_commented(inner, indent + "    ")]
         else:
             plain = section.model_dump(mode="json", include={name})[name]
-            lines += [indent + line for line in yaml.safe_dump({key: plain}, allow_unicode=True).splitlines()]
+            lines.append(indented(yaml.safe_dump({key: plain}, allow_unicode=True).rstrip(), indent))
     return lines
