@@ -24,6 +24,7 @@ BLOCK_BYTES = 8 << 20
 _TEXT = pa.string()
 _FORMAT = "comma-separated UTF-8 text"
 _INT64_DIGITS = 19
+_FIRST_VALUES = 100
 
 
 def scan(path: str) -> FileSummary:
@@ -94,29 +95,32 @@ def _widen(known: Kind, values: pa.Array) -> Kind:
 
 
 def _infer(values: pa.Array) -> Kind:
-    if bool(pc.all(pc.is_in(pc.utf8_lower(values), value_set=pa.array(["true", "false"]))).as_py()):
-        return Kind.BOOLEAN
-    # Arrow parses hexadecimal integers; numbers beyond 64 bits are names, which a float would not tell apart.
-    numeric = not pc.any(pc.match_substring(values, "x", ignore_case=True)).as_py() and not _beyond_int64(values)
-    for kind in (Kind.INTEGER, Kind.FLOAT, Kind.TIME, Kind.ZONED_TIME):
-        if numeric or kind in (Kind.TIME, Kind.ZONED_TIME):
-            try:
-                _parse(values, kind)
-            except pa.ArrowInvalid:
-                continue
+    for kind in (Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT, Kind.TIME, Kind.ZONED_TIME):
+        # Arrow takes long to fail on many values: the first ones tell most columns that are not of this kind.
+        if _holds(values.slice(0, _FIRST_VALUES), kind) and _holds(values, kind):
             return kind
     return Kind.TEXT
 
 
+def _holds(values: pa.Array, kind: Kind) -> bool:
+    """Whether text, at least one, all of it, is of a kind."""
+    if kind is Kind.BOOLEAN:
+        return bool(pc.all(pc.is_in(pc.utf8_lower(values), value_set=pa.array(["true", "false"]))).as_py())
+    try:
+        _parse(values, kind)
+    except pa.ArrowInvalid:
+        return False
+    if kind is Kind.INTEGER:  # Arrow takes hexadecimal numbers, too
+        return not pc.any(pc.match_substring(values, "x", ignore_case=True)).as_py()
+    return kind is not Kind.FLOAT or not _beyond_int64(values)
+
+
 def _beyond_int64(values: pa.Array) -> bool:
+    """Whether there is a whole number too long for an integer: a name, rather, whose digits a float would not keep."""
     if pc.max(pc.binary_length(values)).as_py() < _INT64_DIGITS:
         return False
     whole = values.filter(pc.match_substring_regex(values, r"^\s*-?\d{19,}\s*$"))
-    try:
-        _parse(whole, Kind.INTEGER)
-    except pa.ArrowInvalid:
-        return True
-    return False
+    return len(whole) > 0 and not _holds(whole, Kind.INTEGER)
 
 
 def _parse(values: pa.Array, kind: Kind) -> pa.Array:

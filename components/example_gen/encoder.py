@@ -49,7 +49,8 @@ def encode(batch: pa.RecordBatch, kinds: Mapping[str, Kind]) -> pa.Array:
                 raise ColumnError(name, error) from error
     if not parts:
         parts = [pa.array([b""] * batch.num_rows, pa.large_binary())]
-    features = pc.binary_join_element_wise(*parts, _NOTHING, null_handling="skip")
+    # Not "skip", which leaves out rows in which everything is null (Arrow 18).
+    features = pc.binary_join_element_wise(*parts, _NOTHING, null_handling="replace", null_replacement="")
     return with_heads(features, lambda size: _FIELD_1 + varint(size))
 
 

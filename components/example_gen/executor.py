@@ -53,7 +53,8 @@ class Executor(base_executor.BaseExecutor):
         artifact.set_string_custom_property(properties.PAYLOAD_FORMAT, properties.TF_EXAMPLE)
         artifact.set_string_custom_property(properties.OUTPUT_FORMAT, properties.TFRECORDS)
 
-        with ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1)) as pool:
+        workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+        with ThreadPoolExecutor(workers) as pool:
             table = _Table.scan(exec_properties[properties.FILE_FORMAT], files, pool)
             if label := exec_properties.get(properties.LABEL):
                 require_label(label, table.kinds, exec_properties[properties.INPUT_PATTERN])
@@ -62,7 +63,7 @@ class Executor(base_executor.BaseExecutor):
                 for name in files
             }
             for paths, splitter in _sources(files, split):
-                for examples in _in_order(pool, table.encode, table.batches(paths)):
+                for examples in _in_order(pool, table.encode, table.batches(paths), ahead=workers):
                     for name, rows in splitter.split(examples).items():
                         writers[name].write(rows)
             for writer in writers.values():
@@ -123,12 +124,12 @@ def _sources(files: Mapping[str, Sequence[str]], split: Split | SingleSplit) -> 
     return [(paths, Whole(name)) for name, paths in files.items()]
 
 
-def _in_order(pool: Pool, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+def _in_order(pool: Pool, function: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int) -> Iterator[_Result]:
     """Maps side by side, a few items ahead: `Executor.map` would read the whole table first."""
     running: deque[Future[_Result]] = deque()
     for item in items:
         running.append(pool.submit(function, item))
-        if len(running) > _MOST_WORKERS:
+        if len(running) > ahead:
             yield running.popleft().result()
     while running:
         yield running.popleft().result()

@@ -66,7 +66,7 @@ def find_spans(pattern: str) -> list[Span]:
         )
     versions: dict[int, dict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
     expression = _regular_expression(pattern)
-    for path in sorted(glob.glob(_TOKENS.sub("*", pattern) if _has_spans(pattern) else pattern)):
+    for path in sorted(glob.glob(_glob_pattern(pattern))):
         match = expression.fullmatch(path)
         if match is None or os.path.isdir(path):
             continue
@@ -129,8 +129,9 @@ def _newest(spans: Sequence[Span], count: int | None) -> list[Span]:
     return list(spans if count is None else spans[-count:])
 
 
-def _has_spans(pattern: str) -> bool:
-    return "{SPAN}" in pattern or "{VERSION}" in pattern
+def _glob_pattern(pattern: str) -> str:
+    parts = {"{SPAN}": "*", "{VERSION}": "*", "*": "*", "?": "?"}
+    return "".join(parts.get(token) or glob.escape(token) for token in _TOKENS.split(pattern))
 
 
 def _regular_expression(pattern: str) -> re.Pattern[str]:
@@ -157,8 +158,7 @@ def _numbers(spans: Sequence[Span]) -> str:
 
 
 def _no_match(pattern: str) -> UsageError:
-    fixed = Path(_TOKENS.split(pattern)[0])
-    folder = fixed if str(fixed) == pattern and fixed.is_dir() else fixed.parent
+    folder = Path(pattern if os.path.isdir(pattern) else os.path.dirname(_TOKENS.split(pattern)[0]) or ".")
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())

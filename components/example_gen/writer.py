@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import gzip
-import os
 from collections import deque
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 
@@ -79,18 +79,27 @@ class SplitWriter:
         self._waiting, self._waiting_bytes = [], 0
 
 
-def _write_shard(path: Path, examples: list[pa.Array], compression: str) -> None:
-    content: pa.Buffer | bytes = tfrecord.frame(pa.concat_arrays(examples))
-    if compression == "gzip":
-        content = gzip.compress(content, _GZIP_LEVEL, mtime=0)
+def _write_shard(path: Path, batches: list[pa.Array], compression: str) -> None:
     try:
-        path.write_bytes(content)
+        with open(path, "wb") as file:
+            if compression == "gzip":
+                # Neither a time nor a name: the same rows make the same file.
+                with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=file, mtime=0) as compressed:
+                    _write_records(compressed, batches)
+            else:
+                _write_records(file, batches)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise StorageError(
             "The disk is full." if full else "The workspace cannot be written to.",
-            where=str(path),
-            expected=f"room for {len(content):,} bytes",
+            where=str(path.parent),
+            expected="room for the rows" if full else "a folder that this user may write to",
             seen=error.strerror or str(error),
-            fix=f"free space on the disk: df -h {os.path.dirname(path)}" if full else "check the folder's permissions",
+            fix=f"free space on the disk: df -h {path.parent}" if full else "check the folder's permissions",
         ) from error
+
+
+def _write_records(file: IO[bytes] | gzip.GzipFile, batches: list[pa.Array]) -> None:
+    for batch in batches:
+        if len(batch):
+            file.write(tfrecord.frame(batch))
