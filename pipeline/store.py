@@ -134,10 +134,9 @@ class Lineage:
         """The runs that did part of the work, in their order."""
         return tuple(sorted({run for execution in self.executions for run in execution.runs}))
 
-    def output(self, node: str, key: str) -> Artifact | None:
-        """The first artifact of an output of the node that is among the ancestors."""
-        outputs = (execution.outputs.get(key, ()) for execution in self.executions if execution.node == node)
-        return next((artifact for artifacts in outputs for artifact in artifacts), None)
+    def execution(self, node: str) -> Execution | None:
+        """The node's execution that is among the ancestors."""
+        return next((execution for execution in self.executions if execution.node == node), None)
 
     def baseline(self) -> Artifact | None:
         """The model that this one was compared with, if there was one."""
@@ -151,14 +150,13 @@ class Store:
     def __init__(self, store: MetadataStore, pipeline: str) -> None:
         self._store, self.pipeline = store, pipeline
 
-    def run_ids(self) -> list[str]:
-        """The pipeline's runs, oldest first."""
+    def run_starts(self) -> dict[str, float]:
+        """The pipeline's runs and when they started, seconds since 1970."""
         pipeline = self._store.get_context_by_type_and_name("pipeline", self.pipeline)
         if pipeline is None:
-            return []
+            return {}
         children = self._store.get_children_contexts_by_context(pipeline.id)
-        runs = [child for child in children if child.type == "pipeline_run"]
-        return [run.name for run in sorted(runs, key=lambda run: (run.create_time_since_epoch, run.id))]
+        return {child.name: child.create_time_since_epoch / 1000 for child in children if child.type == "pipeline_run"}
 
     def run(self, run_id: str) -> Run:
         """What the store knows of a run; nothing but its id when no node of it has started."""
@@ -255,7 +253,7 @@ class Store:
 
 @contextmanager
 def open_store(database: Path, pipeline: str) -> Iterator[Store]:
-    """Opens the metadata store for reading; nodes at work wait with writing meanwhile, as SQLite lets nobody in beside a writer.
+    """Opens the metadata store for reading; nodes at work wait meanwhile, as SQLite lets nobody in beside a writer.
 
     Args:
       database: the SQLite file.

@@ -51,7 +51,7 @@ class EvaluationView:
     def groups(self) -> list[tuple[str, list[Slice]]]:
         """The slices that have enough rows, by the columns that they divide the rows by."""
         shown = [each for each in self.evaluation.slices if each.key and (each.rows or 0) >= self.min_slice_rows]
-        return [(" × ".join(columns), list(slices)) for columns, slices in groupby(shown, key=lambda each: each.columns)]
+        return [(" and ".join(columns), list(slices)) for columns, slices in groupby(shown, key=lambda each: each.columns)]
 
     @property
     def left_out(self) -> int:

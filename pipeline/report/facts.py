@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipeline.config import PipelineConfig
-from pipeline.outcome import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.outcome import FILE_NAME, NodeOutcome, NodeState, RunOutcome, RunState
 from pipeline.report.anomalies import Anomalies, read_anomalies
 from pipeline.report.evaluation import Evaluation, read_evaluation
 from pipeline.report.schema import Schema, read_schema
@@ -29,6 +29,8 @@ class RunFacts:
       config: as the run had it.
       outcome: what became of the run and its nodes.
       run: executions and artifacts.
+      folder: the run's own, with its logs and the report.
+      examples: what ExampleGen made.
       model: the candidate.
       pushed: the push, if the Pusher ran; its property `pushed` says whether it did anything.
       blessing: the Evaluator's.
@@ -39,6 +41,7 @@ class RunFacts:
     config: PipelineConfig
     outcome: RunOutcome
     run: Run
+    folder: Path
     examples: Artifact | None = None
     model: Artifact | None = None
     pushed: Artifact | None = None
@@ -77,24 +80,25 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
     Raises:
       UsageError: nothing has run in the workspace.
     """
-    lineage = None
-    with open_store(config.metadata_path, config.name) as store:
-        run = store.run(run_id)
-        pushed, model = run.output("Pusher", "pushed_model"), run.output("Trainer", "model")
-        target = pushed if pushed and pushed.properties.get("pushed_version") else model
-        if target:
-            lineage = store.lineage(target)
-    try:
-        outcome = RunOutcome.load(config.runs_path / run_id)
-    except FileNotFoundError:
-        outcome = outcome_of(run)
+    folder = config.runs_path / run_id
+    left_outcome = (folder / FILE_NAME).is_file()
+    run, lineage = Run(run_id, config.name, {}), None
+    # A run that failed before its first node may have left no metadata store.
+    if config.metadata_path.is_file() or not left_outcome:
+        with open_store(config.metadata_path, config.name) as store:
+            run = store.run(run_id)
+            pushed, model = run.output("Pusher", "pushed_model"), run.output("Trainer", "model")
+            target = pushed if pushed and pushed.properties.get("pushed_version") else model
+            lineage = store.lineage(target) if target else None
+    outcome = RunOutcome.load(folder) if left_outcome else outcome_of(run)
     return RunFacts(
         config=_config_of(outcome) or config,
         outcome=outcome,
         run=run,
+        folder=folder,
         examples=run.output("ExampleGen", "examples"),
-        model=model,
-        pushed=pushed,
+        model=run.output("Trainer", "model"),
+        pushed=run.output("Pusher", "pushed_model"),
         blessing=run.output("Evaluator", "blessing"),
         infra_blessing=run.output("InfraValidator", "blessing"),
         lineage=lineage,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 
-DASH = "–"
+DASH = "\N{EN DASH}"
 
 
 def number(value: float | None) -> str:
@@ -36,7 +36,7 @@ def difference(value: float | None) -> str:
     text = metric(abs(value))
     if not any(digit in text for digit in "123456789"):
         return f"±{text}"
-    return ("+" if value > 0 else "−") + text
+    return ("+" if value > 0 else "\N{MINUS SIGN}") + text
 
 
 def percent(share: float | None) -> str:
@@ -77,11 +77,11 @@ def size(num_bytes: int | None) -> str:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Whole numbers with neighbours joined: `1–3, 7`."""
+    """Whole numbers with neighbours joined by a dash."""
     groups: list[list[int]] = []
     for each in sorted(set(numbers)):
         if groups and each == groups[-1][-1] + 1:
             groups[-1].append(each)
         else:
             groups.append([each])
-    return ", ".join(str(group[0]) if len(group) == 1 else f"{group[0]}–{group[-1]}" for group in groups)
+    return ", ".join(str(group[0]) if len(group) == 1 else f"{group[0]}{DASH}{group[-1]}" for group in groups)

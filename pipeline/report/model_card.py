@@ -84,7 +84,8 @@ def _model(facts: RunFacts) -> tuple[tuple[str, str], ...]:
         architecture = f"your own: {model.build_model}"
     else:
         units = " → ".join(map(str, model.hidden_units))
-        architecture = f"Keras: columns (embedded, standardised or bucketised), then hidden layers of {units} units, dropout {model.dropout:g}"
+        columns = "columns embedded, standardised or bucketised"
+        architecture = f"Keras: {columns}, then hidden layers of {units} units, dropout {model.dropout:g}"
     size = _folder_size(facts.model.path) if facts.model and facts.model.path.is_dir() else None
     return (
         ("Architecture", architecture),

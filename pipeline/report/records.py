@@ -30,7 +30,7 @@ def read_records(path: Path) -> Iterator[bytes]:
 
 @cache
 def tfma_protos(name: str) -> Any:
-    """A module of `tensorflow_model_analysis.proto`, without running the package's `__init__`, which imports TensorFlow and Beam.
+    """A module of `tensorflow_model_analysis.proto`, without the package's `__init__`, which imports TensorFlow and Beam.
 
     Args:
       name: of the module, such as `metrics_for_slice_pb2`.

@@ -1,0 +1,220 @@
+"""`conveyor runs`, `show`, `report` and `lineage`: what ran, what it made, and where a version comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.report.facts import RunFacts
+    from pipeline.report.lineage import LineageView
+
+_RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or `latest`.")]
+
+
+def runs(
+    config: ConfigOption = None,
+    overrides: Overrides = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the newest runs to list.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the runs of the pipeline, newest first."""
+    from pipeline.report import formats
+    from pipeline.report.facts import read_facts
+    from pipeline.report.runs import run_ids
+
+    settings = read_config(config, overrides)
+    newest = list(reversed(run_ids(settings)))[:limit]
+    rows = [_run_row(read_facts(settings, run_id)) for run_id in newest]
+    if as_json:
+        _print_json(rows)
+        return
+    table = _table("run", "state", "started", "duration", "data", "metric", "version", right=("duration", "metric"))
+    for row in rows:
+        metric = f"{row['metric']} {formats.metric(row['value'])}" if row["metric"] else ""
+        started, duration = formats.moment(row["started"]), formats.seconds(row["seconds"])
+        table.add_row(row["run"], row["state"], started, duration, row["data"], metric, row["version"])
+    _print(table)
+
+
+def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Show a run: its nodes, what they made, its metrics, and what went wrong."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from pipeline.report.facts import read_facts
+    from pipeline.report.runs import find_run
+    from pipeline.report.summary import nodes_table, print_metrics, verdict_text
+
+    settings = read_config(config, overrides)
+    facts = read_facts(settings, find_run(settings, run))
+    if as_json:
+        _print_json(_run_document(facts))
+        return
+    console = Console(highlight=False)
+    console.print(verdict_text(facts), "", sep="\n")
+    console.print(
+        Text(f"Run {facts.outcome.run_id} of {facts.config.name}", style="bold"), nodes_table(facts.outcome), "", sep="\n"
+    )
+    if facts.evaluation:
+        print_metrics(facts.evaluation, facts.config.evaluation.min_slice_rows, console)
+    table = _table("node", "output", "id", "type", "where", right=("id",))
+    for artifact in _artifacts(facts):
+        table.add_row(artifact["node"], artifact["output"], str(artifact["id"]), artifact["type"], artifact["uri"])
+    if table.row_count:
+        console.print(Text("Artifacts", style="bold"))
+        _print(table)
+
+
+def report(
+    run: _RunArgument = "latest",
+    config: ConfigOption = None,
+    overrides: Overrides = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the report of a run again and print its path."""
+    from pipeline.report import write_report
+    from pipeline.report.runs import find_run
+
+    settings = read_config(config, overrides)
+    path = write_report(settings, find_run(settings, run))
+    if as_json:
+        _print_json({"path": str(path)})
+    else:
+        print(path)
+    if open_it:
+        typer.launch(path.as_uri())
+
+
+def lineage(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="A pushed version, or `latest`.")] = "latest",
+    config: ConfigOption = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a pushed version was made from: data, schema, code, model, and the runs that did it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from pipeline.report.lineage import view_lineage
+    from pipeline.store import open_store
+
+    settings = read_config(config, overrides)
+    with open_store(settings.metadata_path, settings.name) as store:
+        pushed = store.pushed_versions() if version == "latest" else {}
+        view = view_lineage(store.lineage(store.pushed(next(reversed(pushed), version))))
+    if as_json:
+        _print_json(_lineage_document(view))
+        return
+    console = Console(highlight=False)
+    console.print(Text(f"Version {view.lineage.version} of {settings.name}", style="bold"))
+    for name, text in (("where", view.lineage.destination), ("data", view.data), ("baseline", _baseline(view))):
+        console.print(Text.assemble((f"  {name:<10}", "dim"), text), soft_wrap=True)
+    table = _table("node", "made", "id", "in run", "where", right=("id",))
+    for step in view.steps:
+        made = (step.output.type, str(step.output.id), step.output.uri) if step.output else ("", "", "")
+        table.add_row(step.execution.node, made[0], made[1], step.run, made[2])
+    _print(table)
+
+
+def _run_row(facts: RunFacts) -> dict[str, Any]:
+    from pipeline.report.lineage import describe_data
+
+    outcome, evaluation = facts.outcome, facts.evaluation
+    metric = evaluation.primary_metric if evaluation else ""
+    return {
+        "run": outcome.run_id,
+        "state": outcome.state.value,
+        "started": outcome.started,
+        "seconds": outcome.ended - outcome.started if outcome.ended else None,
+        "data": describe_data(facts.run.executions.get("ExampleGen")),
+        "metric": metric,
+        "value": evaluation.overall.metric(metric).candidate if evaluation and metric else None,
+        "version": facts.version,
+    }
+
+
+def _run_document(facts: RunFacts) -> dict[str, Any]:
+    evaluation = facts.evaluation
+    return {
+        **_run_row(facts),
+        "problem": facts.outcome.problem.model_dump() if facts.outcome.problem else None,
+        "nodes": {
+            name: {"state": node.state.value, "seconds": node.seconds if node.started else None}
+            for name, node in facts.outcome.nodes.items()
+        },
+        "artifacts": _artifacts(facts),
+        "slices": [
+            {"slice": dict(each.key), "metrics": {name: [pair.candidate, pair.baseline] for name, pair in each.metrics.items()}}
+            for each in (evaluation.slices if evaluation else ())
+        ],
+        "thresholds": [
+            {"metric": check.metric, "bound": check.bound, "value": check.value, "holds": check.holds}
+            for check in (evaluation.checks if evaluation else ())
+        ],
+    }
+
+
+def _artifacts(facts: RunFacts) -> list[dict[str, Any]]:
+    return [
+        {"node": node, "output": key, "id": artifact.id, "type": artifact.type, "uri": artifact.uri}
+        for node, execution in facts.run.executions.items()
+        for key, artifacts in execution.outputs.items()
+        for artifact in artifacts
+    ]
+
+
+def _lineage_document(view: LineageView) -> dict[str, Any]:
+    return {
+        "version": view.lineage.version,
+        "destination": view.lineage.destination,
+        "data": view.data,
+        "baseline": _baseline(view),
+        "runs": list(view.lineage.runs),
+        "steps": [
+            {
+                "node": step.execution.node,
+                "execution": step.execution.id,
+                "run": step.run,
+                "from": list(step.upstream),
+                "made": {"type": step.output.type, "id": step.output.id, "uri": step.output.uri} if step.output else None,
+            }
+            for step in view.steps
+        ],
+    }
+
+
+def _baseline(view: LineageView) -> str:
+    baseline = view.lineage.baseline()
+    return f"model {baseline.id}, {baseline.uri}" if baseline else "none: no model had been blessed before"
+
+
+def _print_json(document: Any) -> None:
+    import json
+
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    for column in columns:
+        # Paths may be long: they are folded, not cut, so that they can be copied.
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def _print(table: Table) -> None:
+    import sys
+
+    from rich.console import Console
+
+    # Without a terminal rich folds at 80 columns, which a program that reads the lines does not want.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table)

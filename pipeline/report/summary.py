@@ -1,0 +1,140 @@
+"""What the terminal shows at the end of a run."""
+
+from __future__ import annotations
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.config import PipelineConfig
+from pipeline.outcome import NodeState, RunOutcome, RunState
+from pipeline.report import formats
+from pipeline.report.evaluation import Check, Comparison, Evaluation
+from pipeline.report.facts import RunFacts, read_facts
+from pipeline.report.page import FILE_NAME
+from pipeline.report.verdict import Tone, judge
+
+_WORST_SLICES = 3
+_STATE_STYLES = {
+    NodeState.COMPLETE: "green",
+    NodeState.CACHED: "blue",
+    NodeState.FAILED: "bold red",
+    NodeState.RUNNING: "cyan",
+    NodeState.INTERRUPTED: "yellow",
+}
+_TONES = {Tone.GOOD: ("✓", "bold green"), Tone.BAD: ("✗", "bold red"), Tone.NEUTRAL: ("·", "bold")}
+_TRENDS = {"better": "green", "worse": "red", "": "dim"}
+
+
+def print_summary(outcome: RunOutcome, config: PipelineConfig, console: Console) -> None:
+    """Prints what became of a run: nodes, metrics, the verdict, where the report is and what to do next.
+
+    Of a run that failed only the nodes and the report: the error itself is the command's to print.
+
+    Args:
+      outcome: of the run.
+      config: the pipeline's configuration.
+      console: where to print.
+    """
+    facts = read_facts(config, outcome.run_id)
+    if outcome.nodes:
+        console.print(Text(f"Run {outcome.run_id} of {outcome.pipeline}", style="bold"), nodes_table(outcome), "", sep="\n")
+    if facts.evaluation:
+        print_metrics(facts.evaluation, facts.config.evaluation.min_slice_rows, console)
+    if outcome.state is not RunState.FAILED:
+        console.print(verdict_text(facts))
+    for name, pointer in _pointers(facts):
+        # Unwrapped, so that a path can be clicked and copied.
+        console.print(Text.assemble((f"  {name:<8}", "dim"), pointer), soft_wrap=True)
+
+
+def nodes_table(outcome: RunOutcome) -> Table:
+    """The nodes with state and time."""
+    table = _table()
+    table.add_column("node")
+    table.add_column("state")
+    table.add_column("time", justify="right")
+    for name, node in outcome.nodes.items():
+        seconds = formats.seconds(node.seconds) if node.started else formats.DASH
+        table.add_row(name, Text(node.state.value, style=_STATE_STYLES.get(node.state, "dim")), seconds)
+    if outcome.ended:
+        table.add_section()
+        table.add_row("in all", "", formats.seconds(outcome.ended - outcome.started))
+    return table
+
+
+def print_metrics(evaluation: Evaluation, min_slice_rows: int, console: Console) -> None:
+    """Prints the metrics of all rows with their thresholds, and the slices where the candidate is weakest."""
+    primary = evaluation.primary_metric
+    overall = _comparison_table(evaluation, "metric")
+    overall.add_column("thresholds")
+    for name in dict.fromkeys([primary, *(check.metric for check in evaluation.checks)]):
+        verdicts = [_check_text(check) for check in evaluation.checks if check.metric == name]
+        overall.add_row(name, *_cells(evaluation, evaluation.overall.metric(name)), Text("  ").join(verdicts))
+    heading = f"Metrics on {formats.number(evaluation.overall.rows)} rows"
+    console.print(Text(heading, style="bold"), overall, "", sep="\n")
+    worst = evaluation.worst_slices(_WORST_SLICES, min_slice_rows)
+    if worst:
+        slices = _comparison_table(evaluation, "slice")
+        slices.add_column("rows", justify="right")
+        for each in worst:
+            slices.add_row(Text(each.label), *_cells(evaluation, each.metric(primary)), formats.number(each.rows))
+        console.print(Text(f"Weakest slices by {primary}", style="bold"), slices, "", sep="\n")
+
+
+def verdict_text(facts: RunFacts) -> Text:
+    """The verdict and its reasons."""
+    verdict = judge(facts)
+    mark, style = _TONES[verdict.tone]
+    return Text("\n").join([Text(f"{mark} {verdict.headline}", style=style), *(Text(f"  {each}") for each in verdict.reasons)])
+
+
+def _pointers(facts: RunFacts) -> list[tuple[str, Text]]:
+    pointers = []
+    if facts.version and facts.lineage:
+        pointers.append(("model", _link(facts.lineage.destination)))
+    report = facts.folder / FILE_NAME
+    if report.is_file():
+        pointers.append(("report", _link(str(report))))
+    return [*pointers, ("next", _next_step(facts))]
+
+
+def _next_step(facts: RunFacts) -> Text:
+    if facts.version:
+        command, purpose = f"conveyor lineage {facts.version}", "shows what the model was made from"
+    elif facts.outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
+        command, purpose = "conveyor run", "goes on where this run stopped, once the cause is mended"
+    else:
+        command, purpose = f"conveyor show {facts.outcome.run_id}", "shows every artifact and metric"
+    return Text.assemble((command, "bold"), f" {purpose}")
+
+
+def _link(path: str) -> Text:
+    return Text(path, style=f"link file://{path}")
+
+
+def _check_text(check: Check) -> Text:
+    mark, style = ("✓", "green") if check.holds else ("✗", "bold red")
+    return Text(f"{mark} {check.bound}{' vs baseline' if check.against_baseline else ''}", style=style)
+
+
+def _comparison_table(evaluation: Evaluation, subject: str) -> Table:
+    table = _table()
+    table.add_column(subject)
+    table.add_column("candidate", justify="right")
+    if evaluation.has_baseline:
+        table.add_column("baseline", justify="right")
+        table.add_column("difference", justify="right")
+    return table
+
+
+def _cells(evaluation: Evaluation, comparison: Comparison) -> list[RenderableType]:
+    cells: list[RenderableType] = [formats.metric(comparison.candidate)]
+    if evaluation.has_baseline:
+        difference = Text(formats.difference(comparison.difference), style=_TRENDS[comparison.trend])
+        cells += [formats.metric(comparison.baseline), difference]
+    return cells
+
+
+def _table() -> Table:
+    return Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
