@@ -1,0 +1,122 @@
+"""From TFDV's anomalies to an error that says what was expected, what was seen and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from textwrap import shorten
+
+from google.protobuf import text_format
+from google.protobuf.message import Message
+from tensorflow_data_validation.api.validation_api import update_schema
+from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies
+from tensorflow_metadata.proto.v0.schema_pb2 import BYTES, FLOAT, INT, Feature, FeatureType, Schema, StringDomain
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList, FeatureNameStatistics
+
+from pipeline.errors import DataError
+
+# What fits on one screen beside its explanation.
+MAX_FEATURES = 8
+MAX_WIDTH = 160
+
+_TYPES: dict[int, FeatureType] = {
+    FeatureNameStatistics.INT: INT,
+    FeatureNameStatistics.FLOAT: FLOAT,
+    FeatureNameStatistics.STRING: BYTES,
+}
+
+
+def anomaly_error(
+    schema: Schema, statistics: Mapping[str, DatasetFeatureStatisticsList], anomalies: Mapping[str, Anomalies]
+) -> DataError | None:
+    """Explains the anomalies of all splits.
+
+    Args:
+      schema: what the data was compared with.
+      statistics: by split.
+      anomalies: what `tfdv.validate_statistics` found, by split.
+
+    Returns:
+      An error whose `fix` has the lines that would make the schema accept the data; None if there is no anomaly.
+    """
+    found = _by_feature(anomalies)
+    if not found:
+        return None
+    features = {feature.name: feature for feature in schema.feature}
+    shown = list(found)[:MAX_FEATURES]
+    more = [f"and {len(found) - len(shown)} more features"] if len(found) > len(shown) else []
+    expected = [
+        f"{name}: {_expectation(features[name], schema)}" if name in features else f"{name}: no such column" for name in shown
+    ]
+    seen = [f"{name} (split {', '.join(splits)}): {text}" for name in shown for text, splits in found[name].items()]
+    edits = _edits(schema, statistics, found)
+    fix = ["mend the data and run again"]
+    if edits:
+        fix = ["mend the data; or, if it is right, edit the schema (schema.path in the configuration):", *edits[:MAX_FEATURES]]
+    return DataError(
+        f"The data breaks the schema: {len(found)} {'feature' if len(found) == 1 else 'features'} with anomalies.",
+        where=f"{', '.join(shown)}{', …' if more else ''}",
+        expected="\n".join(expected),
+        seen="\n".join([*seen, *more]),
+        fix="\n".join(fix),
+    )
+
+
+def _by_feature(anomalies: Mapping[str, Anomalies]) -> dict[str, dict[str, list[str]]]:
+    """The splits in which each thing was seen, by feature."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for split, of_split in anomalies.items():
+        infos = dict(of_split.anomaly_info)
+        if of_split.HasField("dataset_anomaly_info"):
+            infos["all rows"] = of_split.dataset_anomaly_info
+        for name, info in sorted(infos.items()):
+            found.setdefault(name, {}).setdefault(info.description.strip(), []).append(split)
+    return found
+
+
+def _expectation(feature: Feature, schema: Schema) -> str:
+    """What the schema says of the feature, on one line."""
+    rest = Feature()
+    rest.CopyFrom(feature)
+    for field in ("name", "domain", "distribution_constraints", "value_count"):
+        rest.ClearField(field)
+    values = [f"one of {', '.join(domain.value)}" for domain in schema.string_domain if domain.name == feature.domain]
+    return shorten(" ".join([_one_line(rest), *values]), MAX_WIDTH, placeholder=" …")
+
+
+def _edits(schema: Schema, statistics: Mapping[str, DatasetFeatureStatisticsList], found: Collection[str]) -> list[str]:
+    """The lines of the schema that would have to change for the data to be accepted."""
+    accepting = schema
+    types: dict[str, FeatureType] = {}
+    for of_split in statistics.values():
+        accepting = update_schema(accepting, of_split)
+        types.update({feature.path.step[0]: _TYPES[feature.type] for feature in of_split.datasets[0].features})
+    features = {feature.name: feature for feature in schema.feature}
+    edits = []
+    for after in accepting.feature:
+        if after.name not in features:
+            edits.append(_one_line(Schema(feature=[after])))
+        elif after.name in found:
+            changes = _changes(features[after.name], after, types.get(after.name))
+            edits += [f"feature {after.name}: {change}" for change in changes]
+    domains = {domain.name: set(domain.value) for domain in schema.string_domain}
+    for domain in accepting.string_domain:
+        new = [value for value in domain.value if domain.name in domains and value not in domains[domain.name]]
+        if new:
+            edits.append(f"string_domain {domain.name}: {_one_line(StringDomain(value=new))}")
+    return edits
+
+
+def _changes(before: Feature, after: Feature, seen_type: FeatureType | None) -> list[str]:
+    if seen_type is not None and seen_type != before.type:
+        # TFDV would declare the column obsolete, but it is there.
+        domain = before.WhichOneof("domain_info")
+        return [f"type: {FeatureType.Name(seen_type)}{f', and no {domain}' if domain else ''}"]
+    return [
+        _one_line(Feature(**{field.name: getattr(after, field.name)}))
+        for field in Feature.DESCRIPTOR.fields
+        if getattr(before, field.name) != getattr(after, field.name)
+    ]
+
+
+def _one_line(message: Message) -> str:
+    return text_format.MessageToString(message, as_one_line=True, as_utf8=True)

@@ -1,0 +1,204 @@
+"""The schema validator, on statistics of small tables: what stops a run, and what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from google.protobuf import text_format
+from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
+from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies
+from tensorflow_metadata.proto.v0.schema_pb2 import Schema
+from tfx.types import standard_artifacts
+from tfx.types.channel_utils import as_channel
+from tfx.utils import io_utils
+
+from components.example_validator import SchemaValidator
+from components.example_validator.executor import Executor
+from pipeline.errors import DataError
+
+SCHEMA = """
+    feature { name: "late" type: INT presence { min_fraction: 1 min_count: 1 } int_domain { min: 0 max: 1 } }
+    feature { name: "temp" type: FLOAT presence { min_fraction: 0.5 } float_domain { min: -40 max: 130 } }
+    feature {
+      name: "origin" type: BYTES presence { min_fraction: 1 min_count: 1 } domain: "origins"
+      distribution_constraints { min_domain_mass: 1 }
+    }
+    string_domain { name: "origins" value: ["EWR", "JFK", "LGA"] }
+"""
+COLUMNS: dict[str, list[Any]] = {
+    "late": [0, 1, 0, 1],
+    "temp": [39.5, 40.0, None, 12.0],
+    "origin": ["EWR", "JFK", "LGA", "EWR"],
+}
+
+Validate = Callable[..., standard_artifacts.ExampleAnomalies]
+
+
+@pytest.fixture
+def validate(tmp_path: Path) -> Validate:
+    """Validates tables given as columns; those that are not given are in order."""
+
+    def run(
+        train: dict[str, list[Any] | None] | None = None,
+        eval: dict[str, list[Any] | None] | None = None,
+        schema: str = SCHEMA,
+        **properties: str,
+    ) -> standard_artifacts.ExampleAnomalies:
+        statistics = standard_artifacts.ExampleStatistics()
+        statistics.uri = str(tmp_path / "statistics")
+        statistics.split_names = '["train", "eval"]'
+        for split, changes in {"train": train, "eval": eval}.items():
+            columns = {name: values for name, values in {**COLUMNS, **(changes or {})}.items() if values is not None}
+            lists = {name: [None if value is None else [value] for value in values] for name, values in columns.items()}
+            folder = tmp_path / "statistics" / f"Split-{split}"
+            folder.mkdir(parents=True)
+            stats = generate_statistics_in_memory(pa.RecordBatch.from_pydict(lists))
+            (folder / "FeatureStats.pb").write_bytes(stats.SerializeToString())
+        schema_artifact = standard_artifacts.Schema()
+        schema_artifact.uri = str(tmp_path / "schema")
+        io_utils.write_pbtxt_file(f"{schema_artifact.uri}/schema.pbtxt", text_format.Parse(schema, Schema()))
+        anomalies = standard_artifacts.ExampleAnomalies()
+        anomalies.uri = str(tmp_path / "anomalies")
+        Executor().Do(
+            {"statistics": [statistics], "schema": [schema_artifact]},
+            {"anomalies": [anomalies]},
+            {"exclude_splits": "[]", "label": "late", "on_anomaly": "stop", **properties},
+        )
+        return anomalies
+
+    return run
+
+
+def test_data_that_keeps_the_schema_is_blessed(validate: Validate) -> None:
+    anomalies = validate()
+    assert anomalies.get_json_value_custom_property("blessed") == {"train": 1, "eval": 1}
+    for split in ("train", "eval"):
+        content = Path(anomalies.uri, f"Split-{split}", "SchemaDiff.pb").read_bytes()
+        assert not Anomalies.FromString(content).anomaly_info
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "seen", "fix"),
+    [
+        pytest.param(
+            {"temp": None},
+            "temp: type: FLOAT float_domain { min: -40.0 max: 130.0 } presence { min_fraction: 0.5 }",
+            "temp (split eval): Column is completely missing",
+            "feature temp: lifecycle_stage: DEPRECATED",
+            id="a column is missing",
+        ),
+        pytest.param(
+            {"fare": [1.5, 2.5, 3.5, 4.5]},
+            "fare: no such column",
+            "fare (split eval): New column (column in data but not in schema)",
+            'feature { name: "fare"',
+            id="a column is new",
+        ),
+        pytest.param(
+            {"temp": ["cold", "hot", "hot", "cold"]},
+            "temp: type: FLOAT",
+            "Expected data of type: FLOAT but got STRING",
+            "feature temp: type: BYTES, and no float_domain",
+            id="a type has changed",
+        ),
+        pytest.param(
+            {"temp": [39.5, 40.0, 1000.0, 12.0]},
+            "float_domain { min: -40.0 max: 130.0 }",
+            "Unexpectedly high value: 1000>130",
+            "feature temp: float_domain { min: -40.0 max: 1000.0 }",
+            id="a value is out of range",
+        ),
+        pytest.param(
+            {"origin": ["EWR", "JFK", "PHL", "EWR"]},
+            "one of EWR, JFK, LGA",
+            "values missing from the schema: PHL (~25%)",
+            'string_domain origins: value: "PHL"',
+            id="a value is not in the domain",
+        ),
+        pytest.param(
+            {"origin": ["EWR", "JFK", None, None]},
+            "presence { min_fraction: 1.0 min_count: 1 }",
+            "minimum fraction = 1.000000, actual = 0.500000",
+            "feature origin: presence { min_fraction: 0.5 min_count: 1 }",
+            id="values are missing",
+        ),
+    ],
+)
+def test_an_anomaly_stops_the_run(
+    validate: Validate, changes: dict[str, list[Any] | None], expected: str, seen: str, fix: str
+) -> None:
+    with pytest.raises(DataError) as raised:
+        validate(eval=changes)
+    error = raised.value
+    assert "1 feature with anomalies" in error.what
+    assert error.where == next(iter(changes))
+    assert expected in error.expected
+    assert seen in error.seen
+    assert fix in error.fix
+
+
+def test_what_both_splits_have_is_said_once(validate: Validate) -> None:
+    with pytest.raises(DataError) as raised:
+        validate(train={"temp": None}, eval={"temp": None, "origin": ["PHL"] * 4})
+    assert raised.value.seen.splitlines()[0] == "temp (split train, eval): Column is completely missing"
+    assert raised.value.where == "temp, origin"
+
+
+def test_many_anomalies_fit_on_one_screen(validate: Validate) -> None:
+    with pytest.raises(DataError) as raised:
+        validate(train={f"extra_{number}": [1, 2, 3, 4] for number in range(100)})
+    assert "and 92 more features" in raised.value.seen
+    assert len(str(raised.value).splitlines()) < 40
+
+
+def test_anomalies_can_be_published_without_stopping(validate: Validate) -> None:
+    anomalies = validate(eval={"temp": None}, on_anomaly="warn")
+    assert anomalies.get_json_value_custom_property("blessed") == {"train": 1, "eval": 0}
+    content = Path(anomalies.uri, "Split-eval", "SchemaDiff.pb").read_bytes()
+    assert list(Anomalies.FromString(content).anomaly_info) == ["temp"]
+
+
+def test_drift_from_the_training_split_is_an_anomaly_where_the_schema_bounds_it(validate: Validate) -> None:
+    bounded = SCHEMA.replace(
+        "min_domain_mass: 1 }", "min_domain_mass: 1 } drift_comparator { infinity_norm { threshold: 0.1 } }"
+    )
+    with pytest.raises(DataError, match="origin"):
+        validate(eval={"origin": ["JFK"] * 4}, schema=bounded)
+
+
+@pytest.mark.parametrize("on_anomaly", ["stop", "warn"])
+@pytest.mark.parametrize(
+    ("train", "problem"),
+    [
+        ({"late": None, "Late": [0, 1, 0, 1]}, "perhaps to Late"),
+        ({"late": [0, 1, None, None]}, "2 of 4 rows without"),
+        ({"late": [1, 1, 1, 1]}, "1 in every row"),
+        ({"late": ["no", "no", "no", "no"]}, "no in every row"),
+        ({name: [] for name in COLUMNS}, "split train is empty"),
+    ],
+)
+def test_a_label_that_nothing_can_be_learnt_from_always_stops_the_run(
+    validate: Validate, train: dict[str, list[Any] | None], problem: str, on_anomaly: str
+) -> None:
+    with pytest.raises(DataError, match=problem):
+        validate(train=train, on_anomaly=on_anomaly)
+
+
+def test_a_single_label_is_fine_where_nothing_is_learnt(validate: Validate) -> None:
+    validate(eval={"late": [1, 1, 1, 1]})
+
+
+def test_its_settings_are_in_the_cache_key() -> None:
+    node = SchemaValidator(
+        statistics=as_channel([standard_artifacts.ExampleStatistics()]),
+        schema=as_channel([standard_artifacts.Schema()]),
+        label="late",
+        on_anomaly="warn",
+    )
+    assert node.exec_properties["label"] == "late"
+    assert node.exec_properties["on_anomaly"] == "warn"
+    assert node.outputs["anomalies"].type_name == standard_artifacts.ExampleAnomalies.TYPE_NAME
