@@ -19,6 +19,8 @@ import tensorflow as tf
 
 SERIALISED, RAW = "serving_default", "predict_raw"
 EXAMPLES = "examples"
+# How TensorFlow refuses a row without a feature of fixed shape, which a schema asks for by giving the feature a shape.
+REQUIRED = "is required but could not be found"
 # Both signatures run the same graph in float32: what differs beyond this is another computation.
 TOLERANCE = 1e-5
 
@@ -118,6 +120,15 @@ def without(example: tf.train.Example, name: str) -> tf.train.Example:
     return copy
 
 
+def check_gap(served: ServedModel, example: tf.train.Example, name: str) -> None:
+    """Refuses a model that does not answer a row without a feature, unless its schema says that every row has it."""
+    try:
+        served.answer_examples([without(example, name)])
+    except RefusedError as refusal:
+        if REQUIRED not in str(refusal):
+            raise RefusedError(f"A row without {name}: {refusal}") from refusal
+
+
 def validate(model: str, requests: int, files: list[str]) -> dict[str, float]:
     """Loads a model and checks its answers.
 
@@ -141,7 +152,8 @@ def validate(model: str, requests: int, files: list[str]) -> dict[str, float]:
 
     served.answer_examples(examples)
     check_agreement(served.answer_examples(completed), served.answer(RAW, raw_tensors(completed, inputs)))
-    served.answer_examples([without(completed[0], name) for name in inputs])
+    for name in inputs:
+        check_gap(served, completed[0], name)
     latencies = []
     for example in examples:
         started = time.perf_counter()

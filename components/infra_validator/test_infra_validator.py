@@ -50,12 +50,21 @@ class Candidate(tf.Module):
 
 
 class Strict(Candidate):
-    """Refuses rows that lack a feature."""
+    """Requires a carrier, as a model does whose schema gives it a shape."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serving_default(self, examples: tf.Tensor) -> Outputs:
-        features = {"distance": tf.io.FixedLenFeature([], tf.float32), "carrier": tf.io.FixedLenFeature([], tf.string)}
+        features = {"distance": tf.io.FixedLenFeature([], tf.float32, 0.0), "carrier": tf.io.FixedLenFeature([], tf.string)}
         return self.predict(**tf.io.parse_example(examples, features))
+
+
+class Forgetful(Candidate):
+    """Imputes nothing."""
+
+    def predict(self, distance: tf.Tensor, carrier: tf.Tensor) -> Outputs:
+        return {
+            name: values + tf.cast(distance[0] * 0, values.dtype) for name, values in super().predict(distance, carrier).items()
+        }
 
 
 def save(candidate: Candidate, folder: Path, *signatures: str) -> str:
@@ -174,9 +183,20 @@ def test_answers_that_no_client_could_use_are_refused(
         probe.validate(save(Candidate(distort), tmp_path / "model"), 100, files(split))
 
 
-def test_a_model_that_cannot_do_without_a_feature_is_refused(tmp_path: Path, split: Path) -> None:
-    with pytest.raises(probe.RefusedError, match=r"serving_default failed: .*carrier"):
-        probe.validate(save(Strict(), tmp_path / "model"), 100, files(split))
+def test_a_model_that_imputes_nothing_is_refused(tmp_path: Path, split: Path) -> None:
+    with pytest.raises(probe.RefusedError, match=r"A row without distance: .* is not finite"):
+        probe.validate(save(Forgetful(), tmp_path / "model"), 100, files(split))
+
+
+def test_a_feature_that_the_schema_requires_may_be_required(tmp_path: Path, split: Path) -> None:
+    complete_rows = [example for example in probe.read(files(split), 20) if "carrier" in example.features.feature]
+    with tf.io.TFRecordWriter(str(tmp_path / "complete")) as writer:
+        for example in complete_rows:
+            writer.write(example.SerializeToString())
+    model = save(Strict(), tmp_path / "model")
+    assert probe.validate(model, 100, [str(tmp_path / "complete")])["requests"] == 15
+    with pytest.raises(probe.RefusedError, match=r"carrier .* is required"):
+        probe.validate(model, 100, files(split))
 
 
 def test_a_missing_signature_is_refused(tmp_path: Path, split: Path) -> None:

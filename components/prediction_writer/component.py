@@ -26,7 +26,8 @@ class PredictionWriter(base_component.BaseComponent):
     """Writes one row for each row that was scored: its features, the model's outputs and the model's version.
 
     Features come first, by name; then the outputs of the model's signature `serving_default` (`labels`, `probabilities`,
-    `score` or `predictions`) and `model_version`. One of these whose name a feature has already is `predicted_<name>`.
+    `score` or `predictions`) and `model_version`. One of these whose name a feature has already is `predicted_<name>`;
+    the Parquet metadata of its column names the output under `conveyor.output`.
     Rows keep the order in which BulkInferrer wrote them. The file appears whole or not at all.
     """
 

@@ -20,6 +20,9 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from pipeline.errors import DataError, StorageError
 
+OUTPUT = b"conveyor.output"
+"""In the metadata of a column that no feature fills: the name of the output that does."""
+
 BATCH_ROWS = 8192
 """Rows in memory at a time, and in a row group of the file."""
 
@@ -46,7 +49,7 @@ class Output:
     def field(self) -> pa.Field:
         """The column that holds it."""
         value = pa.string() if self.dtype == tf.string else pa.from_numpy_dtype(self.dtype.as_numpy_dtype)
-        return pa.field(self.column, value if self.size == 1 else pa.list_(value))
+        return pa.field(self.column, value if self.size == 1 else pa.list_(value), metadata={OUTPUT: self.name})
 
     def column_of(self, logs: list[Any]) -> pa.Array:
         """Its values in a batch of PredictLogs."""
@@ -94,7 +97,7 @@ def write_table(files: list[str], model_version: int, destination: Path) -> int:
     features = _feature_fields(_batches(files))
     taken = {field.name for field in features}
     outputs = _outputs(first[0], taken)
-    version = pa.field(_free_name("model_version", taken), pa.int64())
+    version = pa.field(_free_name("model_version", taken), pa.int64(), metadata={OUTPUT: "model_version"})
     schema = pa.schema([*features, *(output.field() for output in outputs), version])
     rows = 0
     with _whole_file(destination) as file, pq.ParquetWriter(file, schema) as writer:

@@ -97,6 +97,15 @@ def test_a_feature_with_the_name_of_an_output_keeps_it(tmp_path: Path) -> None:
     assert columns["predicted_predicted_score"] == [0.75]
     assert columns["model_version"] == ["mine"]
     assert columns["predicted_model_version"] == [7]
+    schema = pq.read_schema(tmp_path / "out" / "scored.parquet")
+    assert {
+        field.name: field.metadata[table.OUTPUT] for field in schema if field.metadata and table.OUTPUT in field.metadata
+    } == {
+        "predicted_predicted_score": b"score",
+        "predicted_model_version": b"model_version",
+        "labels": b"labels",
+        "probabilities": b"probabilities",
+    }
 
 
 def test_no_row_is_a_data_error_and_no_file(tmp_path: Path) -> None:

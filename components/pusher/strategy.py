@@ -1,0 +1,53 @@
+"""The resolver strategy for the model that was pushed last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tfx.dsl.components.common import resolver
+from tfx.orchestration.portable.mlmd import event_lib
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from ml_metadata import MetadataStore
+    from tfx.types import Artifact
+
+
+class LatestPushedModelStrategy(resolver.ResolverStrategy):
+    """Resolves the model that every validator blessed last, together with its push, which names its version.
+
+    TFX's LatestBlessedModelStrategy asks the Evaluator alone, and knows no version.
+    """
+
+    def resolve_artifacts(self, store: MetadataStore, input_dict: dict[str, list[Artifact]]) -> dict[str, list[Artifact]]:
+        """Finds the newest push, and the model that went into it.
+
+        Args:
+          store: the metadata store, which knows what was made from what.
+          input_dict: all artifacts under `model` and under `pushed_model`.
+
+        Returns:
+          One of each.
+
+        Raises:
+          UsageError: no model has been blessed and pushed yet.
+        """
+        models = {model.id: model for model in input_dict["model"]}
+        pushes = [push for push in input_dict["pushed_model"] if push.get_int_custom_property("pushed")]
+        for push in sorted(pushes, key=lambda push: push.id, reverse=True):
+            for model_id in _inputs(store, push.id, "model") & models.keys():
+                return {"model": [models[model_id]], "pushed_model": [push]}
+        raise UsageError(
+            "There is no blessed model yet.",
+            expected="a model that was blessed and pushed",
+            seen=f"{len(models)} trained models, none of them pushed",
+            fix="conveyor run trains, evaluates and pushes one",
+        )
+
+
+def _inputs(store: MetadataStore, artifact_id: int, key: str) -> set[int]:
+    """The ids of what an artifact was made from, of those that were given under a key."""
+    made = [event for event in store.get_events_by_artifact_ids([artifact_id]) if event_lib.is_valid_output_event(event)]
+    events = store.get_events_by_execution_ids([event.execution_id for event in made]) if made else []
+    return {event.artifact_id for event in events if event_lib.is_valid_input_event(event, key)}
