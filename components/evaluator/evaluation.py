@@ -21,7 +21,8 @@ from tensorflow_model_analysis.post_export_metrics import metric_keys
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
-from components.evaluator.accumulators import Accumulator, accumulator_for
+from components.evaluator.accumulators import accumulator_for
+from components.evaluator.matrices import result_function
 from components.evaluator.plan import Plan
 from components.evaluator.rows import Predictor, read_batches
 from components.evaluator.slices import Column, SliceIndex, SliceKey
@@ -67,12 +68,18 @@ def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
         labels = {name: _labels(label, batch.columns[label]) for name, label in plan.labels.items()}
         for model_name, accumulator in accumulators:
             accumulator.add(numbers, labels[model_name], batch.predictions[plan.outputs[model_name]])
+    results = [result_function(derived) for derived in plan.derived]
     metrics = {}
     for key, number in sorted(slices.slices.items(), key=str):
         if key and sizes.of(number)[0] < plan.min_slice_size:
             metrics[key] = {metric_keys.ERROR_METRIC: _TOO_SMALL % plan.min_slice_size}
         else:
-            metrics[key] = _metrics_of(number, [accumulator for _, accumulator in accumulators], plan)
+            values: Metrics = {}
+            for _, accumulator in accumulators:
+                values.update(accumulator.output(number))
+            for result in results:
+                values.update(result(values))
+            metrics[key] = _with_differences(_public(values), plan.baseline)
     return metrics
 
 
@@ -91,26 +98,24 @@ def _labels(name: str, column: Column) -> npt.NDArray[Any]:
     return labels
 
 
-def _metrics_of(number: int, accumulators: Iterable[Accumulator], plan: Plan) -> Metrics:
-    metrics: Metrics = {}
-    for accumulator in accumulators:
-        metrics.update(accumulator.output(number))
-    for derived in plan.derived:
-        metrics.update(derived.result(metrics))
-    # TFMA's names of what is only for the derived metrics begin with one underscore.
-    public = {key: value for key, value in metrics.items() if not key.name.startswith("_") or key.name.startswith("__")}
-    if plan.baseline is None:
-        return public
+def _public(metrics: Metrics) -> Metrics:
+    # TFMA's names of what only other metrics use begin with one underscore.
+    return {key: value for key, value in metrics.items() if not key.name.startswith("_") or key.name.startswith("__")}
+
+
+def _with_differences(metrics: Metrics, baseline: str | None) -> Metrics:
+    """Adds how much the candidate's metrics differ from those of the model named `baseline`."""
+    if baseline is None:
+        return metrics
     differences = {}
-    for key, value in public.items():
-        if key.model_name != plan.baseline and not key.is_diff and _has_difference(value):
-            baseline = public.get(key.make_baseline_key(plan.baseline))
-            if baseline is not None:
-                differences[key.make_diff_key()] = value - baseline
-    return {**public, **differences}
+    for key, value in metrics.items():
+        baseline_value = metrics.get(key.make_baseline_key(baseline))
+        if key.model_name != baseline and baseline_value is not None and _is_diffable(value):
+            differences[key.make_diff_key()] = value - baseline_value
+    return {**metrics, **differences}
 
 
-def _has_difference(value: Any) -> bool:
+def _is_diffable(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return bool(np.issubdtype(value.dtype, np.number))
     return isinstance(value, (Number, StructuredMetricValue))
@@ -121,10 +126,22 @@ def _validate(
 ) -> validation_result_pb2.ValidationResult:
     validations = writer.CombineValidations(eval_config)
     result = validations.create_accumulator()
+    thresholds = _with_thresholds(eval_config)
     for key, values in metrics.items():
-        validation = metrics_validator.validate_metrics((key, _select(values, plots=False)), eval_config)
+        validation = metrics_validator.validate_metrics((key, _select(values, plots=False)), thresholds)
         result = validations.add_input(result, validation)
     return validations.extract_output(result)
+
+
+def _with_thresholds(eval_config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
+    """The config with only those metrics that have thresholds: TFMA's validator makes every metric anew for each slice."""
+    result = config_pb2.EvalConfig()
+    result.CopyFrom(eval_config)
+    for spec in result.metrics_specs:
+        decisive = [m for m in spec.metrics if m.HasField("threshold") or m.per_slice_thresholds or m.cross_slice_thresholds]
+        del spec.metrics[:]
+        spec.metrics.extend(decisive)
+    return result
 
 
 def _select(metrics: Metrics, plots: bool) -> Metrics:

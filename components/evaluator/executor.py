@@ -12,6 +12,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_executor
 from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils, standard_component_specs
@@ -26,8 +27,11 @@ FORCE_KEY = "force"
 Artifacts = dict[str, list[Artifact]]
 
 
-class Executor(tfx_executor.Executor):
-    """TFX's Evaluator executor, with predictions and metrics in bulk where the models, metrics and data allow it."""
+class Executor(base_executor.BaseExecutor):
+    """Evaluates with predictions and metrics in bulk where models, metrics and data allow it, and as TFX's executor elsewhere.
+
+    TFX's executor is made only when it is needed, since a Beam executor packages the sources of TFX when it is made: seconds.
+    """
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Evaluates the model.
@@ -42,7 +46,7 @@ class Executor(tfx_executor.Executor):
         """
         force = exec_properties[FORCE_KEY]
         if force == "stock":
-            super().Do(input_dict, output_dict, exec_properties)
+            tfx_executor.Executor(self._context).Do(input_dict, output_dict, exec_properties)
             return
         try:
             self._evaluate(input_dict, output_dict, exec_properties)
@@ -55,7 +59,7 @@ class Executor(tfx_executor.Executor):
                     fix="set force to 'auto' or 'stock' to use TFX's own",
                 ) from reason
             logging.warning("TFX's own Evaluator is used, which is slower: %s.", reason)
-            super().Do(input_dict, output_dict, exec_properties)
+            tfx_executor.Executor(self._context).Do(input_dict, output_dict, exec_properties)
 
     def _evaluate(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         eval_config = _eval_config(input_dict, exec_properties)
