@@ -1,0 +1,121 @@
+"""The Keras model: embeddings of categories beside numbers, hidden layers, one output a class or number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from pipeline.modules.features import FeaturePlan
+from pipeline.modules.preprocessing import CATEGORICAL
+from pipeline.modules.raw import dtype_name
+
+_MAX_EMBEDDING = 32
+
+
+@dataclass(frozen=True)
+class Category:
+    """One column of indices.
+
+    Attributes:
+      name: of the raw column, or of the transformed feature where a person's own preprocessing_fn made it.
+      size: how many indices there are, from 0.
+      embedding: the width of its embedding; None for one-hot.
+    """
+
+    name: str
+    size: int
+    embedding: int | None
+
+
+def embedding_width(size: int) -> int:
+    """How wide an embedding is by default: fastai's rule of thumb, 1.6 * size ** 0.56, here 32 at the most."""
+    return min(_MAX_EMBEDDING, round(1.6 * size**0.56))
+
+
+def categories(settings: Mapping[str, Any], transform_output: tft.TFTransformOutput) -> dict[str, tuple[Category, ...]]:
+    """The transformed features that hold indices, with what each of their columns is.
+
+    Args:
+      settings: as `pipeline.modules.settings.for_trainer` returns them.
+      transform_output: of the transform graph that these settings led to.
+    """
+    if settings["preprocessing_fn"] is not None:
+        return _categories_by_domain(transform_output)
+    specs = transform_output.raw_feature_spec()
+    plan = FeaturePlan.of(settings, {name: dtype_name(spec.dtype) for name, spec in specs.items()})
+    columns = []
+    for column in plan.categorical:
+        size = column.size(transform_output.vocabulary_size_by_name(column.vocabulary_file))
+        columns.append(Category(column.name, size, column.embedding or embedding_width(size)))
+    columns += [Category(bucketised.name, bucketised.size, None) for bucketised in plan.bucketised]
+    return {CATEGORICAL: tuple(columns)} if columns else {}
+
+
+def _categories_by_domain(transform_output: tft.TFTransformOutput) -> dict[str, tuple[Category, ...]]:
+    """Features of which TFT knows the range, because a vocabulary or buckets made them."""
+    found = {}
+    for name, domain in transform_output.transformed_domains().items():
+        if getattr(domain, "is_categorical", False):
+            size = transform_output.num_buckets_for_transformed_feature(name)
+            width = math.prod(transform_output.transformed_feature_spec()[name].shape)
+            found[name] = (Category(name, size, embedding_width(size)),) * width
+    return found
+
+
+def input_layers(transform_output: tft.TFTransformOutput, label: str) -> dict[str, keras.KerasTensor]:
+    """An input for each transformed feature but the label, by name."""
+    return {
+        name: keras.Input(spec.shape, name=name, dtype=spec.dtype.name)
+        for name, spec in sorted(transform_output.transformed_feature_spec().items())
+        if name != label
+    }
+
+
+def build_model(
+    inputs: Mapping[str, keras.KerasTensor],
+    categories: Mapping[str, Sequence[Category]],
+    num_outputs: int,
+    hyperparameters: Mapping[str, Any],
+) -> keras.Model:
+    """Builds the derived model.
+
+    Args:
+      inputs: by transformed feature, [N] or [N, values].
+      categories: the inputs that hold indices, with what each of their columns is; all others are numbers.
+      num_outputs: how many numbers the model puts out for a row.
+      hyperparameters: hidden_units, dropout, embedding_dropout and l2, as in the section `model` of the configuration.
+
+    Returns:
+      A model from the inputs to [N, num_outputs] float32: logits of a classifier (of the positive class where there are
+      two), the standardised label of a regression.
+    """
+    penalty = keras.regularizers.L2(hyperparameters["l2"]) if hyperparameters["l2"] else None
+    encoded = []
+    for name, tensor in inputs.items():
+        columns = keras.ops.reshape(tensor, (-1, math.prod(tensor.shape[1:])))
+        if name not in categories:
+            encoded.append(keras.ops.cast(columns, "float32"))
+            continue
+        for position, category in enumerate(categories[name]):
+            encoded.append(_encode(columns[:, position], category, penalty, hyperparameters["embedding_dropout"]))
+    hidden = keras.layers.Concatenate()(encoded) if len(encoded) > 1 else encoded[0]
+    for units in hyperparameters["hidden_units"]:
+        hidden = keras.layers.Dense(units, activation="relu", kernel_regularizer=penalty)(hidden)
+        hidden = keras.layers.Dropout(hyperparameters["dropout"])(hidden)
+    return keras.Model(dict(inputs), keras.layers.Dense(num_outputs)(hidden))
+
+
+def _encode(
+    index: keras.KerasTensor, category: Category, penalty: keras.regularizers.Regularizer | None, dropout: float
+) -> keras.KerasTensor:
+    if category.embedding is None:
+        return keras.ops.one_hot(index, category.size)
+    embedded = keras.layers.Embedding(category.size, category.embedding, embeddings_regularizer=penalty)(index)
+    # A column's embedding is dropped as a whole, so that the model does not lean on one column.
+    return keras.layers.Dropout(dropout, noise_shape=(None, 1))(embedded)
