@@ -57,7 +57,7 @@ class _Axis:
         share = (value - self.low) / ((self.high - self.low) or 1)
         return round(self.start + share * (self.end - self.start), 1)
 
-    def ticks(self, wanted: int = 5) -> list[float]:
+    def ticks(self, wanted: int = 4) -> list[float]:
         """Round numbers, about as many as wanted."""
         step = _round_step((self.high - self.low) / wanted)
         first = math.ceil(self.low / step - 1e-9)
@@ -85,7 +85,7 @@ def line_chart(
       y_range: the same for the vertical axis.
       whole_x: only whole numbers on the horizontal axis.
     """
-    width, height, left, right, top, bottom = 440, 300, 48, 12, 26, 42
+    width, height, left, right, top, bottom = 300, 232, 36, 8, 24, 38
     shown = [each for each in series if each.points]
     points = [point for each in shown for point in each.points if all(map(math.isfinite, point))] or [(0.0, 0.0)]
     x = _Axis(*(x_range or _range([point[0] for point in points], margin=0)), left, width - right)
@@ -96,11 +96,12 @@ def line_chart(
         parts.append(_tag("text", number(tick), x=left - 6, y=y.at(tick) + 4, class_="tick end"))
     for tick in x.ticks():
         if not whole_x or tick == int(tick):
-            parts.append(_tag("text", number(tick), x=x.at(tick), y=height - bottom + 18, class_="tick middle"))
+            parts.append(_tag("text", number(tick), x=x.at(tick), y=height - bottom + 16, class_="tick middle"))
     parts.append(_tag("line", x1=left, x2=width - right, y1=height - bottom, y2=height - bottom, class_="axis"))
-    parts.append(_tag("text", x_label, x=(left + width - right) / 2, y=height - 6, class_="label middle"))
+    parts.append(_tag("text", x_label, x=(left + width - right) / 2, y=height - 4, class_="label middle"))
     parts.append(_tag("text", y_label, x=0, y=12, class_="label"))
-    parts += [_series(each, x, y) for each in shown]
+    # The first is drawn last, over the others.
+    parts += [_series(each, x, y) for each in reversed(shown)]
     return _svg(width, height, label, parts)
 
 
@@ -149,7 +150,7 @@ def graph(boxes: Sequence[Box], label: str) -> Markup:
         columns[box.id] = max((columns[each] + 1 for each in upstream[box.id]), default=0)
     _pull_right(columns, upstream)
     rows = _rows(columns, upstream)
-    box_width, box_height, column_gap, row_gap = 136, 46, 30, 18
+    box_width, box_height, column_gap, row_gap = 134, 44, 24, 16
     width = (max(columns.values(), default=0) + 1) * (box_width + column_gap) - column_gap + 2
     height = (max(rows.values(), default=0) + 1) * (box_height + row_gap) - row_gap + 2
     corner = {
@@ -162,20 +163,20 @@ def graph(boxes: Sequence[Box], label: str) -> Markup:
         for each in upstream[box.id]:
             x1, y1 = corner[each][0] + box_width, corner[each][1] + box_height / 2
             bend = x2 - column_gap / 2
-            d = f"M{x1},{y1} H{bend - 12} C{bend},{y1} {bend - 6},{y2} {x2 - 4},{y2}" if y1 != y2 else f"M{x1},{y1} H{x2 - 4}"
+            d = f"M{x1},{y1} H{bend - 9} C{bend},{y1} {bend - 6},{y2} {x2 - 4},{y2}" if y1 != y2 else f"M{x1},{y1} H{x2 - 4}"
             parts.append(_tag("path", d=d, class_="edge"))
             parts.append(_tag("path", d=f"M{x2 - 6},{y2 - 4} L{x2},{y2} L{x2 - 6},{y2 + 4} Z", class_="arrow"))
     for box in boxes:
         x1, y1 = corner[box.id]
-        text_y = 20 if box.subtitle else 28
+        text_y = 19 if box.subtitle else 27
         content = [
             _tag("rect", x=x1, y=y1, width=box_width, height=box_height, rx=7),
-            _tag("text", _shorten(box.title, 19), x=x1 + 12, y=y1 + text_y, class_="title"),
-            _tag("text", _shorten(box.subtitle, 23), x=x1 + 12, y=y1 + 36, class_="subtitle") if box.subtitle else Markup(""),
+            _tag("text", _shorten(box.title, 19), x=x1 + 10, y=y1 + text_y, class_="title"),
+            _tag("text", _shorten(box.subtitle, 23), x=x1 + 10, y=y1 + 35, class_="subtitle") if box.subtitle else Markup(""),
             _tag("title", f"{box.title}: {box.subtitle}" if box.subtitle else box.title),
         ]
         parts.append(_tag("g", Markup("").join(content), class_=f"box {box.style}"))
-    return _svg(width, height, label, parts, class_="graph", style=f"min-width:{round(width * 0.8)}px;max-width:{width}px")
+    return _svg(width, height, label, parts, class_="graph", style=f"min-width:{round(width * 0.75)}px;max-width:{width}px")
 
 
 def _series(series: Series, x: _Axis, y: _Axis) -> Markup:

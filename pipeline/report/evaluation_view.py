@@ -113,5 +113,5 @@ class EvaluationView:
         return min(100.0, max(0.0, 100 * (value - low) / (high - low)))
 
     def _models(self) -> list[tuple[str, Plots, str]]:
-        styles = ((BASELINE, "second"), (CANDIDATE, "first"))
+        styles = ((CANDIDATE, "first"), (BASELINE, "second"))
         return [(name, self.evaluation.plots[name], style) for name, style in styles if name in self.evaluation.plots]

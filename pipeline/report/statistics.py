@@ -72,6 +72,17 @@ class FeatureStatistics:
         return [value for value, _ in kept[:_TOP_VALUES]]
 
     @property
+    def largest_share(self) -> float:
+        """The largest share that one of the top values has in a split, 0 to 1."""
+        shares = (
+            split.categorical.share_of(value, split.count)
+            for split in self.splits.values()
+            for value in self.top_values
+            if split.categorical
+        )
+        return max((share for share in shares if share), default=0.0)
+
+    @property
     def shift(self) -> float | None:
         """How much the second split differs from the first.
 
