@@ -13,6 +13,7 @@ from pipeline.config import PipelineConfig
 from pipeline.outcome import FILE_NAME, NodeOutcome, NodeState, RunOutcome, RunState
 from pipeline.report.anomalies import Anomalies, read_anomalies
 from pipeline.report.evaluation import Evaluation, read_evaluation
+from pipeline.report.saved_model import SavedModel, read_saved_model
 from pipeline.report.schema import Schema, read_schema
 from pipeline.report.statistics import Statistics, read_statistics
 from pipeline.report.training import Training, read_training
@@ -52,6 +53,7 @@ class RunFacts:
     schema: Schema | None = None
     anomalies: Anomalies | None = None
     training: Training | None = None
+    saved_model: SavedModel | None = None
     evaluation: Evaluation | None = None
 
     @property
@@ -104,8 +106,9 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
         lineage=lineage,
         statistics=_content(read_statistics, run.output("StatisticsGen", "statistics")),
         schema=_content(read_schema, run.output("SchemaGen", "schema")),
-        anomalies=_content(read_anomalies, run.output("ExampleValidator", "anomalies")),
+        anomalies=_content(read_anomalies, run.output("ExampleValidator", "anomalies") or _unpublished_anomalies(run, config)),
         training=_content(read_training, run.output("Trainer", "model_run")),
+        saved_model=_content(read_saved_model, run.output("Trainer", "model")),
         evaluation=_content(read_evaluation, run.output("Evaluator", "evaluation")),
     )
 
@@ -148,6 +151,14 @@ def _config_of(outcome: RunOutcome) -> PipelineConfig | None:
         return PipelineConfig.model_validate(outcome.config)
     except ValidationError:
         return None
+
+
+def _unpublished_anomalies(run: Run, config: PipelineConfig) -> Artifact | None:
+    """What an ExampleValidator that stopped the run found: TFX leaves a failed node's files, but does not publish them."""
+    execution = run.executions.get("ExampleValidator")
+    if execution is None or execution.state is not NodeState.FAILED:
+        return None
+    return Artifact(0, "ExampleAnomalies", str(config.artifacts_path / execution.node / "anomalies" / str(execution.id)))
 
 
 def _content(read: Callable[[Path], _Content], artifact: Artifact | None) -> _Content | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from pipeline.config import PipelineConfig, Task
 from pipeline.report import formats
@@ -55,12 +54,11 @@ def _purpose(facts: RunFacts) -> str:
 
 
 def _columns(facts: RunFacts) -> tuple[tuple[str, str], ...]:
-    if facts.schema is None:
+    if facts.saved_model is None or not facts.saved_model.columns:
         return ()
-    features = facts.config.features
-    ignored = {name for name, feature in features.items() if feature.kind == "ignore"} | {facts.config.label}
-    names = [feature.name for feature in facts.schema.features if feature.name not in ignored]
-    return (("From", f"{len(names)} columns: {', '.join(names)}"),)
+    columns, classes = facts.saved_model.columns, facts.saved_model.classes
+    pairs = [("From", f"{len(columns)} columns: {', '.join(columns)}")]
+    return (("Classes", ", ".join(classes)), *pairs) if classes else tuple(pairs)
 
 
 def _data(facts: RunFacts) -> tuple[tuple[str, str], ...]:
@@ -86,10 +84,9 @@ def _model(facts: RunFacts) -> tuple[tuple[str, str], ...]:
         units = " → ".join(map(str, model.hidden_units))
         columns = "columns embedded, standardised or bucketised"
         architecture = f"Keras: {columns}, then hidden layers of {units} units, dropout {model.dropout:g}"
-    size = _folder_size(facts.model.path) if facts.model and facts.model.path.is_dir() else None
     return (
         ("Architecture", architecture),
-        ("Size on disk", formats.size(size)),
+        ("Size on disk", formats.size(facts.saved_model.size if facts.saved_model else None)),
         ("Artifact", f"{facts.model.id}, {facts.model.uri}" if facts.model else formats.DASH),
     )
 
@@ -154,7 +151,3 @@ def _evaluation_limits(evaluation: Evaluation, config: PipelineConfig) -> list[s
     if small:
         limits.append(f"Nothing is claimed for {small} slices with fewer than {config.evaluation.min_slice_rows} rows.")
     return limits
-
-
-def _folder_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -76,9 +76,9 @@ def sections_of(facts: RunFacts) -> list[Section]:
     """The sections that a run has something to say in."""
     sections = [Section("graph", "Pipeline", facts.outcome)]
     if facts.evaluation:
-        sections.append(
-            Section("evaluation", "Evaluation", EvaluationView(facts.evaluation, facts.config.evaluation.min_slice_rows))
-        )
+        classes = facts.saved_model.classes if facts.saved_model else ()
+        view = EvaluationView(facts.evaluation, facts.config.evaluation.min_slice_rows, classes)
+        sections.append(Section("evaluation", "Evaluation", view))
     if facts.training:
         sections.append(Section("training", "Training", facts.training))
     if facts.infra_blessing:
