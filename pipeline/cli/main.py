@@ -6,12 +6,11 @@ import errno
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
+from pipeline.cli import config, data, doctor, inspect, run, score
 from pipeline.errors import ConveyorError, StorageError
 
 app = typer.Typer(
@@ -25,18 +24,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module, _commands in {
-    "run": ["run"],
-    "score": ["score"],
-    "inspect": ["runs", "show", "report", "lineage"],
-    "doctor": ["doctor"],
-}.items():
-    if find_spec(f"pipeline.cli.{_module}"):
-        for _command in _commands:
-            app.command(_command)(getattr(import_module(f"pipeline.cli.{_module}"), _command))
-for _module in ("data", "config"):
-    if find_spec(f"pipeline.cli.{_module}"):
-        app.add_typer(import_module(f"pipeline.cli.{_module}").app, name=_module)
+app.command()(run.run)
+app.command()(score.score)
+app.command()(inspect.runs)
+app.command()(inspect.show)
+app.command()(inspect.report)
+app.command()(inspect.lineage)
+app.command()(doctor.doctor)
+app.add_typer(data.app, name="data")
+app.add_typer(config.app, name="config")
 
 
 def _print_version(wanted: bool) -> None:

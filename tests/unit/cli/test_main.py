@@ -54,7 +54,7 @@ def test_help_names_every_command(run):
 
 
 def test_without_arguments_the_help_is_shown(run):
-    assert "Usage: conveyor" in run()[1]
+    assert "Usage: conveyor" in run()[2]
 
 
 def test_version(run):
