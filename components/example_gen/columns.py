@@ -97,7 +97,7 @@ def convert(values: pa.Array, kind: Kind) -> pa.Array:
     if types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if kind is Kind.FLOAT:
-        return values.cast(pa.float64()).cast(pa.float32(), safe=False)
+        return values.cast(pa.float64(), safe=False).cast(pa.float32(), safe=False)
     if kind in (Kind.TIME, Kind.ZONED_TIME):
         return _seconds(values)
     return values.cast(pa.large_binary() if kind is Kind.TEXT else pa.int64())
@@ -182,9 +182,8 @@ def _common(column: str, kinds: set[Kind], files: Sequence[FileSummary]) -> Kind
 
 
 def _is_text(arrow_type: pa.DataType) -> bool:
-    tests = (types.is_string, types.is_large_string, types.is_string_view)
-    binary = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
-    return any(test(arrow_type) for test in tests + binary)
+    tests = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    return any(test(arrow_type) for test in tests)
 
 
 def _seconds(values: pa.Array) -> pa.Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts
 
@@ -16,7 +18,7 @@ from pipeline.errors import ConfigError
 class ArrowExampleGenSpec(component_spec.ComponentSpec):
     """What goes into the node and what comes out."""
 
-    PARAMETERS = {
+    PARAMETERS: ClassVar = {
         properties.INPUT_PATTERN: component_spec.ExecutionParameter(type=str),
         properties.FILE_FORMAT: component_spec.ExecutionParameter(type=str),
         properties.SPLIT: component_spec.ExecutionParameter(type=str),
@@ -24,8 +26,8 @@ class ArrowExampleGenSpec(component_spec.ComponentSpec):
         properties.LABEL: component_spec.ExecutionParameter(type=str, optional=True),
         properties.NEWEST_SPAN: component_spec.ExecutionParameter(type=int, optional=True),
     }
-    INPUTS: dict[str, component_spec.ChannelParameter] = {}
-    OUTPUTS = {properties.EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+    INPUTS: ClassVar = {}
+    OUTPUTS: ClassVar = {properties.EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
 
 
 class ArrowExampleGen(base_component.BaseComponent):

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import collections
+import csv
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ml_metadata.proto import metadata_store_pb2
+from tensorflow.core.example import example_pb2
+from tfx.components.example_gen.csv_example_gen.executor import Executor as StockExecutor
+from tfx.dsl.components.base import base_beam_executor
+from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.proto import example_gen_pb2
+from tfx.types import standard_artifacts
+from tfx.utils import proto_utils
+
+from components.example_gen import ArrowExampleGen, SingleSplit, properties, tfrecord
+from components.example_gen.driver import resolve
+from components.example_gen.executor import Executor
+from components.example_gen.fingerprint import fingerprint_of_files
+from components.example_gen.splitter import Hashed
+from pipeline.config import Split
+
+_NASTY = [
+    ["id", "text", "number", "mixed", "constant", "nothing"],
+    ["1", "", "1.5", "10025", "7", ""],
+    ["", "ünï→🛫", "", "N/A", "7", ""],
+    ["9223372036854775807", 'a "quoted", field', "nan", "", "7", ""],
+    ["-9223372036854775808", "line 1\nline 2", "inf", "0", "7", ""],
+    ["0", " spaces ", "-inf", "-1", "7", ""],
+    ["-5", "0", "1e300", "x", "7", ""],
+    ["-5", "0", "1e300", "x", "7", ""],
+    ["", "", "", "", "", ""],
+]
+
+
+_EVERYTHING = SingleSplit(spans=None)
+
+
+def _ingest(
+    pattern: Path | str, out: Path, split: Split | SingleSplit = _EVERYTHING, **arguments: Any
+) -> standard_artifacts.Examples:
+    component = ArrowExampleGen(str(pattern), split=split, **arguments)
+    settings = {name: value for name, value in component.exec_properties.items() if value is not None}
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(out)
+    Executor().Do({}, {properties.EXAMPLES: [artifact]}, {**settings, **resolve(settings)})
+    return artifact
+
+
+def _records(folder: Path) -> list[bytes]:
+    records = []
+    for path in sorted(folder.iterdir()):
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            records += tfrecord.read(file)
+    return records
+
+
+def _multiset(records: list[bytes]) -> collections.Counter[str]:
+    """Rows by their values; a feature without values and no feature are both a null."""
+    rows = []
+    for record in records:
+        features = example_pb2.Example.FromString(record).features.feature
+        row = {}
+        for name, feature in features.items():
+            kind = feature.WhichOneof("kind")
+            if kind and getattr(feature, kind).value:
+                row[name] = (kind, list(getattr(feature, kind).value))
+        rows.append(repr(sorted(row.items())))
+    return collections.Counter(rows)
+
+
+def _write_table(path: Path, rows: int, start: int = 0) -> None:
+    ids = range(start, start + rows)
+    table = pa.table({"id": ids, "name": [f"n{i % 7}" if i % 5 else None for i in ids], "x": [i / 8 for i in ids]})
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=100)
+    else:
+        pyarrow.csv.write_csv(table, path)
+
+
+def test_rows_are_those_of_stock_csv_example_gen(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with (tmp_path / "in" / "nasty.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(_NASTY)
+
+    stock = standard_artifacts.Examples()
+    stock.uri = str(tmp_path / "stock")
+    context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=["--runner=DirectRunner"])
+    StockExecutor(context).Do(
+        {},
+        {"examples": [stock]},
+        {
+            "input_base": str(tmp_path / "in"),
+            "input_config": proto_utils.proto_to_json(
+                example_gen_pb2.Input(splits=[example_gen_pb2.Input.Split(name="all", pattern="*")])
+            ),
+            "output_config": proto_utils.proto_to_json(example_gen_pb2.Output()),
+            "output_data_format": example_gen_pb2.FORMAT_TF_EXAMPLE,
+            "output_file_format": example_gen_pb2.FORMAT_TFRECORDS_GZIP,
+        },
+    )
+    ours = _ingest(tmp_path / "in" / "*.csv", tmp_path / "ours")
+    expected = _multiset(_records(tmp_path / "stock" / "Split-all"))
+    assert expected.total() == len(_NASTY) - 1
+    assert _multiset(_records(tmp_path / "ours" / "Split-all")) == expected
+    assert ours.split_names == stock.split_names
+    for name in ("payload_format", "file_format"):
+        assert ours.get_string_custom_property(name) == stock.get_string_custom_property(name)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_tensorflow_reads_the_files(tmp_path: Path, compression: str) -> None:
+    import tensorflow as tf
+
+    _write_table(tmp_path / "a.csv", 50)
+    _ingest(tmp_path / "a.csv", tmp_path / "out", compression=compression)
+    paths = [str(path) for path in (tmp_path / "out" / "Split-all").iterdir()]
+    suffix = ".gz" if compression == "gzip" else ""
+    assert [os.path.basename(path) for path in paths] == ["data_tfrecord-00000-of-00001" + suffix]
+    dataset = tf.data.TFRecordDataset(paths, "GZIP" if compression == "gzip" else "")
+    assert [record.numpy() for record in dataset] == _records(tmp_path / "out" / "Split-all")
+
+
+def test_the_same_rows_share_a_split_whatever_their_format_and_order(tmp_path: Path) -> None:
+    split = Split(eval_fraction=0.3)
+    _write_table(tmp_path / "a.parquet", 500)
+    _write_table(tmp_path / "1.csv", 200, start=300)
+    _write_table(tmp_path / "2.csv", 300)
+    _ingest(tmp_path / "a.parquet", tmp_path / "parquet", split)
+    _ingest(tmp_path / "?.csv", tmp_path / "csv", split)
+    _ingest(tmp_path / "parquet/*/*.gz", tmp_path / "tfrecord", split, file_format="tfrecord")
+    for name in ("Split-train", "Split-eval"):
+        rows = sorted(_records(tmp_path / "parquet" / name))
+        assert sorted(_records(tmp_path / "csv" / name)) == rows
+        assert sorted(_records(tmp_path / "tfrecord" / name)) == rows
+    assert 100 < len(_records(tmp_path / "parquet" / "Split-eval")) < 200
+
+
+def test_the_same_input_makes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.example_gen.writer.SHARD_BYTES", 4_000)
+    for name in ("1", "2"):
+        _write_table(tmp_path / f"{name}.parquet", 300, start=int(name) * 300)
+    for run in ("a", "b"):
+        _ingest(tmp_path / "*.parquet", tmp_path / run, Split())
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.gz"))
+    assert len(files) > 4
+    assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in files)
+    ids = [
+        example_pb2.Example.FromString(record).features.feature["id"].int64_list.value[0]
+        for record in _records(tmp_path / "a" / "Split-train")
+    ]
+    assert ids == sorted(ids)
+
+
+@given(st.lists(st.binary(max_size=30), max_size=200, unique=True), st.floats(0.01, 0.98))
+def test_a_hashed_split_keeps_every_row_once_and_nests(rows: list[bytes], fraction: float) -> None:
+    examples = pa.array(rows, pa.large_binary())
+    splits = Hashed(fraction).split(examples)
+    assert sorted(splits["train"].to_pylist() + splits["eval"].to_pylist()) == sorted(rows)
+    backwards = Hashed(fraction).split(examples[::-1])
+    assert set(backwards["eval"].to_pylist()) == set(splits["eval"].to_pylist())
+    larger = Hashed(fraction + 0.01).split(examples)
+    assert set(splits["eval"].to_pylist()) <= set(larger["eval"].to_pylist())
+
+
+def test_the_fingerprint_is_the_contents(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x\n1\n")
+    first = fingerprint_of_files({"all": [str(path)]})
+    os.utime(path, (0, 0))
+    assert fingerprint_of_files({"all": [str(path)]}) == first
+    assert fingerprint_of_files({"train": [str(path)]}) != first
+    path.write_text("x\n2\n")
+    assert fingerprint_of_files({"all": [str(path)]}) != first
+
+
+def test_a_pipeline_reads_again_only_what_is_new(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for span in (1, 2):
+        _write_table(tmp_path / "in" / f"span-{span}-v0.parquet", 20, start=span * 20)
+    store = metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
+
+    def run() -> tuple[str, metadata_store_pb2.Artifact]:
+        """The state of the run's execution, and its artifact."""
+        node = ArrowExampleGen(
+            str(tmp_path / "in" / "span-{SPAN}-v{VERSION}.parquet"),
+            split=Split(method="window", train_spans=2),
+            label="x",
+        )
+        LocalDagRunner().run(
+            pipeline.Pipeline(
+                "test", str(tmp_path / "root"), components=[node], metadata_connection_config=store, enable_cache=True
+            )
+        )
+        with metadata.Metadata(store) as handle:
+            execution = max(handle.store.get_executions(), key=lambda execution: execution.id)
+            [event] = handle.store.get_events_by_execution_ids([execution.id])
+            [artifact] = handle.store.get_artifacts_by_id([event.artifact_id])
+        return metadata_store_pb2.Execution.State.Name(execution.last_known_state), artifact
+
+    state, first = run()
+    assert state == "COMPLETE"
+    assert first.custom_properties["span"].int_value == 2
+    assert first.custom_properties["version"].int_value == 0
+    assert first.custom_properties["input_fingerprint"].string_value.startswith("sha256:")
+    assert json.loads(first.properties["split_names"].string_value) == ["train", "eval"]
+    assert len(_records(Path(first.uri) / "Split-train")) == len(_records(Path(first.uri) / "Split-eval")) == 20
+
+    os.utime(tmp_path / "in" / "span-1-v0.parquet")
+    assert run() == ("CACHED", first)
+
+    _write_table(tmp_path / "in" / "span-3-v1.parquet", 30, start=60)
+    state, second = run()
+    assert state == "COMPLETE"
+    assert (second.custom_properties["span"].int_value, second.custom_properties["version"].int_value) == (3, 1)
+    assert len(_records(Path(second.uri) / "Split-train")) == 40
+    assert len(_records(Path(second.uri) / "Split-eval")) == 30
