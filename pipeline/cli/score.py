@@ -1,0 +1,162 @@
+"""`conveyor score`: predictions for a table."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import ConfigArgument, Overrides, read_config
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+    from rich.table import Table
+
+    from pipeline.config import PipelineConfig
+
+_PREVIEW_ROWS = 5
+_PREVIEW_FEATURES = 4
+_OUTPUT = b"conveyor.output"
+
+
+class FileFormat(str, Enum):
+    """The formats that a table can be read in."""
+
+    AUTO = "auto"
+    CSV = "csv"
+    PARQUET = "parquet"
+    TFRECORD = "tfrecord"
+
+
+def score(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.parquet", help="The file to write.")],
+    config: ConfigArgument = None,
+    input_pattern: Annotated[
+        str | None, typer.Option("--input", "-i", metavar="PATTERN", help="The table: a file, or several by * and ?.")
+    ] = None,
+    span: Annotated[int | None, typer.Option(help="Instead of --input: this span of the configuration's data.")] = None,
+    file_format: Annotated[FileFormat, typer.Option("--format", help="Of the table.")] = FileFormat.AUTO,
+    overrides: Overrides = None,
+) -> None:
+    """Score a table with the latest blessed model. The table needs no label."""
+    settings = read_config(config, overrides)
+    pattern = _pattern(settings, input_pattern, span)
+    destination = _destination(output)
+    _require_blessed_model(settings)
+
+    import pyarrow.parquet as pq
+    from rich.console import Console
+
+    from pipeline.local import Blueprint, run_pipeline
+    from pipeline.local.progress import observe
+
+    name = f"{settings.name}-score"
+    arguments = {
+        "config": settings,
+        "input_pattern": pattern,
+        "destination": str(destination),
+        "file_format": file_format.value if input_pattern else settings.data.format,
+        "span": span,
+    }
+    console = Console()
+    with observe(console, settings.workspace_path / "runs" / name) as observer:
+        outcome = run_pipeline(
+            settings, Blueprint("pipeline.scoring:create_scoring_pipeline", arguments), name=name, observer=observer
+        )
+    if outcome.problem:
+        raise outcome.problem.as_error()
+    with pq.ParquetFile(destination) as table:
+        outputs = _outputs(table)
+        version = next(table.iter_batches(1, columns=[outputs["model_version"]])).column(0)[0].as_py()
+        console.print(_preview(table, list(outputs.values())))
+        console.print(
+            f"{table.metadata.num_rows:,} rows scored with version {version} of {settings.name}{_mean(table, outputs)}"
+        )
+    console.print(f"Predictions: {destination}", soft_wrap=True)
+    console.print(f"Next: conveyor lineage {version}", highlight=False)
+
+
+def _pattern(config: PipelineConfig, input_pattern: str | None, span: int | None) -> str:
+    """The table to read, as an absolute pattern."""
+    if (input_pattern is None) == (span is None):
+        raise UsageError(
+            "It is not clear which table to score.",
+            expected="either --input or --span",
+            seen="neither" if span is None else "both",
+            fix="conveyor score --input 'new/*.parquet' --output scored.parquet",
+        )
+    if input_pattern is not None:
+        return str(Path(input_pattern).expanduser().absolute())
+    if "{SPAN}" not in config.data.input:
+        raise UsageError(
+            "The data of this configuration has no spans.",
+            where="data.input",
+            expected="a pattern with {SPAN}",
+            seen=config.data.input,
+            fix="name the table with --input instead",
+        )
+    return config.resolve(config.data.input)
+
+
+def _destination(output: Path) -> Path:
+    if output.suffix != ".parquet" or output.is_dir():
+        raise UsageError(
+            "Predictions are written as one Parquet file.",
+            where="--output",
+            expected="a file name that ends in .parquet",
+            seen=str(output),
+            fix=f"--output {output / 'scored.parquet' if output.is_dir() else output.with_suffix('.parquet')}",
+        )
+    return output.expanduser().absolute()
+
+
+def _require_blessed_model(config: PipelineConfig) -> None:
+    from pipeline.store import open_store
+
+    with open_store(config.metadata_path, config.name) as store:
+        if not store.pushed_versions():
+            raise UsageError(
+                "There is no blessed model yet.",
+                where=str(config.metadata_path),
+                expected=f"a model that {config.name} has blessed and pushed",
+                fix="conveyor run trains, evaluates and pushes one",
+            )
+
+
+def _outputs(table: pq.ParquetFile) -> dict[str, str]:
+    """The columns that the model has filled, by the name of its output."""
+    marked = {field.name: (field.metadata or {}).get(_OUTPUT) for field in table.schema_arrow}
+    return {output.decode(): name for name, output in marked.items() if output}
+
+
+def _mean(table: pq.ParquetFile, outputs: dict[str, str]) -> str:
+    """The mean of the positive class's probability, or of the predicted value; nothing for more than two classes."""
+    import pyarrow.compute as pc
+
+    output = next((name for name in ("score", "predictions") if name in outputs), None)
+    if output is None:
+        return ""
+    total = sum(pc.sum(batch.column(0)).as_py() for batch in table.iter_batches(columns=[outputs[output]]))
+    return f", mean {output} {total / table.metadata.num_rows:.4f}"
+
+
+def _preview(table: pq.ParquetFile, outputs: list[str]) -> Table:
+    from rich.table import Table
+
+    names = table.schema_arrow.names
+    shown = [name for name in names if name not in outputs][:_PREVIEW_FEATURES] + outputs
+    preview = Table(*shown, title=f"The first rows, {len(shown)} of {len(names)} columns", title_justify="left")
+    for row in next(table.iter_batches(_PREVIEW_ROWS, columns=shown)).to_pylist():
+        preview.add_row(*(_cell(row[name]) for name in shown))
+    return preview
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return "  ".join(map(_cell, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)

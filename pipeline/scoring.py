@@ -1,0 +1,107 @@
+"""The pipeline that scores a table with the latest blessed model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from tfx.components.bulk_inferrer.component import BulkInferrer
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import standard_artifacts
+from tfx.types.channel_utils import external_pipeline_artifact_query
+
+from components.example_gen import ArrowExampleGen, SingleSplit
+from components.example_gen.spans import find_spans
+from components.prediction_writer import PredictionWriter
+from components.pusher.strategy import LatestPushedModelStrategy
+from pipeline.errors import UsageError
+from pipeline.graph import beam_arguments
+
+if TYPE_CHECKING:
+    from tfx.types.artifact import Artifact
+    from tfx.types.channel import ExternalPipelineChannel
+
+    from pipeline.config import PipelineConfig
+
+
+def create_scoring_pipeline(
+    config: PipelineConfig,
+    input_pattern: str,
+    destination: str,
+    file_format: Literal["auto", "csv", "parquet", "tfrecord"] = "auto",
+    span: int | None = None,
+) -> Pipeline:
+    """Wires the components that take a table to its predictions.
+
+    Args:
+      config: of the pipeline that trained the model.
+      input_pattern: the table: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers, of which the newest are read.
+        It needs no label.
+      destination: the Parquet file to write.
+      file_format: of the table; `auto` decides by the file name.
+      span: the span to read where the pattern has {SPAN}; the newest when None.
+
+    Returns:
+      A pipeline that any TFX runner accepts. Nothing in it is cached: what a file holds is scored anew each time.
+
+    Raises:
+      ConfigError: `input_pattern` is a URL.
+      UsageError: there is no such span.
+    """
+    if span is not None:
+        _require_span(input_pattern, span)
+    example_gen = ArrowExampleGen(
+        input_pattern=input_pattern,
+        file_format=file_format,
+        split=SingleSplit(),
+        newest_span=span,
+        compression=config.data.compression,
+    ).with_id("ExampleGen")
+    resolver = Resolver(
+        strategy_class=LatestPushedModelStrategy,
+        model=_made_by(config, "Trainer", "model", standard_artifacts.Model),
+        pushed_model=_made_by(config, "Pusher", "pushed_model", standard_artifacts.PushedModel),
+    ).with_id("Resolver")
+    bulk_inferrer = BulkInferrer(examples=example_gen.outputs["examples"], model=resolver.outputs["model"]).with_id(
+        "BulkInferrer"
+    )
+    writer = PredictionWriter(
+        inference_result=bulk_inferrer.outputs["inference_result"],
+        pushed_model=resolver.outputs["pushed_model"],
+        destination=destination,
+    ).with_id("PredictionWriter")
+    name = scoring_name(config)
+    return Pipeline(
+        pipeline_name=name,
+        pipeline_root=str(config.artifacts_path.with_name(name)),
+        components=[example_gen, resolver, bulk_inferrer, writer],
+        enable_cache=False,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        beam_pipeline_args=beam_arguments(config),
+    )
+
+
+def scoring_name(config: PipelineConfig) -> str:
+    """The name of the scoring pipeline, and of its runs."""
+    return f"{config.name}-score"
+
+
+def _require_span(input_pattern: str, span: int) -> None:
+    """ExampleGen takes the newest span up to a number: right for a window of spans, wrong for one that somebody named."""
+    there = [found.number for found in find_spans(input_pattern)]
+    if span not in there:
+        raise UsageError(
+            f"There is no span {span}.",
+            where=input_pattern,
+            expected=f"one of {', '.join(map(str, there))}",
+            seen=str(span),
+            fix="name a span that exists",
+        )
+
+
+def _made_by(config: PipelineConfig, node: str, key: str, kind: type[Artifact]) -> ExternalPipelineChannel:
+    """All artifacts that a node of the training pipeline has made, in the metadata store that both share."""
+    return external_pipeline_artifact_query(
+        kind, owner=config.name, pipeline_name=config.name, producer_component_id=node, output_key=key
+    )
