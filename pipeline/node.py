@@ -43,7 +43,7 @@ class NodeResult:
     execution_id: int | None
 
 
-class SerialisedMetadata(metadata.Metadata):  # type: ignore[misc]
+class SerialisedMetadata(metadata.Metadata):
     """A connection to a SQLite store that lets one process in at a time.
 
     Nodes run side by side, and SQLite refuses a second writer instead of making it wait. TFX holds a connection only while it

@@ -66,7 +66,7 @@ class Problem(BaseModel):
         return error
 
 
-class RemoteTraceback(Exception):
+class RemoteTraceback(Exception):  # noqa: N818 (named as in concurrent.futures)
     """The traceback of an error that another process raised, for display as the cause of the error here."""
 
     def __str__(self) -> str:

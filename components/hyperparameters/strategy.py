@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tfx.types import Artifact
 
 
-class LatestHyperparametersStrategy(resolver.ResolverStrategy):  # type: ignore[misc]
+class LatestHyperparametersStrategy(resolver.ResolverStrategy):
     """Resolves each channel to its newest artifact, or to nothing before the first search.
 
     TFX's own LatestArtifactStrategy fails the node when there is no artifact yet.
