@@ -74,7 +74,7 @@ def check(outputs: Outputs, rows: int) -> None:
     if "probabilities" not in outputs and "predictions" not in outputs:
         raise RefusedError(f"Its outputs are {', '.join(sorted(outputs))}: neither probabilities nor predictions.")
     for name, values in outputs.items():
-        expected = [rows] if name == "labels" else [rows, values.shape[-1] if name == "probabilities" and values.ndim else 1]
+        expected = [rows, values.shape[-1] if name == "probabilities" and values.ndim else 1]
         if list(values.shape) != expected:
             raise RefusedError(f"{name} has the shape {list(values.shape)} for {rows} rows, not {expected}.")
         if values.dtype.kind == "f" and not np.isfinite(values).all():

@@ -29,7 +29,11 @@ class Candidate(tf.Module):
     def predict(self, distance: tf.Tensor, carrier: tf.Tensor) -> Outputs:
         logit = self.weight * tf.where(tf.math.is_nan(distance), 0.0, distance) + tf.cast(carrier == b"UA", tf.float32)
         score = tf.sigmoid(logit)[:, None]
-        return {"probabilities": tf.concat([1 - score, score], axis=1), "labels": tf.cast(logit > 0, tf.int64), "score": score}
+        return {
+            "probabilities": tf.concat([1 - score, score], axis=1),
+            "labels": tf.cast(score > 0.5, tf.int64),
+            "score": score,
+        }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serving_default(self, examples: tf.Tensor) -> Outputs:
