@@ -89,7 +89,7 @@ class Feature(_Section):
     embedding: Annotated[int, Field(ge=1)] | None = None
     """categorical: the width of the embedding; by default it grows with the vocabulary."""
     parts: tuple[Literal["minute_of_hour", "hour_of_day", "day_of_week", "day_of_month", "day_of_year"], ...] | None = None
-    """time: the cyclic parts that the model sees, each as a sine and a cosine."""
+    """time: the cyclic parts that the model sees, each as sines and cosines; hour_of_day and day_of_week when not given."""
 
     @model_validator(mode="after")
     def _options_suit_the_kind(self) -> Feature:
@@ -142,7 +142,7 @@ class Training(_Section):
     batch_size: Annotated[int, Field(ge=1)] = 1024
     """Rows a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Of the Adam optimiser."""
+    """Of the Adam optimiser in the first step; it falls to zero along half a cosine by the last one."""
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Steps an epoch; as many as the training split has batches when not given."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -33,8 +33,8 @@ def export_model(
 
     Its signatures are `serving_default`, from `examples` (serialized tf.Examples, [N] string), and `predict_raw`, from a
     tensor for each raw column ([N]; NaN, the smallest 64-bit integer and "" stand for missing values). The outputs:
-      binary: `probabilities` [N, 2] float32 (negative, positive), `labels` [N], `score` [N, 1] of the positive class;
-      multiclass: `probabilities` [N, classes] float32, `labels` [N];
+      binary: `probabilities` [N, 2] float32 (negative, positive), `labels` [N, 1], `score` [N, 1] of the positive class;
+      multiclass: `probabilities` [N, classes] float32, `labels` [N, 1];
       regression: `predictions` [N, 1] float32.
     Where labels are not class indices themselves, `transformed_labels` gives those indices to TFMA.
 
@@ -87,7 +87,8 @@ def _outputs(raw_output: tf.Tensor, encoding: LabelEncoding) -> dict[str, tf.Ten
         probabilities = tf.concat([1 - score, score], axis=1)
     else:
         probabilities = tf.nn.softmax(raw_output)
-    labels = tf.gather(_class_values(encoding), tf.argmax(probabilities, axis=1))
+    # A column, as the other outputs: BulkInferrer fails on strings of shape [N].
+    labels = tf.gather(_class_values(encoding), tf.argmax(probabilities, axis=1))[:, tf.newaxis]
     outputs = {"probabilities": probabilities, "labels": labels}
     return {**outputs, "score": score} if encoding.task is Task.BINARY else outputs
 

@@ -64,8 +64,7 @@ class FeaturePlan:
     """What becomes of every column that the model sees, each group sorted by name.
 
     The transformed features follow from it, one row each:
-      numeric: float32 [2 * len(numeric) + 2 * number of time parts]: standardised values, then their missing indicators,
-        then a sine and a cosine for each part of each time.
+      numeric: float32: standardised values, then their missing indicators, then sines and cosines for each part of each time.
       categorical: int64 [len(categorical) + len(bucketised)]: an index for each, in this order.
     """
 
@@ -118,7 +117,7 @@ class FeaturePlan:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that the model sees, sorted."""
-        others = (*self.bucketised, *self.categorical, *self.time)
+        others: tuple[Bucketised | Categorical | Time, ...] = (*self.bucketised, *self.categorical, *self.time)
         return tuple(sorted((*self.numeric, *(column.name for column in others))))
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import tensorflow as tf
 import tensorflow_transform as tft
 
 from pipeline.modules.features import FeaturePlan

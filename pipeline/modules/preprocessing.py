@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 
 from pipeline.errors import ConfigError
 from pipeline.modules import raw
-from pipeline.modules.features import Bucketised, Categorical, FeaturePlan, Time
+from pipeline.modules.features import Bucketised, Categorical, FeaturePlan
 from pipeline.modules.user_code import UserFunction
 
 NUMERIC = "numeric"
@@ -20,6 +20,10 @@ CATEGORICAL = "categorical"
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 _DAYS_IN_GREGORIAN_CYCLE = 146_097
 _YEAR_LENGTH = 365.2425
+
+# One sine and cosine would put the days of a week on a circle, where Saturday is half way to Monday whatever the label does;
+# with three any function of seven days is a weighted sum of them.
+_HARMONICS = (1, 2, 3)
 
 
 def preprocessing_fn(
@@ -103,11 +107,11 @@ def _look_up(values: tf.Tensor, column: Categorical) -> tf.Tensor:
 
 
 def _cyclic(seconds: tf.Tensor, part: str) -> tf.Tensor:
-    """A sine and a cosine, [N, 2] float32; both are 0, in the middle of the circle, for a missing time."""
+    """Sines and cosines of the harmonics of a cycle, [N, 6] float32; all are 0 for a missing time."""
     position, period = _position(seconds, part)
-    angle = tf.cast(position, tf.float64) * (2 * math.pi / period)
-    circle = tf.stack([tf.sin(angle), tf.cos(angle)], axis=1)
-    return tf.cast(tf.where(raw.is_missing(seconds)[:, tf.newaxis], tf.zeros_like(circle), circle), tf.float32)
+    angle = tf.cast(position, tf.float64)[:, tf.newaxis] * (2 * math.pi / period) * tf.constant([_HARMONICS], tf.float64)
+    waves = tf.concat([tf.sin(angle), tf.cos(angle)], axis=1)
+    return tf.cast(tf.where(raw.is_missing(seconds)[:, tf.newaxis], tf.zeros_like(waves), waves), tf.float32)
 
 
 def _position(seconds: tf.Tensor, part: str) -> tuple[tf.Tensor, float]:

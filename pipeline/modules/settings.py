@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import ConfigError
 from pipeline.modules.features import check_names, kinds_from_schema
 from pipeline.modules.user_code import UserFunction
 
@@ -52,7 +53,18 @@ def for_trainer(config: PipelineConfig, schema: schema_pb2.Schema | None = None)
 
 
 def for_tuner(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> dict[str, Any]:
-    """The `custom_config` of Tuner. Arguments and errors are those of `for_transform`."""
+    """The `custom_config` of Tuner. Arguments and errors are those of `for_transform`.
+
+    Raises:
+      ConfigError: no rows are held back on which trials could be compared.
+    """
+    if not config.training.validation_fraction:
+        raise ConfigError(
+            "The tuner has no rows to compare its trials on.",
+            where="training.validation_fraction",
+            expected="more than 0 while tuner.enabled is true",
+            seen="0",
+        )
     tuner = config.tuner.model_dump(mode="json", include={"trials", "epochs"})
     return {**for_trainer(config, schema), "tuner": tuner, "code": _digest(_TUNING_MODULES)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -49,13 +50,14 @@ def run_fn(fn_args: FnArgs) -> None:
     data = TrainingData.read(fn_args, transform_output)
     strategy = _strategy()
     with strategy.scope():
-        model = compiled_model(settings, transform_output, data.encoding, hyperparameters)
+        num_steps = hyperparameters["epochs"] * data.steps_per_epoch(hyperparameters)
+        model = compiled_model(settings, transform_output, data.encoding, hyperparameters, num_steps)
     print(
         f"training on {len(data.train):,} rows, validating on {len(data.validation):,}; "
         f"{model.count_params():,} weights on {strategy.num_replicas_in_sync} device(s)",
         flush=True,
     )
-    history = _fit(model, data, settings["training"], hyperparameters, fn_args.model_run_dir)
+    history = _fit(model, data, hyperparameters, fn_args.model_run_dir)
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w") as file:
         file.write(json.dumps(history, indent=2))
     export_model(
@@ -92,6 +94,10 @@ class TrainingData:
         encoding = LabelEncoding.fit(Task(settings["task"]), settings["label"], rows.labels)
         training = settings["training"]
         return cls(*rows.split(training["validation_fraction"], training["seed"]), encoding)
+
+    def steps_per_epoch(self, hyperparameters: Mapping[str, Any]) -> int:
+        """Batches in an epoch of training: as many as configured, or all there are."""
+        return hyperparameters["steps_per_epoch"] or math.ceil(len(self.train) / hyperparameters["batch_size"])
 
     def batches(self, batch_size: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
         """Training rows, shuffled anew each epoch, and validation rows, None where there are none."""
@@ -131,8 +137,16 @@ def compiled_model(
     transform_output: tft.TFTransformOutput,
     encoding: LabelEncoding,
     hyperparameters: Mapping[str, Any],
+    num_steps: int,
 ) -> keras.Model:
-    """Builds the derived model or a person's own, and compiles it.
+    """Builds the derived model or a person's own, and compiles it where that is still to be done.
+
+    Args:
+      settings: as `pipeline.modules.settings.for_trainer` returns them.
+      transform_output: the transform graph.
+      encoding: of the label.
+      hyperparameters: as `merge_hyperparameters` returns them.
+      num_steps: of the whole training, by the end of which the learning rate is zero.
 
     Raises:
       ConfigError: a person's own build_model does not return such a model.
@@ -163,8 +177,9 @@ def compiled_model(
     }
     if not model.compiled:
         loss, metric = losses[encoding.task]
+        learning_rate = keras.optimizers.schedules.CosineDecay(hyperparameters["learning_rate"], num_steps)
         model.compile(
-            optimizer=keras.optimizers.Adam(hyperparameters["learning_rate"]),
+            optimizer=keras.optimizers.Adam(learning_rate),
             loss=loss,
             metrics=[metric],
             steps_per_execution=_STEPS_PER_EXECUTION,
@@ -200,23 +215,21 @@ class _Progress(keras.callbacks.Callback):
 
 
 def _fit(
-    model: keras.Model,
-    data: TrainingData,
-    training: Mapping[str, Any],
-    hyperparameters: Mapping[str, Any],
-    model_run_dir: str,
+    model: keras.Model, data: TrainingData, hyperparameters: Mapping[str, Any], model_run_dir: str
 ) -> list[dict[str, float]]:
-    train, validation = data.batches(hyperparameters["batch_size"], training["seed"])
+    train, validation = data.batches(hyperparameters["batch_size"], hyperparameters["seed"])
     progress = _Progress()
     callbacks = [progress, keras.callbacks.TensorBoard(model_run_dir, write_graph=False)]
-    if validation is not None and training["patience"]:
-        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=training["patience"], restore_best_weights=True))
-    steps = training["steps_per_epoch"]
+    if validation is not None and hyperparameters["patience"]:
+        callbacks.append(
+            keras.callbacks.EarlyStopping("val_loss", patience=hyperparameters["patience"], restore_best_weights=True)
+        )
     model.fit(
-        train.repeat() if steps else train,
+        # Endless, so that steps_per_epoch may be more or fewer than one pass over the rows.
+        train.repeat(),
         validation_data=validation,
-        epochs=training["epochs"],
-        steps_per_epoch=steps,
+        epochs=hyperparameters["epochs"],
+        steps_per_epoch=data.steps_per_epoch(hyperparameters),
         callbacks=callbacks,
         verbose=0,
     )

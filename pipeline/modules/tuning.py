@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import keras_tuner
 import tensorflow_transform as tft
@@ -31,7 +33,8 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         # Each trial starts from the same state, whatever the trials before it used up.
         keras.utils.set_random_seed(training["seed"])
         merged = merge_hyperparameters(settings, hyperparameters.get_config())
-        return compiled_model(settings, transform_output, data.encoding, merged)
+        num_steps = settings["tuner"]["epochs"] * math.ceil(len(data.train) / training["batch_size"])
+        return compiled_model(settings, transform_output, data.encoding, merged, num_steps)
 
     tuner = keras_tuner.RandomSearch(
         build,

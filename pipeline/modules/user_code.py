@@ -1,4 +1,4 @@
-"""A person's own functions. They travel as source text: it is part of the cache key and reaches any executor, a pod included."""
+"""Functions of your own. They travel as source text, which is part of the cache key and reaches any executor, even in a pod."""
 
 from __future__ import annotations
 
