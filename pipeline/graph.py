@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from google.protobuf import text_format
+from tfx.components.schema_gen.component import SchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.components.transform.component import Transform
 from tfx.components.tuner.component import Tuner
@@ -24,10 +26,10 @@ from components.hyperparameters import LatestHyperparametersStrategy
 from components.infra_validator import infra_validator_for
 from components.pusher import AtomicPusher
 from components.schema_importer import SchemaImporter, read_schema
-from components.statistics_gen import ArrowStatisticsGen
 from pipeline.modules import settings
 
 if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx.dsl.components.base.base_node import BaseNode
     from tfx.types.channel import BaseChannel
 
@@ -52,6 +54,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     Raises:
       ConfigError: the curated schema or the user's own code that the configuration names cannot be read.
     """
+    curated_schema = None if config.schema_source.path is None else read_schema(Path(config.resolve(config.schema_source.path)))
     example_gen = ArrowExampleGen(
         input_pattern=config.resolve(config.data.input),
         file_format=config.data.format,
@@ -61,8 +64,8 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         compression=config.data.compression,
     ).with_id("ExampleGen")
     examples = example_gen.outputs["examples"]
-    statistics_gen = ArrowStatisticsGen(examples=examples).with_id("StatisticsGen")
-    schema_gen = _schema_node(config, statistics_gen.outputs["statistics"])
+    statistics_gen = StatisticsGen(examples=examples).with_id("StatisticsGen")
+    schema_gen = _schema_node(curated_schema, statistics_gen.outputs["statistics"])
     schema = schema_gen.outputs["schema"]
     validator = SchemaValidator(
         statistics=statistics_gen.outputs["statistics"],
@@ -74,10 +77,10 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         examples=examples,
         schema=schema,
         preprocessing_fn=PREPROCESSING_FN,
-        custom_config=settings.for_transform(config),
+        custom_config=settings.for_transform(config, curated_schema),
     ).with_id("Transform")
     transform.add_upstream_node(validator)
-    hyperparameters = _hyperparameters_node(config, transform)
+    hyperparameters = _hyperparameters_node(config, curated_schema, transform)
     trainer = Trainer(
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -86,7 +89,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         run_fn=RUN_FN,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=settings.for_trainer(config),
+        custom_config=settings.for_trainer(config, curated_schema),
     ).with_id("Trainer")
     model = trainer.outputs["model"]
     resolver = Resolver(
@@ -131,17 +134,16 @@ def beam_arguments(config: PipelineConfig) -> list[str]:
     return [f"--runner={IN_MEMORY_RUNNER}", *config.execution.beam.options]
 
 
-def _schema_node(config: PipelineConfig, statistics: BaseChannel) -> BaseNode:
+def _schema_node(curated: schema_pb2.Schema | None, statistics: BaseChannel) -> BaseNode:
     """The curated schema where there is one, otherwise the schema inferred from the training data."""
-    if config.schema_source.path is None:
-        from tfx.components.schema_gen.component import SchemaGen
-
+    if curated is None:
         return SchemaGen(statistics=statistics, infer_feature_shape=False, exclude_splits=["eval"]).with_id("SchemaGen")
-    schema = read_schema(Path(config.resolve(config.schema_source.path)))
-    return SchemaImporter(schema_text=text_format.MessageToString(schema)).with_id("SchemaGen")
+    return SchemaImporter(schema_text=text_format.MessageToString(curated)).with_id("SchemaGen")
 
 
-def _hyperparameters_node(config: PipelineConfig, transform: Transform) -> BaseNode | None:
+def _hyperparameters_node(
+    config: PipelineConfig, curated_schema: schema_pb2.Schema | None, transform: Transform
+) -> BaseNode | None:
     """Where the Trainer's hyperparameters come from: a search in this run, the last search, or (None) the configuration."""
     if config.tuner.enabled:
         return Tuner(
@@ -150,7 +152,7 @@ def _hyperparameters_node(config: PipelineConfig, transform: Transform) -> BaseN
             tuner_fn=TUNER_FN,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-            custom_config=settings.for_tuner(config),
+            custom_config=settings.for_tuner(config, curated_schema),
         ).with_id("Tuner")
     if config.tuner.reuse:
         return Resolver(
