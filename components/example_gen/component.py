@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import ClassVar
 
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import channel, component_spec, standard_artifacts
+from tfx.types import BaseChannel, channel, component_spec, standard_artifacts
 
 from components.example_gen import properties
 from components.example_gen.driver import Driver
@@ -25,8 +27,9 @@ class ArrowExampleGenSpec(component_spec.ComponentSpec):
         properties.COMPRESSION: component_spec.ExecutionParameter(type=str),
         properties.LABEL: component_spec.ExecutionParameter(type=str, optional=True),
         properties.NEWEST_SPAN: component_spec.ExecutionParameter(type=int, optional=True),
+        properties.UNNEEDED: component_spec.ExecutionParameter(type=str, optional=True),
     }
-    INPUTS: ClassVar = {}
+    INPUTS: ClassVar = {properties.SCHEMA: component_spec.ChannelParameter(type=standard_artifacts.Schema, optional=True)}
     OUTPUTS: ClassVar = {properties.EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
 
 
@@ -52,6 +55,8 @@ class ArrowExampleGen(base_component.BaseComponent):
         label: str | None = None,
         newest_span: int | None = None,
         compression: str = "gzip",
+        schema: BaseChannel | None = None,
+        unneeded: Sequence[str] = (),
     ) -> None:
         """Makes the node.
 
@@ -62,6 +67,8 @@ class ArrowExampleGen(base_component.BaseComponent):
           label: the column that must be there; None for a table without.
           newest_span: no span after it is read; the newest there is when None.
           compression: of the files written: `gzip` or `none`.
+          schema: of the data that a model was trained on, which is to score this: columns are stored with its types.
+          unneeded: columns of the schema that need not be there.
 
         Raises:
           ConfigError: `input_pattern` is a URL.
@@ -82,6 +89,8 @@ class ArrowExampleGen(base_component.BaseComponent):
                 label=label,
                 newest_span=newest_span,
                 compression=compression,
+                schema=schema,
+                unneeded=json.dumps(sorted(unneeded)) if schema else None,
                 examples=channel.OutputChannel(
                     standard_artifacts.Examples, producer_component=self, output_key=properties.EXAMPLES
                 ),

@@ -20,7 +20,7 @@ from components.example_gen.columns import FileSummary, Kind, check_columns
 from components.example_gen.files import damaged, is_gzip, open_binary, require_content
 from pipeline.errors import DataError
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 4 << 20
 _TEXT = pa.string()
 _FORMAT = "comma-separated UTF-8 text"
 _INT64_DIGITS = 19
@@ -43,7 +43,7 @@ def scan(path: str) -> FileSummary:
 
 
 def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
-    """The rows in blocks of about 8 MiB of text.
+    """The rows in blocks of about 4 MiB of text.
 
     Raises:
       DataError: as for `scan`.

@@ -12,11 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pyarrow as pa
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
+from tfx.utils import io_utils
 
 from components.example_gen import properties
 from components.example_gen.columns import FileSummary, Kind, reconcile, require_label
+from components.example_gen.conform import conform
 from components.example_gen.encoder import ColumnError, encode
 from components.example_gen.reader import READERS
 from components.example_gen.spans import SingleSplit
@@ -58,6 +61,9 @@ class Executor(base_executor.BaseExecutor):
             table = _Table.scan(exec_properties[properties.FILE_FORMAT], files, pool)
             if label := exec_properties.get(properties.LABEL):
                 require_label(label, table.kinds, exec_properties[properties.INPUT_PATTERN])
+            if schemas := input_dict.get(properties.SCHEMA):
+                unneeded = json.loads(exec_properties[properties.UNNEEDED])
+                table.kinds = conform(table.kinds, _read_schema(schemas), unneeded, exec_properties[properties.INPUT_PATTERN])
             writers = {
                 name: SplitWriter(artifact_utils.get_split_uri([artifact], name), exec_properties[properties.COMPRESSION], pool)
                 for name in files
@@ -122,6 +128,11 @@ def _sources(files: Mapping[str, Sequence[str]], split: Split | SingleSplit) -> 
     if isinstance(split, Split) and split.method == "hash":
         return [(files["train"], Hashed(split.eval_fraction))]
     return [(paths, Whole(name)) for name, paths in files.items()]
+
+
+def _read_schema(artifacts: list[Artifact]) -> schema_pb2.Schema:
+    uri = artifact_utils.get_single_uri(artifacts)
+    return io_utils.parse_pbtxt_file(os.path.join(uri, "schema.pbtxt"), schema_pb2.Schema())
 
 
 def _in_order(pool: Pool, function: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int) -> Iterator[_Result]:

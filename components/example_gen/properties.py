@@ -8,6 +8,7 @@ from components.example_gen.spans import SingleSplit
 from pipeline.config import Split
 
 EXAMPLES = "examples"
+SCHEMA = "schema"
 
 # Set by the person who makes the node.
 INPUT_PATTERN = "input_pattern"
@@ -16,6 +17,7 @@ SPLIT = "split"
 LABEL = "label"
 NEWEST_SPAN = "newest_span"
 COMPRESSION = "compression"
+UNNEEDED = "unneeded"  # JSON: a list of columns
 
 # Found by the driver; the cache key covers them all.
 INPUT_FILES = "input_files"  # JSON: the files of each split; of a hashed split the same files for both

@@ -61,10 +61,14 @@ def test_zero_bytes(tmp_path: Path, name: str) -> None:
     assert error.seen == "0 bytes"
 
 
-def test_no_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("header", ["x,y\n", "x,y", "x,y\n\n", "\n"])
+def test_a_header_without_rows(tmp_path: Path, header: str) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
-    (tmp_path / "b.csv").write_text("x,y\n")
+    (tmp_path / "b.csv").write_text(header)
     assert _error(tmp_path / "*.csv").where.endswith("b.csv")
+
+
+def test_parquet_without_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": pa.array([], pa.int64())}), tmp_path / "a.parquet")
     assert _error(tmp_path / "a.parquet").seen == "1 columns, 0 rows"
 
@@ -100,7 +104,7 @@ def test_a_truncated_gzip(tmp_path: Path) -> None:
     whole = gzip.compress(b"x,y\n" + b"1,2\n" * 100_000)
     (tmp_path / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
     assert "gzip" in _error(tmp_path / "a.csv.gz").expected
-    (tmp_path / "a.tfrecord").write_bytes(gzip.compress(_frame(b"" * 9))[:-9])
+    (tmp_path / "a.tfrecord").write_bytes(gzip.compress(_frame(b""))[:-9])
     assert "gzip" in _error(tmp_path / "a.tfrecord").expected
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from components.example_gen import tfrecord
 from pipeline.errors import StorageError
 
-SHARD_BYTES = 32 << 20
+SHARD_BYTES = 16 << 20
 _GZIP_LEVEL = 1  # writes four times as fast as level 6, for files half as large again; reading takes the same time
 _SHARDS_IN_FLIGHT = 2
 
