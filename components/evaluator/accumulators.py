@@ -30,6 +30,7 @@ from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
 from components.evaluator.sums import BinnedSums, FloatArray, IntArray, SliceSums
 from components.evaluator.unsupported import UnsupportedError
+from pipeline.errors import DataError
 
 Labels = npt.NDArray[Any]
 Predictions = npt.NDArray[Any]
@@ -51,7 +52,8 @@ class Accumulator(ABC):
           predictions: finite numbers, [N, outputs].
 
         Raises:
-          UnsupportedError: the rows are not such as this accumulator can add.
+          DataError: the metric does not exist for a label.
+          UnsupportedError: the predictions are not such as this accumulator can add.
         """
 
     @abstractmethod
@@ -295,12 +297,25 @@ def _scores(predictions: Predictions) -> FloatArray:
 
 
 def _check_fractions(labels: Labels) -> None:
-    if ((labels < 0) | (labels > 1)).any():
-        raise UnsupportedError("a metric for labels between 0 and 1 meets others")
+    _refuse((labels < 0) | (labels > 1), labels, expected="numbers between 0 and 1")
 
 
 def _class_ids(labels: Labels, predictions: Predictions) -> IntArray:
     num_classes = predictions.shape[1]
-    if num_classes == 1 or ((labels < 0) | (labels >= num_classes) | (labels % 1 != 0)).any():
-        raise UnsupportedError("a metric for classes meets labels that are not the numbers of the model's classes")
+    if num_classes == 1:
+        raise UnsupportedError("a metric for classes meets a model with a single prediction")
+    wrong = (labels < 0) | (labels >= num_classes) | (labels % 1 != 0)
+    _refuse(wrong, labels, expected=f"class indices from 0 to {num_classes - 1}, as many as the model has classes")
     return labels.astype(np.int64)
+
+
+def _refuse(wrong: npt.NDArray[np.bool_], labels: Labels, expected: str) -> None:
+    # TFMA fails on such labels too, in the middle of a Beam pipeline.
+    if wrong.any():
+        raise DataError(
+            "The label has values that the metrics cannot be computed for.",
+            where="the rows that the model is evaluated on",
+            expected=expected,
+            seen=str(labels[wrong][0]),
+            fix="Check the label in the data, and that the task in the configuration suits it.",
+        )

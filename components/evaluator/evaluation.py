@@ -8,7 +8,6 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -24,8 +23,8 @@ from tensorflow_model_analysis.writers import metrics_plots_and_validations_writ
 from components.evaluator.accumulators import accumulator_for
 from components.evaluator.matrices import result_function
 from components.evaluator.plan import Plan
-from components.evaluator.rows import Predictor, read_batches
-from components.evaluator.slices import Column, SliceIndex, SliceKey
+from components.evaluator.rows import Models, read_batches
+from components.evaluator.slices import SliceIndex, SliceKey
 from components.evaluator.sums import SliceSums
 from components.evaluator.unsupported import UnsupportedError
 
@@ -48,6 +47,7 @@ def evaluate(
       Whether the thresholds hold, and which do not.
 
     Raises:
+      DataError: no row has a label, or there is a label that the model or a metric cannot deal with.
       UnsupportedError: the config, a model or the data are such that TFMA itself is needed. Nothing has been written.
     """
     plan = Plan.of(eval_config, model_paths)
@@ -58,16 +58,19 @@ def evaluate(
 
 
 def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
-    predictor = Predictor(plan.outputs.values())
+    models = Models(plan.comparisons.values())
     slices = SliceIndex(plan.slices)
+    if not slices.columns.isdisjoint(models.transformed):
+        raise UnsupportedError("a model transforms a column that rows are sliced by")
     sizes = SliceSums(width=1)
-    accumulators = [(computation.keys[0].model_name, accumulator_for(computation)) for computation in plan.computations]
-    for batch in read_batches(files, {*slices.columns, *plan.labels.values()}, predictor):
+    accumulators = [
+        (plan.comparisons[computation.keys[0].model_name], accumulator_for(computation)) for computation in plan.computations
+    ]
+    for batch in read_batches(files, slices.columns, models):
         numbers = slices.number(batch.columns, batch.num_rows)
         sizes.add(numbers, np.ones((batch.num_rows, 1)))
-        labels = {name: _labels(label, batch.columns[label]) for name, label in plan.labels.items()}
-        for model_name, accumulator in accumulators:
-            accumulator.add(numbers, labels[model_name], batch.predictions[plan.outputs[model_name]])
+        for comparison, accumulator in accumulators:
+            accumulator.add(numbers, batch.labels[comparison], batch.predictions[comparison])
     results = [result_function(derived) for derived in plan.derived]
     metrics = {}
     for key, number in sorted(slices.slices.items(), key=str):
@@ -87,15 +90,6 @@ def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
 _TOO_SMALL = (
     "Example count for this slice key is lower than the minimum required value: %d. No data is aggregated for this slice."
 )
-
-
-def _labels(name: str, column: Column) -> npt.NDArray[Any]:
-    if not column.present.all():
-        raise UnsupportedError(f"the label {name!r} is missing in some rows")
-    labels = column.values.to_numpy(zero_copy_only=False)
-    if labels.dtype.kind not in "if" or not np.isfinite(labels).all():
-        raise UnsupportedError(f"the label {name!r} is not a finite number in every row")
-    return labels
 
 
 def _public(metrics: Metrics) -> Metrics:

@@ -42,6 +42,7 @@ class Executor(base_executor.BaseExecutor):
           exec_properties: those of TFX's executor, and `force`: "fast", "stock", or "auto" for the one that applies.
 
         Raises:
+          DataError: no row has a label, or there is a label that the model or a metric cannot deal with.
           NodeError: `force` is "fast", and the fast evaluation does not apply.
         """
         force = exec_properties[FORCE_KEY]

@@ -9,7 +9,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluator.rows import ModelOutput
+from components.evaluator.rows import Comparison
 from components.evaluator.unsupported import UnsupportedError
 
 # Fields of ModelSpec and MetricsSpec that change what is computed and that the fast path does not know.
@@ -29,8 +29,7 @@ class Plan:
     """The models, slices and metrics of an evaluation.
 
     Attributes:
-      outputs: by model name, the model's output that is compared with the label. An only model is named "".
-      labels: by model name, the column of the label.
+      comparisons: by model name, which output is compared with which column. An only model is named "".
       slices: the columns of each slicing spec; none for all rows together.
       computations: sums over the rows of a slice.
       derived: metrics that follow from them, in the order in which they can be computed.
@@ -38,8 +37,7 @@ class Plan:
       min_slice_size: the number of rows below which a slice is reported as an error.
     """
 
-    outputs: Mapping[str, ModelOutput]
-    labels: Mapping[str, str]
+    comparisons: Mapping[str, Comparison]
     slices: tuple[tuple[str, ...], ...]
     computations: tuple[metric_types.MetricComputation, ...]
     derived: tuple[metric_types.DerivedMetricComputation, ...]
@@ -65,11 +63,10 @@ class Plan:
         if len(sums) + len(derived) < len(computations):
             raise UnsupportedError("a metric compares slices or needs confidence intervals")
         return cls(
-            outputs={
-                spec.name: ModelOutput(model_paths[spec.name], spec.signature_name, spec.prediction_key)
+            comparisons={
+                spec.name: Comparison(model_paths[spec.name], spec.signature_name, spec.prediction_key, spec.label_key)
                 for spec in eval_config.model_specs
             },
-            labels={spec.name: spec.label_key for spec in eval_config.model_specs},
             slices=tuple(tuple(spec.feature_keys) for spec in eval_config.slicing_specs) or ((),),
             computations=sums,
             derived=derived,

@@ -1,117 +1,210 @@
-"""Rows of an Examples artifact with the predictions of models, batch by batch."""
+"""Rows of an Examples artifact with labels and the predictions of models, batch by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from absl import logging
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.evaluator.slices import Column
 from components.evaluator.unsupported import UnsupportedError
+from pipeline.errors import DataError
 
 # Large enough for the model and numpy to work in bulk, small enough for memory not to matter.
 BATCH_SIZE = 8192
 
-# Functions of a model that TFMA calls by default, to slice by what they return.
-_PREPROCESSING = ("transformed_features", "transformed_labels")
+# Functions of a model that TFMA calls by default, for labels and columns to slice by.
+_LABELS_FUNCTION = "transformed_labels"
+_FEATURES_FUNCTION = "transformed_features"
 
 
-@dataclass(frozen=True)
-class ModelOutput:
-    """Where a prediction comes from.
+@dataclass(frozen=True, order=True)
+class Comparison:
+    """Which output of a model is compared with which column.
 
     Attributes:
       path: the folder of a SavedModel.
       signature: one that takes serialized tf.Examples.
-      key: which of the signature's outputs; the only one when empty.
+      output: of the signature; the only one when empty.
+      label: the column.
     """
 
     path: str
     signature: str
-    key: str
+    output: str
+    label: str
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows as columns, [N] each, and predictions by model output, [N, outputs]."""
+    """Rows that have a label.
+
+    Attributes:
+      num_rows: N.
+      columns: the columns asked for, by name.
+      labels: [N] integers or floats, all finite.
+      predictions: [N, outputs], all finite.
+    """
 
     num_rows: int
     columns: Mapping[str, Column]
-    predictions: Mapping[ModelOutput, npt.NDArray[np.float32]]
+    labels: Mapping[Comparison, npt.NDArray[Any]]
+    predictions: Mapping[Comparison, npt.NDArray[np.float32]]
 
 
-class Predictor:
-    """Models, loaded once each, that predict batches of serialized tf.Examples."""
+class Models:
+    """SavedModels, loaded once each."""
 
-    def __init__(self, outputs: Iterable[ModelOutput]) -> None:
+    def __init__(self, comparisons: Iterable[Comparison]) -> None:
         """Loads the models.
 
         Raises:
-          UnsupportedError: a model lacks the signature, or the signature is not one from serialized examples to the output.
+          UnsupportedError: a model has no such signature or output, or transforms columns itself.
         """
-        self._outputs = sorted(set(outputs), key=lambda output: (output.path, output.signature, output.key))
-        self._models = {path: tf.saved_model.load(path) for path in {output.path for output in self._outputs}}
-        self._functions = {}
-        for model in self._models.values():
-            if any(name in model.signatures or hasattr(model, name) for name in _PREPROCESSING):
-                raise UnsupportedError("the model transforms labels or the columns of slices")
-        for output in self._outputs:
-            function = self._models[output.path].signatures.get(output.signature)
-            if function is None:
-                raise UnsupportedError(f"the model has no signature {output.signature!r}")
-            inputs = list(function.structured_input_signature[1].values())
-            if len(inputs) != 1 or inputs[0].dtype != tf.string or inputs[0].shape.rank not in (None, 1):
-                raise UnsupportedError(f"the signature {output.signature!r} does not take serialized tf.Examples alone")
-            names = list(function.structured_outputs)
-            if output.key not in names and not (output.key == "" and len(names) == 1):
-                raise UnsupportedError(f"the signature {output.signature!r} has no output {output.key!r}")
-            (input_name,) = function.structured_input_signature[1]
-            self._functions[output.path, output.signature] = (function, input_name)
+        self._comparisons = sorted(set(comparisons))
+        models = {path: tf.saved_model.load(path) for path in {comparison.path for comparison in self._comparisons}}
+        self._predict = {
+            (path, name): _Signature(models[path], name) for path, name in {(c.path, c.signature) for c in self._comparisons}
+        }
+        self._label = {
+            path: _Signature(model, _LABELS_FUNCTION) for path, model in models.items() if _has(model, _LABELS_FUNCTION)
+        }
+        for comparison in self._comparisons:
+            outputs = self._predict[comparison.path, comparison.signature].outputs
+            if comparison.output not in outputs and (comparison.output or len(outputs) > 1):
+                raise UnsupportedError(f"the signature {comparison.signature!r} has no output {comparison.output!r}")
+        if any(_has(model, _FEATURES_FUNCTION) for model in models.values()):
+            raise UnsupportedError("a model transforms columns itself")
 
-    def predict(self, examples: tf.Tensor) -> dict[ModelOutput, npt.NDArray[np.float32]]:
-        """Predictions by model output, [N, outputs], of serialized examples, [N].
+    @property
+    def label_columns(self) -> set[str]:
+        """The columns that predictions are compared with."""
+        return {comparison.label for comparison in self._comparisons}
+
+    @property
+    def transformed(self) -> set[str]:
+        """The columns that a model transforms: its label, where that is not a class index."""
+        return {name for signature in self._label.values() for name in signature.outputs}
+
+    def predict(self, examples: tf.Tensor) -> dict[Comparison, npt.NDArray[np.float32]]:
+        """Predictions, [N, outputs], for serialized examples, [N].
 
         Raises:
           UnsupportedError: an output is not one or more finite numbers a row.
         """
-        results = {key: function(**{name: examples}) for key, (function, name) in self._functions.items()}
+        outputs = {key: signature(examples) for key, signature in self._predict.items()}
         predictions = {}
-        for output in self._outputs:
-            result = results[output.path, output.signature]
-            values = (result[output.key] if output.key else next(iter(result.values()))).numpy()
+        for comparison in self._comparisons:
+            by_name = outputs[comparison.path, comparison.signature]
+            values = (by_name[comparison.output] if comparison.output else next(iter(by_name.values()))).numpy()
             if values.ndim == 1:
                 values = values[:, np.newaxis]
             if values.ndim != 2 or values.dtype != np.float32 or len(values) != len(examples):
-                raise UnsupportedError(f"the output {output.key!r} is not one or more float32 a row")
+                raise UnsupportedError(f"the output {comparison.output!r} is not one or more float32 a row")
             if not np.isfinite(values).all():
-                raise UnsupportedError(f"the output {output.key!r} has NaN or infinity")
-            predictions[output] = values
+                raise UnsupportedError(f"the output {comparison.output!r} has NaN or infinity")
+            predictions[comparison] = values
         return predictions
 
+    def labels(self, examples: tf.Tensor, columns: Mapping[str, Column]) -> dict[Comparison, npt.NDArray[Any]]:
+        """Labels, [N], for serialized examples, [N], all of which have one; class indices where a model says which.
 
-def read_batches(files: Sequence[str], columns: Iterable[str], predictor: Predictor) -> Iterator[Batch]:
-    """Reads TFRecord files of tf.Examples in their order.
+        Raises:
+          DataError: a label is not one that the model knows.
+          UnsupportedError: a label is not a finite number.
+        """
+        transformed = {path: signature(examples) for path, signature in self._label.items()}
+        labels = {}
+        for comparison in self._comparisons:
+            raw = columns[comparison.label].values.to_numpy(zero_copy_only=False)
+            values = raw
+            if comparison.label in transformed.get(comparison.path, {}):
+                values = transformed[comparison.path][comparison.label].numpy().reshape(len(raw), -1)[:, 0]
+                if (values < 0).any():
+                    raise DataError(
+                        f"The label {comparison.label!r} has a value that the model does not know.",
+                        where="the rows that the model is evaluated on",
+                        expected="values that are in the training data",
+                        seen=repr(raw[values < 0][0]),
+                        fix="Train on data that has this value too, or leave the rows with it out.",
+                    )
+            if values.dtype.kind not in "if" or not np.isfinite(values).all():
+                raise UnsupportedError(f"the label {comparison.label!r} is not a finite number in every row")
+            labels[comparison] = values
+        return labels
+
+
+class _Signature:
+    """A signature of a SavedModel that takes serialized tf.Examples."""
+
+    def __init__(self, model: Any, name: str) -> None:
+        if name not in model.signatures:
+            raise UnsupportedError(f"the model has no signature {name!r}")
+        self._function = model.signatures[name]
+        inputs = self._function.structured_input_signature[1]
+        if [(spec.dtype, spec.shape.rank) for spec in inputs.values()] != [(tf.string, 1)]:
+            raise UnsupportedError(f"the signature {name!r} does not take serialized tf.Examples alone")
+        (self._input,) = inputs
+        self.outputs = set(self._function.structured_outputs)
+
+    def __call__(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._function(**{self._input: examples})
+
+
+def _has(model: Any, name: str) -> bool:
+    return name in model.signatures or hasattr(model, name)
+
+
+def read_batches(files: Sequence[str], columns: Iterable[str], models: Models) -> Iterator[Batch]:
+    """Reads TFRecord files of tf.Examples in their order. Rows without a label are left out, as they are in training.
 
     Args:
       files: TFRecords, gzipped where the name ends in .gz.
-      columns: the features to decode.
-      predictor: makes the predictions.
+      columns: the features to decode besides the labels.
+      models: make the predictions, and know the labels.
 
     Raises:
-      UnsupportedError: a row has several values in one of the columns, or a prediction is not finite.
+      DataError: no row has a label, or one has a label that a model does not know.
+      UnsupportedError: a row has several values in one of the columns, or a label or prediction is not a finite number.
     """
-    names = sorted(columns)
+    label_names = sorted(models.label_columns)
+    names = sorted({*columns, *label_names})
     decoder = ExamplesToRecordBatchDecoder()
+    num_rows, num_labelled = 0, 0
     for file in files:
         compression = "GZIP" if file.endswith(".gz") else ""
         for examples in tf.data.TFRecordDataset(file, compression).batch(BATCH_SIZE).prefetch(1):
-            decoded = decoder.DecodeBatch(examples.numpy().tolist())
-            yield Batch(
-                num_rows=decoded.num_rows,
-                columns={name: Column.of(decoded, name) for name in names},
-                predictions=predictor.predict(examples),
-            )
+            decoded = _decode(decoder, examples, names)
+            has_label = np.logical_and.reduce([decoded[name].present for name in label_names])
+            num_rows, num_labelled = num_rows + len(has_label), num_labelled + int(has_label.sum())
+            if not has_label.all():
+                examples = tf.boolean_mask(examples, has_label)
+                decoded = _decode(decoder, examples, names)
+            if len(examples):
+                yield Batch(
+                    num_rows=len(examples),
+                    columns=decoded,
+                    labels=models.labels(examples, decoded),
+                    predictions=models.predict(examples),
+                )
+    if num_labelled < num_rows:
+        logging.warning("%d of %d rows have no label and are left out.", num_rows - num_labelled, num_rows)
+    if num_rows and not num_labelled:
+        raise DataError(
+            "No row has a label to evaluate the model with.",
+            where=f"column {', '.join(label_names)} of the evaluation split",
+            expected="a value in some rows at least",
+            seen=f"none in {num_rows:,} rows",
+            fix="Evaluate on data whose outcome is known by now, or check the field `label` of the configuration.",
+        )
+
+
+def _decode(decoder: ExamplesToRecordBatchDecoder, examples: tf.Tensor, names: Iterable[str]) -> dict[str, Column]:
+    batch = decoder.DecodeBatch(examples.numpy().tolist())
+    return {name: Column.of(batch, name) for name in names}

@@ -74,10 +74,19 @@ def _labels(task: str, x: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return (1000 * (x + noise)).astype(np.float32)
 
 
-def _save_model(folder: Path, task: str, shift: float) -> Path:
+# Class names, in their order.
+CLASSES = ["calm", "middling", "stürmisch", "wild"]
+
+
+def _save_model(folder: Path, task: str, shift: float, has_text_labels: bool) -> Path:
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def class_indices(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        labels = tf.io.parse_example(examples, {"y": tf.io.FixedLenFeature([1], tf.string)})["y"]
+        return {"y": tf.argmax(tf.cast(labels == tf.constant(CLASSES), tf.int64), axis=1)[:, tf.newaxis]}
+
     model = _Model(OUTPUTS[task], shift)
-    path = folder / "Format-Serving"
-    tf.saved_model.save(model, str(path), signatures={"serving_default": model.serve})
+    signatures = {"serving_default": model.serve, **({"transformed_labels": class_indices} if has_text_labels else {})}
+    tf.saved_model.save(model, str(folder / "Format-Serving"), signatures=signatures)
     return folder
 
 
@@ -91,12 +100,13 @@ def _feature(value: bytes | int | float | None) -> tf.train.Feature:
     return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
 
 
-def _write_examples(folder: Path, task: str) -> Path:
+def _write_examples(folder: Path, task: str, has_text_labels: bool) -> Path:
     random = np.random.default_rng(7)
     x, noise = random.normal(0, 1.5, ROWS), random.normal(0, 1, ROWS)
+    labels = _labels(task, x, noise)
     columns: dict[str, list[Any]] = {
         "x": x.tolist(),
-        "y": list(_labels(task, x, noise)),
+        "y": [CLASSES[label].encode() for label in labels] if has_text_labels else list(labels),
         "city": [CITIES[i] for i in random.integers(0, len(CITIES), ROWS)],
         "year": [YEARS[i] for i in random.integers(0, len(YEARS), ROWS)],
         "weight": [WEIGHTS[i] for i in random.integers(0, len(WEIGHTS), ROWS)],
@@ -137,12 +147,13 @@ class World:
 
     folder: Path
     task: str
+    has_text_labels: bool
     runs: int = 0
 
     def __post_init__(self) -> None:
-        self.examples = _write_examples(self.folder / "examples", self.task)
-        self.candidate = _save_model(self.folder / "candidate", self.task, shift=0.0)
-        self.other = _save_model(self.folder / "other", self.task, shift=0.7)
+        self.examples = _write_examples(self.folder / "examples", self.task, self.has_text_labels)
+        self.candidate = _save_model(self.folder / "candidate", self.task, 0.0, self.has_text_labels)
+        self.other = _save_model(self.folder / "other", self.task, 0.7, self.has_text_labels)
 
     def run(
         self, config: config_pb2.EvalConfig, force: str, baseline: Path | None = None, model: Path | None = None
@@ -152,7 +163,7 @@ class World:
         examples = standard_artifacts.Examples()
         examples.uri = str(self.examples)
         examples.split_names = artifact_utils.encode_split_names(["eval"])
-        inputs = {keys.EXAMPLES_KEY: [examples], keys.MODEL_KEY: [_model(model or self.candidate)]}
+        inputs = {keys.EXAMPLES_KEY: [examples], keys.MODEL_KEY: [_model(self.candidate)]}
         if baseline:
             inputs[keys.BASELINE_MODEL_KEY] = [_model(baseline)]
         results = Results(folder / "evaluation", standard_artifacts.ModelBlessing())
@@ -174,9 +185,14 @@ def _model(folder: Path) -> standard_artifacts.Model:
     return model
 
 
-@pytest.fixture(scope="module", params=list(OUTPUTS))
+@pytest.fixture(
+    scope="module",
+    params=[(task, False) for task in OUTPUTS] + [("multiclass_classification", True)],
+    ids=[*OUTPUTS, "text_labels"],
+)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(tmp_path_factory.mktemp(request.param), request.param)
+    task, has_text_labels = request.param
+    return World(tmp_path_factory.mktemp(task), task, has_text_labels)
 
 
 def _config(task: str, **evaluation: Any) -> config_pb2.EvalConfig:
