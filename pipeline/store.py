@@ -277,17 +277,19 @@ def open_store(database: Path, pipeline: str) -> Iterator[Store]:
     connection = metadata_store_pb2.ConnectionConfig()
     connection.sqlite.filename_uri = str(database)
     connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
-    try:
-        with FileLock(f"{database}.lock"):
-            yield Store(ml_metadata.MetadataStore(connection), pipeline)
-    except errors.StatusError as error:
-        raise StorageError(
-            "The metadata store cannot be read.",
-            where=str(database),
-            expected="an ML Metadata database",
-            seen=str(error),
-            fix="Restore it from a copy, or move it away: the next run starts a new one.",
-        ) from error
+    with FileLock(f"{database}.lock"):
+        try:
+            store = ml_metadata.MetadataStore(connection)
+        # The binding raises RuntimeError for what it meets while it connects.
+        except (RuntimeError, errors.StatusError) as error:
+            raise StorageError(
+                "The metadata store cannot be read.",
+                where=str(database),
+                expected="an ML Metadata database",
+                seen=str(error),
+                fix="Restore it from a copy, or move it away: the next run starts a new one.",
+            ) from error
+        yield Store(store, pipeline)
 
 
 def _is_output(event: metadata_store_pb2.Event) -> bool:

@@ -13,6 +13,8 @@ from pipeline.report.statistics import FeatureStatistics, NumericStatistics
 
 Point = tuple[float, float]
 
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True)
 class Series:
@@ -87,7 +89,7 @@ def line_chart(
     """
     width, height, left, right, top, bottom = 300, 232, 36, 8, 24, 38
     shown = [each for each in series if each.points]
-    points = [point for each in shown for point in each.points if all(map(math.isfinite, point))] or [(0.0, 0.0)]
+    points = [point for each in shown for point in each.points if _can_be_drawn(point)] or [(0.0, 0.0)]
     x = _Axis(*(x_range or _range([point[0] for point in points], margin=0)), left, width - right)
     y = _Axis(*(y_range or _range([point[1] for point in points])), height - bottom, top)
     parts = []
@@ -171,8 +173,8 @@ def graph(boxes: Sequence[Box], label: str) -> Markup:
         text_y = 19 if box.subtitle else 27
         content = [
             _tag("rect", x=x1, y=y1, width=box_width, height=box_height, rx=7),
-            _tag("text", _shorten(box.title, 19), x=x1 + 10, y=y1 + text_y, class_="title"),
-            _tag("text", _shorten(box.subtitle, 23), x=x1 + 10, y=y1 + 35, class_="subtitle") if box.subtitle else Markup(""),
+            _tag("text", _shorten(box.title, 16), x=x1 + 10, y=y1 + text_y, class_="title"),
+            _tag("text", _shorten(box.subtitle, 22), x=x1 + 10, y=y1 + 35, class_="subtitle") if box.subtitle else Markup(""),
             _tag("title", f"{box.title}: {box.subtitle}" if box.subtitle else box.title),
         ]
         parts.append(_tag("g", Markup("").join(content), class_=f"box {box.style}"))
@@ -180,15 +182,14 @@ def graph(boxes: Sequence[Box], label: str) -> Markup:
 
 
 def _series(series: Series, x: _Axis, y: _Axis) -> Markup:
-    points = [(x.at(px), y.at(py)) for px, py in series.points if math.isfinite(px) and math.isfinite(py)]
-    parts = [_tag("path", d=_path(points), class_=f"line {series.style}")]
-    if series.dots:
-        heaviest = max(series.weights, default=1) or 1
-        weights = series.weights or [heaviest / 4] * len(points)
-        for (px, py), weight, value in zip(points, weights, series.points, strict=False):
-            hover = _tag("title", f"{series.name}: {number(value[0])}, {number(value[1])}")
-            radius = round(2 + 4 * math.sqrt(weight / heaviest), 1)
-            parts.append(_tag("circle", hover, cx=px, cy=py, r=radius, class_=f"dot {series.style}"))
+    weights = series.weights or [1.0] * len(series.points)
+    drawn = [(point, weight) for point, weight in zip(series.points, weights, strict=True) if _can_be_drawn(point)]
+    parts = [_tag("path", d=_path([(x.at(px), y.at(py)) for (px, py), _ in drawn]), class_=f"line {series.style}")]
+    heaviest = max(series.weights, default=0) or 1
+    for (px, py), weight in drawn if series.dots else ():
+        hover = _tag("title", f"{series.name}: {number(px)}, {number(py)}")
+        radius = round(2 + 4 * math.sqrt(weight / heaviest), 1) if series.weights else 3
+        parts.append(_tag("circle", hover, cx=x.at(px), cy=y.at(py), r=radius, class_=f"dot {series.style}"))
     return Markup("").join(parts)
 
 
@@ -222,11 +223,16 @@ def _pull_right(columns: dict[str, int], upstream: Mapping[str, Sequence[str]]) 
 
 
 def _rows(columns: Mapping[str, int], upstream: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """A row for each box: its first parent's where that is free, so that the main way is a straight line."""
+    """A row for each box: its first parent's where that is free, so that the main way is a straight line.
+
+    Boxes that join late, with nothing leading to them, stand above it.
+    """
+    late = {each for each in columns if not upstream[each] and columns[each] > 0}
     rows: dict[str, int] = {}
     taken: set[tuple[int, int]] = set()
-    for each in sorted(columns, key=lambda name: (columns[name], not upstream[name])):
-        row = min((rows[parent] for parent in upstream[each]), default=0)
+    for each in sorted(columns, key=lambda name: columns[name]):
+        main_row = 1 if late and each not in late else 0
+        row = min((rows[parent] for parent in upstream[each] if parent not in late), default=main_row)
         # An arrow that passes over columns keeps their row free.
         first = min((columns[parent] + 1 for parent in upstream[each]), default=columns[each])
         while any((column, row) in taken for column in range(first, columns[each] + 1)):
@@ -236,6 +242,11 @@ def _rows(columns: Mapping[str, int], upstream: Mapping[str, Sequence[str]]) -> 
     return rows
 
 
+def _can_be_drawn(point: Point) -> bool:
+    """Neither infinite nor not a number, and far enough from the largest number to reckon with."""
+    return all(abs(value) < _LARGEST for value in point)
+
+
 def _range(values: Sequence[float], margin: float = 0.06) -> Point:
     low, high = min(values), max(values)
     padding = (high - low) * margin or (abs(high) * margin or 1) * (margin > 0 or low == high)
@@ -243,7 +254,7 @@ def _range(values: Sequence[float], margin: float = 0.06) -> Point:
 
 
 def _round_step(step: float) -> float:
-    if step <= 0 or not math.isfinite(step):
+    if step < 1 / _LARGEST:
         return 1.0
     power = 10.0 ** math.floor(math.log10(step))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * 0.999)

@@ -106,7 +106,7 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
         lineage=lineage,
         statistics=_content(read_statistics, run.output("StatisticsGen", "statistics")),
         schema=_content(read_schema, run.output("SchemaGen", "schema")),
-        anomalies=_content(read_anomalies, run.output("ExampleValidator", "anomalies") or _unpublished_anomalies(run, config)),
+        anomalies=_content(read_anomalies, run.output("ExampleValidator", "anomalies")),
         training=_content(read_training, run.output("Trainer", "model_run")),
         saved_model=_content(read_saved_model, run.output("Trainer", "model")),
         evaluation=_content(read_evaluation, run.output("Evaluator", "evaluation")),
@@ -151,14 +151,6 @@ def _config_of(outcome: RunOutcome) -> PipelineConfig | None:
         return PipelineConfig.model_validate(outcome.config)
     except ValidationError:
         return None
-
-
-def _unpublished_anomalies(run: Run, config: PipelineConfig) -> Artifact | None:
-    """What an ExampleValidator that stopped the run found: TFX leaves a failed node's files, but does not publish them."""
-    execution = run.executions.get("ExampleValidator")
-    if execution is None or execution.state is not NodeState.FAILED:
-        return None
-    return Artifact(0, "ExampleAnomalies", str(config.artifacts_path / execution.node / "anomalies" / str(execution.id)))
 
 
 def _content(read: Callable[[Path], _Content], artifact: Artifact | None) -> _Content | None:

@@ -103,7 +103,7 @@ def _next_step(facts: RunFacts) -> Text:
     if facts.version:
         command, purpose = f"conveyor lineage {facts.version}", "shows what the model was made from"
     elif facts.outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
-        command, purpose = "conveyor run", "goes on where this run stopped, once the cause is mended"
+        command, purpose = "the same command", "goes on where this run stopped, once the cause is mended"
     else:
         command, purpose = f"conveyor show {facts.outcome.run_id}", "shows every artifact and metric"
     return Text.assemble((command, "bold"), f" {purpose}")

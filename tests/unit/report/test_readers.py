@@ -1,0 +1,186 @@
+"""From the files in artifacts to what the report says of them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.report.anomalies import read_anomalies
+from pipeline.report.evaluation import CANDIDATE, Comparison, read_evaluation
+from pipeline.report.evaluation_view import EvaluationView
+from pipeline.report.records import read_records, tfma_protos
+from pipeline.report.saved_model import read_saved_model
+from pipeline.report.schema import read_schema
+from pipeline.report.statistics import read_statistics
+from pipeline.report.training import Training, read_training
+from tests.unit.report import artifacts
+from tests.unit.report.artifacts import EVIL, OVERALL
+
+READERS = (read_anomalies, read_evaluation, read_saved_model, read_schema, read_statistics, read_training)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_an_artifact_whose_files_are_gone_is_a_missing_file(read, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "deleted")
+
+
+def test_metrics_stand_beside_the_baselines(tmp_path):
+    artifacts.write_evaluation(tmp_path, baseline=True)
+    evaluation = read_evaluation(tmp_path)
+
+    assert evaluation.has_baseline
+    assert evaluation.primary_metric == "auc"
+    assert evaluation.overall.rows == 100
+    assert evaluation.overall.metric("auc") == Comparison("auc", 0.8, 0.75)
+    assert [each.label for each in evaluation.slices] == ["all rows", f"origin = {EVIL}", "origin = JFK"]
+
+
+def test_a_first_evaluation_has_no_baseline(tmp_path):
+    artifacts.write_evaluation(tmp_path, baseline=False)
+    evaluation = read_evaluation(tmp_path)
+
+    assert not evaluation.has_baseline
+    assert evaluation.overall.metric("auc") == Comparison("auc", 0.8, None)
+    assert [check.bound for check in evaluation.checks] == ["≥ 0.7"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "candidate", "baseline", "trend"),
+    [
+        ("auc", 0.8, 0.7, "better"),
+        ("auc", 0.7, 0.8, "worse"),
+        ("loss", 0.4, 0.5, "better"),
+        ("calibration", 1.02, 0.9, "better"),
+        ("calibration", 1.2, 0.9, "worse"),
+        ("mean_label", 0.3, 0.2, ""),
+        ("auc", 0.8, 0.8, ""),
+        ("auc", math.nan, 0.8, ""),
+        ("auc", 0.8, None, ""),
+    ],
+)
+def test_better_and_worse_follow_the_metric(metric, candidate, baseline, trend):
+    assert Comparison(metric, candidate, baseline).trend == trend
+
+
+def test_a_threshold_that_failed_comes_first_with_what_was_seen(tmp_path):
+    artifacts.write_evaluation(tmp_path, baseline=True, min_auc=0.9)
+    first, second = read_evaluation(tmp_path).checks
+
+    assert not first.holds
+    assert first.sentence == "auc is 0.8, wanted ≥ 0.9"
+    assert second.holds
+    assert second.sentence == "auc against the baseline is +0.05, wanted ≥ -0.01"
+
+
+def test_the_weakest_slices_have_enough_rows(tmp_path):
+    artifacts.write_evaluation(tmp_path, baseline=True)
+    evaluation = read_evaluation(tmp_path)
+
+    assert [each.label for each in evaluation.worst_slices(5, min_rows=1)] == [f"origin = {EVIL}", "origin = JFK"]
+    assert [each.label for each in evaluation.worst_slices(5, min_rows=50)] == ["origin = JFK"]
+
+
+def test_a_slice_without_a_metric_is_not_among_the_weakest(tmp_path):
+    slices = [
+        artifacts.metrics_for_slice(key, {"auc": {"": value}, "example_count": {"": 50}})
+        for key, value in ((OVERALL, 0.8), ([("origin", "JFK")], math.nan))
+    ]
+    artifacts.write_records(tmp_path / "metrics-00000-of-00001.tfrecord", slices)
+    assert read_evaluation(tmp_path).worst_slices(5, min_rows=1) == []
+
+
+def test_curves_come_from_the_plots(tmp_path):
+    artifacts.write_evaluation(tmp_path, baseline=True)
+    plots = read_evaluation(tmp_path).plots[CANDIDATE]
+
+    assert plots.roc == ((0.0, 0.0), (10 / 60, 30 / 40), (1.0, 1.0))
+    assert plots.calibration == ((0.2, 0.2, 50), (0.7, 0.7, 50))
+    assert plots.confusion is not None
+    assert plots.confusion.counts == ((50, 10), (10, 30))
+
+
+def test_classes_of_a_multiclass_model_have_the_names_of_the_label(tmp_path):
+    plots = tfma_protos("metrics_for_slice_pb2").PlotsForSlice()
+    plots.slice_key.SetInParent()
+    matrix = plots.plot_keys_and_values.add().value.multi_class_confusion_matrix_at_thresholds.matrices.add()
+    for actual, predicted, rows in ((0, 0, 5), (1, 2, 3), (2, 2, 4), (2, -1, 1)):
+        matrix.entries.add(actual_class_id=actual, predicted_class_id=predicted, num_weighted_examples=rows)
+    artifacts.write_records(tmp_path / "metrics-00000-of-00001.tfrecord", [artifacts.metrics_for_slice(OVERALL, {})])
+    artifacts.write_records(tmp_path / "plots-00000-of-00001.tfrecord", [plots])
+    view = EvaluationView(read_evaluation(tmp_path), classes=("cat", "dog"))
+
+    assert view.confusion is not None
+    assert view.confusion.counts == ((5, 0, 0), (0, 0, 3), (0, 0, 4))
+    assert [view.class_name(index) for index in range(3)] == ["cat", "dog", "2"]
+
+
+def test_statistics_compare_the_splits(tmp_path):
+    artifacts.write_statistics(tmp_path)
+    statistics = read_statistics(tmp_path)
+    distance, origin, empty = statistics.features
+
+    assert dict(statistics.rows) == {"train": 200, "eval": 100}
+    assert (distance.type, distance.is_numeric, distance.missing, distance.shift) == ("float", True, 0.5, 1.5)
+    assert (origin.top_values, origin.largest_share, origin.shift) == (["JFK", EVIL], 0.75, 0.25)
+    assert (empty.missing, empty.shift, empty.top_values) == (1.0, None, [])
+
+
+def test_the_schema_says_what_a_feature_may_be(tmp_path):
+    artifacts.write_schema(tmp_path / "schema")
+    distance, origin, late = read_schema(tmp_path / "schema").features
+
+    assert (distance.type, distance.presence, distance.domain) == ("float", "every row", "≥ 0")
+    assert (origin.presence, origin.domain, origin.values) == ("at least 0.5 of rows", "2 values", ("JFK", "<b>EWR</b>"))
+    assert (late.presence, late.domain, late.environments) == ("optional", "0 to 1", "not in SERVING")
+
+
+def test_anomalies_say_the_split_and_the_feature(tmp_path):
+    artifacts.write_anomalies(tmp_path, {"origin": "JFX is not in the domain"})
+    anomalies = read_anomalies(tmp_path)
+
+    assert anomalies.splits == ("train", "eval")
+    (found,) = anomalies.found
+    assert (found.split, found.feature, found.description, found.severe) == ("eval", "origin", "JFX is not in the domain", True)
+
+
+def test_training_knows_its_best_epoch(tmp_path):
+    artifacts.write_history(tmp_path / "run")
+    training = read_training(tmp_path / "run")
+
+    assert training.metrics == ["loss"]
+    assert training.best_epoch == 2
+    assert training.seconds == 6
+    assert training.curve("val_loss") == [(1, 0.6), (2, 0.5), (3, 0.55)]
+    assert Training(({"epoch": 1, "loss": 0.5},)).best_epoch is None
+
+
+def test_a_model_of_another_trainer_has_a_size_only(tmp_path):
+    artifacts.write_model(tmp_path)
+    assert read_saved_model(tmp_path).classes == ("0", "1")
+    (tmp_path / "Format-Serving" / "assets.extra" / "conveyor.json").unlink()
+    model = read_saved_model(tmp_path)
+    assert (model.size, dict(model.columns), model.classes) == (2000, {}, ())
+
+
+@given(st.lists(st.binary(max_size=300)))
+def test_records_are_read_as_they_were_written(tmp_path_factory, contents):
+    class Raw:
+        def __init__(self, content: bytes) -> None:
+            self.content = content
+
+        def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+            return self.content
+
+    path = tmp_path_factory.mktemp("records") / "file.tfrecord"
+    artifacts.write_records(path, map(Raw, contents))
+    assert list(read_records(path)) == contents
+
+
+def test_history_without_epochs_is_read(tmp_path):
+    (tmp_path / "history.json").write_text(json.dumps([]))
+    assert read_training(tmp_path).metrics == []

@@ -1,0 +1,171 @@
+"""What the terminal shows at the end of a run, and the commands that look at runs later."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import yaml
+from rich.console import Console
+
+from pipeline.cli import main as command_line
+from pipeline.errors import UsageError
+from pipeline.outcome import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.report import print_summary, write_report
+from pipeline.report.facts import read_facts
+from pipeline.report.runs import find_run, run_ids
+
+
+@pytest.fixture
+def summary(config):
+    """Prints the summary of a run as a terminal of 100 columns would show it."""
+
+    def _summary(run_id: str) -> str:
+        console = Console(file=io.StringIO(), width=100)
+        print_summary(read_facts(config, run_id).outcome, config, console)
+        return console.file.getvalue()
+
+    return _summary
+
+
+@pytest.fixture
+def conveyor(config, tmp_path, capsys):
+    """Runs a command with the configuration; returns its exit code, stdout and stderr."""
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(yaml.safe_dump(config.effective()))
+
+    def _conveyor(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            command_line.main([*arguments, "-c", str(path)])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return _conveyor
+
+
+def test_a_pushed_model_is_summed_up(workspace, config, summary):
+    workspace.run("first", "-1", version="1")
+    workspace.run("second", "-2", baseline="model-1", version="2")
+    report = write_report(config, "second")
+    printed = summary("second")
+
+    assert "Blessed and pushed as version 2" in printed
+    assert "auc         0.8000     0.7500      +0.0500   ✓ ≥ 0.7  ✓ ≥ -0.01 vs baseline" in printed
+    assert "/models/flights/2" in printed
+    assert str(report) in printed.splitlines()[-2]
+    assert "conveyor lineage 2" in printed.splitlines()[-1]
+
+
+def test_a_model_that_was_not_blessed_says_by_which_threshold(workspace, summary):
+    workspace.run("first", "-1", min_auc=0.9)
+    printed = summary("first")
+
+    assert "✗ ≥ 0.9" in printed
+    assert "Not blessed, so not pushed\n  auc is 0.8, wanted ≥ 0.9." in printed
+
+
+def test_a_failed_run_leaves_the_error_to_the_command(config, summary):
+    nodes = {
+        "ExampleGen": NodeOutcome(state=NodeState.FAILED, started=1.0, ended=3.5),
+        "Trainer": NodeOutcome(state=NodeState.BLOCKED),
+    }
+    outcome = RunOutcome(run_id="first", pipeline="flights", state=RunState.FAILED, started=0, ended=4, nodes=nodes)
+    outcome.save(config.runs_path / "first")
+    printed = summary("first")
+
+    assert "ExampleGen   failed    2.5 s" in printed
+    assert "Failed at" not in printed
+    assert "goes on where this run stopped" in printed
+
+
+def test_runs_are_found_by_beginning_and_by_latest(workspace, config):
+    for run_id in ("20260101-1", "20260102-1", "20260102-2"):
+        RunOutcome(run_id=run_id, pipeline="flights", started=float(run_id[6:8] + run_id[-1])).save(config.runs_path / run_id)
+
+    assert run_ids(config) == ["20260101-1", "20260102-1", "20260102-2"]
+    assert find_run(config, "latest") == "20260102-2"
+    assert find_run(config, "20260101") == "20260101-1"
+    with pytest.raises(UsageError, match="2 runs begin with '20260102'"):
+        find_run(config, "20260102")
+
+
+@pytest.mark.parametrize(
+    ("typed", "fix"), [("latst", "did you mean 'latest'?"), ("firts", "did you mean 'first'?"), ("zzz", "`conveyor runs`")]
+)
+def test_an_unknown_run_is_answered_with_a_proposal(workspace, config, typed, fix):
+    workspace.run("first", "-1", version="1")
+    with pytest.raises(UsageError, match="There is no run") as caught:
+        find_run(config, typed)
+    assert fix in caught.value.fix
+
+
+def test_runs_lists_them_newest_first(workspace, conveyor):
+    workspace.run("first", "-1", version="1")
+    workspace.run("second", "-2", baseline="model-1", min_auc=0.9)
+    code, printed, _ = conveyor("runs")
+
+    assert code == 0
+    assert [line.split()[:2] for line in printed.splitlines()[1:]] == [["second", "not_blessed"], ["first", "complete"]]
+    assert "train 1–2, eval 3" in printed.replace("spans ", "")  # noqa: RUF001 - as spans are joined
+    assert "auc 0.8000" in printed
+
+
+def test_runs_as_json(workspace, conveyor):
+    workspace.run("first", "-1", version="1")
+    _, printed, _ = conveyor("runs", "--json")
+    (run,) = json.loads(printed)
+    assert (run["run"], run["metric"], run["value"], run["version"]) == ("first", "auc", 0.8, "1")
+
+
+def test_show_has_nodes_metrics_and_artifacts(workspace, conveyor):
+    workspace.run("first", "-1", version="1")
+    code, printed, _ = conveyor("show")
+    assert code == 0
+    for expected in ("Blessed and pushed as version 1", "Trainer", "0.8000", "ModelBlessing"):
+        assert expected in printed
+
+    _, printed, _ = conveyor("show", "first", "--json")
+    document = json.loads(printed)
+    assert document["nodes"]["Trainer"]["state"] == "complete"
+    assert document["slices"][0] == {
+        "slice": {},
+        "metrics": {"auc": [0.8, None], "loss": [0.5, None], "example_count": [100.0, None]},
+    }
+    assert document["thresholds"] == [{"metric": "auc", "bound": "≥ 0.7", "value": 0.8, "holds": True}]
+
+
+def test_report_writes_it_again(workspace, config, conveyor):
+    workspace.run("first", "-1", version="1")
+    code, printed, _ = conveyor("report", "fir")
+    path = config.runs_path / "first" / "report.html"
+    assert (code, printed.strip()) == (0, str(path))
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_lineage_goes_from_version_to_data(workspace, conveyor):
+    workspace.run("first", "-1", version="1")
+    workspace.run("second", "-2", baseline="model-1", version="2")
+    code, printed, _ = conveyor("lineage", "2")
+    assert code == 0
+    assert "eval 3" in printed
+    assert f"model {workspace.made['model-1']}" in printed
+
+    _, printed, _ = conveyor("lineage", "--json")
+    document = json.loads(printed)
+    assert document["version"] == "2"
+    assert [step["node"] for step in document["steps"]] == ["ExampleGen", "SchemaGen", "Trainer", "Evaluator", "Pusher"]
+    assert document["steps"][2]["from"] == ["ExampleGen", "SchemaGen"]
+
+
+def test_an_unknown_version_is_a_usage_error(workspace, conveyor):
+    workspace.run("first", "-1", version="1")
+    code, _, complaint = conveyor("lineage", "9")
+    assert code == 2
+    assert "one of 1" in complaint
+
+
+def test_a_workspace_without_runs_says_how_to_begin(conveyor):
+    code, _, complaint = conveyor("runs")
+    assert code == 2
+    assert "conveyor run" in complaint
