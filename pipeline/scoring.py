@@ -51,18 +51,21 @@ def create_scoring_pipeline(
     """
     if span is not None:
         _require_span(input_pattern, span)
+    resolver = Resolver(
+        strategy_class=LatestPushedModelStrategy,
+        model=_made_by(config, "Trainer", "model", standard_artifacts.Model),
+        pushed_model=_made_by(config, "Pusher", "pushed_model", standard_artifacts.PushedModel),
+        schema=_made_by(config, "SchemaGen", "schema", standard_artifacts.Schema),
+    ).with_id("Resolver")
     example_gen = ArrowExampleGen(
         input_pattern=input_pattern,
         file_format=file_format,
         split=SingleSplit(),
         newest_span=span,
         compression=config.data.compression,
+        schema=resolver.outputs["schema"],
+        unneeded=[config.label, *(name for name, feature in config.features.items() if feature.kind == "ignore")],
     ).with_id("ExampleGen")
-    resolver = Resolver(
-        strategy_class=LatestPushedModelStrategy,
-        model=_made_by(config, "Trainer", "model", standard_artifacts.Model),
-        pushed_model=_made_by(config, "Pusher", "pushed_model", standard_artifacts.PushedModel),
-    ).with_id("Resolver")
     bulk_inferrer = BulkInferrer(examples=example_gen.outputs["examples"], model=resolver.outputs["model"]).with_id(
         "BulkInferrer"
     )
@@ -75,7 +78,7 @@ def create_scoring_pipeline(
     return Pipeline(
         pipeline_name=name,
         pipeline_root=str(config.artifacts_path.with_name(name)),
-        components=[example_gen, resolver, bulk_inferrer, writer],
+        components=[resolver, example_gen, bulk_inferrer, writer],
         enable_cache=False,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
         beam_pipeline_args=beam_arguments(config),

@@ -62,7 +62,7 @@ def _missing(missing: list[str], kinds: Mapping[str, Kind], expected: Collection
     close = {name: difflib.get_close_matches(name, unknown, n=1) for name in missing}
     hints = [f"{found[0]!r} as {name!r}" for name, found in close.items() if found]
     return DataError(
-        f"The table lacks {'a column' if len(missing) == 1 else 'columns'} that the model was trained on: {', '.join(missing)}.",
+        f"The table lacks what the model was trained on: {', '.join(missing)}.",
         where=where,
         expected=f"{', '.join(missing)} among the columns",
         seen=", ".join(kinds),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LatestPushedModelStrategy(resolver.ResolverStrategy):
-    """Resolves the model that every validator blessed last, together with its push, which names its version.
+    """Resolves the model that every validator blessed last, with its push, which names its version, and its schema.
 
     TFX's LatestBlessedModelStrategy asks the Evaluator alone, and knows no version.
     """
@@ -25,19 +25,24 @@ class LatestPushedModelStrategy(resolver.ResolverStrategy):
 
         Args:
           store: the metadata store, which knows what was made from what.
-          input_dict: all artifacts under `model` and under `pushed_model`.
+          input_dict: all artifacts under `model`, `pushed_model` and `schema`.
 
         Returns:
-          One of each.
+          One of each: the schema is the one that the model was trained with.
 
         Raises:
           UsageError: no model has been blessed and pushed yet.
         """
-        models = {model.id: model for model in input_dict["model"]}
+        models, schemas = ({each.id: each for each in input_dict[key]} for key in ("model", "schema"))
         pushes = [push for push in input_dict["pushed_model"] if push.get_int_custom_property("pushed")]
         for push in sorted(pushes, key=lambda push: push.id, reverse=True):
             for model_id in _inputs(store, push.id, "model") & models.keys():
-                return {"model": [models[model_id]], "pushed_model": [push]}
+                schema_ids = _inputs(store, model_id, "schema") & schemas.keys()
+                return {
+                    "model": [models[model_id]],
+                    "pushed_model": [push],
+                    "schema": [schemas[schema_id] for schema_id in schema_ids],
+                }
         raise UsageError(
             "There is no blessed model yet.",
             expected="a model that was blessed and pushed",

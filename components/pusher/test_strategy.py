@@ -18,12 +18,15 @@ class History:
         connection = metadata_store_pb2.ConnectionConfig()
         connection.fake_database.SetInParent()
         self.store = ml_metadata.MetadataStore(connection)
-        self.pusher_type = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name="Pusher"))
+        self.node_type = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name="Node"))
+        self.schemas: list[Artifact] = []
         self.models: list[Artifact] = []
         self.pushes: list[Artifact] = []
 
     def model(self) -> Artifact:
+        self.schemas.append(self._register(standard_artifacts.Schema()))
         self.models.append(self._register(standard_artifacts.Model()))
+        self._execute(self.schemas[-1], "schema", self.models[-1], "model")
         return self.models[-1]
 
     def push(self, model: Artifact, version: int | None) -> Artifact:
@@ -32,19 +35,22 @@ class History:
         if version is not None:
             pushed.set_string_custom_property("pushed_version", str(version))
         self.pushes.append(self._register(pushed))
-        (execution,) = self.store.put_executions([metadata_store_pb2.Execution(type_id=self.pusher_type)])
-        self._event(execution, model, Event.INPUT, "model")
-        self._event(execution, pushed, Event.OUTPUT, "pushed_model")
+        self._execute(model, "model", pushed, "pushed_model")
         return pushed
 
     def resolve(self) -> dict[str, list[Artifact]]:
-        channels = {"model": list(self.models), "pushed_model": list(self.pushes)}
+        channels = {"model": list(self.models), "pushed_model": list(self.pushes), "schema": list(self.schemas)}
         return LatestPushedModelStrategy().resolve_artifacts(self.store, channels)
 
     def _register(self, artifact: Artifact) -> Artifact:
         artifact.type_id = self.store.put_artifact_type(artifact.artifact_type, can_add_fields=True)
         (artifact.id,) = self.store.put_artifacts([artifact.mlmd_artifact])
         return artifact
+
+    def _execute(self, input_artifact: Artifact, input_key: str, output_artifact: Artifact, output_key: str) -> None:
+        (execution,) = self.store.put_executions([metadata_store_pb2.Execution(type_id=self.node_type)])
+        self._event(execution, input_artifact, Event.INPUT, input_key)
+        self._event(execution, output_artifact, Event.OUTPUT, output_key)
 
     def _event(self, execution: int, artifact: Artifact, kind: int, key: str) -> None:
         event = Event(artifact_id=artifact.id, execution_id=execution, type=kind)
@@ -62,9 +68,11 @@ def test_the_newest_push_wins_with_the_model_that_went_into_it(history: History)
     first, second = history.model(), history.model()
     history.push(first, 1)
     newest = history.push(second, 2)
+    history.model()  # trained since, and not pushed
     resolved = history.resolve()
     assert [model.id for model in resolved["model"]] == [second.id]
     assert resolved["pushed_model"] == [newest]
+    assert resolved["schema"] == [history.schemas[1]]
 
 
 def test_a_model_that_was_not_blessed_does_not_count(history: History) -> None:

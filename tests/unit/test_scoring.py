@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compiled(folder: Path, span: int | None = None) -> dict[str, pipeline_pb2.PipelineNode]:
-    config = PipelineConfig(name="tiny", label="late", data={"input": "unused.csv"})
+    config = PipelineConfig(name="tiny", label="late", data={"input": "unused.csv"}, features={"note": {"kind": "ignore"}})
     pipeline = create_scoring_pipeline(config, f"{folder}/span-{{SPAN}}.csv", f"{folder}/out.parquet", span=span)
     ir = Compiler().compile(pipeline)
     assert ir.pipeline_info.id == "tiny-score"
@@ -59,12 +59,15 @@ def test_the_model_comes_from_the_pipeline_that_trains(folder: Path) -> None:
     assert queries == {
         "Model": {"pipeline": "tiny", "node": "tiny.Trainer"},
         "PushedModel": {"pipeline": "tiny", "node": "tiny.Pusher"},
+        "Schema": {"pipeline": "tiny", "node": "tiny.SchemaGen"},
     }
 
 
 def test_a_table_needs_no_label_and_is_never_taken_from_the_cache(folder: Path) -> None:
     nodes = compiled(folder)
-    assert "label" not in nodes["ExampleGen"].parameters.parameters
+    parameters = nodes["ExampleGen"].parameters.parameters
+    assert "label" not in parameters
+    assert parameters["unneeded"].field_value.string_value == '["late", "note"]'
     assert not any(node.execution_options.caching_options.enable_cache for node in nodes.values())
 
 
