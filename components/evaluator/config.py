@@ -88,8 +88,8 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
       The EvalConfig. A metric has the same name in the results as in the configuration.
 
     Raises:
-      ConfigError: a threshold names a metric that the task does not have, has no bound, or asks for no regression of a
-        metric that has no better direction.
+      ConfigError: a threshold names a metric that the task does not have, or asks for no regression of a metric that has no
+        better direction.
     """
     # Not `tfma.EvalConfig`, which exists only once all of TFX has been imported.
     from google.protobuf import wrappers_pb2
@@ -134,10 +134,6 @@ def _thresholds(config: PipelineConfig) -> dict[str, Threshold]:
                 expected=f"one of {', '.join(known)}",
                 seen=name,
                 fix=f"did you mean {close[0]!r}?" if close else "",
-            )
-        if threshold.min is None and threshold.max is None and threshold.max_regression is None:
-            raise ConfigError(
-                f"The threshold of {name} has no bound.", where=where, expected="at least one of min, max, max_regression"
             )
         if threshold.max_regression is not None and known[name].higher_is_better is None:
             raise ConfigError(

@@ -97,11 +97,6 @@ def test_a_metric_of_another_task_is_refused_with_the_ones_there_are() -> None:
     assert caught.value.expected == "one of mse, rmse, mae"
 
 
-def test_a_threshold_without_a_bound_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no bound"):
-        eval_config(_config(thresholds={"auc": {}}))
-
-
 def test_calibration_cannot_regress() -> None:
     with pytest.raises(ConfigError, match="no better direction"):
         eval_config(_config(thresholds={"calibration": {"max_regression": 0.1}}))
