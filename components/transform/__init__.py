@@ -1,0 +1,5 @@
+"""Transform outside Beam, with TFX's artifacts."""
+
+from components.transform.component import FastTransform
+
+__all__ = ["FastTransform"]

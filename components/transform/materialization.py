@@ -1,0 +1,75 @@
+"""Applying a transform graph to a split, and writing the result as tf.Examples."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from concurrent.futures import Executor, Future
+
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow_transform import impl_helper
+
+from components.example_gen.columns import kind_of
+from components.example_gen.encoder import encode
+from components.example_gen.writer import SplitWriter
+from components.transform.reader import Reader
+from components.transform.unsupported import UnsupportedError
+
+_AHEAD = 2
+
+
+class Materializer:
+    """Transforms rows batch by batch, in order, so that memory does not grow with the number of rows."""
+
+    def __init__(self, transform_graph: str, columns: Collection[str]) -> None:
+        """Loads a transform graph.
+
+        Args:
+          transform_graph: folder of a `TransformGraph` artifact.
+          columns: the raw columns that the graph depends on.
+
+        Raises:
+          UnsupportedError: an output is nested deeper than a tf.Example's lists.
+        """
+        output = tft.TFTransformOutput(transform_graph)
+        self._converter = impl_helper.make_tensor_to_arrow_converter(output.transformed_metadata.schema)
+        self._kinds = {}
+        for field in self._converter.arrow_schema():
+            kind = kind_of(field.type)
+            if kind is None:
+                raise UnsupportedError(f"the output {field.name!r} is nested")
+            self._kinds[field.name] = kind
+        self._reader = Reader(output.raw_metadata.schema)
+        self._columns = columns
+        self._layer = output.transform_features_layer()
+
+    def write(self, files: Sequence[str], folder: str, pool: Executor) -> int:
+        """Transforms the rows of some files and writes them as gzipped TFRecord files.
+
+        Args:
+          files: TFRecord files of raw tf.Examples.
+          folder: to write to; made if absent.
+          pool: encodes and compresses.
+
+        Returns:
+          How many rows there are.
+
+        Raises:
+          StorageError: the folder cannot be written to.
+        """
+        writer = SplitWriter(folder, "gzip", pool)
+        encoding: deque[Future[pa.Array]] = deque()
+        batches = self._reader.batches(files, self._columns).map(self._layer, _AHEAD, deterministic=True)
+        for batch in batches.prefetch(_AHEAD):
+            encoding.append(pool.submit(self._encode, batch))
+            if len(encoding) > _AHEAD:
+                writer.write(encoding.popleft().result())
+        while encoding:
+            writer.write(encoding.popleft().result())
+        writer.close()
+        return writer.rows
+
+    def _encode(self, batch: dict[str, tf.Tensor | tf.SparseTensor]) -> pa.Array:
+        return encode(self._converter.convert(batch), self._kinds)

@@ -1,0 +1,275 @@
+"""What TFT's analysis asks for, done in this process: its operations by type, as `nodes.Visitor` visits them.
+
+TFT compiles a preprocessing function to a graph of operations and translates that to a Beam pipeline: about 900 transforms
+and 100 bundles, most of the time of an analysis of this size. Here each operation becomes a deferred value. Accumulators
+are TFT's own; they are fed by one pass over the data for each phase.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from tensorflow_transform import analyzer_nodes, analyzers, nodes
+from tensorflow_transform.beam import beam_nodes
+
+from components.transform.unsupported import UnsupportedError
+
+_Batch = Mapping[str, npt.NDArray[Any]]
+
+
+class Deferred:
+    """A value that is computed when it is first asked for."""
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self._compute: Callable[[], Any] | None = compute
+        self._value: Any = None
+
+    def get(self) -> Any:
+        """The value."""
+        if self._compute is not None:
+            self._value, self._compute = self._compute(), None
+        return self._value
+
+
+class Pass:
+    """One reading of the data, for all accumulators that register before the first result is asked for."""
+
+    def __init__(self, batches: Callable[[], Iterable[_Batch]]) -> None:
+        """Makes a pass.
+
+        Args:
+          batches: starts the reading; tensors by name.
+        """
+        self._consumers: list[Callable[[_Batch], None]] = []
+        self._done = Deferred(lambda: self._read(batches()))
+
+    def accumulate(self, consumer: Callable[[_Batch], None], result: Callable[[], Any]) -> Deferred:
+        """Registers an accumulator; what is returned waits for the end of the pass."""
+        self._consumers.append(consumer)
+
+        def finished() -> Any:
+            self._done.get()
+            return result()
+
+        return Deferred(finished)
+
+    def _read(self, batches: Iterable[_Batch]) -> None:
+        for batch in batches:
+            for consume in self._consumers:
+                consume(batch)
+
+
+class Signature(NamedTuple):
+    """What a phase computes from the raw columns.
+
+    Attributes:
+      tensors: of the traced preprocessing function, by name.
+      replacements: the results of earlier phases, by the name of the tensor each takes the place of.
+    """
+
+    tensors: Mapping[str, tf.Tensor]
+    replacements: Mapping[str, tf.Tensor]
+
+
+class _Columns(NamedTuple):
+    data: Pass
+    keys: tuple[str, ...]
+
+
+class Interpreter(nodes.Visitor):
+    """Gives each operation its deferred value. Nothing is computed while the graph is visited."""
+
+    def __init__(self, batches: Callable[[Signature], Iterable[_Batch]], folder: str) -> None:
+        """Makes an interpreter.
+
+        Args:
+          batches: starts reading the data, with the tensors of a phase by name.
+          folder: for vocabularies, until they are part of the transform graph.
+        """
+        self._batches = batches
+        self._folder = folder
+
+    def validate_value(self, value: Any) -> None:
+        """Accepts every value: part of TFT's interface."""
+
+    def visit(self, operation: nodes.OperationDef, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The values of an operation.
+
+        Raises:
+          UnsupportedError: it is not among those that are done here.
+        """
+        implement = _IMPLEMENTATIONS.get(type(operation))
+        if implement is None:
+            raise UnsupportedError(f"the preprocessing function needs {type(operation).__name__}")
+        outputs = implement(self, operation, *inputs)
+        return outputs if isinstance(outputs, tuple) and not isinstance(outputs, _Columns) else (outputs,)
+
+    def input(self, operation: beam_nodes.ExtractInputForSavedModel) -> None:
+        """The data: there is only one."""
+
+    def saved_model(self, operation: beam_nodes.CreateSavedModel, *bindings: Deferred) -> Deferred:
+        """The function of a phase: its tensors, and what earlier phases found out."""
+        return Deferred(lambda: Signature(operation.output_signature, dict(binding.get() for binding in bindings)))
+
+    def apply(self, operation: beam_nodes.ApplySavedModel, saved_model: Deferred, data: None) -> Pass:
+        """A pass over the data with the function of a phase."""
+        return Pass(lambda: self._batches(saved_model.get()))
+
+    def extract(self, operation: beam_nodes.ExtractFromDict, source: Pass | Deferred) -> _Columns | Deferred:
+        """Some tensors of a pass, or one of several results."""
+        if isinstance(source, Pass):
+            return _Columns(source, operation.keys)
+        return Deferred(lambda: source.get()[operation.keys])
+
+    def binding(self, operation: beam_nodes.CreateTensorBinding, value: Deferred) -> Deferred:
+        """A result as the tensor that takes its place in the graph."""
+        dtype = tf.dtypes.as_dtype(operation.dtype_enum)
+        return Deferred(lambda: (operation.tensor_name, tf.constant(value.get(), dtype)))
+
+    def accumulate(self, operation: analyzer_nodes.CacheableCombineAccumulate, columns: _Columns) -> Deferred:
+        """An accumulator fed with some tensors of a pass."""
+        return _accumulate(operation.combiner, columns)
+
+    def accumulate_packed(self, operation: analyzer_nodes.PackedCombineAccumulate, data: Pass) -> Deferred:
+        """Several accumulators, by label."""
+        accumulators = {
+            packed.label: _accumulate(packed.combiner, _Columns(data, packed.keys)) for packed in operation.combiners
+        }
+        return Deferred(lambda: {label: accumulator.get() for label, accumulator in accumulators.items()})
+
+    def merge(self, operation: analyzer_nodes.CacheableCombineMerge, accumulator: Deferred) -> Deferred:
+        """The outputs of an accumulator."""
+        return Deferred(lambda: _outputs(operation.combiner, [accumulator.get()]))
+
+    def merge_packed(self, operation: analyzer_nodes.PackedCombineMerge, keyed: Deferred) -> Deferred:
+        """The outputs of several accumulators, by label."""
+
+        def merge() -> dict[str, Any]:
+            accumulators = keyed.get()
+            return {
+                packed.label: _outputs(packed.combiner, [value for key, value in accumulators if (key,) == tuple(packed.keys)])
+                for packed in operation.combiners
+            }
+
+        return Deferred(merge)
+
+    def add_key(self, operation: analyzer_nodes.AddKey, value: Deferred) -> Deferred:
+        """A value with its label."""
+        return Deferred(lambda: (operation.key, value.get()))
+
+    def flatten(self, operation: beam_nodes.Flatten, *values: Deferred) -> Deferred:
+        """Several values as a list."""
+        return Deferred(lambda: [value.get() for value in values])
+
+    def split(
+        self,
+        operation: analyzer_nodes.ExtractCombineMergeOutputs | analyzer_nodes.ExtractPackedCombineMergeOutputs,
+        outputs: Deferred,
+    ) -> tuple[Deferred, ...]:
+        """The outputs of an accumulator one by one."""
+        return tuple(Deferred(partial(_item, outputs, index)) for index in range(operation.num_outputs))
+
+    def vocabulary_accumulate(self, operation: analyzer_nodes.VocabularyAccumulate, columns: _Columns) -> Deferred:
+        """How often each token occurs, in a Counter."""
+        if len(columns.keys) != 1:
+            raise UnsupportedError("a vocabulary is ordered by something else than frequency")
+        counts: Counter[bytes | int] = Counter()
+        (key,) = columns.keys
+        return columns.data.accumulate(lambda batch: counts.update(batch[key].tolist()), lambda: counts)
+
+    def vocabulary_merge(self, operation: analyzer_nodes.VocabularyMerge, counts: Deferred) -> Deferred:
+        """Pairs of count and token."""
+        return Deferred(lambda: [(count, token) for token, count in counts.get().items()])
+
+    def vocabulary_count(self, operation: analyzer_nodes.VocabularyCount, counts: Deferred) -> Deferred:
+        """The size of the vocabulary; an empty one is written with a dummy."""
+        return Deferred(lambda: np.int64(max(len(counts.get()), 1)))
+
+    def vocabulary_prune(self, operation: analyzer_nodes.VocabularyPrune, counts: Deferred) -> Deferred:
+        """The pairs of frequent tokens, in descending order if they are limited in number."""
+        if operation.key_fn is not None:
+            raise UnsupportedError("a vocabulary has a coverage by key")
+
+        def prune() -> list[tuple[int, bytes]]:
+            pairs = [(count, token) for count, token in counts.get() if count >= operation.frequency_threshold]
+            if operation.input_dtype != tf.string.name:
+                pairs = [(count, str(token).encode()) for count, token in pairs]
+            if operation.top_k is None:
+                return pairs
+            return _or_dummy(heapq.nlargest(operation.top_k, pairs), operation.input_dtype)
+
+        return Deferred(prune)
+
+    def vocabulary_write(
+        self, operation: analyzer_nodes.VocabularyOrderAndWrite, counts: Deferred, *reserved: Deferred
+    ) -> Deferred:
+        """The path of the file of tokens."""
+        if reserved or operation.file_format != "text":
+            raise UnsupportedError("a vocabulary has reserved tokens or is not written as text")
+
+        def write() -> npt.NDArray[Any]:
+            pairs = counts.get()
+            if operation.fingerprint_shuffle:
+                pairs = sorted(pairs, key=lambda pair: hashlib.sha1(pair[1]).digest())
+            elif not operation.input_is_sorted:
+                pairs = sorted(pairs, reverse=True)
+            path = os.path.join(self._folder, operation.vocab_filename)
+            with open(path, "wb") as file:
+                for count, token in _or_dummy(pairs, operation.input_dtype):
+                    file.write(b"%d %s\n" % (count, token) if operation.store_frequency else token + b"\n")
+            return np.array(path)
+
+        return Deferred(write)
+
+
+def _accumulate(combiner: analyzer_nodes.Combiner, columns: _Columns) -> Deferred:
+    state = [combiner.create_accumulator()]
+
+    def consume(batch: _Batch) -> None:
+        state[0] = combiner.add_input(state[0], tuple(batch[key] for key in columns.keys))
+
+    return columns.data.accumulate(consume, lambda: combiner.compact(state[0]))
+
+
+def _outputs(combiner: analyzer_nodes.Combiner, accumulators: list[Any]) -> Any:
+    present = [accumulator for accumulator in (combiner.create_accumulator(), *accumulators) if accumulator is not None]
+    return combiner.extract_output(combiner.merge_accumulators(present))
+
+
+def _item(outputs: Deferred, index: int) -> Any:
+    return outputs.get()[index]
+
+
+def _or_dummy(pairs: list[tuple[int, bytes]], dtype: str) -> list[tuple[int, bytes]]:
+    return pairs or [analyzers.get_empy_vocabulary_dummy_value(dtype)]
+
+
+_IMPLEMENTATIONS: dict[type[nodes.OperationDef], Callable[..., Any]] = {
+    beam_nodes.ExtractInputForSavedModel: Interpreter.input,
+    beam_nodes.CreateSavedModel: Interpreter.saved_model,
+    beam_nodes.ApplySavedModel: Interpreter.apply,
+    beam_nodes.ExtractFromDict: Interpreter.extract,
+    beam_nodes.CreateTensorBinding: Interpreter.binding,
+    beam_nodes.Flatten: Interpreter.flatten,
+    analyzer_nodes.AddKey: Interpreter.add_key,
+    analyzer_nodes.CacheableCombineAccumulate: Interpreter.accumulate,
+    analyzer_nodes.CacheableCombineMerge: Interpreter.merge,
+    analyzer_nodes.PackedCombineAccumulate: Interpreter.accumulate_packed,
+    analyzer_nodes.PackedCombineMerge: Interpreter.merge_packed,
+    analyzer_nodes.ExtractCombineMergeOutputs: Interpreter.split,
+    analyzer_nodes.ExtractPackedCombineMergeOutputs: Interpreter.split,
+    analyzer_nodes.VocabularyAccumulate: Interpreter.vocabulary_accumulate,
+    analyzer_nodes.VocabularyMerge: Interpreter.vocabulary_merge,
+    analyzer_nodes.VocabularyCount: Interpreter.vocabulary_count,
+    analyzer_nodes.VocabularyPrune: Interpreter.vocabulary_prune,
+    analyzer_nodes.VocabularyOrderAndWrite: Interpreter.vocabulary_write,
+}
