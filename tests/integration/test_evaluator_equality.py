@@ -322,3 +322,13 @@ def test_a_model_is_no_worse_than_itself_and_measured_the_same_each_time(world: 
     assert _blessing(first) == (["BLESSED"], 1)
     for file in first.folder.iterdir():
         assert file.read_bytes() == (second.folder / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("world", [("regression", False)], indirect=True)
+def test_a_metric_that_needs_tfma_is_measured_by_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    config = _config(world.task)
+    config.metrics_specs[0].metrics.add(class_name="SquaredPearsonCorrelation")
+    results = world.run(config, "auto")
+    assert "'squared_pearson_correlation' is computed row by row" in caplog.text
+    names = {m.key.name for m in next(iter(results.of("metrics").values())).metric_keys_and_values}
+    assert "squared_pearson_correlation" in names

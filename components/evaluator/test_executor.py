@@ -1,0 +1,186 @@
+"""When the evaluation in bulk is used, what it makes of labels, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
+from tensorflow_model_analysis.proto import config_pb2
+from tfx.types import artifact_utils, channel_utils, standard_artifacts
+from tfx.types import standard_component_specs as keys
+
+from components.evaluator import FastEvaluator, eval_config
+from components.evaluator.executor import FORCE_KEY, Executor
+from pipeline.config import PipelineConfig
+from pipeline.errors import DataError, NodeError
+
+
+class _Model(tf.Module):
+    """Scores a row by its column `x`; knows the labels "no" and "yes" if they are text."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"score": tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([1], tf.float32)})["x"]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def indices(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        labels = tf.io.parse_example(examples, {"y": tf.io.FixedLenFeature([1], tf.string, "")})["y"]
+        return {"y": tf.cast(labels == "yes", tf.int64) - tf.cast((labels != "yes") & (labels != "no"), tf.int64)}
+
+
+def _run(folder: Path, labels: Sequence[int | bytes | None], config: config_pb2.EvalConfig | None = None) -> Path:
+    """Evaluates rows whose score grows with their number, and returns the folder of the results."""
+    split = folder / "examples" / "Split-eval"
+    split.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(split / "rows")) as file:
+        for i, label in enumerate(labels):
+            file.write(_example(x=i / len(labels), y=label).SerializeToString())
+    model = _Model()
+    signatures = {"serving_default": model.serve}
+    if any(isinstance(label, bytes) for label in labels):
+        signatures["transformed_labels"] = model.indices
+    tf.saved_model.save(model, str(folder / "model" / "Format-Serving"), signatures=signatures)
+    inputs = {keys.EXAMPLES_KEY: _artifact(standard_artifacts.Examples, folder / "examples")}
+    inputs[keys.MODEL_KEY] = _artifact(standard_artifacts.Model, folder / "model")
+    inputs[keys.EXAMPLES_KEY][0].split_names = artifact_utils.encode_split_names(["eval"])
+    outputs = {
+        keys.EVALUATION_KEY: _artifact(standard_artifacts.ModelEvaluation, folder / "evaluation"),
+        keys.BLESSING_KEY: _artifact(standard_artifacts.ModelBlessing, folder / "blessing"),
+    }
+    properties = {keys.EVAL_CONFIG_KEY: json_format.MessageToJson(config or _config()), FORCE_KEY: "fast"}
+    Executor().Do(inputs, outputs, properties)
+    return folder / "evaluation"
+
+
+def _artifact(kind: type, folder: Path) -> list[Any]:
+    artifact = kind()
+    artifact.uri = str(folder)
+    return [artifact]
+
+
+def _example(**values: float | bytes | None) -> tf.train.Example:
+    example = tf.train.Example()
+    for name, value in values.items():
+        if isinstance(value, bytes):
+            example.features.feature[name].bytes_list.value.append(value)
+        elif isinstance(value, int):
+            example.features.feature[name].int64_list.value.append(value)
+        elif value is not None:
+            example.features.feature[name].float_list.value.append(value)
+    return example
+
+
+def _config() -> config_pb2.EvalConfig:
+    return eval_config(PipelineConfig.model_validate({"name": "rows", "label": "y", "data": {"input": "rows.csv"}}))
+
+
+def _metrics(folder: Path) -> dict[str, float]:
+    (_, metrics), *_ = tfma.load_eval_result(str(folder)).slicing_metrics
+    return {name: value["doubleValue"] for name, value in metrics[""][""].items() if "doubleValue" in value}
+
+
+def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
+    metrics = _metrics(_run(tmp_path, [0, None, 0, 1, None, 1]))
+    assert (metrics["example_count"], metrics["mean_label"], metrics["auc"]) == (4, 0.5, 1)
+
+
+def test_text_labels_are_the_indices_that_the_model_gives_them(tmp_path: Path) -> None:
+    metrics = _metrics(_run(tmp_path, [b"no", None, b"yes", b"yes", b"no", b"yes"]))
+    assert (metrics["example_count"], metrics["mean_label"]) == (5, 0.6)
+
+
+def test_without_any_label_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No row has a label") as caught:
+        _run(tmp_path, [None, None])
+    assert caught.value.seen == "none in 2 rows"
+
+
+def test_a_label_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not know") as caught:
+        _run(tmp_path, [b"no", b"perhaps"])
+    assert "perhaps" in caught.value.seen
+
+
+def test_without_rows_no_model_is_blessed(tmp_path: Path) -> None:
+    validation = tfma.load_validation_result(str(_run(tmp_path, [])))
+    assert not validation.validation_ok
+    assert (tmp_path / "blessing" / "NOT_BLESSED").exists()
+
+
+def test_without_thresholds_no_model_is_blessed(tmp_path: Path) -> None:
+    config = _config()
+    for metric in config.metrics_specs[0].metrics:
+        del metric.per_slice_thresholds[:]
+    _run(tmp_path, [0, 1], config)
+    assert not (tmp_path / "blessing").exists()
+
+
+def _with_confidence_intervals(config: config_pb2.EvalConfig) -> None:
+    config.options.compute_confidence_intervals.value = True
+
+
+def _with_weights(config: config_pb2.EvalConfig) -> None:
+    config.model_specs[0].example_weight_key = "x"
+
+
+def _with_one_value_of_a_slice(config: config_pb2.EvalConfig) -> None:
+    config.slicing_specs.add(feature_values={"x": "1"})
+
+
+def _with_compared_slices(config: config_pb2.EvalConfig) -> None:
+    config.cross_slicing_specs.add(baseline_spec=config_pb2.SlicingSpec())
+
+
+def _with_default_metrics(config: config_pb2.EvalConfig) -> None:
+    config.options.ClearField("include_default_metrics")
+
+
+def _with_classes_apart(config: config_pb2.EvalConfig) -> None:
+    config.metrics_specs[0].binarize.class_ids.values.append(1)
+
+
+def _with_another_signature(config: config_pb2.EvalConfig) -> None:
+    config.model_specs[0].signature_name = "other"
+
+
+def _with_another_output(config: config_pb2.EvalConfig) -> None:
+    config.model_specs[0].prediction_key = "other"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_with_confidence_intervals, "confidence intervals"),
+        (_with_weights, "example_weight_key"),
+        (_with_one_value_of_a_slice, "feature keys alone"),
+        (_with_compared_slices, "compared with each other"),
+        (_with_default_metrics, "compiled with"),
+        (_with_classes_apart, "binarize"),
+        (_with_another_signature, "no signature 'other'"),
+        (_with_another_output, "no output 'other'"),
+    ],
+)
+def test_what_needs_tfma_is_named_when_it_is_forced_to_be_fast(tmp_path: Path, change: Any, reason: str) -> None:
+    config = _config()
+    change(config)
+    with pytest.raises(NodeError) as caught:
+        _run(tmp_path, [0, 1], config)
+    assert reason in caught.value.seen
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_the_component_is_tfxs_with_one_more_property() -> None:
+    component = FastEvaluator(
+        examples=channel_utils.as_channel([standard_artifacts.Examples()]),
+        model=channel_utils.as_channel([standard_artifacts.Model()]),
+        eval_config=_config(),
+        force="stock",
+    )
+    assert component.exec_properties[FORCE_KEY] == "stock"
+    assert component.executor_spec.executor_class is Executor
+    assert set(component.outputs) == {"evaluation", "blessing"}
