@@ -114,7 +114,7 @@ def lineage(
         return
     console = Console(highlight=False)
     console.print(Text(f"Version {view.lineage.version} of {settings.name}", style="bold"))
-    for name, text in (("where", view.lineage.destination), ("data", view.data), ("baseline", _baseline(view))):
+    for name, text in (("where", view.lineage.destination), ("data", view.data.summary), ("baseline", _baseline(view))):
         console.print(Text.assemble((f"  {name:<10}", "dim"), text), soft_wrap=True)
     table = _table("node", "made", "id", "in run", "where", right=("id",))
     for step in view.steps:
@@ -124,8 +124,6 @@ def lineage(
 
 
 def _run_row(facts: RunFacts) -> dict[str, Any]:
-    from pipeline.report.lineage import describe_data
-
     outcome, evaluation = facts.outcome, facts.evaluation
     metric = evaluation.primary_metric if evaluation else ""
     return {
@@ -133,7 +131,7 @@ def _run_row(facts: RunFacts) -> dict[str, Any]:
         "state": outcome.state.value,
         "started": outcome.started,
         "seconds": outcome.ended - outcome.started if outcome.ended else None,
-        "data": describe_data(facts.run.executions.get("ExampleGen")),
+        "data": facts.data.summary,
         "metric": metric,
         "value": evaluation.overall.metric(metric).candidate if evaluation and metric else None,
         "version": facts.version,
@@ -174,7 +172,7 @@ def _lineage_document(view: LineageView) -> dict[str, Any]:
     return {
         "version": view.lineage.version,
         "destination": view.lineage.destination,
-        "data": view.data,
+        "data": {split: list(source.files) for split, source in view.data.sources.items()},
         "baseline": _baseline(view),
         "runs": list(view.lineage.runs),
         "steps": [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from pipeline.report.formats import number
-from pipeline.report.statistics import FeatureStatistics, NumericStatistics
+from pipeline.report.statistics import FeatureStatistics
 
 Point = tuple[float, float]
 
@@ -114,23 +114,20 @@ def legend(series: Iterable[Series]) -> Markup:
 
 
 def histogram(feature: FeatureStatistics) -> Markup:
-    """A numeric feature in its splits, one over the other: the first filled, the second as a line.
+    """A numeric feature in its first two splits, one over the other: the first filled, the second as a line.
 
-    The height of a bin is its share of the split's rows by its width: splits of different size and range compare.
+    Each split is as high as the chart, so that form and place compare whatever the number of rows and the width of the bins.
     """
     width, height, bottom = 240, 56, 1
-    splits = [split.numeric for split in feature.splits.values() if split.numeric and split.numeric.histogram]
+    splits = [split.numeric.histogram for split in feature.splits.values() if split.numeric and split.numeric.histogram][:2]
     if not splits:
         return Markup("")
-    low, high = min(each.histogram[0][0] for each in splits), max(each.histogram[-1][1] for each in splits)
-    densities = [_densities(each, low, high) for each in splits[:2]]
-    tallest = max((density for each in densities for _, _, density in each), default=0) or 1
-    x, y = _Axis(low, high, 1, width - 1), _Axis(0, tallest, height - bottom, 3)
+    low, high = min(bins[0][0] for bins in splits), max(bins[-1][1] for bins in splits)
+    x = _Axis(low, high, 1, width - 1)
     parts = []
-    for style, bins in zip(("first area", "second"), densities, strict=False):
-        corners = [
-            corner for start, end, density in bins for corner in ((x.at(start), y.at(density)), (x.at(end), y.at(density)))
-        ]
+    for style, bins in zip(("first area", "second"), splits, strict=False):
+        y = _Axis(0, max(count for _, _, count in bins), height - bottom, 3)
+        corners = [corner for start, end, count in bins for corner in ((x.at(start), y.at(count)), (x.at(end), y.at(count)))]
         outline = [(corners[0][0], y.at(0)), *corners, (corners[-1][0], y.at(0))]
         parts.append(_tag("path", d=_path(outline), class_=f"line {style}"))
     return _svg(width, height, f"Distribution of {feature.name}", parts, class_="spark")
@@ -191,16 +188,6 @@ def _series(series: Series, x: _Axis, y: _Axis) -> Markup:
         radius = round(2 + 4 * math.sqrt(weight / heaviest), 1) if series.weights else 3
         parts.append(_tag("circle", hover, cx=x.at(px), cy=y.at(py), r=radius, class_=f"dot {series.style}"))
     return Markup("").join(parts)
-
-
-def _densities(numbers: NumericStatistics, low: float, high: float) -> list[tuple[float, float, float]]:
-    rows = sum(count for _, _, count in numbers.histogram) or 1
-    # A constant has one bin without width: draw it as a narrow one.
-    thinnest = (high - low) / 100 or 1
-    return [
-        (start, max(end, start + thinnest), count / rows / max(end - start, thinnest))
-        for start, end, count in numbers.histogram
-    ]
 
 
 def _without_shortcuts(upstream: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

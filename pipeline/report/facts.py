@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pipeline.config import PipelineConfig
 from pipeline.outcome import FILE_NAME, NodeOutcome, NodeState, RunOutcome, RunState
 from pipeline.report.anomalies import Anomalies, read_anomalies
+from pipeline.report.data import Data, data_of
 from pipeline.report.evaluation import Evaluation, read_evaluation
 from pipeline.report.saved_model import SavedModel, read_saved_model
 from pipeline.report.schema import Schema, read_schema
@@ -55,6 +56,11 @@ class RunFacts:
     training: Training | None = None
     saved_model: SavedModel | None = None
     evaluation: Evaluation | None = None
+
+    @property
+    def data(self) -> Data:
+        """What the run read."""
+        return data_of(self.run.executions.get("ExampleGen"), self.statistics.rows if self.statistics else None)
 
     @property
     def version(self) -> str:

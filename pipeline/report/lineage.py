@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 
-from pipeline.report import formats
 from pipeline.report.charts import Box
+from pipeline.report.data import Data, data_of
 from pipeline.store import BASELINE_KEY, Artifact, Execution, Lineage
 
 # By node: the output that stands for what it did.
@@ -42,12 +40,12 @@ class LineageView:
     lineage: Lineage
     steps: tuple[Step, ...]
     run_id: str
-    data: str
+    data: Data
 
     @property
     def boxes(self) -> list[Box]:
         """Data, steps, the baseline and the pushed version."""
-        boxes = [Box("data", "Data", self.data, "source")]
+        boxes = [Box("data", "Data", self.data.summary, "source")]
         for step in self.steps:
             subtitle = f"{step.output.type} {step.output.id}" if step.output else f"execution {step.execution.id}"
             upstream = step.upstream
@@ -81,27 +79,4 @@ def view_lineage(lineage: Lineage, run_id: str = "") -> LineageView:
         upstream = tuple(sorted({makers[each] for each in used if each in makers}))
         steps.append(Step(execution, next(iter(outputs), None), next(iter(execution.runs), ""), upstream))
     run = run_id or (steps[-1].run if steps else "")
-    return LineageView(lineage, tuple(steps), run, describe_data(lineage.execution("ExampleGen")))
-
-
-def describe_data(example_gen: Execution | None) -> str:
-    """What ExampleGen read: the spans of each split where the input has spans, otherwise the number of files."""
-    if example_gen is None:
-        return formats.DASH
-    files: dict[str, list[str]] = json.loads(example_gen.properties.get("input_files", "{}"))
-    pattern = str(example_gen.properties.get("input_pattern", ""))
-    spans = {split: _spans(paths, pattern) for split, paths in files.items()}
-    if any(spans.values()):
-        same = len({tuple(numbers) for numbers in spans.values()}) == 1
-        named = [formats.ranges(numbers) if same else f"{split} {formats.ranges(numbers)}" for split, numbers in spans.items()]
-        return "spans " + ", ".join(named[:1] if same else named)
-    return "all files" if not files else f"{len({path for paths in files.values() for path in paths})} files"
-
-
-def _spans(paths: list[str], pattern: str) -> list[int]:
-    """What {SPAN} stands for in each path."""
-    expressions = {"{SPAN}": "([0-9]+)", "{VERSION}": "[0-9]+", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\{SPAN\}|\{VERSION\}|\*|\?)", pattern)
-    expression = re.compile("".join(expressions.get(part, re.escape(part)) for part in parts))
-    matches = [expression.fullmatch(path) for path in paths] if "{SPAN}" in pattern else []
-    return [int(match[1]) for match in matches if match]
+    return LineageView(lineage, tuple(steps), run, data_of(lineage.execution("ExampleGen")))

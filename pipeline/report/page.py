@@ -85,6 +85,8 @@ def sections_of(facts: RunFacts) -> list[Section]:
         sections.append(Section("serving", "Serving check", facts.infra_blessing))
     if facts.anomalies:
         sections.append(Section("anomalies", "Anomalies", facts.anomalies))
+    if facts.data.sources:
+        sections.append(Section("data", "Data", facts.data))
     if facts.statistics:
         sections.append(Section("statistics", "Statistics", facts.statistics))
     if facts.schema:

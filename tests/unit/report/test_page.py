@@ -59,6 +59,7 @@ def test_a_whole_run_has_every_section(workspace, config):
         "Evaluation",
         "Training",
         "Anomalies",
+        "Data",
         "Statistics",
         "Schema",
         "Lineage",

@@ -14,6 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.outcome import NodeOutcome, NodeState, RunOutcome, RunState
 from pipeline.report import print_summary, write_report
 from pipeline.report.facts import read_facts
+from pipeline.report.formats import DASH
 from pipeline.report.runs import find_run, run_ids
 
 
@@ -107,7 +108,7 @@ def test_runs_lists_them_newest_first(workspace, conveyor):
 
     assert code == 0
     assert [line.split()[:2] for line in printed.splitlines()[1:]] == [["second", "not_blessed"], ["first", "complete"]]
-    assert "train 1–2, eval 3" in printed.replace("spans ", "")  # noqa: RUF001 - as spans are joined
+    assert f"train spans 1{DASH}2, eval span 3" in printed
     assert "auc 0.8000" in printed
 
 
@@ -148,7 +149,7 @@ def test_lineage_goes_from_version_to_data(workspace, conveyor):
     workspace.run("second", "-2", baseline="model-1", version="2")
     code, printed, _ = conveyor("lineage", "2")
     assert code == 0
-    assert "eval 3" in printed
+    assert "eval span 3" in printed
     assert f"model {workspace.made['model-1']}" in printed
 
     _, printed, _ = conveyor("lineage", "--json")

@@ -1,0 +1,81 @@
+"""What ExampleGen read: the files of each split and their spans."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.report import formats
+from pipeline.store import Execution
+
+_WILDCARDS = {"{SPAN}": "[0-9]+", "{VERSION}": "[0-9]+", "*": "[^/]*", "?": "[^/]"}
+_WILDCARD = re.compile(r"(\{SPAN\}|\{VERSION\}|\*|\?)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the rows of a split come from. A hashed split reads the same files for `train` and `eval`."""
+
+    split: str
+    files: tuple[str, ...]
+    spans: tuple[int, ...]
+
+    @property
+    def spans_text(self) -> str:
+        """The spans with neighbours joined; empty for an input without spans."""
+        return f"span{'s' if len(self.spans) > 1 else ''} {formats.ranges(self.spans)}" if self.spans else ""
+
+    @property
+    def files_text(self) -> str:
+        """The names of the first and the last file."""
+        names = [Path(path).name for path in (self.files[0], self.files[-1])]
+        return names[0] if len(self.files) == 1 else f"{len(self.files)} files, {names[0]} to {names[1]}"
+
+
+@dataclass(frozen=True)
+class Data:
+    """What was read: sources by split, and the rows of each split as far as they were counted."""
+
+    pattern: str
+    sources: Mapping[str, Source]
+    rows: Mapping[str, int]
+
+    @property
+    def summary(self) -> str:
+        """The spans of each split, or the files where there are no spans."""
+        texts = {split: source.spans_text or source.files_text for split, source in self.sources.items()}
+        if len(set(texts.values())) == 1:
+            return next(iter(texts.values()))
+        return ", ".join(f"{split} {text}" for split, text in texts.items()) or formats.DASH
+
+
+def data_of(example_gen: Execution | None, rows: Mapping[str, int] | None = None) -> Data:
+    """What an ExampleGen read; empty for one that did not say, as TFX's own do not.
+
+    Args:
+      example_gen: its execution.
+      rows: by split.
+    """
+    properties = example_gen.properties if example_gen else {}
+    pattern = str(properties.get("input_pattern", ""))
+    files: dict[str, list[str]] = json.loads(properties.get("input_files", "{}"))
+    sources = {split: Source(split, tuple(paths), _spans(paths, pattern)) for split, paths in files.items() if paths}
+    return Data(pattern, sources, rows or {})
+
+
+def _spans(paths: list[str], pattern: str) -> tuple[int, ...]:
+    """What {SPAN} stands for in each path."""
+    if "{SPAN}" not in pattern:
+        return ()
+    before, after = pattern.split("{SPAN}", 1)
+    # A pattern may name the span twice; the first is enough.
+    expression = re.compile(f"{_expression(before)}([0-9]+){_expression(after)}")
+    matches = [expression.fullmatch(path) for path in paths]
+    return tuple(sorted({int(match[1]) for match in matches if match}))
+
+
+def _expression(pattern: str) -> str:
+    return "".join(_WILDCARDS.get(part, re.escape(part)) for part in _WILDCARD.split(pattern))
