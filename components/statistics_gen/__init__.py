@@ -1,0 +1,5 @@
+"""Statistics of examples, computed on Arrow batches."""
+
+from components.statistics_gen.component import ArrowStatisticsGen
+
+__all__ = ["ArrowStatisticsGen"]

@@ -1,0 +1,37 @@
+"""TFDV's statistics, outside of Beam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+from tensorflow_data_validation.statistics import stats_impl
+from tensorflow_data_validation.statistics.generators.stats_generator import CombinerStatsGenerator
+from tensorflow_data_validation.statistics.stats_options import StatsOptions
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
+
+from components.statistics_gen.top_k import ExactTopK
+
+
+def compute_statistics(batches: Iterable[pa.RecordBatch]) -> DatasetFeatureStatisticsList:
+    """Computes what `tfdv.GenerateStatistics` computes by default.
+
+    Args:
+      batches: columns of lists, as tfx_bsl decodes tf.Examples; each is let go of before the next one is asked for.
+
+    Returns:
+      One data set, without features if there are no rows.
+    """
+    options = StatsOptions()
+    # The one default generator that needs Beam counts values; it has a stand-in.
+    generators = [
+        generator for generator in stats_impl.get_generators(options) if isinstance(generator, CombinerStatsGenerator)
+    ]
+    generators.append(ExactTopK(options))
+    for generator in generators:
+        generator.setup()
+    accumulators = [generator.create_accumulator() for generator in generators]
+    for batch in batches:
+        for position, generator in enumerate(generators):
+            accumulators[position] = generator.add_input(accumulators[position], batch)
+    return stats_impl.extract_statistics_output(accumulators, generators)
