@@ -21,8 +21,8 @@ class Rows:
     """Rows as columns.
 
     Attributes:
-      features: by name, [N] or [N, values].
-      labels: [N]; bytes, integers or floats.
+      features: by name, [N, values].
+      labels: [N]; bytes, integers or floats; `raw.MISSING` where there is none.
     """
 
     features: dict[str, npt.NDArray[np.generic]]
@@ -43,7 +43,7 @@ class Rows:
 
 
 def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, label: str) -> Rows:
-    """Reads all transformed examples that have a label into memory.
+    """Reads all transformed examples into memory.
 
     Args:
       patterns: of TFRecord files, gzipped where the name ends in .gz.
@@ -58,11 +58,8 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, label
     batches: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in spec}
     for examples in _record_batches(patterns):
         parsed = tf.io.parse_example(examples, spec)
-        labels = raw.to_dense(parsed[label])
-        has_label = tf.logical_not(raw.is_missing(labels))
-        for name in spec:
-            values = labels if name == label else parsed[name]
-            batches[name].append(tf.boolean_mask(values, has_label).numpy())
+        for name, values in parsed.items():
+            batches[name].append((raw.to_dense(values) if name == label else tf.reshape(values, [len(values), -1])).numpy())
     # One at a time, each freed before the next: twice the largest column is held at the most, not twice all of them.
     columns = {name: np.concatenate(batches.pop(name)) if batches[name] else np.empty(0) for name in spec}
     labels = columns.pop(label)

@@ -47,15 +47,16 @@ def export_model(
       destination: the folder of the SavedModel.
     """
     specs = transform_output.raw_feature_spec()
-    features = {name: specs[name] for name in columns}
+    needed = {name: specs[name] for name in columns}
     transform = transform_output.transform_features_layer()
 
     def predict(columns: dict[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
         transformed = transform(columns)
-        return _outputs(model({name: transformed[name] for name in model.input}, training=False), encoding)
+        features = {name: tf.reshape(transformed[name], [-1, layer.shape[1]]) for name, layer in model.input.items()}
+        return _outputs(model(features, training=False), encoding)
 
     def predict_raw(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return predict({name: raw.to_raw(columns[name], spec) for name, spec in features.items()})
+        return predict({name: raw.to_raw(columns[name], spec) for name, spec in needed.items()})
 
     # ExportArchive rather than tf.saved_model.save of the model: only then do TF1-style loaders, which TF Serving has,
     # find the variables of a Keras 3 model.
@@ -63,11 +64,11 @@ def export_model(
     archive.track(model)
     archive.track(transform)
     examples = tf.TensorSpec([None], tf.string, name="examples")
-    parsing = {name: raw.optional(spec) for name, spec in features.items()}
+    parsing = {name: raw.optional(spec) for name, spec in needed.items()}
     archive.add_endpoint(
         "serving_default", lambda examples: predict(tf.io.parse_example(examples, parsing)), input_signature=[examples]
     )
-    tensors = {name: tf.TensorSpec([None], spec.dtype, name=name) for name, spec in features.items()}
+    tensors = {name: tf.TensorSpec([None], spec.dtype, name=name) for name, spec in needed.items()}
     archive.add_endpoint("predict_raw", predict_raw, input_signature=[tensors])
     if encoding.classes and not encoding.is_index:
         archive.add_endpoint(
@@ -76,7 +77,7 @@ def export_model(
             input_signature=[examples],
         )
     archive.write_out(destination, verbose=False)
-    _write_contract(features, label, encoding, destination)
+    _write_contract(needed, label, encoding, destination)
 
 
 def _outputs(raw_output: tf.Tensor, encoding: LabelEncoding) -> dict[str, tf.Tensor]:

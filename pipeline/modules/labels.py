@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from pipeline.config import Task
 from pipeline.errors import DataError
+from pipeline.modules import raw
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,20 @@ class LabelEncoding:
         Args:
           task: what the model predicts.
           name: of the label, for error messages.
-          values: [N] bytes, integers or floats; rows without a label left out.
+          values: [N] bytes, integers or floats, in the training rows.
 
         Raises:
-          DataError: no row has a label, all have the same, or the values do not suit the task.
+          DataError: a row has no label, all have the same, or the values do not suit the task.
         """
         where = f"column {name}, split train"
-        if not len(values):
+        num_missing = int(raw.is_missing(tf.convert_to_tensor(values)).numpy().sum()) if len(values) else 0
+        if num_missing or not len(values):
             raise DataError(
-                f"The label {name!r} is missing in every row.",
+                f"The label {name!r} is missing.",
                 where=where,
-                expected="a value in each row",
-                seen="no value at all",
-                fix="Check the field `label` of the configuration and the column in the data.",
+                expected="rows with a label each",
+                seen=f"{len(values):,} rows, {num_missing:,} of them without a label",
+                fix="Leave out rows whose label is not known.",
             )
         is_number = values.dtype.kind in "if"
         if task is Task.REGRESSION and not is_number:

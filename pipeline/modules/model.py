@@ -68,9 +68,9 @@ def _categories_by_domain(transform_output: tft.TFTransformOutput) -> dict[str, 
 
 
 def input_layers(transform_output: tft.TFTransformOutput, label: str) -> dict[str, keras.KerasTensor]:
-    """An input for each transformed feature but the label, by name."""
+    """An input for each transformed feature but the label, by name: [N, values]."""
     return {
-        name: keras.Input(spec.shape, name=name, dtype=spec.dtype.name)
+        name: keras.Input((math.prod(spec.shape),), name=name, dtype=spec.dtype.name)
         for name, spec in sorted(transform_output.transformed_feature_spec().items())
         if name != label
     }
@@ -85,7 +85,7 @@ def build_model(
     """Builds the derived model.
 
     Args:
-      inputs: by transformed feature, [N] or [N, values].
+      inputs: by transformed feature, [N, values].
       categories: the inputs that hold indices, with what each of their columns is; all others are numbers.
       num_outputs: how many numbers the model puts out for a row.
       hyperparameters: hidden_units, dropout, embedding_dropout and l2, as in the section `model` of the configuration.
@@ -97,12 +97,11 @@ def build_model(
     penalty = keras.regularizers.L2(hyperparameters["l2"]) if hyperparameters["l2"] else None
     encoded = []
     for name, tensor in inputs.items():
-        columns = keras.ops.reshape(tensor, (-1, math.prod(tensor.shape[1:])))
-        if name not in categories:
-            encoded.append(keras.ops.cast(columns, "float32"))
-            continue
-        for position, category in enumerate(categories[name]):
-            encoded.append(_encode(columns[:, position], category, penalty, hyperparameters["embedding_dropout"]))
+        if name in categories:
+            for position, category in enumerate(categories[name]):
+                encoded.append(_encode(tensor[:, position], category, penalty, hyperparameters["embedding_dropout"]))
+        else:
+            encoded.append(keras.ops.cast(tensor, "float32"))
     hidden = keras.layers.Concatenate()(encoded) if len(encoded) > 1 else encoded[0]
     for units in hyperparameters["hidden_units"]:
         hidden = keras.layers.Dense(units, activation="relu", kernel_regularizer=penalty)(hidden)
