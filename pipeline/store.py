@@ -192,6 +192,15 @@ class Store:
         """Where an artifact comes from."""
         return Lineage(artifact, tuple(sorted(self._ancestors(artifact.id), key=lambda execution: execution.id)))
 
+    def producer(self, artifact_id: int) -> Execution | None:
+        """The execution that made an artifact, not a cached one that passed it on, if any did."""
+        events = self._store.get_events_by_artifact_ids([artifact_id])
+        producers = [event.execution_id for event in events if _is_output(event)]
+        if not producers:
+            return None
+        # Cached ones come later than the one that they repeat.
+        return next(iter(self._executions(self._store.get_executions_by_id([min(producers)]))))
+
     def _is_ours(self, artifact_id: int) -> bool:
         contexts = self._store.get_contexts_by_artifact(artifact_id)
         return any(context.type == "pipeline" and context.name == self.pipeline for context in contexts)
@@ -199,7 +208,7 @@ class Store:
     def _ancestors(self, artifact_id: int) -> Iterator[Execution]:
         waiting, seen_artifacts, seen_executions = [artifact_id], {artifact_id}, set[int]()
         while waiting:
-            producer = self._producer(waiting.pop())
+            producer = self.producer(waiting.pop())
             if producer is None or producer.id in seen_executions:
                 continue
             seen_executions.add(producer.id)
@@ -207,14 +216,6 @@ class Store:
             inputs = {each.id for key, artifacts in producer.inputs.items() if key != BASELINE_KEY for each in artifacts}
             waiting += inputs - seen_artifacts
             seen_artifacts |= inputs
-
-    def _producer(self, artifact_id: int) -> Execution | None:
-        """The execution that made an artifact: the first, since cached ones that pass it on come later."""
-        events = self._store.get_events_by_artifact_ids([artifact_id])
-        producers = [event.execution_id for event in events if _is_output(event)]
-        if not producers:
-            return None
-        return next(iter(self._executions(self._store.get_executions_by_id([min(producers)]))))
 
     def _executions(self, found: Iterable[metadata_store_pb2.Execution]) -> list[Execution]:
         executions = list(found)

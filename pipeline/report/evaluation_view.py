@@ -12,6 +12,10 @@ from pipeline.report.evaluation import BASELINE, CANDIDATE, EXAMPLE_COUNT, Confu
 # What is compared slice by slice, besides the primary metric, as far as it was measured.
 _SLICE_METRICS = ("precision", "recall", "calibration", "loss", "mae", "rmse")
 
+# A larger matrix cannot be read: the classes confused most are listed instead.
+_MOST_CLASSES_SHOWN = 20
+_CONFUSIONS_SHOWN = 15
+
 
 @dataclass(frozen=True)
 class EvaluationView:
@@ -100,6 +104,20 @@ class EvaluationView:
     def confusion(self) -> ConfusionMatrix | None:
         """The candidate's."""
         return self.evaluation.plots.get(CANDIDATE, Plots()).confusion
+
+    @property
+    def confusions(self) -> list[tuple[str, str, float]]:
+        """Of many classes, those that the candidate confuses most: actual class, predicted class and rows."""
+        matrix = self.confusion
+        if matrix is None or len(matrix.counts) <= _MOST_CLASSES_SHOWN:
+            return []
+        pairs = [
+            (self.class_name(actual), self.class_name(predicted), count)
+            for actual, counts in enumerate(matrix.counts)
+            for predicted, count in enumerate(counts)
+            if actual != predicted and count
+        ]
+        return sorted(pairs, key=lambda pair: -pair[2])[:_CONFUSIONS_SHOWN]
 
     def class_name(self, index: int) -> str:
         """How a class is called."""

@@ -18,7 +18,7 @@ from pipeline.report.saved_model import SavedModel, read_saved_model
 from pipeline.report.schema import Schema, read_schema
 from pipeline.report.statistics import Statistics, read_statistics
 from pipeline.report.training import Training, read_training
-from pipeline.store import Artifact, Lineage, Run, open_store
+from pipeline.store import Artifact, Execution, Lineage, Run, open_store
 
 _Content = TypeVar("_Content")
 
@@ -32,7 +32,7 @@ class RunFacts:
       outcome: what became of the run and its nodes.
       run: executions and artifacts.
       folder: the run's own, with its logs and the report.
-      examples: what ExampleGen made.
+      example_gen: the execution that read the data, of an earlier run where this one took it from the cache.
       model: the candidate.
       pushed: the push, if the Pusher ran; its property `pushed` says whether it did anything.
       blessing: the Evaluator's.
@@ -44,7 +44,7 @@ class RunFacts:
     outcome: RunOutcome
     run: Run
     folder: Path
-    examples: Artifact | None = None
+    example_gen: Execution | None = None
     model: Artifact | None = None
     pushed: Artifact | None = None
     blessing: Artifact | None = None
@@ -60,7 +60,7 @@ class RunFacts:
     @property
     def data(self) -> Data:
         """What the run read."""
-        return data_of(self.run.executions.get("ExampleGen"), self.statistics.rows if self.statistics else None)
+        return data_of(self.example_gen, self.statistics.rows if self.statistics else None)
 
     @property
     def version(self) -> str:
@@ -90,7 +90,7 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
     """
     folder = config.runs_path / run_id
     left_outcome = (folder / FILE_NAME).is_file()
-    run, lineage = Run(run_id, config.name, {}), None
+    run, lineage, example_gen = Run(run_id, config.name, {}), None, None
     # A run that failed before its first node may have left no metadata store.
     if config.metadata_path.is_file() or not left_outcome:
         with open_store(config.metadata_path, config.name) as store:
@@ -98,13 +98,15 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
             pushed, model = run.output("Pusher", "pushed_model"), run.output("Trainer", "model")
             target = pushed if pushed and pushed.properties.get("pushed_version") else model
             lineage = store.lineage(target) if target else None
+            examples = run.output("ExampleGen", "examples")
+            example_gen = store.producer(examples.id) if examples else None
     outcome = RunOutcome.load(folder) if left_outcome else outcome_of(run)
     return RunFacts(
         config=_config_of(outcome) or config,
         outcome=outcome,
         run=run,
         folder=folder,
-        examples=run.output("ExampleGen", "examples"),
+        example_gen=example_gen,
         model=run.output("Trainer", "model"),
         pushed=run.output("Pusher", "pushed_model"),
         blessing=run.output("Evaluator", "blessing"),

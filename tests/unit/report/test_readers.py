@@ -119,6 +119,18 @@ def test_classes_of_a_multiclass_model_have_the_names_of_the_label(tmp_path):
     assert [view.class_name(index) for index in range(3)] == ["cat", "dog", "2"]
 
 
+def test_of_many_classes_those_confused_most_are_listed(tmp_path):
+    plots = tfma_protos("metrics_for_slice_pb2").PlotsForSlice()
+    plots.slice_key.SetInParent()
+    matrix = plots.plot_keys_and_values.add().value.multi_class_confusion_matrix_at_thresholds.matrices.add()
+    for actual, predicted, rows in ((24, 24, 90), (3, 4, 2), (24, 1, 7)):
+        matrix.entries.add(actual_class_id=actual, predicted_class_id=predicted, num_weighted_examples=rows)
+    artifacts.write_records(tmp_path / "metrics-00000-of-00001.tfrecord", [artifacts.metrics_for_slice(OVERALL, {})])
+    artifacts.write_records(tmp_path / "plots-00000-of-00001.tfrecord", [plots])
+
+    assert EvaluationView(read_evaluation(tmp_path)).confusions == [("24", "1", 7), ("3", "4", 2)]
+
+
 def test_statistics_compare_the_splits(tmp_path):
     artifacts.write_statistics(tmp_path)
     statistics = read_statistics(tmp_path)
