@@ -103,6 +103,17 @@ def test_splits_can_be_left_out(examples: standard_artifacts.Examples, tmp_path:
     assert statistics.split_names == '["one-row"]'
 
 
+def test_every_file_of_a_split_is_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "BATCH_SIZE", 3)
+    for number, name, compression in [(0, "a.gz", "GZIP"), (1, "b.gz", "GZIP"), (2, "c", "")]:
+        with tf.io.TFRecordWriter(str(tmp_path / name), compression) as writer:
+            for row in range(5):
+                writer.write(_example({"n": [number * 5 + row]}))
+    read = list(batches.read_batches(str(tmp_path / "*")))
+    assert [value for batch in read for (value,) in batch.column("n").to_pylist()] == list(range(15))
+    assert max(batch.num_rows for batch in read) == 3
+
+
 @pytest.mark.parametrize(
     ("properties", "arguments", "reason"),
     [
