@@ -9,7 +9,6 @@ from google.protobuf import text_format
 from tfx.components.schema_gen.component import SchemaGen
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
-from tfx.components.transform.component import Transform
 from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
@@ -26,6 +25,7 @@ from components.hyperparameters import LatestHyperparametersStrategy
 from components.infra_validator import infra_validator_for
 from components.pusher import AtomicPusher
 from components.schema_importer import SchemaImporter, read_schema
+from components.transform import FastTransform
 from pipeline.modules import settings
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         label=config.label,
         on_anomaly=config.schema_source.on_anomaly,
     ).with_id("ExampleValidator")
-    transform = Transform(
+    transform = FastTransform(
         examples=examples,
         schema=schema,
         preprocessing_fn=PREPROCESSING_FN,
@@ -142,7 +142,7 @@ def _schema_node(curated: schema_pb2.Schema | None, statistics: BaseChannel) -> 
 
 
 def _hyperparameters_node(
-    config: PipelineConfig, curated_schema: schema_pb2.Schema | None, transform: Transform
+    config: PipelineConfig, curated_schema: schema_pb2.Schema | None, transform: FastTransform
 ) -> BaseNode | None:
     """Where the Trainer's hyperparameters come from: a search in this run, the last search, or (None) the configuration."""
     if config.tuner.enabled:

@@ -11,6 +11,7 @@ from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.types import standard_artifacts
 
 from components.pusher import push_is_in_place
@@ -133,17 +134,34 @@ def run(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
         with connection as handle:
             partial_run_utils.snapshot(handle, ir)
     _forget_lost_pushes(connection, pipeline_node)
-    execution_info = launcher.Launcher(
+    node_launcher = launcher.Launcher(
         pipeline_node=pipeline_node,
         mlmd_connection=connection,
         pipeline_info=ir.pipeline_info,
         pipeline_runtime_spec=ir.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-    ).launch()
+    )
+    try:
+        execution_info = node_launcher.launch()
+    except BaseException:
+        _publish_failure(connection, pipeline_node)
+        raise
     if execution_info is None or not execution_info.execution_id:
         return NodeResult(NodeState.SKIPPED, None)
     return _read_back(connection, node_id, execution_info.execution_id)
+
+
+def _publish_failure(connection: metadata.Metadata, pipeline_node: pipeline_pb2.PipelineNode) -> None:
+    """Marks the node's execution in this run as failed. TFX does so when an executor fails, but not when a driver does."""
+    with connection as handle:
+        contexts = context_lib.prepare_contexts(handle, pipeline_node.contexts)
+        executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+        active = [execution for execution in executions if execution_lib.is_execution_active(execution)]
+        for execution in active:
+            execution.last_known_state = _Execution.FAILED
+        if active:
+            handle.store.put_executions(active)
 
 
 def _read_back(connection: metadata.Metadata, node_id: str, execution_id: int) -> NodeResult:
