@@ -56,7 +56,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     if as_json:
         _print_json(_run_document(facts))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(verdict_text(facts), "", sep="\n")
     console.print(
         Text(f"Run {facts.outcome.run_id} of {facts.config.name}", style="bold"), nodes_table(facts.outcome), "", sep="\n"
@@ -112,7 +112,7 @@ def lineage(
     if as_json:
         _print_json(_lineage_document(view))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(Text(f"Version {view.lineage.version} of {settings.name}", style="bold"))
     for name, text in (("where", view.lineage.destination), ("data", view.data.summary), ("baseline", _baseline(view))):
         console.print(Text.assemble((f"  {name:<10}", "dim"), text), soft_wrap=True)
@@ -196,7 +196,18 @@ def _baseline(view: LineageView) -> str:
 def _print_json(document: Any) -> None:
     import json
 
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print(json.dumps(_without_nan(document), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _without_nan(document: Any) -> Any:
+    """JSON has neither NaN nor infinity: null stands for both."""
+    import math
+
+    if isinstance(document, dict):
+        return {name: _without_nan(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [_without_nan(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -215,4 +226,4 @@ def _print(table: Table) -> None:
     from rich.console import Console
 
     # Without a terminal rich folds at 80 columns, which a program that reads the lines does not want.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table)
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 240).print(table)

@@ -37,11 +37,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Data:
-    """What was read: sources by split, and the rows of each split as far as they were counted."""
+    """What was read: the pattern that was looked for, and the sources by split."""
 
     pattern: str
     sources: Mapping[str, Source]
-    rows: Mapping[str, int]
 
     @property
     def summary(self) -> str:
@@ -52,18 +51,13 @@ class Data:
         return ", ".join(f"{split} {text}" for split, text in texts.items()) or formats.DASH
 
 
-def data_of(example_gen: Execution | None, rows: Mapping[str, int] | None = None) -> Data:
-    """What an ExampleGen read; empty for one that did not say, as TFX's own do not.
-
-    Args:
-      example_gen: its execution.
-      rows: by split.
-    """
+def data_of(example_gen: Execution | None) -> Data:
+    """What an ExampleGen read; empty for one that did not say, as TFX's own do not."""
     properties = example_gen.properties if example_gen else {}
     pattern = str(properties.get("input_pattern", ""))
     files: dict[str, list[str]] = json.loads(properties.get("input_files", "{}"))
     sources = {split: Source(split, tuple(paths), _spans(paths, pattern)) for split, paths in files.items() if paths}
-    return Data(pattern, sources, rows or {})
+    return Data(pattern, sources)
 
 
 def _spans(paths: list[str], pattern: str) -> tuple[int, ...]:

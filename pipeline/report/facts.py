@@ -1,9 +1,10 @@
-"""Everything that is known of a run, read once: what the report, the summary and `conveyor show` are made of."""
+"""Everything that is known of a run: what the report, the summary and `conveyor show` are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,16 +28,14 @@ _Content = TypeVar("_Content")
 class RunFacts:
     """A run and what its nodes made; None for what is not there, because the run did not come that far.
 
+    Files are read when they are first asked for, so the metadata store is closed by then.
+
     Attributes:
       config: as the run had it.
       outcome: what became of the run and its nodes.
       run: executions and artifacts.
       folder: the run's own, with its logs and the report.
       example_gen: the execution that read the data, of an earlier run where this one took it from the cache.
-      model: the candidate.
-      pushed: the push, if the Pusher ran; its property `pushed` says whether it did anything.
-      blessing: the Evaluator's.
-      infra_blessing: the InfraValidator's.
       lineage: of the pushed version, or of the model where none was pushed.
     """
 
@@ -45,41 +44,68 @@ class RunFacts:
     run: Run
     folder: Path
     example_gen: Execution | None = None
-    model: Artifact | None = None
-    pushed: Artifact | None = None
-    blessing: Artifact | None = None
-    infra_blessing: Artifact | None = None
     lineage: Lineage | None = None
-    statistics: Statistics | None = None
-    schema: Schema | None = None
-    anomalies: Anomalies | None = None
-    training: Training | None = None
-    saved_model: SavedModel | None = None
-    evaluation: Evaluation | None = None
 
     @property
-    def data(self) -> Data:
-        """What the run read."""
-        return data_of(self.example_gen, self.statistics.rows if self.statistics else None)
+    def model(self) -> Artifact | None:
+        """The candidate."""
+        return self.run.output("Trainer", "model")
 
     @property
     def version(self) -> str:
         """What the model was pushed as; empty if it was not."""
-        return str(self.pushed.properties.get("pushed_version", "")) if self.pushed else ""
+        pushed = self.run.output("Pusher", "pushed_model")
+        return str(pushed.properties.get("pushed_version", "")) if pushed else ""
 
     @property
     def blessed(self) -> bool | None:
         """Whether the Evaluator blessed the candidate; None if it did not judge."""
-        return None if self.blessing is None else bool(self.blessing.properties.get("blessed"))
+        blessing = self.run.output("Evaluator", "blessing")
+        return None if blessing is None else bool(blessing.properties.get("blessed"))
 
     @property
-    def infra_blessed(self) -> bool | None:
-        """Whether the candidate can be served; None if that was not tried."""
-        return None if self.infra_blessing is None else bool(self.infra_blessing.properties.get("blessed"))
+    def infra_blessing(self) -> Artifact | None:
+        """The InfraValidator's; its properties say whether the candidate can be served, why not, and how fast it is."""
+        return self.run.output("InfraValidator", "blessing")
+
+    @cached_property
+    def data(self) -> Data:
+        """What the run read."""
+        return data_of(self.example_gen)
+
+    @cached_property
+    def statistics(self) -> Statistics | None:
+        """Of the data."""
+        return _content(read_statistics, self.run.output("StatisticsGen", "statistics"))
+
+    @cached_property
+    def schema(self) -> Schema | None:
+        """What the data was checked against."""
+        return _content(read_schema, self.run.output("SchemaGen", "schema"))
+
+    @cached_property
+    def anomalies(self) -> Anomalies | None:
+        """What in the data breaks the schema. TFX removes what a node that failed has written."""
+        return _content(read_anomalies, self.run.output("ExampleValidator", "anomalies"))
+
+    @cached_property
+    def training(self) -> Training | None:
+        """How the candidate was trained."""
+        return _content(read_training, self.run.output("Trainer", "model_run"))
+
+    @cached_property
+    def saved_model(self) -> SavedModel | None:
+        """The candidate on disk."""
+        return _content(read_saved_model, self.model)
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The candidate beside the baseline."""
+        return _content(read_evaluation, self.run.output("Evaluator", "evaluation"))
 
 
 def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
-    """Reads a run from its folder, the metadata store and its artifacts.
+    """Reads a run from its folder and the metadata store.
 
     Args:
       config: the pipeline's configuration; where the run has its own, that one is used.
@@ -101,24 +127,7 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
             examples = run.output("ExampleGen", "examples")
             example_gen = store.producer(examples.id) if examples else None
     outcome = RunOutcome.load(folder) if left_outcome else outcome_of(run)
-    return RunFacts(
-        config=_config_of(outcome) or config,
-        outcome=outcome,
-        run=run,
-        folder=folder,
-        example_gen=example_gen,
-        model=run.output("Trainer", "model"),
-        pushed=run.output("Pusher", "pushed_model"),
-        blessing=run.output("Evaluator", "blessing"),
-        infra_blessing=run.output("InfraValidator", "blessing"),
-        lineage=lineage,
-        statistics=_content(read_statistics, run.output("StatisticsGen", "statistics")),
-        schema=_content(read_schema, run.output("SchemaGen", "schema")),
-        anomalies=_content(read_anomalies, run.output("ExampleValidator", "anomalies")),
-        training=_content(read_training, run.output("Trainer", "model_run")),
-        saved_model=_content(read_saved_model, run.output("Trainer", "model")),
-        evaluation=_content(read_evaluation, run.output("Evaluator", "evaluation")),
-    )
+    return RunFacts(_config_of(outcome) or config, outcome, run, folder, example_gen, lineage)
 
 
 def outcome_of(run: Run) -> RunOutcome:

@@ -45,15 +45,22 @@ class LineageView:
     @property
     def boxes(self) -> list[Box]:
         """Data, steps, the baseline and the pushed version."""
-        boxes = [Box("data", "Data", self.data.summary, "source")]
+        by_text = {source.spans_text or source.files_text: source.split for source in self.data.sources.values()}
+        boxes = [
+            Box(f"data {split}", f"Data, {split}" if len(by_text) > 1 else "Data", text, "source")
+            for text, split in by_text.items()
+        ]
+        data = tuple(box.id for box in boxes)
         for step in self.steps:
             subtitle = f"{step.output.type} {step.output.id}" if step.output else f"execution {step.execution.id}"
             upstream = step.upstream
             for baseline in step.execution.inputs.get(BASELINE_KEY, ()):
                 boxes.append(Box("baseline", "Baseline", f"Model {baseline.id}", "earlier"))
                 upstream = (*upstream, "baseline")
+            if step.execution.node == "ExampleGen":
+                upstream = data
             style = "complete" if step.run == self.run_id else "earlier"
-            boxes.append(Box(step.execution.node, step.execution.node, subtitle, style, upstream or ("data",)))
+            boxes.append(Box(step.execution.node, step.execution.node, subtitle, style, upstream))
         if self.lineage.version:
             boxes.append(Box("version", f"Version {self.lineage.version}", "pushed", "good", ("Pusher",)))
         return boxes

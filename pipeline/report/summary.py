@@ -83,10 +83,11 @@ def print_metrics(evaluation: Evaluation, min_slice_rows: int, console: Console)
 
 
 def verdict_text(facts: RunFacts) -> Text:
-    """The verdict and its reasons."""
+    """The verdict, its reasons and the details of an error."""
     verdict = judge(facts)
     mark, style = _TONES[verdict.tone]
-    return Text("\n").join([Text(f"{mark} {verdict.headline}", style=style), *(Text(f"  {each}") for each in verdict.reasons)])
+    lines = [Text(f"{mark} {verdict.headline}", style=style), *(Text(f"  {reason}") for reason in verdict.reasons)]
+    return Text("\n").join([*lines, *(Text.assemble((f"  {name:<9}", "bold"), text) for name, text in verdict.details)])
 
 
 def _pointers(facts: RunFacts) -> list[tuple[str, Text]]:

@@ -35,21 +35,27 @@ class Verdict:
 
 
 def judge(facts: RunFacts) -> Verdict:
-    """Sums up a run."""
+    """Sums up a run.
+
+    Args:
+      facts: what is known of it.
+    """
     outcome, infra = facts.outcome, facts.infra_blessing
-    # A run that ends because the model was not blessed has that as its problem, but the reasons below say more.
     if outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
         return _stopped(facts)
     if outcome.state is RunState.RUNNING:
         at_work = [name for name, node in outcome.nodes.items() if node.state is NodeState.RUNNING]
         return Verdict("Still running", (f"At work: {', '.join(at_work)}.",) if at_work else (), Tone.NEUTRAL)
+    if facts.version and outcome.nodes["Pusher"].state is NodeState.CACHED:
+        reason = "Nothing that it depends on has changed since it was pushed."
+        return Verdict(f"Version {facts.version} is up to date", (reason,), Tone.GOOD)
     if facts.version:
         return Verdict(f"Blessed and pushed as version {facts.version}", _why_blessed(facts), Tone.GOOD)
     if facts.blessed is False:
         failures = facts.evaluation.failures if facts.evaluation else ()
         reasons = tuple(f"{check.sentence}." for check in failures)
         return Verdict("Not blessed, so not pushed", reasons, Tone.BAD)
-    if infra and not facts.infra_blessed:
+    if infra and not infra.properties.get("blessed"):
         message = str(infra.properties.get("message") or "the candidate could not be loaded and asked")
         return Verdict("Not pushed: the model cannot be served", (message,), Tone.BAD)
     if facts.blessed:

@@ -155,6 +155,13 @@ def test_a_model_that_cannot_be_served_is_said_to_be_so(workspace, config):
     assert verdict.reasons == ("it did not load",)
 
 
+def test_a_run_with_nothing_new_says_that_the_version_stands(workspace, config):
+    workspace.run("first", "-1", version="1")
+    pushed = {"pushed_model": "pushed-1"}
+    workspace.execute("second", "Pusher", inputs={"model": "model-1"}, outputs=pushed, state=mlmd.Execution.CACHED)
+    assert judge(read_facts(config, "second")).headline == "Version 1 is up to date"
+
+
 def test_a_partial_run_is_complete_without_a_model(config):
     nodes = {"ExampleGen": NodeOutcome(state=NodeState.COMPLETE), "Trainer": NodeOutcome(state=NodeState.SKIPPED)}
     outcome = RunOutcome(run_id="first", pipeline="flights", state=RunState.COMPLETE, nodes=nodes)

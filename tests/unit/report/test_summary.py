@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import math
 
 import pytest
 import yaml
 from rich.console import Console
 
 from pipeline.cli import main as command_line
-from pipeline.errors import UsageError
-from pipeline.outcome import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.errors import DataError, UsageError
+from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from pipeline.report import print_summary, write_report
 from pipeline.report.facts import read_facts
 from pipeline.report.formats import DASH
 from pipeline.report.runs import find_run, run_ids
+from tests.unit.report.artifacts import metrics_for_slice, write_records
 
 
 @pytest.fixture
@@ -134,6 +136,22 @@ def test_show_has_nodes_metrics_and_artifacts(workspace, conveyor):
         "metrics": {"auc": [0.8, None], "loss": [0.5, None], "example_count": [100.0, None]},
     }
     assert document["thresholds"] == [{"metric": "auc", "bound": "≥ 0.7", "value": 0.8, "holds": True}]
+
+
+def test_a_metric_that_is_not_a_number_is_null_in_json(workspace, conveyor):
+    evaluation = workspace.folder("Evaluator", "evaluation", "evaluation-1")
+    workspace.run("first", "-1", version="1")
+    write_records(evaluation / "metrics-00000-of-00001.tfrecord", [metrics_for_slice((), {"auc": {"": math.nan}})])
+    _, printed, _ = conveyor("show", "--json")
+    assert json.loads(printed, parse_constant=pytest.fail)["slices"] == [{"slice": {}, "metrics": {"auc": [None, None]}}]
+
+
+def test_show_says_what_went_wrong(config, conveyor):
+    problem = Problem.of(DataError("column [red]late[/] is missing", fix="add it"))
+    RunOutcome(run_id="first", pipeline="flights", state=RunState.FAILED, problem=problem).save(config.runs_path / "first")
+    _, printed, _ = conveyor("show", "first")
+    assert "column [red]late[/] is missing" in printed
+    assert "fix      add it" in printed
 
 
 def test_report_writes_it_again(workspace, config, conveyor):
