@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from google.protobuf import text_format
 from tfx.components.schema_gen.component import SchemaGen
-from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.common.resolver import Resolver
@@ -25,6 +24,7 @@ from components.hyperparameters import LatestHyperparametersStrategy
 from components.infra_validator import infra_validator_for
 from components.pusher import AtomicPusher
 from components.schema_importer import SchemaImporter, read_schema
+from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform
 from pipeline.modules import settings
 
@@ -64,7 +64,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         compression=config.data.compression,
     ).with_id("ExampleGen")
     examples = example_gen.outputs["examples"]
-    statistics_gen = StatisticsGen(examples=examples).with_id("StatisticsGen")
+    statistics_gen = ArrowStatisticsGen(examples=examples).with_id("StatisticsGen")
     schema_gen = _schema_node(curated_schema, statistics_gen.outputs["statistics"])
     schema = schema_gen.outputs["schema"]
     validator = SchemaValidator(
@@ -130,8 +130,12 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
 
 
 def beam_arguments(config: PipelineConfig) -> list[str]:
-    """Beam's command line. The runner is named in full, since the default would try to download another one first."""
-    return [f"--runner={IN_MEMORY_RUNNER}", *config.execution.beam.options]
+    """Beam's command line.
+
+    The runner is named in full, since the default would try to download another one first. TFX, unless told of a container
+    image, packs its own sources for remote workers each time it starts a Beam node: seconds, for workers that do not exist.
+    """
+    return [f"--runner={IN_MEMORY_RUNNER}", "--sdk_container_image=none", *config.execution.beam.options]
 
 
 def _schema_node(curated: schema_pb2.Schema | None, statistics: BaseChannel) -> BaseNode:
