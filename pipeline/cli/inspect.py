@@ -49,7 +49,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
 
     from pipeline.report.facts import read_facts
     from pipeline.report.runs import find_run
-    from pipeline.report.summary import nodes_table, print_metrics, verdict_text
+    from pipeline.report.summary import nodes_table, print_metrics, verdict_lines
 
     settings = read_config(config, overrides)
     facts = read_facts(settings, find_run(settings, run))
@@ -57,7 +57,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
         _print_json(_run_document(facts))
         return
     console = Console(highlight=False, markup=False)
-    console.print(verdict_text(facts), "", sep="\n")
+    console.print(verdict_lines(facts), "", sep="\n")
     console.print(
         Text(f"Run {facts.outcome.run_id} of {facts.config.name}", style="bold"), nodes_table(facts.outcome), "", sep="\n"
     )

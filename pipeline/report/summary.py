@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -42,7 +42,7 @@ def print_summary(outcome: RunOutcome, config: PipelineConfig, console: Console)
     if facts.evaluation:
         print_metrics(facts.evaluation, facts.config.evaluation.min_slice_rows, console)
     if outcome.state is not RunState.FAILED:
-        console.print(verdict_text(facts))
+        console.print(verdict_lines(facts))
     for name, pointer in _pointers(facts):
         # Unwrapped, so that a path can be clicked and copied.
         console.print(Text.assemble((f"  {name:<8}", "dim"), pointer), soft_wrap=True)
@@ -82,12 +82,16 @@ def print_metrics(evaluation: Evaluation, min_slice_rows: int, console: Console)
         console.print(Text(f"Weakest slices by {primary}", style="bold"), slices, "", sep="\n")
 
 
-def verdict_text(facts: RunFacts) -> Text:
+def verdict_lines(facts: RunFacts) -> Group:
     """The verdict, its reasons and the details of an error."""
     verdict = judge(facts)
     mark, style = _TONES[verdict.tone]
-    lines = [Text(f"{mark} {verdict.headline}", style=style), *(Text(f"  {reason}") for reason in verdict.reasons)]
-    return Text("\n").join([*lines, *(Text.assemble((f"  {name:<9}", "bold"), text) for name, text in verdict.details)])
+    details = Table.grid(padding=(0, 2))
+    details.add_column(style="bold")
+    details.add_column(overflow="fold")
+    for name, text in verdict.details:
+        details.add_row(f"  {name}", Text(text))
+    return Group(Text(f"{mark} {verdict.headline}", style=style), *(Text(f"  {each}") for each in verdict.reasons), details)
 
 
 def _pointers(facts: RunFacts) -> list[tuple[str, Text]]:

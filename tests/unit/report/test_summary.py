@@ -151,7 +151,7 @@ def test_show_says_what_went_wrong(config, conveyor):
     RunOutcome(run_id="first", pipeline="flights", state=RunState.FAILED, problem=problem).save(config.runs_path / "first")
     _, printed, _ = conveyor("show", "first")
     assert "column [red]late[/] is missing" in printed
-    assert "fix      add it" in printed
+    assert "  fix  add it" in printed
 
 
 def test_report_writes_it_again(workspace, config, conveyor):
