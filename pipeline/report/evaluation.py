@@ -90,11 +90,10 @@ class Slice:
 
 @dataclass(frozen=True)
 class Check:
-    """A threshold and whether it held.
+    """A threshold for all rows and whether it held.
 
     Attributes:
       metric: its name.
-      slice: the label of the slice that it is about; `all rows` mostly.
       bound: as it is read, such as `≥ 0.7`.
       value: what was compared with the bound: the metric, or its difference from the baseline's.
       holds: whether the bound holds.
@@ -103,7 +102,6 @@ class Check:
     """
 
     metric: str
-    slice: str
     bound: str
     value: float | None
     holds: bool
@@ -114,17 +112,15 @@ class Check:
     def sentence(self) -> str:
         """What was asked and what came, in one line."""
         subject = f"{self.metric} against the baseline" if self.against_baseline else self.metric
-        where = "" if self.slice == "all rows" else f" for {self.slice}"
         sign = "+" if self.against_baseline else ""
         seen = "unknown" if self.value is None else f"{self.value:{sign}.4g}"
-        return f"{subject} is {seen}{where}, wanted {self.bound}" + (f" ({self.message})" if self.message else "")
+        return f"{subject} is {seen}, wanted {self.bound}" + (f" ({self.message})" if self.message else "")
 
 
 @dataclass(frozen=True)
 class ConfusionMatrix:
     """Rows by actual and predicted class at one threshold: `counts[actual][predicted]`."""
 
-    classes: tuple[str, ...]
     counts: tuple[tuple[float, ...], ...]
     threshold: float | None = None
 
@@ -291,7 +287,7 @@ def _binary_matrix(matrices: list[Any]) -> ConfusionMatrix | None:
         (nearest.true_negatives, nearest.false_positives),
         (nearest.false_negatives, nearest.true_positives),
     )
-    return ConfusionMatrix(("0", "1"), counts, nearest.threshold)
+    return ConfusionMatrix(counts, nearest.threshold)
 
 
 def _multiclass_matrix(matrices: Any) -> ConfusionMatrix | None:
@@ -301,7 +297,7 @@ def _multiclass_matrix(matrices: Any) -> ConfusionMatrix | None:
     # TFMA's class -1 stands for "no class above the threshold".
     size = 1 + max((max(pair) for pair in entries), default=-1)
     counts = tuple(tuple(entries.get((actual, predicted), 0.0) for predicted in range(size)) for actual in range(size))
-    return ConfusionMatrix(tuple(map(str, range(size))), counts)
+    return ConfusionMatrix(counts)
 
 
 def _checks(folder: Path, slices: list[Slice]) -> Iterator[Check]:
@@ -324,7 +320,6 @@ def _checks(folder: Path, slices: list[Slice]) -> Iterator[Check]:
                     failure = failures.get((name, against_baseline))
                     yield Check(
                         metric=name,
-                        slice=overall.label,
                         bound=bound,
                         value=comparison.difference if against_baseline else comparison.candidate,
                         holds=failure is None,
@@ -363,6 +358,6 @@ def _failures(folder: Path) -> dict[tuple[str, bool], str]:
             if validation.slice_key.single_slice_keys:
                 continue
             for failure in validation.failures:
-                kind = failure.metric_threshold.WhichOneof("validate_relative") is not None
-                failures[failure.metric_key.name, kind] = failure.message
+                against_baseline = failure.metric_threshold.HasField("change_threshold")
+                failures[failure.metric_key.name, against_baseline] = " ".join(failure.message.split())
     return failures
