@@ -105,13 +105,9 @@ class _Phases:
         inputs = tf2_utils.get_structured_inputs_from_func_graph(concrete.graph)
         outputs = {name: concrete.graph.get_tensor_by_name(tensor.name) for name, tensor in signature.tensors.items()}
         columns = graph_tools.get_dependent_inputs(concrete.graph, inputs, outputs)
-        unused = set(inputs) - set(columns)
-
-        def apply(batch: Mapping[str, Any]) -> Mapping[str, Any]:
-            missing = tf2_utils.supply_missing_inputs(self._inputs, 1, unused)
-            return concrete({**batch, **missing})
-
-        yield from self._reader.batches(self._files, columns).map(apply).prefetch(1).as_numpy_iterator()
+        unused = tf2_utils.supply_missing_inputs(self._inputs, 1, set(inputs) - set(columns))
+        for batch in self._reader.batches(self._files, columns):
+            yield {name: tensor.numpy() for name, tensor in concrete({**batch, **unused}).items()}
 
 
 def _write_metadata(output: str, folder: str, schema: schema_pb2.Schema, asset_map: Mapping[str, str]) -> None:

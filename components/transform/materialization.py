@@ -43,7 +43,9 @@ class Materializer:
             self._kinds[field.name] = kind
         self._reader = Reader(output.raw_metadata.schema)
         self._columns = columns
-        self._layer = output.transform_features_layer()
+        layer = output.transform_features_layer()
+        specs = {name: self._reader.type_specs[name] for name in columns}
+        self._transform = tf.function(layer, autograph=False).get_concrete_function(specs)
 
     def write(self, files: Sequence[str], folder: str, pool: Executor) -> int:
         """Transforms the rows of some files and writes them as gzipped TFRecord files.
@@ -61,9 +63,8 @@ class Materializer:
         """
         writer = SplitWriter(folder, "gzip", pool)
         encoding: deque[Future[pa.Array]] = deque()
-        batches = self._reader.batches(files, self._columns).map(self._layer, _AHEAD, deterministic=True)
-        for batch in batches.prefetch(_AHEAD):
-            encoding.append(pool.submit(self._encode, batch))
+        for batch in self._reader.batches(files, self._columns):
+            encoding.append(pool.submit(self._encode, self._transform(batch)))
             if len(encoding) > _AHEAD:
                 writer.write(encoding.popleft().result())
         while encoding:

@@ -12,7 +12,7 @@ from tensorflow_transform.tf_metadata import schema_utils
 from components.transform.unsupported import UnsupportedError
 
 BATCH_ROWS = 16_384
-_PARALLEL_BATCHES = 2
+_AHEAD = 2
 
 
 class Reader:
@@ -28,7 +28,10 @@ class Reader:
         Raises:
           UnsupportedError: the schema has other columns than dense ones and lists of values.
         """
-        self._features: dict[str, Any] = schema_utils.schema_as_feature_spec(schema).feature_spec
+        try:
+            self._features: dict[str, Any] = schema_utils.schema_as_feature_spec(schema).feature_spec
+        except ValueError as error:
+            raise UnsupportedError(f"the schema has columns that are nested or of no known type ({error})") from error
         for name, feature in self._features.items():
             if not isinstance(feature, (tf.io.FixedLenFeature, tf.io.VarLenFeature)):
                 raise UnsupportedError(f"the column {name!r} is a {type(feature).__name__}")
@@ -48,8 +51,9 @@ class Reader:
         if not wanted:
             raise UnsupportedError("the preprocessing function uses no column")
         compression = "GZIP" if all(file.endswith(".gz") for file in files) else ""
-        records = tf.data.TFRecordDataset(files, compression).batch(BATCH_ROWS)
-        return records.map(lambda batch: tf.io.parse_example(batch, wanted), _PARALLEL_BATCHES, deterministic=True)
+        records = tf.data.TFRecordDataset(tf.constant(files, tf.string), compression).batch(BATCH_ROWS)
+        parsed = records.map(lambda batch: tf.io.parse_example(batch, wanted), _AHEAD, deterministic=True)
+        return parsed.prefetch(_AHEAD)
 
 
 def _type_spec(feature: tf.io.FixedLenFeature | tf.io.VarLenFeature) -> tf.TypeSpec:
