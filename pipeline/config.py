@@ -203,7 +203,7 @@ class InfraValidator(_Section):
     enabled: bool = True
     """Validate at all."""
     runner: Literal["auto", "docker", "process"] = "auto"
-    """`docker`: TensorFlow Serving in a container. `process`: a process of its own. `auto`: docker where an engine answers."""
+    """`docker`: TensorFlow Serving in a container. `process`: a process of its own. `auto`: docker where the image is there."""
     requests: Annotated[int, Field(ge=1)] = 100
     """How many rows of the evaluation split the candidate must answer."""
     timeout_seconds: Annotated[int, Field(ge=1)] = 120
