@@ -43,7 +43,7 @@ def create_scoring_pipeline(
       span: the span to read where the pattern has {SPAN}; the newest when None.
 
     Returns:
-      A pipeline that any TFX runner accepts. Nothing in it is cached: what a file holds is scored anew each time.
+      A pipeline named `<name>-score` that any TFX runner accepts. Nothing in it is cached: what a file holds is scored anew each time.
 
     Raises:
       ConfigError: `input_pattern` is a URL.
@@ -74,7 +74,7 @@ def create_scoring_pipeline(
         pushed_model=resolver.outputs["pushed_model"],
         destination=destination,
     ).with_id("PredictionWriter")
-    name = scoring_name(config)
+    name = f"{config.name}-score"
     return Pipeline(
         pipeline_name=name,
         pipeline_root=str(config.artifacts_path.with_name(name)),
@@ -83,11 +83,6 @@ def create_scoring_pipeline(
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
         beam_pipeline_args=beam_arguments(config),
     )
-
-
-def scoring_name(config: PipelineConfig) -> str:
-    """The name of the scoring pipeline, and of its runs."""
-    return f"{config.name}-score"
 
 
 def _require_span(input_pattern: str, span: int) -> None:
