@@ -43,7 +43,8 @@ def create_scoring_pipeline(
       span: the span to read where the pattern has {SPAN}; the newest when None.
 
     Returns:
-      A pipeline named `<name>-score` that any TFX runner accepts. Nothing in it is cached: what a file holds is scored anew each time.
+      A pipeline named `<name>-score` that any TFX runner accepts. Nothing in it is cached: what a file holds is scored anew
+      each time.
 
     Raises:
       ConfigError: `input_pattern` is a URL.
