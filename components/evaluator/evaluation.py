@@ -31,6 +31,12 @@ from components.evaluator.unsupported import UnsupportedError
 # By metric, plot and error; TFMA has classes for the keys of the first two only.
 Metrics = dict[Any, Any]
 
+# In TFMA's words, as its viewers know them.
+_TOO_SMALL = (
+    "Example count for this slice key is lower than the minimum required value: %d. No data is aggregated for this slice."
+)
+_UNKNOWN_DATA = {"data_location": "<user provided PCollection>", "file_format": "<unknown>"}
+
 
 def evaluate(
     eval_config: config_pb2.EvalConfig, model_paths: Mapping[str, str], files: Sequence[str], output_path: str
@@ -71,7 +77,7 @@ def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
         sizes.add(numbers, np.ones((batch.num_rows, 1)))
         for comparison, accumulator in accumulators:
             accumulator.add(numbers, batch.labels[comparison], batch.predictions[comparison])
-    results = [result_function(derived) for derived in plan.derived]
+    derivations = [result_function(derived) for derived in plan.derived]
     metrics = {}
     for key, number in sorted(slices.slices.items(), key=str):
         if key and sizes.of(number)[0] < plan.min_slice_size:
@@ -80,16 +86,10 @@ def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
             values: Metrics = {}
             for _, accumulator in accumulators:
                 values.update(accumulator.output(number))
-            for result in results:
-                values.update(result(values))
+            for derive in derivations:
+                values.update(derive(values))
             metrics[key] = _with_differences(_public(values), plan.baseline)
     return metrics
-
-
-# In TFMA's words, by which its viewers know it.
-_TOO_SMALL = (
-    "Example count for this slice key is lower than the minimum required value: %d. No data is aggregated for this slice."
-)
 
 
 def _public(metrics: Metrics) -> Metrics:
@@ -166,10 +166,8 @@ def _write(
     run = config_pb2.EvalRun(
         eval_config=eval_config,
         version=tfma_version.VERSION,
-        # In TFMA's words: its viewers show them.
-        data_location="<user provided PCollection>",
-        file_format="<unknown>",
         model_locations=dict(model_paths),
+        **_UNKNOWN_DATA,
     )
     with tf.io.gfile.GFile(os.path.join(folder, "eval_config.json"), "w") as file:
         file.write(json_format.MessageToJson(run) + "\n")

@@ -50,9 +50,8 @@ def result_function(derived: metric_types.DerivedMetricComputation) -> Result:
 def _rebinned(edges: FloatArray, histogram: list[calibration_histogram.Bucket]) -> tuple[FloatArray, FloatArray]:
     """Positives and negatives by the interval between edges that a bucket begins in."""
     num_buckets = calibration_histogram.DEFAULT_NUM_BUCKETS
-    ids, labels, examples = np.array(
-        [(bucket.bucket_id, bucket.weighted_labels, bucket.weighted_examples) for bucket in histogram]
-    ).T
+    buckets = [(bucket.bucket_id, bucket.weighted_labels, bucket.weighted_examples) for bucket in histogram]
+    ids, labels, examples = np.array(buckets).T
     begins = (ids - 1) / num_buckets
     begins[ids == 0], begins[ids > num_buckets] = -np.inf, np.inf
     intervals = np.maximum(np.searchsorted(edges, begins, side="right") - 1, 0)

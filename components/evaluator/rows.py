@@ -127,11 +127,12 @@ class Models:
             if comparison.label in transformed.get(comparison.path, {}):
                 values = transformed[comparison.path][comparison.label].numpy().reshape(len(raw), -1)[:, 0]
                 if (values < 0).any():
+                    unknown = raw[values < 0][0]
                     raise DataError(
                         f"The label {comparison.label!r} has a value that the model does not know.",
                         where="the rows that the model is evaluated on",
                         expected="values that are in the training data",
-                        seen=repr(raw[values < 0][0]),
+                        seen=unknown.decode(errors="replace") if isinstance(unknown, bytes) else str(unknown),
                         fix="Train on data that has this value too, or leave the rows with it out.",
                     )
             if values.dtype.kind not in "if" or not np.isfinite(values).all():
