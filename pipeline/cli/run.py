@@ -71,7 +71,7 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
     evaluator, infra_validator = run.output("Evaluator", "blessing"), run.output("InfraValidator", "blessing")
     if evaluator is not None and not evaluator.properties.get("blessed"):
         return NotBlessedError(
-            "The Evaluator did not bless the model: a metric missed its threshold, so nothing was pushed.",
+            "A metric missed its threshold, so nothing was pushed.",
             where="Evaluator",
             expected="every metric within evaluation.thresholds, and no worse than the baseline by more than max_regression",
             seen="the thresholds that failed are in the table above and in the report",
@@ -79,7 +79,7 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
         )
     if infra_validator is not None and not infra_validator.properties.get("blessed"):
         return NotBlessedError(
-            "The InfraValidator could not serve the model, so nothing was pushed.",
+            "It could not be served, so nothing was pushed.",
             where="InfraValidator",
             expected="the model loads and answers requests within infra_validator.timeout_seconds",
             seen=str(infra_validator.properties.get("message", "")),
