@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.report import formats
 from pipeline.store import Execution
@@ -17,11 +17,14 @@ _WILDCARD = re.compile(r"(\{SPAN\}|\{VERSION\}|\*|\?)")
 
 @dataclass(frozen=True)
 class Source:
-    """Where the rows of a split come from. A hashed split reads the same files for `train` and `eval`."""
+    """Where the rows of a split come from: files, the spans among them, and the folder that they are all in.
 
-    split: str
+    A hashed split reads the same files for `train` and `eval`.
+    """
+
     files: tuple[str, ...]
     spans: tuple[int, ...]
+    folder: str
 
     @property
     def spans_text(self) -> str:
@@ -30,8 +33,8 @@ class Source:
 
     @property
     def files_text(self) -> str:
-        """The names of the first and the last file."""
-        names = [Path(path).name for path in (self.files[0], self.files[-1])]
+        """The first and the last file."""
+        names = [os.path.relpath(path, self.folder) for path in (self.files[0], self.files[-1])]
         return names[0] if len(self.files) == 1 else f"{len(self.files)} files, {names[0]} to {names[1]}"
 
 
@@ -56,7 +59,8 @@ def data_of(example_gen: Execution | None) -> Data:
     properties = example_gen.properties if example_gen else {}
     pattern = str(properties.get("input_pattern", ""))
     files: dict[str, list[str]] = json.loads(properties.get("input_files", "{}"))
-    sources = {split: Source(split, tuple(paths), _spans(paths, pattern)) for split, paths in files.items() if paths}
+    folder = os.path.dirname(_WILDCARD.split(pattern)[0])
+    sources = {split: Source(tuple(paths), _spans(paths, pattern), folder) for split, paths in files.items() if paths}
     return Data(pattern, sources)
 
 

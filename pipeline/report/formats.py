@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timezone
 
 DASH = "\N{EN DASH}"
 
@@ -62,6 +62,19 @@ def seconds(value: float | None) -> str:
 def moment(timestamp: float | None) -> str:
     """A time as the reader's clock shows it."""
     return DASH if timestamp is None else datetime.fromtimestamp(timestamp).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def date(timestamp: float) -> str:
+    """The day of a time in data, UTC as the data is; a number for what no calendar has."""
+    try:
+        return datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d")
+    except (OverflowError, OSError, ValueError):
+        return number(timestamp)
+
+
+def days(seconds_: float) -> str:
+    """A duration in data."""
+    return f"{number(seconds_ / 86400)} d"
 
 
 def size(num_bytes: int | None) -> str:

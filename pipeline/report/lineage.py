@@ -45,7 +45,7 @@ class LineageView:
     @property
     def boxes(self) -> list[Box]:
         """Data, steps, the baseline and the pushed version."""
-        by_text = {source.spans_text or source.files_text: source.split for source in self.data.sources.values()}
+        by_text = {source.spans_text or source.files_text: split for split, source in self.data.sources.items()}
         boxes = [
             Box(f"data {split}", f"Data, {split}" if len(by_text) > 1 else "Data", text, "source")
             for text, split in by_text.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,8 @@ def sections_of(facts: RunFacts) -> list[Section]:
     if facts.data.sources:
         sections.append(Section("data", "Data", facts.data))
     if facts.statistics:
-        sections.append(Section("statistics", "Statistics", facts.statistics))
+        times = facts.schema.times if facts.schema else frozenset()
+        sections.append(Section("statistics", "Statistics", replace(facts.statistics, times=times)))
     if facts.schema:
         sections.append(Section("schema", "Schema", facts.schema))
     if facts.lineage:
@@ -138,7 +139,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         name: getattr(formats, name)
-        for name in ("number", "metric", "difference", "percent", "seconds", "moment", "size", "ranges")
+        for name in ("number", "metric", "difference", "percent", "seconds", "moment", "date", "days")
     }
     environment.globals |= {"charts": charts, "Series": charts.Series, "Box": charts.Box}
     return environment

@@ -39,6 +39,11 @@ class Schema:
 
     features: tuple[SchemaFeature, ...]
 
+    @property
+    def times(self) -> frozenset[str]:
+        """The features that are times."""
+        return frozenset(feature.name for feature in self.features if feature.domain == "time")
+
 
 def read_schema(folder: Path) -> Schema:
     """Reads a `Schema` artifact.

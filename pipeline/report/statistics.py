@@ -104,10 +104,17 @@ class FeatureStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """A table's statistics: `rows` by split, and its features in their order."""
+    """A table's statistics.
+
+    Attributes:
+      rows: by split.
+      features: in their order.
+      times: features that are seconds since 1970.
+    """
 
     rows: Mapping[str, int]
     features: tuple[FeatureStatistics, ...]
+    times: frozenset[str] = frozenset()
 
 
 def read_statistics(folder: Path) -> Statistics:

@@ -94,7 +94,7 @@ def write_evaluation(folder: Path, *, baseline: bool, min_auc: float = 0.7, rows
 
 
 def write_statistics(folder: Path) -> None:
-    """Statistics of a number and a category in two splits; the category's values are hostile."""
+    """Statistics of a number, a category, a time and an empty column in two splits; the category's values are hostile."""
     for split, rows in (("train", 200), ("eval", 100)):
         table = statistics_pb2.DatasetFeatureStatistics(num_examples=rows)
         number = table.features.add(type=statistics_pb2.FeatureNameStatistics.FLOAT)
@@ -112,6 +112,10 @@ def write_statistics(folder: Path) -> None:
         share = 0.75 if split == "train" else 0.5
         text.string_stats.rank_histogram.buckets.add(label="JFK", sample_count=rows * share)
         text.string_stats.rank_histogram.buckets.add(label=EVIL, sample_count=rows * (1 - share))
+        time = table.features.add(type=statistics_pb2.FeatureNameStatistics.INT)
+        time.path.step.append("departure")
+        time.num_stats.common_stats.num_non_missing = rows
+        time.num_stats.mean = time.num_stats.min = time.num_stats.median = time.num_stats.max = 1_380_585_600
         empty = table.features.add(type=statistics_pb2.FeatureNameStatistics.STRING)
         empty.path.step.append("empty")
         path = folder / f"Split-{split}" / "FeatureStats.pb"
@@ -120,12 +124,13 @@ def write_statistics(folder: Path) -> None:
 
 
 def write_schema(folder: Path) -> None:
-    """A schema of three features."""
+    """A schema of four features."""
     schema = text_format.Parse(
         """
         feature { name: "distance" type: FLOAT presence { min_fraction: 1.0 } float_domain { min: 0 } }
         feature { name: "origin" type: BYTES domain: "origin" presence { min_fraction: 0.5 } }
         feature { name: "late" type: INT int_domain { min: 0 max: 1 } not_in_environment: "SERVING" }
+        feature { name: "departure" type: INT time_domain { integer_granularity: SECONDS } }
         string_domain { name: "origin" value: "JFK" value: "<b>EWR</b>" }
         """,
         schema_pb2.Schema(),

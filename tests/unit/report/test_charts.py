@@ -102,3 +102,10 @@ def test_sizes_are_read_in_their_unit(value, read):
 
 def test_neighbouring_spans_are_joined():
     assert formats.ranges([3, 1, 2, 7]) == f"1{DASH}3, 7"
+
+
+@pytest.mark.parametrize(
+    ("value", "read"), [(1_380_585_600.0, "2013-10-01"), (-86400.0, "1969-12-31"), (1e30, formats.number(1e30))]
+)
+def test_times_in_data_are_read_as_days(value, read):
+    assert formats.date(value) == read

@@ -36,6 +36,11 @@ def test_a_window_names_the_spans_of_each_split():
     assert read.sources["train"].files_text == "2 files, 1.csv to 2.csv"
 
 
+def test_files_are_named_from_where_they_differ():
+    read = data_of(example_gen("/d/span-{SPAN}/f.csv", train=["/d/span-1/f.csv", "/d/span-2/f.csv"]))
+    assert read.sources["train"].files_text == "2 files, span-1/f.csv to span-2/f.csv"
+
+
 def test_a_hashed_split_reads_the_same_for_both():
     assert data_of(example_gen("/d/*.csv", train=["/d/a.csv"], eval=["/d/a.csv"])).summary == "a.csv"
 

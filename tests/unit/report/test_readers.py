@@ -134,20 +134,24 @@ def test_of_many_classes_those_confused_most_are_listed(tmp_path):
 def test_statistics_compare_the_splits(tmp_path):
     artifacts.write_statistics(tmp_path)
     statistics = read_statistics(tmp_path)
-    distance, origin, empty = statistics.features
+    distance, origin, time, empty = statistics.features
 
     assert dict(statistics.rows) == {"train": 200, "eval": 100}
     assert (distance.type, distance.is_numeric, distance.missing, distance.shift) == ("float", True, 0.5, 1.5)
     assert (origin.top_values, origin.largest_share, origin.shift) == (["JFK", EVIL], 0.75, 0.25)
+    assert (time.is_numeric, time.shift) == (True, None)
     assert (empty.missing, empty.shift, empty.top_values) == (1.0, None, [])
 
 
 def test_the_schema_says_what_a_feature_may_be(tmp_path):
     artifacts.write_schema(tmp_path / "schema")
-    distance, origin, late = read_schema(tmp_path / "schema").features
+    schema = read_schema(tmp_path / "schema")
+    distance, origin, late, departure = schema.features
 
     assert (distance.type, distance.presence, distance.domain) == ("float", "every row", "≥ 0")
     assert (origin.presence, origin.domain, origin.values) == ("at least 0.5 of rows", "2 values", ("JFK", "<b>EWR</b>"))
+    assert departure.domain == "time"
+    assert schema.times == {"departure"}
     assert (late.presence, late.domain, late.environments) == ("optional", "0 to 1", "not in SERVING")
 
 
