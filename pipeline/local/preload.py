@@ -3,7 +3,7 @@
 Nothing here may run a TensorFlow operation: its runtime starts threads, which a fork would lose.
 """
 
-import tfx.components.trainer.executor
+import tfx.components.trainer.executor  # noqa: F401
 
 import pipeline.graph
 import pipeline.node  # noqa: F401
