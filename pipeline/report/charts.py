@@ -149,7 +149,7 @@ def graph(boxes: Sequence[Box], label: str) -> Markup:
         columns[box.id] = max((columns[each] + 1 for each in upstream[box.id]), default=0)
     _pull_right(columns, upstream)
     rows = _rows(columns, upstream)
-    box_width, box_height, column_gap, row_gap = 134, 44, 24, 16
+    box_width, box_height, column_gap, row_gap = 138, 44, 24, 16
     width = (max(columns.values(), default=0) + 1) * (box_width + column_gap) - column_gap + 2
     height = (max(rows.values(), default=0) + 1) * (box_height + row_gap) - row_gap + 2
     corner = {

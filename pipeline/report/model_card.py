@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from pipeline.config import PipelineConfig, Task
 from pipeline.report import formats
@@ -13,6 +15,8 @@ from pipeline.report.facts import RunFacts
 
 _PACKAGES = ("tfx-conveyor", "tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 _MANY_MISSING = 0.2
+# As TFX's Tuner writes Keras Tuner's configuration.
+_HYPERPARAMETERS_FILE = "best_hyperparameters.txt"
 _TASKS = {
     Task.BINARY: "Binary classification",
     Task.MULTICLASS: "Multiclass classification",
@@ -72,6 +76,7 @@ def _data(facts: RunFacts) -> tuple[tuple[str, str], ...]:
     return (
         ("Files", data.input),
         ("Split", split),
+        *((("Read", facts.data.summary),) if facts.data.sources else ()),
         *((f"Rows, {name}", f"{count:,}") for name, count in rows.items()),
     )
 
@@ -96,13 +101,22 @@ def _training(facts: RunFacts) -> tuple[tuple[str, str], ...]:
     epochs = f"{len(training.epochs)} of at most {settings.epochs}" if training else f"at most {settings.epochs}"
     if training and training.best_epoch and training.best_epoch != len(training.epochs):
         epochs += f"; the weights are those of epoch {training.best_epoch}"
+    tuned = ", ".join(f"{name} {value}" for name, value in _tuned(facts).items())
     return (
         ("Epochs", epochs),
         ("Batch size", f"{settings.batch_size:,}"),
         ("Learning rate", f"{settings.learning_rate:g} (Adam)"),
         ("Seed", str(settings.seed)),
+        *((("Tuned", tuned),) if tuned else ()),
         *((("Time", formats.seconds(training.seconds)),) if training and training.seconds else ()),
     )
+
+
+def _tuned(facts: RunFacts) -> dict[str, Any]:
+    """The hyperparameters that a Tuner found, which go before those of the configuration."""
+    artifact = facts.run.input("Trainer", "hyperparameters")
+    path = artifact.path / _HYPERPARAMETERS_FILE if artifact else None
+    return json.loads(path.read_text())["values"] if path and path.is_file() else {}
 
 
 def _packages() -> tuple[tuple[str, str], ...]:
@@ -125,7 +139,9 @@ def _limits(facts: RunFacts) -> list[str]:
             named = ", ".join(f"{each.name} ({formats.percent(each.missing)})" for each in sparse)
             limits.append(f"Columns that are often missing, and then imputed: {named}.")
     if facts.config.data.split.method == "window":
-        limits.append("It was judged on the newest span alone; on later data it may do worse: watch its metrics, and retrain.")
+        newest = facts.config.data.split.eval_spans
+        spans = "the newest span" if newest == 1 else f"the newest {newest} spans"
+        limits.append(f"It was judged on {spans} alone; on later data it may do worse: watch its metrics, and retrain.")
     else:
         limits.append("Rows of one time are in both splits, so this evaluation does not show how it does on later data.")
     return limits

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.report import formats
+
 FILE_NAME = "schema.pbtxt"
 _VALUES_SHOWN = 12
 
@@ -79,7 +81,7 @@ def _presence(feature: Any) -> str:
     share = feature.presence.min_fraction
     if share >= 1:
         return "every row"
-    return f"at least {share:.4g} of rows" if share else "optional"
+    return f"at least {formats.percent(share)} of rows" if share else "optional"
 
 
 def _domain(feature: Any, domains: dict[str, list[str]]) -> tuple[str, list[str]]:

@@ -130,7 +130,7 @@ def write_schema(folder: Path) -> None:
         feature { name: "distance" type: FLOAT presence { min_fraction: 1.0 } float_domain { min: 0 } }
         feature { name: "origin" type: BYTES domain: "origin" presence { min_fraction: 0.5 } }
         feature { name: "late" type: INT int_domain { min: 0 max: 1 } not_in_environment: "SERVING" }
-        feature { name: "departure" type: INT time_domain { integer_granularity: SECONDS } }
+        feature { name: "departure" type: INT time_domain { integer_format: UNIX_SECONDS } }
         string_domain { name: "origin" value: "JFK" value: "<b>EWR</b>" }
         """,
         schema_pb2.Schema(),

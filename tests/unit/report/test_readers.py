@@ -149,7 +149,7 @@ def test_the_schema_says_what_a_feature_may_be(tmp_path):
     distance, origin, late, departure = schema.features
 
     assert (distance.type, distance.presence, distance.domain) == ("float", "every row", "≥ 0")
-    assert (origin.presence, origin.domain, origin.values) == ("at least 0.5 of rows", "2 values", ("JFK", "<b>EWR</b>"))
+    assert (origin.presence, origin.domain, origin.values) == ("at least 50.0 % of rows", "2 values", ("JFK", "<b>EWR</b>"))
     assert departure.domain == "time"
     assert schema.times == {"departure"}
     assert (late.presence, late.domain, late.environments) == ("optional", "0 to 1", "not in SERVING")

@@ -1,0 +1,61 @@
+"""The model card: what it says follows from the run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.outcome import RunOutcome
+from pipeline.report.facts import read_facts
+from pipeline.report.model_card import ModelCard, model_card
+
+
+def fact(card: ModelCard, heading: str, name: str) -> str:
+    """A value of the card."""
+    return dict(dict(card.facts)[heading])[name]
+
+
+@pytest.fixture
+def card(workspace, config):
+    """The card of a pushed model."""
+    workspace.run("first", "-1", version="1")
+    return model_card(read_facts(config, "first"))
+
+
+def test_the_model_is_described_by_its_own_files(card):
+    assert fact(card, "Task", "From") == "2 columns: distance, origin"
+    assert fact(card, "Task", "Classes") == "0, 1"
+    assert fact(card, "Model", "Size on disk") == "2.1 kB"
+
+
+def test_the_best_epoch_is_named_when_it_was_not_the_last(card):
+    assert fact(card, "Training", "Epochs") == "3 of at most 10; the weights are those of epoch 2"
+
+
+def test_limits_follow_from_evaluation_and_statistics(card):
+    text = " ".join(card.limits)
+    assert "auc 0.6000 on 40 rows, 0.8000 on all" in text
+    assert "distance (50.0 %)" in text
+    assert "does not show how it does on later data" in text
+
+
+def test_a_model_judged_on_later_spans_says_so(workspace, config):
+    workspace.run("first", "-1", version="1")
+    document = config.effective()
+    document["data"]["split"] = {"method": "window", "train_spans": 2, "eval_spans": 3}
+    windowed = PipelineConfig.model_validate(document)
+    RunOutcome(run_id="first", pipeline="flights", config=windowed.effective()).save(config.runs_path / "first")
+
+    assert "judged on the newest 3 spans alone" in model_card(read_facts(config, "first")).limits[-1]
+
+
+def test_tuned_hyperparameters_are_named(workspace, config):
+    folder = workspace.folder("Tuner", "best_hyperparameters", "tuned")
+    folder.mkdir(parents=True)
+    (folder / "best_hyperparameters.txt").write_text(json.dumps({"space": [], "values": {"learning_rate": 0.01}}))
+    workspace.execute("first", "Tuner", outputs={"best_hyperparameters": "tuned"})
+    workspace.execute("first", "Trainer", inputs={"hyperparameters": "tuned"}, outputs={"model": "model"})
+
+    assert fact(model_card(read_facts(config, "first")), "Training", "Tuned") == "learning_rate 0.01"
