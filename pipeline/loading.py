@@ -36,7 +36,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     try:
         return PipelineConfig.model_validate(fields, context={"folder": path.absolute().parent})
     except ValidationError as error:
-        errors = [_explain(details, path, origins) for details in error.errors()]
+        in_order = sorted(error.errors(), key=lambda details: list(origins).index(_nearest(details["loc"], origins)))
+        errors = [_explain(details, path, origins) for details in in_order]
     raise _combine(errors, path)
 
 
@@ -142,7 +143,7 @@ def _set(fields: dict[Any, Any], location: _Location, value: Any, origins: dict[
 def _explain(details: Mapping[str, Any], path: Path, origins: Mapping[_Location, str]) -> ConfigError:
     """One of pydantic's complaints in the words of a ConfigError."""
     kind, location = details["type"], tuple(details["loc"])
-    field, origin = _dotted(location), _origin(location, origins)
+    field, origin = _dotted(location), origins[_nearest(location, origins)]
     schema = _schema_at(location)
     description = str(schema.get("description", "")).partition("\n")[0]
     expected, seen, fix = "", _shown(details["input"]), ""
@@ -187,11 +188,11 @@ def _dotted(location: _Location) -> str:
     return text.lstrip(".")
 
 
-def _origin(location: _Location, origins: Mapping[_Location, str]) -> str:
-    """Where the value at a location comes from, or else the nearest one around it that stands somewhere."""
-    while location and location not in origins:
+def _nearest(location: _Location, origins: Mapping[_Location, str]) -> _Location:
+    """The location, or the nearest one around it, that has an origin; the file as a whole always has one."""
+    while location not in origins:
         location = location[:-1]
-    return origins.get(location, "line 1")
+    return location
 
 
 def _shown(value: Any, limit: int = 80) -> str:
