@@ -49,8 +49,11 @@ def run(
     if refusal:
         outcome.state = RunState.NOT_BLESSED
         outcome.save(settings.runs_path / outcome.run_id)
-    if outcome.nodes:
+    try:
         write_report(settings, outcome.run_id)
+    except OSError as error:
+        # The run is what counts: what it did is told below, and the report can be written again.
+        console.print(f"No report: {error}. Once that is mended: conveyor report {outcome.run_id}", style="yellow")
     print_summary(outcome, settings, console)
     if outcome.problem:
         raise outcome.problem.as_error()
