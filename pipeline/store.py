@@ -226,8 +226,9 @@ class Store:
         outputs: dict[int, dict[str, tuple[Artifact, ...]]] = {each.id: {} for each in executions}
         for event in events:
             side = (outputs if _is_output(event) else inputs)[event.execution_id]
-            key = next((step.key for step in event.path.steps if step.HasField("key")), "")
-            side[key] = (*side.get(key, ()), artifacts[event.artifact_id])
+            # A model that is its own baseline is one event, which names both inputs.
+            for key in [step.key for step in event.path.steps if step.HasField("key")] or [""]:
+                side[key] = (*side.get(key, ()), artifacts[event.artifact_id])
         return [self._execution(each, inputs[each.id], outputs[each.id]) for each in executions]
 
     def _execution(
