@@ -12,6 +12,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.outcome import NodeState
+from pipeline.store import open_store
 from tests.integration.conftest import CONFIG, CONVEYOR, ENVIRONMENT, OVERRIDES, Project
 
 NEWEST = 201304
@@ -97,6 +99,9 @@ def test_broken_data(served: Project, sample: dict[int, pa.Table], tmp_path: Pat
             path.unlink()
     done = served.run(settings=(f"data.input={broken.data}/span-{{SPAN}}/flights.*",))
     expect_refusal(served, done, 3, words)
+    failed = next(name for name, state in served.states().items() if state == "failed")
+    with open_store(served.workspace / "metadata.sqlite", "flights") as store:
+        assert store.run(served.last_run()["run_id"]).executions[failed].state is NodeState.FAILED
 
 
 @pytest.mark.parametrize(

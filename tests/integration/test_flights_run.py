@@ -74,6 +74,8 @@ def test_a_second_run_judges_the_model_against_the_first_as_baseline(
     states = project.states()
     repeated = {node for node in CHAIN if states[node] == "complete"}
     assert repeated == {"Evaluator", "Pusher"}
+    # The model is its own baseline here.
+    assert json.loads(project.inspect("lineage", "--json"))["baseline"].startswith("model ")
     assert "baseline" in second.stdout.lower()
 
 
