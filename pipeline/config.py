@@ -124,6 +124,8 @@ class Model(_Section):
 
     build_model: _UserFunction | None = None
     """Your own instead of the derived one: `file.py:function`; see docs/your-own-code.md for its arguments."""
+    numeric_bins: Annotated[int, Field(ge=2)] | None = 16
+    """Encode each standardised column piecewise linearly over this many quantile bins; null: take the value as it is."""
     hidden_units: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
     """Width of each hidden layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -20,7 +20,7 @@ from pipeline.modules import examples
 from pipeline.modules.export import export_model
 from pipeline.modules.features import FeaturePlan
 from pipeline.modules.labels import LabelEncoding
-from pipeline.modules.model import build_model, categories, input_layers
+from pipeline.modules.model import build_model, categories, input_layers, number_encoder
 from pipeline.modules.raw import dtype_name
 from pipeline.modules.user_code import UserFunction
 
@@ -51,7 +51,7 @@ def run_fn(fn_args: FnArgs) -> None:
     strategy = _strategy()
     with strategy.scope():
         num_steps = hyperparameters["epochs"] * data.steps_per_epoch(hyperparameters)
-        model = compiled_model(settings, transform_output, data.encoding, hyperparameters, num_steps)
+        model = compiled_model(settings, transform_output, data, hyperparameters, num_steps)
     print(
         f"training on {len(data.train):,} rows, validating on {len(data.validation):,}; "
         f"{model.count_params():,} weights on {strategy.num_replicas_in_sync} device(s)",
@@ -135,7 +135,7 @@ def hidden_units(width: int, layers: int) -> tuple[int, ...]:
 def compiled_model(
     settings: Mapping[str, Any],
     transform_output: tft.TFTransformOutput,
-    encoding: LabelEncoding,
+    data: TrainingData,
     hyperparameters: Mapping[str, Any],
     num_steps: int,
 ) -> keras.Model:
@@ -144,23 +144,25 @@ def compiled_model(
     Args:
       settings: as `pipeline.modules.settings.for_trainer` returns them.
       transform_output: the transform graph.
-      encoding: of the label.
+      data: what the model will be trained on.
       hyperparameters: as `merge_hyperparameters` returns them.
       num_steps: of the whole training, by the end of which the learning rate is zero.
 
     Raises:
       ConfigError: a person's own build_model does not return such a model.
     """
-    inputs = input_layers(transform_output, settings["label"])
+    encoding = data.encoding
+    arguments: dict[str, Any] = {
+        "inputs": input_layers(transform_output, settings["label"]),
+        "categories": categories(settings, transform_output),
+        "num_outputs": encoding.num_outputs,
+        "hyperparameters": hyperparameters,
+    }
     own = UserFunction.of(settings["build_model"])
-    build = build_model if own is None else own.load()
-    model = build(
-        inputs=inputs,
-        categories=categories(settings, transform_output),
-        num_outputs=encoding.num_outputs,
-        hyperparameters=hyperparameters,
-    )
-    if own is not None:
+    if own is None:
+        model = build_model(**arguments, encoder=number_encoder(settings, transform_output, data.train.features))
+    else:
+        model = own.load()(**arguments)
         _check_model(model, encoding.num_outputs, f"{own.file}:{own.function}")
     losses = {
         Task.BINARY: (keras.losses.BinaryCrossentropy(from_logits=True), keras.metrics.AUC(from_logits=True, name="auc")),
@@ -211,7 +213,7 @@ class _Progress(keras.callbacks.Callback):
         seconds = time.monotonic() - self._started
         self.history.append({"epoch": epoch + 1, "seconds": seconds, **metrics})
         values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        print(f"epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {values}", flush=True)
+        print(f"progress: epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {values}", flush=True)
 
 
 def _fit(
@@ -231,6 +233,7 @@ def _fit(
         epochs=hyperparameters["epochs"],
         steps_per_epoch=data.steps_per_epoch(hyperparameters),
         callbacks=callbacks,
+        shuffle=False,  # the rows are shuffled already
         verbose=0,
     )
     return progress.history

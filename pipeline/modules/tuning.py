@@ -34,7 +34,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         keras.utils.set_random_seed(training["seed"])
         merged = merge_hyperparameters(settings, hyperparameters.get_config())
         num_steps = settings["tuner"]["epochs"] * math.ceil(len(data.train) / training["batch_size"])
-        return compiled_model(settings, transform_output, data.encoding, merged, num_steps)
+        return compiled_model(settings, transform_output, data, merged, num_steps)
 
     tuner = keras_tuner.RandomSearch(
         build,
