@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,12 +103,13 @@ def find_node(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineN
     """
     nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in ir.nodes}
     if node_id not in nodes:
+        close = difflib.get_close_matches(node_id, nodes, n=1)
         raise UsageError(
             f"The pipeline has no node {node_id!r}.",
             where=ir.pipeline_info.id,
             expected=", ".join(nodes),
             seen=node_id,
-            fix="Name one of these nodes.",
+            fix=f"Did you mean {close[0]!r}?" if close else "Name one of these nodes.",
         )
     return nodes[node_id]
 
