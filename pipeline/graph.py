@@ -11,7 +11,6 @@ from tfx.components.trainer.component import Trainer
 from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
-from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
@@ -26,6 +25,7 @@ from components.pusher import AtomicPusher
 from components.schema_importer import SchemaImporter, read_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform
+from pipeline import database
 from pipeline.modules import settings
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         pipeline_root=str(config.artifacts_path),
         components=[node for node in nodes if node is not None],
         enable_cache=config.execution.cache,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        metadata_connection_config=database.sqlite(config.metadata_path),
         beam_pipeline_args=beam_arguments(config),
     )
 

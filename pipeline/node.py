@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -78,8 +79,9 @@ class SerialisedMetadata(metadata.Metadata):
 
 
 def open_metadata(connection_config: metadata_store_pb2.ConnectionConfig) -> metadata.Metadata:
-    """A connection to the metadata store, safe to use while other nodes run."""
+    """A connection to the metadata store, safe to use while other nodes run. Makes the folder of a SQLite database."""
     if connection_config.HasField("sqlite"):
+        Path(connection_config.sqlite.filename_uri).parent.mkdir(parents=True, exist_ok=True)
         return SerialisedMetadata(connection_config)
     return metadata.Metadata(connection_config)
 
@@ -114,12 +116,13 @@ def find_node(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineN
     return nodes[node_id]
 
 
-def run(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
+def run(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_store_pb2.ConnectionConfig | None = None) -> NodeResult:
     """Runs one node: driver, cache look-up, executor, publisher.
 
     Args:
       ir: a compiled pipeline that is bound to a run.
       node_id: the node to run; the nodes it depends on have run before.
+      connection: to the metadata store; the one that the pipeline was compiled with when None.
 
     Returns:
       The node's state as the metadata store holds it.
@@ -131,14 +134,14 @@ def run(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
     """
     pipeline_node = find_node(ir, node_id)
     deployment = runner_utils.extract_local_deployment_config(ir)
-    connection = open_metadata(connection_of(ir))
+    opened = open_metadata(connection or connection_of(ir))
     if pipeline_node.execution_options.run.perform_snapshot:
-        with connection as handle:
+        with opened as handle:
             partial_run_utils.snapshot(handle, ir)
-    _forget_lost_pushes(connection, pipeline_node)
+    _forget_lost_pushes(opened, pipeline_node)
     node_launcher = launcher.Launcher(
         pipeline_node=pipeline_node,
-        mlmd_connection=connection,
+        mlmd_connection=opened,
         pipeline_info=ir.pipeline_info,
         pipeline_runtime_spec=ir.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
@@ -147,11 +150,11 @@ def run(ir: pipeline_pb2.Pipeline, node_id: str) -> NodeResult:
     try:
         execution_info = node_launcher.launch()
     except BaseException:
-        _publish_failure(connection, pipeline_node)
+        _publish_failure(opened, pipeline_node)
         raise
     if execution_info is None or not execution_info.execution_id:
         return NodeResult(NodeState.SKIPPED, None)
-    return _read_back(connection, node_id, execution_info.execution_id)
+    return _read_back(opened, node_id, execution_info.execution_id)
 
 
 def _publish_failure(connection: metadata.Metadata, pipeline_node: pipeline_pb2.PipelineNode) -> None:

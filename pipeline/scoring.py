@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 from tfx.components.bulk_inferrer.component import BulkInferrer
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 from tfx.types.channel_utils import external_pipeline_artifact_query
@@ -15,6 +14,7 @@ from components.example_gen import ArrowExampleGen, SingleSplit
 from components.example_gen.spans import find_spans
 from components.prediction_writer import PredictionWriter
 from components.pusher.strategy import LatestPushedModelStrategy
+from pipeline import database
 from pipeline.errors import UsageError
 from pipeline.graph import beam_arguments
 
@@ -81,7 +81,7 @@ def create_scoring_pipeline(
         pipeline_root=str(config.artifacts_path.with_name(name)),
         components=[resolver, example_gen, bulk_inferrer, writer],
         enable_cache=False,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        metadata_connection_config=database.sqlite(config.metadata_path),
         beam_pipeline_args=beam_arguments(config),
     )
 

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from pipeline import database
 from pipeline.errors import ConveyorError, NodeError, StorageError
 from pipeline.local import worker
 from pipeline.local.worker import Blueprint, Compiled
 from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 
 if TYPE_CHECKING:
+    from ml_metadata.proto import metadata_store_pb2
+
     from pipeline.config import PipelineConfig
 
 Observer = Callable[[RunOutcome], None]
@@ -98,15 +101,17 @@ def run_pipeline(
       The outcome; a node's error is in it, not raised. It stands in the run's folder too.
 
     Raises:
+      ConfigError: CONVEYOR_METADATA does not name a database.
       StorageError: another run of this pipeline is at work, or the workspace cannot be written to.
       KeyboardInterrupt: the run was interrupted; nodes that were at work are ended first.
     """
+    connection = database.connection(config)
     runs = config.workspace_path / "runs" / name
     with _run_lock(runs):
         mark_interrupted_runs(runs)
         folder = _new_folder(runs)
         outcome = RunOutcome(run_id=folder.name, pipeline=name, config=config.effective())
-        run = _Run(outcome, folder, observer)
+        run = _Run(outcome, folder, connection, observer)
         try:
             run.execute(blueprint, from_nodes, to_nodes, config.execution.workers)
         except KeyboardInterrupt:
@@ -116,8 +121,10 @@ def run_pipeline(
 
 
 class _Run:
-    def __init__(self, outcome: RunOutcome, folder: Path, observer: Observer) -> None:
-        self.outcome, self.folder, self.observer = outcome, folder, observer
+    def __init__(
+        self, outcome: RunOutcome, folder: Path, connection: metadata_store_pb2.ConnectionConfig, observer: Observer
+    ) -> None:
+        self.outcome, self.folder, self.connection, self.observer = outcome, folder, connection, observer
         self.jobs: dict[str, _Job] = {}
 
     def execute(self, blueprint: Blueprint, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...], workers: int) -> None:
@@ -127,7 +134,7 @@ class _Run:
                 "The pipeline",
                 self.folder / "compile.log",
                 worker.compile_blueprint,
-                *(blueprint, self.outcome.run_id, from_nodes, to_nodes),
+                *(blueprint, self.connection, self.outcome.run_id, from_nodes, to_nodes),
             )
         self.jobs[job.title] = job
         while not job.answers.poll(_HEARTBEAT_SECONDS):

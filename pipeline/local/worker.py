@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import logging
 import multiprocessing
@@ -11,14 +10,17 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ConveyorError, NodeError, StorageError
+from pipeline.errors import as_conveyor_error
 from pipeline.outcome import NodeState, Problem
+
+if TYPE_CHECKING:
+    from ml_metadata.proto import metadata_store_pb2
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,29 @@ class Compiled:
 
     Attributes:
       ir: the serialized pipeline_pb2.Pipeline.
+      connection: to the metadata store.
       upstream: the nodes in the order of the pipeline, each with the nodes it waits for.
       skipped: nodes outside a partial run.
     """
 
     ir: bytes
+    connection: metadata_store_pb2.ConnectionConfig
     upstream: dict[str, list[str]]
     skipped: frozenset[str] = field(default_factory=frozenset)
 
 
-def compile_blueprint(blueprint: Blueprint, run_id: str, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...]) -> Compiled:
+def compile_blueprint(
+    blueprint: Blueprint,
+    connection: metadata_store_pb2.ConnectionConfig,
+    run_id: str,
+    from_nodes: tuple[str, ...],
+    to_nodes: tuple[str, ...],
+) -> Compiled:
     """Builds and compiles the pipeline, binds it to the run, and marks executions of interrupted runs as canceled.
 
     Args:
       blueprint: what to build.
+      connection: to the metadata store; the pipeline's own is left aside.
       run_id: the run to bind it to.
       from_nodes: where a partial run starts; empty for the beginning.
       to_nodes: where a partial run ends; empty for the end.
@@ -74,13 +85,14 @@ def compile_blueprint(blueprint: Blueprint, run_id: str, from_nodes: tuple[str, 
     for name in (*from_nodes, *to_nodes):
         node.find_node(ir, name)
     node.bind(ir, run_id)
-    with node.open_metadata(node.connection_of(ir)) as handle:
+    with node.open_metadata(connection) as handle:
         earlier_runs.cancel_interrupted(handle, ir.pipeline_info.id)
         if from_nodes or to_nodes:
             earlier_runs.mark_partial_run(handle, ir, from_nodes, to_nodes)
     nodes = [entry.pipeline_node for entry in ir.nodes]
     return Compiled(
         ir=ir.SerializeToString(deterministic=True),
+        connection=connection,
         upstream={entry.node_info.id: list(entry.upstream_nodes) for entry in nodes},
         skipped=frozenset(entry.node_info.id for entry in nodes if entry.execution_options.HasField("skip")),
     )
@@ -92,7 +104,7 @@ def run_node(compiled: Compiled, node_id: str) -> NodeState:
 
     from pipeline import node
 
-    return node.run(pipeline_pb2.Pipeline.FromString(compiled.ir), node_id).state
+    return node.run(pipeline_pb2.Pipeline.FromString(compiled.ir), node_id, compiled.connection).state
 
 
 def enter(connection: Connection, log: Path, title: str, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -107,50 +119,6 @@ def enter(connection: Connection, log: Path, title: str, work: Callable[..., Any
         traceback.print_exc()
         sys.stderr.flush()
         connection.send((None, Problem.of(as_conveyor_error(error, title, log), traceback.format_exc())))
-
-
-def as_conveyor_error(error: BaseException, title: str, log: Path) -> ConveyorError:
-    """The error that a user sees for an exception that a node raised.
-
-    Args:
-      error: what was raised.
-      title: what was going on, such as the node's id.
-      log: where the traceback is.
-
-    Returns:
-      The ConveyorError among the exception and its causes, or a new one that names the exception.
-    """
-    for cause in _causes(error):
-        if isinstance(cause, ConveyorError):
-            return cause
-    for cause in _causes(error):
-        if (isinstance(cause, OSError) and cause.errno == errno.ENOSPC) or os.strerror(errno.ENOSPC) in str(cause):
-            return StorageError(
-                f"{title} could not write: the disk is full.",
-                where=str(getattr(cause, "filename", None) or log.parent),
-                seen=str(cause).strip().splitlines()[0],
-                fix="Free some space, then run again: nodes that are complete are not repeated.",
-            )
-    lines = str(error).strip().splitlines() or [""]
-    return NodeError(
-        f"{title} failed with {type(error).__name__}.",
-        where=_last_frame(error),
-        seen=lines[0][:500],
-        fix=f"The traceback is at the end of {log}",
-    )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _last_frame(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _die_with_parent() -> None:

@@ -1,0 +1,94 @@
+"""Which database the environment names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import database
+from pipeline.config import PipelineConfig
+from pipeline.errors import ConfigError
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PipelineConfig:
+    return PipelineConfig(name="tiny", label="y", workspace=str(tmp_path / "not there yet"), data={"input": "x"})
+
+
+def test_without_the_variable_it_is_sqlite_in_the_workspace(
+    config: PipelineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONVEYOR_METADATA", raising=False)
+    connection = database.connection(config)
+    assert connection.sqlite.filename_uri == database.address(connection) == str(config.metadata_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_variable_comes_before_the_workspace(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A Secret that is made from a file often ends with a line break.
+    monkeypatch.setenv("CONVEYOR_METADATA", "mysql://conveyor:secret@conveyor-metadata:3307/conveyor\n")
+    mysql = database.connection(config).mysql
+    assert (mysql.host, mysql.port, mysql.database) == ("conveyor-metadata", 3307, "conveyor")
+    assert (mysql.user, mysql.password) == ("conveyor", "secret")
+
+
+def test_ports_have_defaults() -> None:
+    assert database.parse("mysql://u:p@host/db").mysql.port == 3306
+    assert database.parse("postgresql://u:p@host/db").postgresql.port == "5432"
+
+
+def test_signs_with_a_meaning_are_decoded() -> None:
+    assert database.parse("mysql://a%40b:p%2F%3A%25@host/db").mysql.password == "p/:%"
+    # libpq reads the value out of a connection string, where it is quoted.
+    assert database.parse("postgresql://u:it%27s%20a%5C@host/db").postgresql.password == r"'it\'s a\\'"
+
+
+def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
+    assert database.parse(f"sqlite://{tmp_path}/a%20b.sqlite").sqlite.filename_uri == f"{tmp_path}/a b.sqlite"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("mysql://u:hush@host/db", "mysql://host:3306/db"),
+        ("postgresql://u:hush@host:1/db", "postgresql://host:1/db"),
+        ("sqlite:///a/b", "/a/b"),
+    ],
+)
+def test_an_address_holds_no_password(url: str, address: str) -> None:
+    assert database.address(database.parse(url)) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("hush", "no scheme"),
+        ("oracle://u:hush@host/db", "the scheme 'oracle'"),
+        ("mysql://u:hush/more@host/db", "a port"),
+        ("mysql://u:hush@host:port/db", "a port"),
+        ("mysql://u:hush@host:99999/db", "a port"),
+        ("mysql://u:12#hush@host/db", "after ? or #"),
+        ("mysql://u:12?hush@host/db", "after ? or #"),
+        ("mysql://u:12/hush@host/db", "no user"),
+        ("mysql://u:hush@[::1/db", "a host"),
+        ("mysql://:hush@host/db", "no user"),
+        ("postgresql://u:hush@/db", "no host"),
+        ("postgresql://u:hush@host", "no database"),
+        ("postgresql://u:hush@host/a/b", "other signs"),
+        ("mysql://u:hush@host/a%3Bb", "other signs"),
+        ("sqlite://hush", "no absolute path"),
+        ("sqlite:///", "no absolute path"),
+    ],
+)
+def test_what_is_no_database_is_refused_without_showing_the_password(
+    config: PipelineConfig, monkeypatch: pytest.MonkeyPatch, url: str, seen: str
+) -> None:
+    monkeypatch.setenv("CONVEYOR_METADATA", url)
+    with pytest.raises(ConfigError) as caught:
+        database.connection(config)
+    assert caught.value.where == "CONVEYOR_METADATA"
+    assert seen in caught.value.seen
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
