@@ -27,7 +27,21 @@ def cancel_interrupted(handle: metadata.Metadata, pipeline_name: str) -> None:
       handle: an open connection.
       pipeline_name: the pipeline whose executions are looked at.
     """
-    context = handle.store.get_context_by_type_and_name(constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline_name)
+    _cancel_unfinished(handle, constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline_name)
+
+
+def cancel_run(handle: metadata.Metadata, run_id: str) -> None:
+    """Marks executions that a run left as running as canceled. Only for a caller that knows the run's nodes to have ended.
+
+    Args:
+      handle: an open connection.
+      run_id: of the run.
+    """
+    _cancel_unfinished(handle, constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
+
+
+def _cancel_unfinished(handle: metadata.Metadata, context_type: str, context_name: str) -> None:
+    context = handle.store.get_context_by_type_and_name(context_type, context_name)
     if context is None:
         return
     executions = handle.store.get_executions_by_context(context.id)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -79,3 +84,47 @@ class StorageError(ConveyorError):
     """The workspace cannot be written to: a full disk, missing rights, another run at work."""
 
     headline = "Storage error"
+
+
+def as_conveyor_error(error: BaseException, title: str, log: Path | str) -> ConveyorError:
+    """The error that a user sees for an exception that a node raised.
+
+    Args:
+      error: what was raised.
+      title: what was going on, such as the node's id.
+      log: where the traceback is: a file, or in words.
+
+    Returns:
+      The ConveyorError among the exception and its causes, or a new one that names the exception.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, ConveyorError):
+            return cause
+    for cause in _causes(error):
+        if (isinstance(cause, OSError) and cause.errno == errno.ENOSPC) or os.strerror(errno.ENOSPC) in str(cause):
+            return StorageError(
+                f"{title} could not write: the disk is full.",
+                where=str(getattr(cause, "filename", None) or title),
+                seen=str(cause).strip().splitlines()[0],
+                fix="Free some space, then run again: nodes that are complete are not repeated.",
+            )
+    lines = str(error).strip().splitlines() or [""]
+    return NodeError(
+        f"{title} failed with {type(error).__name__}.",
+        where=_last_frame(error),
+        seen=lines[0][:500],
+        fix=f"The traceback is at the end of {log}",
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _last_frame(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

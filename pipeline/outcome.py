@@ -93,6 +93,7 @@ class RunOutcome(BaseModel):
 
     run_id: str
     pipeline: str
+    note: str = ""
     state: RunState = RunState.RUNNING
     started: float = Field(default_factory=time.time)
     ended: float | None = None

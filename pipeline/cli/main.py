@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import config, data, doctor, inspect, run, score
+from pipeline.cli import compile, config, data, doctor, inspect, run, score
 from pipeline.errors import ConveyorError, StorageError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 app.command()(run.run)
+app.command("compile")(compile.compile_)
 app.command()(score.score)
 app.command()(inspect.runs)
 app.command()(inspect.show)

@@ -1,0 +1,229 @@
+"""Compiles a pipeline to a KFP v2 package: a container task a node, in the order of the pipeline, and one at the exit."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import parameters
+from pipeline.errors import ConfigError
+from pipeline.kubeflow import dashboard
+from pipeline.kubeflow.payload import Payload
+from pipeline.kubeflow.tasks import Task, tasks_of
+
+if TYPE_CHECKING:
+    from kfp.dsl import PipelineTask
+    from kfp.dsl.base_component import BaseComponent
+    from tfx.proto.orchestration import pipeline_pb2
+
+    from pipeline.config import PipelineConfig
+
+METADATA_VARIABLE = "CONVEYOR_METADATA"
+WEBHOOK_VARIABLE = "CONVEYOR_WEBHOOK"
+EXIT_TASK = "finish"
+
+# KFP puts the task's inputs and outputs, as JSON, where this stands.
+_EXECUTOR_INPUT = "{{$}}"
+
+
+def compile_package(config: PipelineConfig) -> str:
+    """Compiles a pipeline for Kubeflow.
+
+    Args:
+      config: the pipeline's configuration.
+
+    Returns:
+      The package: KFP's pipeline spec and, after `---`, its platform spec, as YAML. The same configuration and code give
+      the same text.
+
+    Raises:
+      ConfigError: the configuration names something that cannot be read, or that pods could not reach; a group of nodes
+        cannot run; the pipeline is nested or too large.
+    """
+    settings = in_cluster(config)
+    ir = _compile(settings)
+    upstream = {entry.pipeline_node.node_info.id: list(entry.pipeline_node.upstream_nodes) for entry in ir.nodes}
+    _check_nodes(config, upstream)
+    package = _Package(settings, Payload.of(ir, settings).arguments(), tasks_of(upstream, config.kubeflow.groups))
+    return package.text()
+
+
+def in_cluster(config: PipelineConfig) -> PipelineConfig:
+    """The configuration as it holds in pods: the workspace is the volume.
+
+    Raises:
+      ConfigError: data are read, or models pushed, outside the volume.
+    """
+    mount_path = config.kubeflow.mount_path
+    settings = config.model_copy(
+        update={
+            "workspace": mount_path,
+            # Pods have no Docker engine.
+            "infra_validator": config.infra_validator.model_copy(update={"runner": "process"}),
+        }
+    )
+    for field, path in (("data.input", settings.data.input), ("push.destination", settings.push.destination)):
+        resolved = settings.resolve(path)
+        if not Path(resolved).is_relative_to(mount_path):
+            raise ConfigError(
+                "Pods see nothing but the volume.",
+                where=field,
+                expected=f"a path that begins with {{workspace}}, which stands for {mount_path} in the cluster",
+                seen=resolved,
+                fix=f"for example {field}: '{{workspace}}/{Path(path).name}'",
+            )
+    # Absolute, so that it means the same where the configuration's folder is not.
+    data = settings.data.model_copy(update={"input": settings.resolve(settings.data.input)})
+    return settings.model_copy(update={"data": data})
+
+
+def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:
+    from tfx.dsl.compiler.compiler import Compiler
+
+    from pipeline.graph import create_pipeline
+
+    ir = Compiler().compile(create_pipeline(config))
+    nested = [entry.sub_pipeline.pipeline_info.id for entry in ir.nodes if entry.HasField("sub_pipeline")]
+    if nested:
+        raise ConfigError(
+            "A pipeline within a pipeline cannot run on Kubeflow.",
+            where=", ".join(nested),
+            expected="nodes alone",
+            fix="put the nodes of the inner pipeline into the outer one",
+        )
+    return ir
+
+
+def _check_nodes(config: PipelineConfig, upstream: Mapping[str, Sequence[str]]) -> None:
+    known = [*upstream, *config.kubeflow.groups, EXIT_TASK]
+    for name in config.kubeflow.nodes:
+        if name not in known:
+            raise ConfigError(
+                f"There is no node {name!r} to ask resources for.",
+                where=f"kubeflow.nodes.{name}",
+                expected=", ".join(known),
+                seen=name,
+            )
+
+
+class _Package:
+    def __init__(self, config: PipelineConfig, payload: list[str], tasks: Sequence[Task]) -> None:
+        self.config, self.payload, self.tasks = config, payload, tasks
+        self.parameters = parameters.parameters_of(config)
+
+    def text(self) -> str:
+        from kfp import compiler, dsl
+
+        described = f"{self.config.task.value} of {self.config.label}: from a table to a pushed model."
+        pipeline = dsl.pipeline(name=self.config.name, description=described)(self.pipeline_function())
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "package.yaml"
+            compiler.Compiler().compile(pipeline, str(path))
+            return path.read_text()
+
+    def pipeline_function(self) -> Any:
+        """What kfp's decorator takes: a function whose signature tells the parameters."""
+        from kfp import dsl
+
+        def pipeline(*values: Any) -> None:
+            arguments = {"run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, **dict(zip(self.parameters, values, strict=True))}
+            at_exit = self.component(EXIT_TASK, [], {"report": "HTML"}, status=dsl.PipelineTaskFinalStatus)(**arguments)
+            self.furnish(at_exit, EXIT_TASK)
+            with dsl.ExitHandler(at_exit, name="nodes"):
+                created: dict[str, PipelineTask] = {}
+                for task in self.tasks:
+                    component = self.component(
+                        task.component,
+                        [part for node in task.nodes for part in ("--node", node)],
+                        dashboard.declared(task.nodes, self.config),
+                    )
+                    created[task.name] = component(**arguments).after(*(created[name] for name in task.upstream))
+                    self.furnish(created[task.name], task.name)
+
+        pipeline.__signature__ = _signature(  # type: ignore[attr-defined]
+            {parameter.name: type(parameter.default) for parameter in self.parameters.values()},
+            {parameter.name: parameter.default for parameter in self.parameters.values()},
+        )
+        return pipeline
+
+    def component(self, name: str, arguments: list[str], outputs: Mapping[str, str], **further: Any) -> BaseComponent:
+        """A container component. KFP merges components with equal containers, so the arguments name what it is."""
+        from kfp import dsl
+
+        module = "finish" if name == EXIT_TASK else "entrypoint"
+        spec = dsl.ContainerSpec(
+            image=self.config.kubeflow.image,
+            command=["python", "-m", f"pipeline.kubeflow.{module}"],
+            args=[*arguments, *self.payload, "--executor-input", _EXECUTOR_INPUT],
+        )
+
+        def container(*placeholders: Any) -> dsl.ContainerSpec:
+            return spec
+
+        inputs = {"run_id": str, **{parameter.name: type(parameter.default) for parameter in self.parameters.values()}}
+        artifacts = {output: dsl.Output[getattr(dsl, kind)] for output, kind in outputs.items()}
+        container.__name__ = name
+        container.__signature__ = _signature({**inputs, **further, **artifacts}, {})  # type: ignore[attr-defined]
+        return dsl.container_component(container)
+
+    def furnish(self, task: PipelineTask, name: str) -> None:
+        """Gives a task its volume, user, secrets, resources and retries."""
+        from kfp import kubernetes
+
+        kubeflow = self.config.kubeflow
+        task.set_display_name(name)
+        # TFX has a cache of its own, which KFP's would bypass.
+        task.set_caching_options(False)
+        if kubeflow.retry.attempts:
+            task.set_retry(
+                kubeflow.retry.attempts,
+                backoff_duration=f"{kubeflow.retry.backoff_seconds}s",
+                backoff_factor=kubeflow.retry.backoff_factor,
+            )
+        kubernetes.mount_pvc(task, kubeflow.volume, kubeflow.mount_path)
+        kubernetes.set_security_context(task, kubeflow.user, kubeflow.user, run_as_non_root=True)
+        kubernetes.set_image_pull_policy(task, kubeflow.image_pull_policy)
+        if kubeflow.image_pull_secrets:
+            kubernetes.set_image_pull_secrets(task, list(kubeflow.image_pull_secrets))
+        secrets = {METADATA_VARIABLE: kubeflow.metadata, **kubeflow.environment}
+        if kubeflow.webhook and name == EXIT_TASK:
+            secrets[WEBHOOK_VARIABLE] = kubeflow.webhook
+        for variable, secret in secrets.items():
+            kubernetes.use_secret_as_env(task, secret.secret, {secret.key: variable})
+        self.reserve(task, name)
+
+    def reserve(self, task: PipelineTask, name: str) -> None:
+        """Asks the cluster for what the task needs."""
+        from kfp import kubernetes
+
+        resources = self.config.kubeflow.resources_of(name)
+        for setter, quantity in (
+            (task.set_cpu_request, resources.cpu_request),
+            (task.set_cpu_limit, resources.cpu_limit),
+            (task.set_memory_request, resources.memory_request),
+            (task.set_memory_limit, resources.memory_limit),
+        ):
+            if quantity is not None:
+                setter(quantity)
+        if resources.accelerator is not None:
+            task.set_accelerator_type(resources.accelerator)
+            task.set_accelerator_limit(resources.accelerator_count)
+        if resources.timeout_seconds is not None:
+            kubernetes.set_timeout(task, resources.timeout_seconds)
+        for label, value in resources.node_selector.items():
+            kubernetes.add_node_selector(task, label, value)
+        for toleration in resources.tolerations:
+            kubernetes.add_toleration(task, toleration.key, toleration.operator, toleration.value or None, toleration.effect)
+
+
+def _signature(annotations: Mapping[str, Any], defaults: Mapping[str, Any]) -> inspect.Signature:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Signature(
+        [
+            inspect.Parameter(name, kind, annotation=annotation, default=defaults.get(name, inspect.Parameter.empty))
+            for name, annotation in annotations.items()
+        ]
+    )

@@ -1,0 +1,171 @@
+"""The exit task: gathers what became of the nodes, writes the run's outcome and report, and tells whoever wants to know."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConveyorError, NodeError
+from pipeline.kubeflow import dashboard
+from pipeline.kubeflow.entrypoint import bound_pipeline, parse
+from pipeline.kubeflow.payload import Payload
+from pipeline.kubeflow.pod import Pod
+from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+
+if TYPE_CHECKING:
+    from tfx.proto.orchestration import pipeline_pb2
+
+WEBHOOK_VARIABLE = "CONVEYOR_WEBHOOK"
+_WEBHOOK_SECONDS = 10
+_DONE = (NodeState.COMPLETE, NodeState.CACHED, NodeState.SKIPPED)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Finishes a run.
+
+    Args:
+      arguments: the command line; the process's own when not given.
+
+    Returns:
+      The exit code: 0 when the outcome is written and told, whatever it is.
+    """
+    options = parse(argparse.ArgumentParser(prog="python -m pipeline.kubeflow.finish", description=__doc__), arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        pod = Pod.of(Payload.read(options.ir, options.config), options.executor_input)
+        ir = bound_pipeline(pod)
+        cancel_unfinished(pod)
+        outcome = gather(pod, ir)
+        outcome.save(pod.folder)
+        _report(pod)
+        tell(outcome)
+    except ConveyorError as error:
+        print(f"\n{error.headline}: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
+    return 0
+
+
+def cancel_unfinished(pod: Pod) -> None:
+    """Marks the executions of this run that no pod is at work on any more as canceled."""
+    from pipeline import earlier_runs, node
+
+    with node.open_metadata(pod.connection) as handle:
+        earlier_runs.cancel_run(handle, pod.run_id)
+
+
+def gather(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
+    """The run's outcome, from what the nodes' pods have kept on the volume.
+
+    Args:
+      pod: of the exit task.
+      ir: the pipeline, bound to the run.
+    """
+    outcome = RunOutcome(
+        run_id=pod.run_id,
+        pipeline=pod.config.name,
+        note=str(pod.parameters["run_note"]),
+        config=pod.config.effective(),
+        ended=time.time(),
+    )
+    for entry in ir.nodes:
+        node = entry.pipeline_node
+        kept = pod.kept(node.node_info.id)
+        if kept is not None and kept.state is NodeState.RUNNING:
+            kept.state = NodeState.INTERRUPTED
+        outcome.nodes[node.node_info.id] = kept or NodeOutcome(upstream=list(node.upstream_nodes), state=NodeState.BLOCKED)
+    outcome.started = min((node.started for node in outcome.nodes.values() if node.started), default=outcome.started)
+    states = {node.state for node in outcome.nodes.values()}
+    problems = [node.problem for node in outcome.nodes.values() if node.problem]
+    if NodeState.FAILED in states or pod.final_status.get("state") == "FAILED":
+        outcome.state, outcome.problem = RunState.FAILED, problems[0] if problems else _never_started(pod, outcome)
+    elif all(state in _DONE for state in states):
+        outcome.state = RunState.NOT_BLESSED if _refused(pod) else RunState.COMPLETE
+    else:
+        outcome.state = RunState.INTERRUPTED
+    return outcome
+
+
+def _refused(pod: Pod) -> bool:
+    from pipeline.store import open_store
+
+    with open_store(pod.connection, pod.config.name) as store:
+        run = store.run(pod.run_id)
+    blessings = [run.output(node, "blessing") for node in ("Evaluator", "InfraValidator")]
+    return any(blessing is not None and not blessing.properties.get("blessed") for blessing in blessings)
+
+
+def _never_started(pod: Pod, outcome: RunOutcome) -> Problem:
+    waiting = [name for name, node in outcome.nodes.items() if node.state not in _DONE]
+    error = pod.final_status.get("error") or {}
+    return Problem.of(
+        NodeError(
+            "A pod ended before its node could say why.",
+            where=", ".join(waiting[:1]),
+            seen=str(error.get("message", "")),
+            fix="look at its events: kubectl describe pod; memory limits and missing images are the usual reasons",
+        )
+    )
+
+
+def _report(pod: Pod) -> None:
+    """Writes the report beside the outcome, and gives it to the dashboard."""
+    from pipeline.report import write_report
+
+    path = write_report(pod.config, pod.run_id)
+    dashboard.write(dashboard.Dashboard(html=path.read_text(encoding="utf-8")), pod.executor_input)
+
+
+def tell(outcome: RunOutcome) -> None:
+    """Posts the outcome to the webhook, if there is one.
+
+    Raises:
+      NodeError: the webhook could not be reached or refused the outcome; the address is not shown, as it may hold a secret.
+    """
+    address = os.environ.get(WEBHOOK_VARIABLE)
+    if not address:
+        return
+    request = urllib.request.Request(
+        address, json.dumps(_message(outcome)).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS):
+            print("The outcome was posted to the webhook.", flush=True)
+    except (OSError, ValueError) as error:
+        reason = f"HTTP status {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
+        raise NodeError(
+            "The outcome could not be posted to the webhook.",
+            where="kubeflow.webhook",
+            seen=reason,
+            expected="an address that takes a POST of JSON",
+            fix="the outcome itself is kept on the volume; mend the Secret's address for the next run",
+        ) from None
+
+
+def _message(outcome: RunOutcome) -> dict[str, Any]:
+    """`text` is what chat services show; the rest is for programs."""
+    failed = [name for name, node in outcome.nodes.items() if node.state is NodeState.FAILED]
+    what = f": {outcome.problem.what}" if outcome.problem else ""
+    return {
+        "text": f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value.replace('_', ' ')}{what}",
+        "pipeline": outcome.pipeline,
+        "run_id": outcome.run_id,
+        "note": outcome.note,
+        "state": outcome.state.value,
+        "seconds": round((outcome.ended or time.time()) - outcome.started, 1),
+        "nodes": {name: node.state.value for name, node in outcome.nodes.items()},
+        "failed": failed,
+        "problem": outcome.problem.model_dump(exclude={"traceback"}) if outcome.problem else None,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
