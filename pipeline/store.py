@@ -201,6 +201,14 @@ class Store:
         # Cached ones come later than the one that they repeat.
         return next(iter(self._executions(self._store.get_executions_by_id([min(producers)]))))
 
+    def version_of(self, model: Artifact) -> str:
+        """What a model was pushed as, of several versions the newest; empty if it was not pushed."""
+        events = self._store.get_events_by_artifact_ids([model.id])
+        users = sorted({event.execution_id for event in events if event.type == event.INPUT})
+        executions = self._executions(self._store.get_executions_by_id(users)) if users else []
+        pushed = [artifact for each in executions for artifact in each.outputs.get("pushed_model", ())]
+        return next((version for each in reversed(pushed) if (version := str(each.properties.get("pushed_version", "")))), "")
+
     def _is_ours(self, artifact_id: int) -> bool:
         contexts = self._store.get_contexts_by_artifact(artifact_id)
         return any(context.type == "pipeline" and context.name == self.pipeline for context in contexts)

@@ -74,8 +74,10 @@ class Executor(base_executor.BaseExecutor):
                         writers[name].write(rows)
             for writer in writers.values():
                 writer.close()
-        _require_rows({name: writer.rows for name, writer in writers.items()})
-        _LOG.info("Rows: %s.", ", ".join(f"{name} {writer.rows:,}" for name, writer in writers.items()))
+        rows = {name: writer.rows for name, writer in writers.items()}
+        _require_rows(rows)
+        artifact.set_string_custom_property(properties.ROWS, json.dumps(rows))
+        _LOG.info("Rows: %s.", ", ".join(f"{name} {count:,}" for name, count in rows.items()))
 
 
 class _Table:

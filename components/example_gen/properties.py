@@ -30,6 +30,7 @@ VERSION = "version"
 PAYLOAD_FORMAT = "payload_format"
 OUTPUT_FORMAT = "file_format"
 TF_EXAMPLE = "FORMAT_TF_EXAMPLE"
+ROWS = "rows"  # JSON: how many each split has; the stock one does not tell
 TFRECORDS = "tfrecords_gzip"  # the one format that TFX knows; whether a file is compressed, readers tell by its name
 
 

@@ -85,7 +85,7 @@ def export_model(
     archive.write_out(destination, verbose=False)
     if tuple(inputs) != columns:
         _rename_inputs(destination, inputs)
-    _write_contract(needed, label, encoding, destination)
+    _write_contract(needed, label, encoding, model.count_params(), destination)
 
 
 def _outputs(raw_output: tf.Tensor, encoding: LabelEncoding) -> dict[str, tf.Tensor]:
@@ -144,11 +144,12 @@ def _rename_inputs(destination: str, columns: Mapping[str, str]) -> None:
         file.write(saved_model.SerializeToString(deterministic=True))
 
 
-def _write_contract(features: dict[str, Any], label: str, encoding: LabelEncoding, destination: str) -> None:
+def _write_contract(features: dict[str, Any], label: str, encoding: LabelEncoding, parameters: int, destination: str) -> None:
     contract = {
         "task": encoding.task.value,
         "label": label,
         "classes": list(encoding.classes),
+        "parameters": parameters,
         "features": {name: raw.dtype_name(spec.dtype) for name, spec in features.items()},
     }
     path = str(PurePosixPath(destination) / CONTRACT_PATH)

@@ -47,8 +47,7 @@ class Categorical:
     @property
     def vocabulary_file(self) -> str:
         """The name of the vocabulary within the transform graph."""
-        # Names that differ only in characters that a file name cannot have must not share a file.
-        return f"vocabulary_{self.name.encode().hex() if not self.name.isidentifier() else self.name}"
+        return vocabulary_file(self.name)
 
 
 @dataclass(frozen=True)
@@ -119,6 +118,12 @@ class FeaturePlan:
         """The columns that the model sees, sorted."""
         others: tuple[Bucketised | Categorical | Time, ...] = (*self.bucketised, *self.categorical, *self.time)
         return tuple(sorted((*self.numeric, *(column.name for column in others))))
+
+
+def vocabulary_file(column: str) -> str:
+    """The name of a column's vocabulary within the transform graph."""
+    # Names that differ only in characters that a file name cannot have must not share a file.
+    return f"vocabulary_{column if column.isidentifier() else column.encode().hex()}"
 
 
 def kinds_from_schema(schema: schema_pb2.Schema) -> dict[str, str]:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.report import formats
 from pipeline.store import Execution
@@ -40,10 +40,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Data:
-    """What was read: the pattern that was looked for, and the sources by split."""
+    """What was read: the pattern that was looked for, the sources by split and, where they were counted, rows by split."""
 
     pattern: str
     sources: Mapping[str, Source]
+    rows: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -61,7 +62,8 @@ def data_of(example_gen: Execution | None) -> Data:
     files: dict[str, list[str]] = json.loads(properties.get("input_files", "{}"))
     folder = os.path.dirname(_WILDCARD.split(pattern)[0])
     sources = {split: Source(tuple(paths), _spans(paths, pattern), folder) for split, paths in files.items() if paths}
-    return Data(pattern, sources)
+    examples = next(iter(example_gen.outputs.get("examples", ())), None) if example_gen else None
+    return Data(pattern, sources, json.loads(examples.properties.get("rows", "{}")) if examples else {})
 
 
 def _spans(paths: list[str], pattern: str) -> tuple[int, ...]:

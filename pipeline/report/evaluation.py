@@ -134,12 +134,14 @@ class Plots:
       precision_recall: recall and precision.
       calibration: mean prediction, mean label and rows of each bucket that has rows.
       confusion: at 0.5, or the most probable class.
+      thresholds: each with its false positive rate and true positive rate, from 1 to 0.
     """
 
     roc: tuple[tuple[float, float], ...] = ()
     precision_recall: tuple[tuple[float, float], ...] = ()
     calibration: tuple[tuple[float, float, float], ...] = ()
     confusion: ConfusionMatrix | None = None
+    thresholds: tuple[tuple[float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -256,16 +258,18 @@ def _plots(message: Any) -> dict[str, Plots]:
 
 def _plots_of(data: Any) -> Plots:
     matrices = sorted(data.confusion_matrix_at_thresholds.matrices, key=lambda each: each.threshold)
-    roc, precision_recall = [], []
+    thresholds, precision_recall = [], []
     for each in matrices:
         positives, negatives = each.true_positives + each.false_negatives, each.false_positives + each.true_negatives
         if positives and negatives:
-            roc.append((each.false_positives / negatives, each.true_positives / positives))
+            # TFMA's first and last lie a little outside of what a probability can be.
+            threshold = min(max(each.threshold, 0.0), 1.0)
+            thresholds.append((threshold, each.false_positives / negatives, each.true_positives / positives))
         if positives and each.true_positives + each.false_positives:
             precision_recall.append((each.true_positives / positives, each.precision))
     buckets = [bucket for bucket in data.calibration_histogram_buckets.buckets if bucket.num_weighted_examples.value]
     return Plots(
-        roc=tuple(sorted(set(roc))),
+        roc=tuple(sorted({(false, true) for _, false, true in thresholds})),
         precision_recall=tuple(sorted(set(precision_recall), key=lambda point: (point[0], -point[1]))),
         calibration=tuple(
             (
@@ -276,6 +280,7 @@ def _plots_of(data: Any) -> Plots:
             for bucket in buckets
         ),
         confusion=_binary_matrix(matrices) or _multiclass_matrix(data.multi_class_confusion_matrix_at_thresholds.matrices),
+        thresholds=tuple(reversed(thresholds)),
     )
 
 

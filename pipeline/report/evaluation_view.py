@@ -13,7 +13,7 @@ from pipeline.report.evaluation import BASELINE, CANDIDATE, EXAMPLE_COUNT, Confu
 _SLICE_METRICS = ("precision", "recall", "calibration", "loss", "mae", "rmse")
 
 # A larger matrix cannot be read: the classes confused most are listed instead.
-_MOST_CLASSES_SHOWN = 20
+MOST_CLASSES_SHOWN = 20
 _CONFUSIONS_SHOWN = 15
 
 
@@ -109,7 +109,7 @@ class EvaluationView:
     def confusions(self) -> list[tuple[str, str, float]]:
         """Of many classes, those that the candidate confuses most: actual class, predicted class and rows."""
         matrix = self.confusion
-        if matrix is None or len(matrix.counts) <= _MOST_CLASSES_SHOWN:
+        if matrix is None or len(matrix.counts) <= MOST_CLASSES_SHOWN:
             return []
         pairs = [
             (self.class_name(actual), self.class_name(predicted), count)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +17,16 @@ from pipeline.report.data import Data, data_of
 from pipeline.report.evaluation import Evaluation, read_evaluation
 from pipeline.report.saved_model import SavedModel, read_saved_model
 from pipeline.report.schema import Schema, read_schema
+from pipeline.report.search import Search, read_search
 from pipeline.report.statistics import Statistics, read_statistics
 from pipeline.report.training import Training, read_training
-from pipeline.store import Artifact, Execution, Lineage, Run, open_store
+from pipeline.report.transformation import Transformation, read_transformation
+from pipeline.store import Artifact, Execution, Lineage, Run, Store, open_store
 
 _Content = TypeVar("_Content")
+
+# What resolvers look for among earlier runs.
+_RESOLVED = {"Resolver": "model", "LatestHyperparameters": "best_hyperparameters"}
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,18 @@ class RunFacts:
       outcome: what became of the run and its nodes.
       run: executions and artifacts.
       folder: the run's own, with its logs and the report.
-      example_gen: the execution that read the data, of an earlier run where this one took it from the cache.
       lineage: of the pushed version, or of the model where none was pushed.
+      origins: the executions of earlier runs that made what this one took from the cache or had resolved, by node.
+      baseline_version: what the baseline was pushed as; empty if it was not, or there is none.
     """
 
     config: PipelineConfig
     outcome: RunOutcome
     run: Run
     folder: Path
-    example_gen: Execution | None = None
     lineage: Lineage | None = None
+    origins: Mapping[str, Execution] = field(default_factory=dict)
+    baseline_version: str = ""
 
     @property
     def model(self) -> Artifact | None:
@@ -68,10 +75,14 @@ class RunFacts:
         """The InfraValidator's; its properties say whether the candidate can be served, why not, and how fast it is."""
         return self.run.output("InfraValidator", "blessing")
 
+    def resolved(self, node: str) -> Artifact | None:
+        """What a resolver chose; None if there was nothing to choose."""
+        return self.run.input(node, _RESOLVED[node])
+
     @cached_property
     def data(self) -> Data:
         """What the run read."""
-        return data_of(self.example_gen)
+        return data_of(self.origins.get("ExampleGen") or self.run.executions.get("ExampleGen"))
 
     @cached_property
     def statistics(self) -> Statistics | None:
@@ -87,6 +98,16 @@ class RunFacts:
     def anomalies(self) -> Anomalies | None:
         """What in the data breaks the schema. TFX removes what a node that failed has written."""
         return _content(read_anomalies, self.run.output("ExampleValidator", "anomalies"))
+
+    @cached_property
+    def transformation(self) -> Transformation | None:
+        """What the columns become."""
+        return _content(read_transformation, self.run.output("Transform", "transform_graph"))
+
+    @cached_property
+    def search(self) -> Search | None:
+        """The search for hyperparameters in this run."""
+        return _content(read_search, self.run.output("Tuner", "tuner_results"))
 
     @cached_property
     def training(self) -> Training | None:
@@ -116,7 +137,7 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
     """
     folder = config.runs_path / run_id
     left_outcome = (folder / FILE_NAME).is_file()
-    run, lineage, example_gen = Run(run_id, config.name, {}), None, None
+    run, lineage, origins, baseline_version = Run(run_id, config.name, {}), None, {}, ""
     # A run that failed before its first node may have left no metadata store.
     if config.metadata_path.is_file() or not left_outcome:
         with open_store(config.metadata_path, config.name) as store:
@@ -124,10 +145,25 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
             pushed, model = run.output("Pusher", "pushed_model"), run.output("Trainer", "model")
             target = pushed if pushed and pushed.properties.get("pushed_version") else model
             lineage = store.lineage(target) if target else None
-            examples = run.output("ExampleGen", "examples")
-            example_gen = store.producer(examples.id) if examples else None
+            origins = _origins(store, run)
+            baseline = run.input("Resolver", _RESOLVED["Resolver"])
+            baseline_version = store.version_of(baseline) if baseline else ""
     outcome = RunOutcome.load(folder) if left_outcome else outcome_of(run)
-    return RunFacts(_config_of(outcome) or config, outcome, run, folder, example_gen, lineage)
+    return RunFacts(_config_of(outcome) or config, outcome, run, folder, lineage, origins, baseline_version)
+
+
+def _origins(store: Store, run: Run) -> dict[str, Execution]:
+    origins: dict[str, Execution] = {}
+    for node, execution in run.executions.items():
+        taken: Artifact | None = None
+        if node in _RESOLVED:
+            taken = run.input(node, _RESOLVED[node])
+        elif execution.state is NodeState.CACHED:
+            taken = next((artifact for artifacts in execution.outputs.values() for artifact in artifacts), None)
+        maker = store.producer(taken.id) if taken else None
+        if maker is not None:
+            origins[node] = maker
+    return origins
 
 
 def outcome_of(run: Run) -> RunOutcome:

@@ -22,6 +22,11 @@ def number(value: float | None) -> str:
     return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.1e}"
 
 
+def value(anything: object) -> str:
+    """Numbers as numbers, the rest as it is."""
+    return number(anything) if isinstance(anything, (int, float)) and not isinstance(anything, bool) else str(anything)
+
+
 def metric(value: float | None) -> str:
     """Four decimals, so that metrics stand one below the other; large ones as numbers."""
     if value is None or not math.isfinite(value) or abs(value) >= 1000:

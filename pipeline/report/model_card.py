@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,11 +11,10 @@ from pipeline.config import PipelineConfig, Task
 from pipeline.report import formats
 from pipeline.report.evaluation import Evaluation
 from pipeline.report.facts import RunFacts
+from pipeline.report.search import read_hyperparameters
 
 _PACKAGES = ("tfx-conveyor", "tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 _MANY_MISSING = 0.2
-# As TFX's Tuner writes Keras Tuner's configuration.
-_HYPERPARAMETERS_FILE = "best_hyperparameters.txt"
 _TASKS = {
     Task.BINARY: "Binary classification",
     Task.MULTICLASS: "Multiclass classification",
@@ -89,8 +87,10 @@ def _model(facts: RunFacts) -> tuple[tuple[str, str], ...]:
         units = " → ".join(map(str, model.hidden_units))
         columns = "columns embedded, standardised or bucketised"
         architecture = f"Keras: {columns}, then hidden layers of {units} units, dropout {model.dropout:g}"
+    parameters = facts.saved_model.parameters if facts.saved_model else None
     return (
         ("Architecture", architecture),
+        *((("Parameters", f"{parameters:,}"),) if parameters else ()),
         ("Size on disk", formats.size(facts.saved_model.size if facts.saved_model else None)),
         ("Artifact", f"{facts.model.id}, {facts.model.uri}" if facts.model else formats.DASH),
     )
@@ -115,8 +115,7 @@ def _training(facts: RunFacts) -> tuple[tuple[str, str], ...]:
 def _tuned(facts: RunFacts) -> dict[str, Any]:
     """The hyperparameters that a Tuner found, which go before those of the configuration."""
     artifact = facts.run.input("Trainer", "hyperparameters")
-    path = artifact.path / _HYPERPARAMETERS_FILE if artifact else None
-    return json.loads(path.read_text())["values"] if path and path.is_file() else {}
+    return read_hyperparameters(artifact.path) if artifact else {}
 
 
 def _packages() -> tuple[tuple[str, str], ...]:

@@ -4,51 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.config import PipelineConfig
 from pipeline.report import charts, formats
-from pipeline.report.evaluation_view import EvaluationView
 from pipeline.report.facts import RunFacts, read_facts
-from pipeline.report.lineage import view_lineage
-from pipeline.report.model_card import model_card
+from pipeline.report.sections import Section, sections_of_nodes, sections_of_run
 from pipeline.report.verdict import judge
 
 FILE_NAME = "report.html"
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of a page.
-
-    Attributes:
-      name: of the template `<name>.html.j2` and of the anchor.
-      title: above the section.
-      content: what the template shows.
-    """
-
-    name: str
-    title: str
-    content: Any
-
-
-def render_page(title: str, sections: Sequence[Section]) -> str:
-    """A page of sections, for example of one node.
+def render_nodes(facts: RunFacts, node_ids: Sequence[str]) -> str:
+    """A page of some nodes of a run, to be shown within another page: on white whatever the reader's system prefers.
 
     Args:
-      title: of the page.
-      sections: from top to bottom.
+      facts: what is known of the run so far.
+      node_ids: the nodes, in the order in which they are shown.
 
     Returns:
       HTML that refers to nothing outside itself.
     """
-    return _environment().get_template("page.html.j2").render(title=title, facts=None, sections=_rendered(sections))
+    executions = {node: facts.run.executions.get(node) for node in node_ids}
+    header = _environment().get_template("nodes.html.j2").render(facts=facts, executions=executions)
+    sections = sections_of_nodes(facts, node_ids)
+    title = f"{', '.join(node_ids)} · {facts.config.name}"
+    return _page(title, header, sections, embedded=True)
 
 
 def render_report(facts: RunFacts) -> str:
@@ -60,43 +45,9 @@ def render_report(facts: RunFacts) -> str:
     Returns:
       HTML that refers to nothing outside itself.
     """
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            title=f"{facts.config.name} · {facts.outcome.run_id}",
-            facts=facts,
-            verdict=judge(facts),
-            sections=_rendered(sections_of(facts)),
-        )
-    )
-
-
-def sections_of(facts: RunFacts) -> list[Section]:
-    """The sections that a run has something to say in."""
-    sections = [Section("graph", "Pipeline", facts.outcome)]
-    if facts.evaluation:
-        classes = facts.saved_model.classes if facts.saved_model else ()
-        view = EvaluationView(facts.evaluation, facts.config.evaluation.min_slice_rows, classes)
-        sections.append(Section("evaluation", "Evaluation", view))
-    if facts.training:
-        sections.append(Section("training", "Training", facts.training))
-    if facts.infra_blessing:
-        sections.append(Section("serving", "Serving check", facts.infra_blessing))
-    if facts.anomalies:
-        sections.append(Section("anomalies", "Anomalies", facts.anomalies))
-    if facts.data.sources:
-        sections.append(Section("data", "Data", facts.data))
-    if facts.statistics:
-        times = facts.schema.times if facts.schema else frozenset()
-        sections.append(Section("statistics", "Statistics", replace(facts.statistics, times=times)))
-    if facts.schema:
-        sections.append(Section("schema", "Schema", facts.schema))
-    if facts.lineage:
-        sections.append(Section("lineage", "Lineage", view_lineage(facts.lineage, facts.outcome.run_id)))
-    if facts.model:
-        sections.append(Section("model_card", "Model card", model_card(facts)))
-    return sections
+    header = _environment().get_template("header.html.j2").render(facts=facts, verdict=judge(facts))
+    footer = f"Run {facts.outcome.run_id} of {facts.config.name}. This page is complete in itself: it loads nothing."
+    return _page(f"{facts.config.name} · {facts.outcome.run_id}", header, sections_of_run(facts), footer)
 
 
 def write_report(config: PipelineConfig, run_id: str) -> Path:
@@ -120,12 +71,15 @@ def write_report(config: PipelineConfig, run_id: str) -> Path:
     return path
 
 
-def _rendered(sections: Sequence[Section]) -> list[tuple[Section, Markup]]:
+def _page(title: str, header: str, sections: Sequence[Section], footer: str = "", *, embedded: bool = False) -> str:
     environment = _environment()
-    return [
-        (section, Markup(environment.get_template(f"{section.name}.html.j2").render(content=section.content)))
+    rendered = [
+        (section, Markup(environment.get_template(f"{section.template}.html.j2").render(content=section.content)))
         for section in sections
     ]
+    return environment.get_template("page.html.j2").render(
+        title=title, header=Markup(header), sections=rendered, footer=footer, embedded=embedded
+    )
 
 
 @cache
@@ -139,7 +93,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         name: getattr(formats, name)
-        for name in ("number", "metric", "difference", "percent", "seconds", "moment", "date", "days")
+        for name in ("number", "value", "metric", "difference", "percent", "seconds", "moment", "date", "days")
     }
     environment.globals |= {"charts": charts, "Series": charts.Series, "Box": charts.Box}
     return environment

@@ -20,11 +20,13 @@ class SavedModel:
       size: bytes of all its files.
       columns: the raw columns that it takes, with their types; empty where the model does not say.
       classes: of a classifier, the label's values by class index; empty where the model does not say.
+      parameters: how many there are; None where the model does not say.
     """
 
     size: int
     columns: Mapping[str, str]
     classes: tuple[str, ...]
+    parameters: int | None = None
 
 
 def read_saved_model(folder: Path) -> SavedModel:
@@ -45,4 +47,5 @@ def read_saved_model(folder: Path) -> SavedModel:
         size=sum(path.stat().st_size for path in model.rglob("*") if path.is_file()),
         columns=contract.get("features", {}),
         classes=tuple(map(str, contract.get("classes", ()))),
+        parameters=contract.get("parameters"),
     )

@@ -64,11 +64,16 @@ def read_schema(folder: Path) -> Schema:
     return Schema(tuple(_feature(feature, domains) for feature in schema.feature))
 
 
+def type_name(feature: Any) -> str:
+    """The type of a schema's feature: `int`, `float`, `bytes`, `struct` or `type_unknown`."""
+    return str(type(feature).DESCRIPTOR.fields_by_name["type"].enum_type.values_by_number[feature.type].name.lower())
+
+
 def _feature(feature: Any, domains: dict[str, list[str]]) -> SchemaFeature:
     domain, values = _domain(feature, domains)
     return SchemaFeature(
         name=feature.name,
-        type=type(feature).DESCRIPTOR.fields_by_name["type"].enum_type.values_by_number[feature.type].name.lower(),
+        type=type_name(feature),
         presence=_presence(feature),
         domain=domain,
         values=tuple(values[:_VALUES_SHOWN]),

@@ -40,12 +40,22 @@ def judge(facts: RunFacts) -> Verdict:
     Args:
       facts: what is known of it.
     """
-    outcome, infra = facts.outcome, facts.infra_blessing
+    outcome = facts.outcome
     if outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
         return _stopped(facts)
     if outcome.state is RunState.RUNNING:
         at_work = [name for name, node in outcome.nodes.items() if node.state is NodeState.RUNNING]
         return Verdict("Still running", (f"At work: {', '.join(at_work)}.",) if at_work else (), Tone.NEUTRAL)
+    return judge_push(facts)
+
+
+def judge_push(facts: RunFacts) -> Verdict:
+    """Sums up what became of the candidate.
+
+    Args:
+      facts: what is known of a run whose Pusher has done its work, or that has none.
+    """
+    outcome, infra = facts.outcome, facts.infra_blessing
     if facts.version and outcome.nodes["Pusher"].state is NodeState.CACHED:
         reason = "Nothing that it depends on has changed since it was pushed."
         return Verdict(f"Version {facts.version} is up to date", (reason,), Tone.GOOD)

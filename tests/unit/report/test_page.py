@@ -10,8 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.errors import DataError, UsageError
 from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
-from pipeline.report import Section, render_page, write_report
-from pipeline.report.anomalies import Anomalies, Anomaly
+from pipeline.report import write_report
 from pipeline.report.facts import read_facts
 from pipeline.report.verdict import Tone, judge
 from tests.unit.report.artifacts import EVIL, write_anomalies
@@ -202,16 +201,6 @@ def test_a_configuration_of_another_release_is_not_needed(workspace, config):
     workspace.run("first", "-1", version="1")
     RunOutcome(run_id="first", pipeline="flights", config={"forgotten": True}).save(config.runs_path / "first")
     assert read_facts(config, "first").config == config
-
-
-def test_a_section_makes_a_page_of_its_own():
-    found = (Anomaly("eval", "origin", "New values", EVIL, severe=True),)
-    html = render_page("Anomalies of a node", [Section("anomalies", "Anomalies", Anomalies(("train", "eval"), found))])
-
-    page = Page(html)
-    assert page.headings == ["Anomalies"]
-    assert "script" not in page.tags
-    assert "New values" in html
 
 
 def test_anomalies_are_counted_in_the_header(workspace, config):

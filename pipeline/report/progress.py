@@ -1,0 +1,87 @@
+"""What a person sees while a run goes on: a live table on a terminal, one line a node elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.outcome import NodeState, RunOutcome
+
+STYLES = {
+    NodeState.WAITING: ("·", "dim"),
+    NodeState.RUNNING: ("▶", "cyan"),
+    NodeState.COMPLETE: ("✓", "green"),
+    NodeState.CACHED: ("✓", "blue"),
+    NodeState.FAILED: ("✗", "bold red"),
+    NodeState.BLOCKED: ("-", "dim"),
+    NodeState.SKIPPED: ("-", "dim"),
+    NodeState.INTERRUPTED: ("✗", "yellow"),
+}
+
+
+@contextmanager
+def observe(console: Console, starting: str, note: Callable[[RunOutcome, str], str]) -> Iterator[Callable[[RunOutcome], None]]:
+    """An observer that shows a run on `console` each time it is called with the run's outcome so far.
+
+    Args:
+      console: where to show it.
+      starting: what goes on while the nodes are not known yet.
+      note: what there is to say of a node at work, from the outcome and the node's id; empty for nothing.
+    """
+    if not console.is_terminal:
+        yield _LinePrinter(console)
+        return
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        table = _LiveTable(starting, note)
+        yield lambda outcome: live.update(table.render(outcome))
+
+
+class _LinePrinter:
+    """Prints a line when a node ends."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.seen: dict[str, NodeState] = {}
+
+    def __call__(self, outcome: RunOutcome) -> None:
+        for node_id, node in outcome.nodes.items():
+            if self.seen.get(node_id) is node.state:
+                continue
+            self.seen[node_id] = node.state
+            if node.ended is not None:
+                self.console.print(f"{node_id:<20} {node.state.value:<12} {node.seconds or 0:>7.1f} s", highlight=False)
+
+
+class _LiveTable:
+    """Draws a run; spinners live on from one drawing to the next, so that they turn."""
+
+    def __init__(self, starting: str, note: Callable[[RunOutcome, str], str]) -> None:
+        self.starting, self.note = starting, note
+        self.spinners: dict[str, Spinner] = {}
+
+    def render(self, outcome: RunOutcome) -> Group | Spinner:
+        if not outcome.nodes:
+            return self.spinners.setdefault("", Spinner("dots", text=f" run {outcome.run_id}: {self.starting}"))
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        for node_id, node in outcome.nodes.items():
+            symbol, style = STYLES[node.state]
+            seconds = "" if node.seconds is None else f"{node.seconds:.1f} s"
+            mark: Text | Spinner = Text(symbol, style=style)
+            note = ""
+            if node.state is NodeState.RUNNING:
+                mark = self.spinners.setdefault(node_id, Spinner("dots", style="cyan"))
+                note = self.note(outcome, node_id)
+            table.add_row(
+                mark,
+                Text(node_id),
+                Text(node.state.value, style=style),
+                Text(seconds, justify="right"),
+                Text(note, style="dim", overflow="ellipsis", no_wrap=True),
+            )
+        return Group(Text(f"run {outcome.run_id} of {outcome.pipeline}", style="bold"), table)
