@@ -254,7 +254,12 @@ class Toleration(_Section):
     """Of the taint."""
 
 
-_Quantity = Annotated[str, Field(pattern=r"^\d+(\.\d+)?([kMGTPE]i?|m)?$", examples=["500m", "4Gi"])]
+# YAML reads 2 as a number.
+_Quantity = Annotated[
+    str,
+    BeforeValidator(lambda given: str(given) if type(given) in (int, float) else given, json_schema_input_type=str | float),
+    Field(pattern=r"^\d+(\.\d+)?([kMGTPE]i?|m)?$", examples=["500m", "4Gi"]),
+]
 
 
 class Resources(_Section):
@@ -278,6 +283,9 @@ class Resources(_Section):
     """Labels that the cluster's node must have."""
     tolerations: tuple[Toleration, ...] = ()
     """Taints that the cluster's node may have."""
+
+
+_Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["HTTPS_PROXY"])]
 
 
 class SecretKey(_Section):
@@ -327,8 +335,8 @@ class Kubeflow(_Section):
     """Where the address of the ML Metadata database is: mysql://USER:PASSWORD@HOST:PORT/DATABASE, or postgresql://."""
     webhook: SecretKey | None = None
     """Where the address is that the outcome of each run is posted to, as JSON."""
-    environment: dict[str, SecretKey] = Field(default_factory=dict)
-    """Further environment variables of every pod, from Secrets."""
+    environment: dict[_Variable, SecretKey] = Field(default_factory=dict)
+    """Further environment variables of every pod, from Secrets. Names that begin with CONVEYOR_ are taken."""
     retry: Retry = Retry()
     """What happens when a pod fails."""
     resources: Resources = Resources(cpu_request="500m", memory_request="1Gi", memory_limit="4Gi", timeout_seconds=3600)
@@ -337,6 +345,12 @@ class Kubeflow(_Section):
     """What the pods of single nodes or groups ask for instead; whatever is not given there is as for every pod."""
     groups: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Nodes that share one pod, by the name of the group: each pod costs seconds to start."""
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Kubeflow:
+        if taken := [name for name in self.environment if name.startswith("CONVEYOR_")]:
+            raise ValueError(f"environment names {', '.join(taken)}: names that begin with CONVEYOR_ are taken")
+        return self
 
     def resources_of(self, task: str) -> Resources:
         """What the pod of a node or group asks for."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +84,10 @@ def in_cluster(config: PipelineConfig) -> PipelineConfig:
 
 
 def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:
-    from tfx.dsl.compiler.compiler import Compiler
+    with _hushed():
+        from tfx.dsl.compiler.compiler import Compiler
 
-    from pipeline.graph import create_pipeline
+        from pipeline.graph import create_pipeline
 
     ir = Compiler().compile(create_pipeline(config))
     nested = [entry.sub_pipeline.pipeline_info.id for entry in ir.nodes if entry.HasField("sub_pipeline")]
@@ -95,6 +99,27 @@ def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:
             fix="put the nodes of the inner pipeline into the outer one",
         )
     return ir
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keeps back what native code says on stderr, unless an error follows.
+
+    TensorFlow tells at its start about the accelerators of a machine that will not run the pipeline; no setting stops all of it.
+    """
+    sys.stderr.flush()
+    ours = os.dup(2)
+    with tempfile.TemporaryFile() as kept_back:
+        os.dup2(kept_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept_back.seek(0)
+            os.write(ours, kept_back.read())
+            raise
+        finally:
+            os.dup2(ours, 2)
+            os.close(ours)
 
 
 def _check_nodes(config: PipelineConfig, upstream: Mapping[str, Sequence[str]]) -> None:
@@ -117,8 +142,7 @@ class _Package:
     def text(self) -> str:
         from kfp import compiler, dsl
 
-        described = f"{self.config.task.value} of {self.config.label}: from a table to a pushed model."
-        pipeline = dsl.pipeline(name=self.config.name, description=described)(self.pipeline_function())
+        pipeline = dsl.pipeline(name=self.config.name)(self.pipeline_function())
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "package.yaml"
             compiler.Compiler().compile(pipeline, str(path))
@@ -143,6 +167,10 @@ class _Package:
                     created[task.name] = component(**arguments).after(*(created[name] for name in task.upstream))
                     self.furnish(created[task.name], task.name)
 
+        # kfp takes descriptions from here, and the dashboard shows them beside the fields of its form.
+        described = [f"  {parameter.name}: {parameter.description}" for parameter in self.parameters.values()]
+        title = f"{self.config.task.value} of {self.config.label}: from a table to a pushed model."
+        pipeline.__doc__ = "\n".join([title, "", "Args:", *described])
         pipeline.__signature__ = _signature(  # type: ignore[attr-defined]
             {parameter.name: type(parameter.default) for parameter in self.parameters.values()},
             {parameter.name: parameter.default for parameter in self.parameters.values()},

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--node", action="append", required=True, help="a node to run; repeatable, in their order")
     options = parse(parser, arguments)
     signal.signal(signal.SIGTERM, _end)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_briefly()
     try:
         pod = Pod.of(Payload.read(options.ir, options.config), options.executor_input)
         ir = bound_pipeline(pod)
@@ -61,6 +61,22 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
         help='what Kubeflow says of inputs and outputs; by hand: {"inputs": {"parameterValues": {"run_id": "by-hand"}}}',
     )
     return parser.parse_args(arguments)
+
+
+def log_briefly() -> None:
+    """Logs to stderr; of what TFX says in passing, which holds whole compiled pipelines, the first line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Brief("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # Hundreds of lines about type hints, each time Beam is imported.
+    logging.getLogger("apache_beam.typehints").setLevel(logging.WARNING)
+
+
+class _Brief(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        first, newline, _ = text.partition("\n")
+        return f"{first} …" if newline and record.levelno <= logging.INFO else text
 
 
 def bound_pipeline(pod: Pod) -> pipeline_pb2.Pipeline:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConveyorError, NodeError
 from pipeline.kubeflow import dashboard
-from pipeline.kubeflow.entrypoint import bound_pipeline, parse
+from pipeline.kubeflow.entrypoint import bound_pipeline, log_briefly, parse
 from pipeline.kubeflow.payload import Payload
 from pipeline.kubeflow.pod import Pod
 from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       The exit code: 0 when the outcome is written and told, whatever it is.
     """
     options = parse(argparse.ArgumentParser(prog="python -m pipeline.kubeflow.finish", description=__doc__), arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_briefly()
     try:
         pod = Pod.of(Payload.read(options.ir, options.config), options.executor_input)
         ir = bound_pipeline(pod)
