@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pipeline.errors import ConfigError
+from ml_metadata import MetadataStore, errors
+from ml_metadata.proto import metadata_store_pb2
+
+from pipeline.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    from ml_metadata.proto import metadata_store_pb2
-
     from pipeline.config import PipelineConfig
 
 ENVIRONMENT_VARIABLE = "CONVEYOR_METADATA"
 _PORTS = {"mysql": 3306, "postgresql": 5432}
 _EXPECTED = "mysql://USER:PASSWORD@HOST:PORT/DATABASE, postgresql://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:///PATH"
+
+# How often a connection or a call is tried that other processes got in the way of.
+_ATTEMPTS = 10
+# What the databases answer to the one that gives way. ML Metadata itself tries again after a deadlock in MySQL alone.
+_CONFLICTS = ("Record has changed since last read", "deadlock detected", "could not serialize access")
+_SECONDS_TO_CONNECT = 10
+# By MySQL's number or PostgreSQL's code: who it is that the server refuses.
+_USER_REFUSED = (1045, "28P01", "28000")
+_DATABASE_REFUSED = (1044, 1049, "3D000")
 
 
 def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
@@ -35,8 +47,6 @@ def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
 
 def sqlite(path: Path) -> metadata_store_pb2.ConnectionConfig:
     """How to connect to a SQLite database, which the first connection makes. Its folder must exist by then."""
-    from ml_metadata.proto import metadata_store_pb2
-
     mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
     file = metadata_store_pb2.SqliteMetadataSourceConfig(filename_uri=str(path), connection_mode=mode)
     return metadata_store_pb2.ConnectionConfig(sqlite=file)
@@ -84,6 +94,132 @@ def address(connection: metadata_store_pb2.ConnectionConfig) -> str:
     return str(connection.sqlite.filename_uri)
 
 
+def connect(connection: metadata_store_pb2.ConnectionConfig) -> MetadataStore:
+    """Connects to a database on a server. In an empty one, ML Metadata makes its tables.
+
+    Args:
+      connection: of `connection` or `parse`, and not to SQLite.
+
+    Raises:
+      StorageError: the server cannot be reached, does not let this user in or does not have the database, or the tables
+        are not of this release of ML Metadata.
+    """
+    problem = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            return _Store(_for_ml_metadata(connection))
+        # The binding raises RuntimeError for whatever it meets while it connects.
+        except RuntimeError as error:
+            refused = refusal(connection)
+            if refused:
+                raise refused from error
+            problem = str(error)
+        # Where several find an empty database, one makes the tables; the others fail, and find them made the next time.
+        time.sleep(random.uniform(0.2, 0.8))
+    if "mysql_real_connect" in problem:
+        raise StorageError(
+            "ML Metadata cannot log in to the metadata database, although user and password are right.",
+            where=address(connection),
+            expected="a user that authenticates by mysql_native_password, the only way that ML Metadata knows",
+            fix="Start MySQL 8.4 with --mysql-native-password=ON, and then: "
+            f"ALTER USER {connection.mysql.user} IDENTIFIED WITH mysql_native_password BY 'PASSWORD'",
+        )
+    raise StorageError(
+        "The tables in the metadata database are not what ML Metadata expects.",
+        where=address(connection),
+        expected="an empty database, or one that this release of ML Metadata has filled",
+        seen=problem[:500],
+        fix="Name another database, or empty this one; to keep its content, restore it from a copy.",
+    )
+
+
+def refusal(connection: metadata_store_pb2.ConnectionConfig) -> StorageError | None:
+    """Why a server does not let us in; None when it does. ML Metadata's own errors do not say."""
+    code, message = _try_mysql(connection.mysql) if connection.HasField("mysql") else _try_postgresql(connection.postgresql)
+    if not message:
+        return None
+    if code in _USER_REFUSED:
+        what = "The metadata database refuses the user or the password."
+        fix = f"Correct them in {ENVIRONMENT_VARIABLE}; in a cluster, that is the Secret conveyor-metadata."
+    elif code in _DATABASE_REFUSED:
+        what = "The metadata database does not exist, or the user may not use it."
+        fix = f"Make it, or grant the user all rights in it, or correct {ENVIRONMENT_VARIABLE}."
+    else:
+        what = "The metadata database cannot be reached."
+        fix = (
+            "See whether it runs: kubectl -n kubeflow get deployment conveyor-metadata. "
+            "Once it is back, run again: nodes that are complete are not repeated."
+        )
+    return StorageError(what, where=address(connection), expected="a database that answers", seen=message, fix=fix)
+
+
+class _Store(MetadataStore):
+    """Tries a call again that gave way to another process, whichever the database."""
+
+    def _call_method(self, method_name: str, request: Any, response: Any) -> None:
+        try:
+            super()._call_method(method_name, request, response)
+        except errors.InternalError as error:
+            if any(conflict in str(error) for conflict in _CONFLICTS):
+                raise errors.AbortedError(str(error)) from error
+            raise
+
+
+def _try_mysql(server: metadata_store_pb2.MySQLDatabaseConfig) -> tuple[int, str]:
+    """Connects with another client. Returns MySQL's number of what went wrong, and its message; empty when nothing did."""
+    import pymysql
+
+    try:
+        pymysql.connect(
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            password=server.password,
+            database=server.database,
+            connect_timeout=_SECONDS_TO_CONNECT,
+        ).close()
+    except pymysql.MySQLError as error:
+        number, message = error.args
+        return number, message
+    return 0, ""
+
+
+def _try_postgresql(server: metadata_store_pb2.PostgreSQLDatabaseConfig) -> tuple[str, str]:
+    """Connects with another client. Returns PostgreSQL's code of what went wrong, and its message; empty when nothing did."""
+    from pg8000 import native
+
+    try:
+        native.Connection(
+            server.user,
+            host=server.host,
+            port=int(server.port),
+            password=server.password,
+            database=server.dbname,
+            timeout=_SECONDS_TO_CONNECT,
+        ).close()
+    except native.DatabaseError as error:
+        answer = error.args[0]
+        return answer["C"], answer["M"]
+    except native.InterfaceError as error:
+        return "", str(error.__cause__ or error)
+    return "", ""
+
+
+def _for_ml_metadata(connection: metadata_store_pb2.ConnectionConfig) -> metadata_store_pb2.ConnectionConfig:
+    """The same connection with ML Metadata's ways of reading it."""
+    prepared = metadata_store_pb2.ConnectionConfig()
+    prepared.CopyFrom(connection)
+    prepared.retry_options.max_num_retries = _ATTEMPTS
+    if prepared.HasField("postgresql"):
+        # They become part of a connection string as they are.
+        prepared.postgresql.user = _quoted(connection.postgresql.user)
+        prepared.postgresql.password = _quoted(connection.postgresql.password)
+    elif prepared.mysql.host == "localhost":
+        # Its client takes that name for a socket on this machine, whatever the port.
+        prepared.mysql.host = "127.0.0.1"
+    return prepared
+
+
 def _sqlite_of(parts: SplitResult) -> metadata_store_pb2.ConnectionConfig:
     if parts.netloc or not parts.path.strip("/"):
         raise _malformed("no absolute path after sqlite://")
@@ -91,8 +227,6 @@ def _sqlite_of(parts: SplitResult) -> metadata_store_pb2.ConnectionConfig:
 
 
 def _server(scheme: str, host: str, port: int, user: str, password: str, database: str) -> metadata_store_pb2.ConnectionConfig:
-    from ml_metadata.proto import metadata_store_pb2
-
     # The database is there already: who may use it need not have the right to make one.
     if scheme == "mysql":
         mysql = metadata_store_pb2.MySQLDatabaseConfig(
@@ -100,13 +234,13 @@ def _server(scheme: str, host: str, port: int, user: str, password: str, databas
         )
         return metadata_store_pb2.ConnectionConfig(mysql=mysql)
     postgresql = metadata_store_pb2.PostgreSQLDatabaseConfig(
-        host=host, port=str(port), dbname=database, user=_quoted(user), password=_quoted(password), skip_db_creation=True
+        host=host, port=str(port), dbname=database, user=user, password=password, skip_db_creation=True
     )
     return metadata_store_pb2.ConnectionConfig(postgresql=postgresql)
 
 
 def _quoted(value: str) -> str:
-    """As libpq reads a value: ML Metadata puts it into the connection string as it is."""
+    """As libpq reads a value in a connection string."""
     return "'" + re.sub(r"(['\\])", r"\\\1", value) + "'"
 
 

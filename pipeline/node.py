@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
+from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
@@ -17,6 +18,7 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.types import standard_artifacts
 
 from components.pusher import push_is_in_place
+from pipeline import database
 from pipeline.errors import NodeError, UsageError
 from pipeline.outcome import NodeState
 
@@ -78,12 +80,33 @@ class SerialisedMetadata(metadata.Metadata):
             self._lock.release()
 
 
+class ServerMetadata(metadata.Metadata):
+    """A connection to a database server, which may go away at any time: an error then says so, and where it was."""
+
+    def __enter__(self) -> metadata.Metadata:
+        self._store = database.connect(self.connection_config)
+        self._users += 1
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None:
+        super().__exit__(exc_type, exc_value, exc_tb)
+        if isinstance(exc_value, errors.InternalError):
+            refused = database.refusal(self.connection_config)
+            if refused:
+                raise refused from exc_value
+
+
 def open_metadata(connection_config: metadata_store_pb2.ConnectionConfig) -> metadata.Metadata:
     """A connection to the metadata store, safe to use while other nodes run. Makes the folder of a SQLite database."""
     if connection_config.HasField("sqlite"):
         Path(connection_config.sqlite.filename_uri).parent.mkdir(parents=True, exist_ok=True)
         return SerialisedMetadata(connection_config)
-    return metadata.Metadata(connection_config)
+    return ServerMetadata(connection_config)
 
 
 def connection_of(ir: pipeline_pb2.Pipeline) -> metadata_store_pb2.ConnectionConfig:
