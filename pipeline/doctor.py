@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 PACKAGES = (
     "tfx-conveyor",
@@ -31,6 +33,40 @@ PACKAGES = (
 """The packages whose versions a bug report needs."""
 
 _GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that Conveyor calls by name.
+
+    Attributes:
+      minimum: the oldest version that is supported.
+      asks: the arguments that make it tell its version.
+      get: how to install it.
+    """
+
+    minimum: str
+    asks: tuple[str, ...]
+    get: str
+
+
+# The cluster runs Kubernetes 1.33: kind's releases for it begin with 0.30 in the version pinned in manifests/kind, and
+# kubectl is supported one minor version to either side of its server. kind itself asks for Docker 20.10.
+PROGRAMS = {
+    "docker": Program("20.10", ("version", "--format", "{{.Server.Version}}"), "sudo apt-get install docker.io"),
+    "kind": Program(
+        "0.30",
+        ("version",),
+        "go install sigs.k8s.io/kind@v0.30.0, or as in https://kind.sigs.k8s.io/docs/user/quick-start/#installation",
+    ),
+    "kubectl": Program(
+        "1.32",
+        ("version", "--client"),
+        "sudo snap install kubectl --classic, or as in https://kubernetes.io/docs/tasks/tools/#kubectl",
+    ),
+}
+"""The programs that clusters and images are made with."""
+
 # Peak of a run over 336,776 flights is about 2 GiB of memory; .conveyor grows by less than 0.2 GiB a run.
 _MEMORY_NEEDED = 4 * _GIB
 _DISK_NEEDED = 2 * _GIB
@@ -88,7 +124,7 @@ def diagnose(workspace: Path) -> Diagnosis:
     Args:
       workspace: the folder that runs write to; it need not exist yet.
     """
-    engine = _docker_engine()
+    engine = check_program("docker")
     return Diagnosis(
         versions={"python": platform.python_version(), "glibc": platform.libc_ver()[1] or "none", **_package_versions()},
         machine={
@@ -105,11 +141,7 @@ def diagnose(workspace: Path) -> Diagnosis:
             Capability(
                 "cluster",
                 "run pipelines on Kubeflow in a local cluster",
-                (
-                    engine,
-                    _program("kind", "go install sigs.k8s.io/kind@latest"),
-                    _program("kubectl", _apt("kubectl")),
-                ),
+                (engine, check_program("kind"), check_program("kubectl")),
             ),
             Capability("serving", "answer requests with TensorFlow Serving", (_model_server(engine),)),
         ),
@@ -160,19 +192,33 @@ def _compiler() -> Check:
     return _program("c++", _apt("g++"))
 
 
-def _docker_engine() -> Check:
-    if not shutil.which("docker"):
-        return Check("docker", False, "not on the path", fix=_apt("docker.io"))
+def check_program(name: str) -> Check:
+    """Whether docker, kind or kubectl is there, works, and is of a version that Conveyor supports.
+
+    Args:
+      name: one of the keys of `PROGRAMS`.
+    """
+    program = PROGRAMS[name]
+    if not shutil.which(name):
+        return Check(name, False, "not on the path", fix=program.get)
     try:
-        version = _output(["docker", "version", "--format", "{{.Server.Version}}"])
+        answer = _output([name, *program.asks])
     except _CommandError as error:
-        fix = (
-            "sudo usermod -aG docker $USER, then log in again"
-            if "permission denied" in str(error)
-            else "sudo systemctl start docker"
-        )
-        return Check("docker", False, str(error), fix)
-    return Check("docker", True, f"engine {version}")
+        return Check(name, False, str(error), fix=_mend(name, str(error)))
+    number = re.search(r"\d+\.\d+(\.\d+)?", answer)
+    if number is None:
+        return Check(name, False, f"no version in its answer: {answer[:80]!r}", fix=program.get)
+    if Version(number[0]) < Version(program.minimum):
+        return Check(name, False, f"{number[0]}, which is older than {program.minimum}", fix=program.get)
+    return Check(name, True, f"{'engine ' if name == 'docker' else ''}{number[0]}")
+
+
+def _mend(program: str, complaint: str) -> str:
+    if program != "docker":
+        return PROGRAMS[program].get
+    if "permission denied" in complaint:
+        return "sudo usermod -aG docker $USER, then log in again"
+    return "sudo systemctl start docker"
 
 
 def _model_server(engine: Check) -> Check:
