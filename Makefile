@@ -14,7 +14,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit integration lint format lock clean
+.PHONY: help setup run test test-container unit integration lint format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,13 +42,19 @@ unit: $(STAMP) ## the quick tests
 integration: $(STAMP) ## whole pipelines on a small sample, with TFX itself
 	@$(BIN)/pytest tests/integration
 
+test-container: $(STAMP) ## build the image and run a pipeline's pods in containers (needs a Docker engine)
+	@$(BIN)/pytest tests/container
+
 format: $(STAMP) ## put the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: ## resolve requirements.lock anew (needs uv on the path)
+lock: ## resolve requirements.lock, and the part of it that the image needs, anew (needs uv on the path)
 	@uv pip compile --universal --generate-hashes --no-emit-index-url --no-python-downloads --python-version 3.10 \
 	  --extra dev pyproject.toml -o requirements.lock --custom-compile-command 'make lock'
+	@uv pip compile --universal --generate-hashes --no-emit-index-url --no-python-downloads --python-version 3.10 \
+	  --constraints requirements.lock --excludes requirements-image.excludes \
+	  pyproject.toml -o requirements-image.lock --custom-compile-command 'make lock'
 
 clean: ## remove what runs leave behind (.conveyor); keeps .venv
 	@rm -rf .conveyor

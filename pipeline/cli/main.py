@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import compile, config, data, doctor, inspect, run, score
+from pipeline.cli import compile, config, data, doctor, image, inspect, kubeflow, run, schedule, score
 from pipeline.errors import ConveyorError, StorageError
 
 app = typer.Typer(
@@ -26,6 +26,11 @@ app = typer.Typer(
 
 app.command()(run.run)
 app.command("compile")(compile.compile_)
+app.command()(kubeflow.submit)
+app.command()(schedule.schedule)
+app.command()(kubeflow.status)
+app.command()(kubeflow.logs)
+app.command()(kubeflow.cancel)
 app.command()(score.score)
 app.command()(inspect.runs)
 app.command()(inspect.show)
@@ -34,6 +39,7 @@ app.command()(inspect.lineage)
 app.command()(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
+app.add_typer(image.app, name="image")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,74 @@
+"""`conveyor image`: the task image, from building it to where the cluster finds it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import ConfigArgument, Overrides, read_config
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow.image import Image
+
+app = typer.Typer(help="Build the image that pods run, and bring it to the cluster.", no_args_is_help=True)
+
+
+@app.callback()
+def image() -> None:
+    """Build the image that pods run, and bring it to the cluster."""
+
+
+@app.command()
+def build(
+    config: ConfigArgument = None,
+    overrides: Overrides = None,
+    build_arguments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--build-arg",
+            metavar="NAME[=VALUE]",
+            help="An argument of the Dockerfile, such as BASE_IMAGE=IMAGE. Without a value: from the environment. Repeatable.",
+        ),
+    ] = None,
+    network: Annotated[str | None, typer.Option(metavar="NETWORK", help="Of the build: host, for example.")] = None,
+) -> None:
+    """Build the image from this checkout. What pip's environment variables say of indexes holds in the build too."""
+    from rich.console import Console
+
+    from pipeline.kubeflow import image
+
+    settings = read_config(config, overrides)
+    started = time.monotonic()
+    built = image.build(settings.kubeflow.image, Console(), build_arguments=build_arguments or (), network=network)
+    next_command = "load" if settings.kubeflow.context.startswith("kind-") else "push"
+    typer.echo(f"Built {_described(built)}, in {time.monotonic() - started:.0f} s\nNext: conveyor image {next_command}")
+
+
+@app.command()
+def load(config: ConfigArgument = None, overrides: Overrides = None) -> None:
+    """Load the image into the kind cluster."""
+    from rich.console import Console
+
+    from pipeline.kubeflow import image
+
+    kubeflow = read_config(config, overrides).kubeflow
+    typer.echo(f"Loaded {_described(image.load(kubeflow.image, kubeflow.context, Console()))}\nNext: conveyor submit")
+
+
+@app.command()
+def push(config: ConfigArgument = None, overrides: Overrides = None) -> None:
+    """Push the image to the registry in its name."""
+    from rich.console import Console
+
+    from pipeline.kubeflow import image
+
+    pushed = image.push(read_config(config, overrides).kubeflow.image, Console())
+    typer.echo(f"Pushed {_described(pushed)}\nNext: conveyor submit")
+
+
+def _described(image: Image) -> str:
+    commit, _, dirty = image.revision.partition("-")
+    changes = " and changes that are not committed" if dirty else ""
+    return f"{image.name}: {image.size / 1e9:.2f} GB unpacked, version {image.version}, revision {commit[:12]}{changes}"
