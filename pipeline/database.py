@@ -94,6 +94,11 @@ def address(connection: metadata_store_pb2.ConnectionConfig) -> str:
     return str(connection.sqlite.filename_uri)
 
 
+def exists(connection: metadata_store_pb2.ConnectionConfig) -> bool:
+    """Whether there is a database to read: a SQLite file is made by the first run, a server's is taken to be there."""
+    return not connection.HasField("sqlite") or Path(connection.sqlite.filename_uri).is_file()
+
+
 def connect(connection: metadata_store_pb2.ConnectionConfig) -> MetadataStore:
     """Connects to a database on a server. In an empty one, ML Metadata makes its tables.
 

@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
+from ml_metadata import MetadataStore, errors
+from ml_metadata.proto import metadata_store_pb2
 
+from pipeline import database
 from pipeline.errors import StorageError, UsageError
 from pipeline.outcome import NodeState
-
-if TYPE_CHECKING:
-    from ml_metadata import MetadataStore
-    from ml_metadata.proto import metadata_store_pb2
 
 # The Evaluator's input that belongs to another model's history: lineage names it and goes no further.
 BASELINE_KEY = "baseline_model"
@@ -262,44 +261,49 @@ class Store:
 
 
 @contextmanager
-def open_store(database: Path, pipeline: str) -> Iterator[Store]:
-    """Opens the metadata store for reading; nodes at work wait meanwhile, as SQLite lets nobody in beside a writer.
+def open_store(connection: metadata_store_pb2.ConnectionConfig, pipeline: str) -> Iterator[Store]:
+    """Opens the metadata store for reading.
 
     Args:
-      database: the SQLite file.
+      connection: to the database, as `pipeline.database.connection` finds it.
       pipeline: the pipeline whose runs are read.
 
     Raises:
-      UsageError: there is no such file: nothing has run yet.
-      StorageError: the file is not a metadata store, or cannot be read.
+      UsageError: there is no SQLite file: nothing has run yet.
+      StorageError: what is there is not a metadata store, or cannot be read.
     """
-    if not database.is_file():
+    if connection.HasField("sqlite"):
+        with _open_file(Path(connection.sqlite.filename_uri)) as store:
+            yield Store(store, pipeline)
+    else:
+        yield Store(database.connect(connection), pipeline)
+
+
+@contextmanager
+def _open_file(path: Path) -> Iterator[MetadataStore]:
+    """A SQLite database, read-only. Nodes at work wait meanwhile, as SQLite lets nobody in beside a writer."""
+    if not path.is_file():
         raise UsageError(
             "Nothing has run in this workspace yet.",
-            where=str(database.parent),
-            expected=f"the metadata store {database.name}",
+            where=str(path.parent),
+            expected=f"the metadata store {path.name}",
             fix="`conveyor run` runs the pipeline; `--set workspace=FOLDER` names another workspace",
         )
-    import ml_metadata
-    from ml_metadata import errors
-    from ml_metadata.proto import metadata_store_pb2
-
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(database)
+    connection = database.sqlite(path)
     connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
-    with FileLock(f"{database}.lock"):
+    with FileLock(f"{path}.lock"):
         try:
-            store = ml_metadata.MetadataStore(connection)
+            store = MetadataStore(connection)
         # The binding raises RuntimeError for what it meets while it connects.
         except (RuntimeError, errors.StatusError) as error:
             raise StorageError(
                 "The metadata store cannot be read.",
-                where=str(database),
+                where=str(path),
                 expected="an ML Metadata database",
                 seen=str(error),
                 fix="Restore it from a copy, or move it away: the next run starts a new one.",
             ) from error
-        yield Store(store, pipeline)
+        yield store
 
 
 def _is_output(event: metadata_store_pb2.Event) -> bool:

@@ -67,9 +67,10 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
 
     if outcome.state is not RunState.COMPLETE:
         return None
+    from pipeline import database
     from pipeline.store import open_store
 
-    with open_store(config.metadata_path, config.name) as store:
+    with open_store(database.connection(config), config.name) as store:
         run = store.run(outcome.run_id)
     evaluator, infra_validator = run.output("Evaluator", "blessing"), run.output("InfraValidator", "blessing")
     if evaluator is not None and not evaluator.properties.get("blessed"):

@@ -114,13 +114,15 @@ def _destination(output: Path) -> Path:
 
 
 def _require_blessed_model(config: PipelineConfig) -> None:
+    from pipeline import database
     from pipeline.store import open_store
 
-    with open_store(config.metadata_path, config.name) as store:
+    connection = database.connection(config)
+    with open_store(connection, config.name) as store:
         if not store.pushed_versions():
             raise UsageError(
                 "There is no blessed model yet.",
-                where=str(config.metadata_path),
+                where=database.address(connection),
                 expected=f"a model that {config.name} has blessed and pushed",
                 fix="conveyor run trains, evaluates and pushes one",
             )

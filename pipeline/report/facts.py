@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from pipeline import database
 from pipeline.config import PipelineConfig
 from pipeline.outcome import FILE_NAME, NodeOutcome, NodeState, RunOutcome, RunState
 from pipeline.report.anomalies import Anomalies, read_anomalies
@@ -139,8 +140,9 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
     left_outcome = (folder / FILE_NAME).is_file()
     run, lineage, origins, baseline_version = Run(run_id, config.name, {}), None, {}, ""
     # A run that failed before its first node may have left no metadata store.
-    if config.metadata_path.is_file() or not left_outcome:
-        with open_store(config.metadata_path, config.name) as store:
+    connection = database.connection(config)
+    if database.exists(connection) or not left_outcome:
+        with open_store(connection, config.name) as store:
             run = store.run(run_id)
             pushed, model = run.output("Pusher", "pushed_model"), run.output("Trainer", "model")
             target = pushed if pushed and pushed.properties.get("pushed_version") else model

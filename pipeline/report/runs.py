@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from pipeline import database
 from pipeline.config import PipelineConfig
 from pipeline.errors import UsageError
 from pipeline.outcome import FILE_NAME, RunOutcome
@@ -20,8 +21,9 @@ def run_ids(config: PipelineConfig) -> list[str]:
       UsageError: nothing has run in the workspace.
     """
     started = {path.parent.name: RunOutcome.load(path.parent).started for path in config.runs_path.glob(f"*/{FILE_NAME}")}
-    if config.metadata_path.is_file() or not started:
-        with open_store(config.metadata_path, config.name) as store:
+    connection = database.connection(config)
+    if database.exists(connection) or not started:
+        with open_store(connection, config.name) as store:
             started = {**store.run_starts(), **started}
     return sorted(started, key=lambda run_id: (started[run_id], run_id))
 

@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import database
 from pipeline.outcome import NodeState
 from pipeline.store import open_store
 from tests.integration.conftest import CONFIG, CONVEYOR, ENVIRONMENT, OVERRIDES, Project
@@ -100,7 +101,7 @@ def test_broken_data(served: Project, sample: dict[int, pa.Table], tmp_path: Pat
     done = served.run(settings=(f"data.input={broken.data}/span-{{SPAN}}/flights.*",))
     expect_refusal(served, done, 3, words)
     failed = next(name for name, state in served.states().items() if state == "failed")
-    with open_store(served.workspace / "metadata.sqlite", "flights") as store:
+    with open_store(database.sqlite(served.workspace / "metadata.sqlite"), "flights") as store:
         assert store.run(served.last_run()["run_id"]).executions[failed].state is NodeState.FAILED
 
 

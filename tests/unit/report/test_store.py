@@ -8,6 +8,7 @@ import sys
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from pipeline import database
 from pipeline.errors import StorageError, UsageError
 from pipeline.outcome import NodeState
 from pipeline.store import open_store
@@ -15,7 +16,7 @@ from pipeline.store import open_store
 
 @pytest.fixture
 def store(workspace, config):
-    with open_store(config.metadata_path, config.name) as opened:
+    with open_store(database.sqlite(config.metadata_path), config.name) as opened:
         yield opened
 
 
@@ -97,7 +98,7 @@ def test_an_unknown_version_is_answered_with_those_there_are(workspace, store):
 
 def test_a_missing_store_is_not_created(tmp_path):
     path = tmp_path / "metadata.sqlite"
-    with pytest.raises(UsageError, match="Nothing has run") as caught, open_store(path, "flights"):
+    with pytest.raises(UsageError, match="Nothing has run") as caught, open_store(database.sqlite(path), "flights"):
         pass
     assert "conveyor run" in caught.value.fix
     assert list(tmp_path.iterdir()) == []
@@ -106,7 +107,7 @@ def test_a_missing_store_is_not_created(tmp_path):
 def test_a_file_that_is_no_store_is_said_to_be_none(tmp_path):
     path = tmp_path / "metadata.sqlite"
     path.write_text("not a database, for all its length " * 100)
-    with pytest.raises(StorageError, match="cannot be read"), open_store(path, "flights") as store:
+    with pytest.raises(StorageError, match="cannot be read"), open_store(database.sqlite(path), "flights") as store:
         store.run_starts()
     assert path.read_text().startswith("not a database")
 
