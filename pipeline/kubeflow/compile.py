@@ -105,7 +105,8 @@ def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:
 def _hushed() -> Iterator[None]:
     """Keeps back what native code says on stderr, unless an error follows.
 
-    TensorFlow tells at its start about the accelerators of a machine that will not run the pipeline; no setting stops all of it.
+    TensorFlow tells at its start about the accelerators of a machine that will not run the pipeline; and no
+    setting stops all of it.
     """
     sys.stderr.flush()
     ours = os.dup(2)

@@ -42,7 +42,14 @@ class Payload:
     @classmethod
     def of(cls, ir: pipeline_pb2.Pipeline, config: PipelineConfig) -> Payload:
         """The payload for a pipeline that this code has just compiled."""
-        return cls(ir.SerializeToString(deterministic=True), config, code_digest())
+        from tfx.proto.orchestration import pipeline_pb2
+
+        canonical, deployment = pipeline_pb2.Pipeline(), pipeline_pb2.IntermediateDeploymentConfig()
+        canonical.CopyFrom(ir)
+        # The compiler packs it with its maps in any order, which no later serialization could mend.
+        canonical.deployment_config.Unpack(deployment)
+        canonical.deployment_config.Pack(deployment, deterministic=True)
+        return cls(canonical.SerializeToString(deterministic=True), config, code_digest())
 
     def pipeline(self) -> pipeline_pb2.Pipeline:
         """The compiled pipeline, bound to no run.
