@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
+from pipeline.cli.output import new_table, print_json, print_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from pipeline.report.facts import RunFacts
     from pipeline.report.lineage import LineageView
 
@@ -32,14 +31,14 @@ def runs(
     newest = list(reversed(run_ids(settings)))[:limit]
     rows = [_run_row(read_facts(settings, run_id)) for run_id in newest]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
-    table = _table("run", "state", "started", "duration", "data", "metric", "version", right=("duration", "metric"))
+    table = new_table("run", "state", "started", "duration", "data", "metric", "version", right=("duration", "metric"))
     for row in rows:
         metric = f"{row['metric']} {formats.metric(row['value'])}" if row["metric"] else ""
         started, duration = formats.moment(row["started"]), formats.seconds(row["seconds"])
         table.add_row(row["run"], row["state"], started, duration, row["data"], metric, row["version"])
-    _print(table)
+    print_table(table)
 
 
 def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: Overrides = None, as_json: Json = False) -> None:
@@ -54,7 +53,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     settings = read_config(config, overrides)
     facts = read_facts(settings, find_run(settings, run))
     if as_json:
-        _print_json(_run_document(facts))
+        print_json(_run_document(facts))
         return
     console = Console(highlight=False, markup=False)
     console.print(verdict_lines(facts), "", sep="\n")
@@ -63,12 +62,12 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     )
     if facts.evaluation:
         print_metrics(facts.evaluation, facts.config.evaluation.min_slice_rows, console)
-    table = _table("node", "output", "id", "type", "where", right=("id",))
+    table = new_table("node", "output", "id", "type", "where", right=("id",))
     for artifact in _artifacts(facts):
         table.add_row(artifact["node"], artifact["output"], str(artifact["id"]), artifact["type"], artifact["uri"])
     if table.row_count:
         console.print(Text("Artifacts", style="bold"))
-        _print(table)
+        print_table(table)
 
 
 def report(
@@ -85,7 +84,7 @@ def report(
     settings = read_config(config, overrides)
     path = write_report(settings, find_run(settings, run))
     if as_json:
-        _print_json({"path": str(path)})
+        print_json({"path": str(path)})
     else:
         print(path)
     if open_it:
@@ -102,25 +101,26 @@ def lineage(
     from rich.console import Console
     from rich.text import Text
 
+    from pipeline import database
     from pipeline.report.lineage import view_lineage
     from pipeline.store import open_store
 
     settings = read_config(config, overrides)
-    with open_store(settings.metadata_path, settings.name) as store:
+    with open_store(database.connection(settings), settings.name) as store:
         pushed = store.pushed_versions() if version == "latest" else {}
         view = view_lineage(store.lineage(store.pushed(next(reversed(pushed), version))))
     if as_json:
-        _print_json(_lineage_document(view))
+        print_json(_lineage_document(view))
         return
     console = Console(highlight=False, markup=False)
     console.print(Text(f"Version {view.lineage.version} of {settings.name}", style="bold"))
     for name, text in (("where", view.lineage.destination), ("data", view.data.summary), ("baseline", _baseline(view))):
         console.print(Text.assemble((f"  {name:<10}", "dim"), text), soft_wrap=True)
-    table = _table("node", "made", "id", "in run", "where", right=("id",))
+    table = new_table("node", "made", "id", "in run", "where", right=("id",))
     for step in view.steps:
         made = (step.output.type, str(step.output.id), step.output.uri) if step.output else ("", "", "")
         table.add_row(step.execution.node, made[0], made[1], step.run, made[2])
-    _print(table)
+    print_table(table)
 
 
 def _run_row(facts: RunFacts) -> dict[str, Any]:
@@ -191,39 +191,3 @@ def _lineage_document(view: LineageView) -> dict[str, Any]:
 def _baseline(view: LineageView) -> str:
     baseline = view.lineage.baseline()
     return f"model {baseline.id}, {baseline.uri}" if baseline else "none: no model had been blessed before"
-
-
-def _print_json(document: Any) -> None:
-    import json
-
-    print(json.dumps(_without_nan(document), indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _without_nan(document: Any) -> Any:
-    """JSON has neither NaN nor infinity: null stands for both."""
-    import math
-
-    if isinstance(document, dict):
-        return {name: _without_nan(value) for name, value in document.items()}
-    if isinstance(document, list):
-        return [_without_nan(value) for value in document]
-    return None if isinstance(document, float) and not math.isfinite(document) else document
-
-
-def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-    for column in columns:
-        # Paths may be long: they are folded, not cut, so that they can be copied.
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
-
-
-def _print(table: Table) -> None:
-    import sys
-
-    from rich.console import Console
-
-    # Without a terminal rich folds at 80 columns, which a program that reads the lines does not want.
-    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 240).print(table)

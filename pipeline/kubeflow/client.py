@@ -1,0 +1,349 @@
+"""Kubeflow Pipelines' API, as far as Conveyor needs it. Every failure is a ConveyorError that says what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigError, ConveyorError
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.parameters import Value
+
+PACKAGE_LIMIT = 700 * 1024
+"""Bytes of a package. The server takes 32 MiB, but Argo keeps the whole of it in one Kubernetes object of at most 1 MiB."""
+
+_PAGE_SIZE = 100
+_TIMEOUT_SECONDS = (5, 60)  # to connect, to answer
+_DIGEST_LENGTH = 12
+
+
+class ApiError(ConveyorError):
+    """Kubeflow Pipelines cannot be reached, or refused what it was asked.
+
+    Attributes:
+      status: of the HTTP answer; 0 where there was none.
+    """
+
+    headline = "Kubeflow Pipelines"
+    status = 0
+
+
+@dataclass(frozen=True)
+class Version:
+    """A package on the server.
+
+    Attributes:
+      pipeline_id: of the pipeline that it is a version of.
+      id: of the version.
+      name: of the version; the package's digest is in it.
+      is_new: whether it had to be uploaded.
+    """
+
+    pipeline_id: str
+    id: str
+    name: str
+    is_new: bool
+
+
+class Client:
+    """A connection to the API server of the cluster that a configuration names.
+
+    What it returns are the models of kfp_server_api (v2beta1).
+    """
+
+    def __init__(self, config: PipelineConfig) -> None:
+        """Makes no call yet.
+
+        Args:
+          config: of the pipeline that runs and schedules are looked for.
+
+        Raises:
+          ConfigError: kubeflow.host is no address.
+        """
+        import kfp_server_api as api
+
+        self.config = config
+        self.host = _checked_host(config.kubeflow.host)
+        settings = api.Configuration(host=self.host)
+        # Neither retries, which would delay the news that nothing answers, nor redirects, which lead to log-in pages.
+        settings.retries = False
+        self._api = api.ApiClient(settings)
+        self._pipelines = api.PipelineServiceApi(self._api)
+        self._uploads = api.PipelineUploadServiceApi(self._api)
+        self._experiments = api.ExperimentServiceApi(self._api)
+        self._runs = api.RunServiceApi(self._api)
+        self._schedules = api.RecurringRunServiceApi(self._api)
+
+    def upload(self, package: str) -> Version:
+        """Makes a package a version of the pipeline; the same content is uploaded once.
+
+        Args:
+          package: the YAML text that `compile_package` returns.
+
+        Raises:
+          ConfigError: it is too large for a cluster.
+          ApiError: the server cannot be reached or refuses it.
+        """
+        import kfp_server_api as api
+
+        _check_size(package, self.config.name)
+        name = f"{self.config.name}-{hashlib.sha256(package.encode()).hexdigest()[:_DIGEST_LENGTH]}"
+        pipeline_id = self.pipeline_id()
+        if pipeline_id is None:
+            pipeline = api.V2beta1Pipeline(name=self.config.name, display_name=self.config.name)
+            pipeline_id = self._call(self._pipelines.pipeline_service_create_pipeline, pipeline).pipeline_id
+        known = self._call(
+            self._pipelines.pipeline_service_list_pipeline_versions, pipeline_id, filter=_equals("display_name", name)
+        )
+        if known.pipeline_versions:
+            return Version(pipeline_id, known.pipeline_versions[0].pipeline_version_id, name, is_new=False)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.yaml"
+            path.write_text(package)
+            uploaded = self._call(self._uploads.upload_pipeline_version, str(path), name=name, pipelineid=pipeline_id)
+        return Version(pipeline_id, uploaded.pipeline_version_id, name, is_new=True)
+
+    def pipeline_id(self) -> str | None:
+        """The id of the configuration's pipeline, if the server knows it."""
+        try:
+            return str(self._call(self._pipelines.pipeline_service_get_pipeline_by_name, self.config.name).pipeline_id)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def package_spec(self, run: Any) -> dict[str, Any]:
+        """The pipeline spec that a run was started from; empty when the server has it no more."""
+        source = run.pipeline_version_reference
+        document = run.pipeline_spec
+        if source is not None and source.pipeline_version_id:
+            try:
+                get = self._pipelines.pipeline_service_get_pipeline_version
+                document = self._call(get, source.pipeline_id, source.pipeline_version_id).pipeline_spec
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+        # With a platform spec beside it, the pipeline spec is one level down.
+        return dict((document or {}).get("pipeline_spec", document or {}))
+
+    def start_run(self, version: Version, values: Mapping[str, Value], name: str, note: str) -> Any:
+        """Starts a run in the configuration's experiment.
+
+        Args:
+          version: what to run.
+          values: of the parameters that differ from the package's defaults.
+          name: that the dashboard shows.
+          note: that the dashboard shows.
+        """
+        import kfp_server_api as api
+
+        run = api.V2beta1Run(
+            display_name=name,
+            description=note,
+            experiment_id=self._experiment_id(create=True),
+            pipeline_version_reference=api.V2beta1PipelineVersionReference(version.pipeline_id, version.id),
+            runtime_config=api.V2beta1RuntimeConfig(parameters=dict(values)),
+        )
+        return self._call(self._runs.run_service_create_run, run)
+
+    def run(self, run_id: str) -> Any:
+        """A run with the state of its tasks.
+
+        Raises:
+          ApiError: there is none (status 404), or the server cannot be reached.
+        """
+        return self._call(self._runs.run_service_get_run, run_id)
+
+    def runs(self) -> Iterator[Any]:
+        """The pipeline's runs in the configuration's experiment, newest first."""
+        experiment_id, pipeline_id = self._experiment_id(create=False), self.pipeline_id()
+        if experiment_id is None or pipeline_id is None:
+            return
+        pages = self._pages(self._runs.run_service_list_runs, "runs", experiment_id=experiment_id, sort_by="created_at desc")
+        for run in pages:
+            if run.pipeline_version_reference is not None and run.pipeline_version_reference.pipeline_id == pipeline_id:
+                yield run
+
+    def terminate(self, run_id: str) -> None:
+        """Ends a run; its pods are told to stop."""
+        self._call(self._runs.run_service_terminate_run, run_id)
+
+    def create_schedule(self, version: Version, values: Mapping[str, Value], trigger: Any, description: str) -> Any:
+        """Makes a recurring run, named for the pipeline.
+
+        One run at a time: they share a cache and a serving folder. No catch-up: after a pause, one run on the newest data
+        does what all the missed ones would have done.
+
+        Args:
+          version: what to run.
+          values: of the parameters that differ from the package's defaults.
+          trigger: a V2beta1Trigger.
+          description: that the dashboard shows.
+        """
+        import kfp_server_api as api
+
+        recurring = api.V2beta1RecurringRun(
+            display_name=self.config.name,
+            description=description,
+            experiment_id=self._experiment_id(create=True),
+            pipeline_version_reference=api.V2beta1PipelineVersionReference(version.pipeline_id, version.id),
+            runtime_config=api.V2beta1RuntimeConfig(parameters=dict(values)),
+            trigger=trigger,
+            mode=api.RecurringRunMode.ENABLE,
+            max_concurrency="1",
+            no_catchup=True,
+        )
+        return self._call(self._schedules.recurring_run_service_create_recurring_run, recurring)
+
+    def schedules(self) -> list[Any]:
+        """Every recurring run on the server, newest first."""
+        list_ = self._schedules.recurring_run_service_list_recurring_runs
+        return list(self._pages(list_, "recurring_runs", sort_by="created_at desc"))
+
+    def pause_schedule(self, schedule_id: str) -> None:
+        """Keeps a recurring run, but lets it start nothing."""
+        self._call(self._schedules.recurring_run_service_disable_recurring_run, schedule_id)
+
+    def resume_schedule(self, schedule_id: str) -> None:
+        """Lets a paused recurring run start runs again."""
+        self._call(self._schedules.recurring_run_service_enable_recurring_run, schedule_id)
+
+    def delete_schedule(self, schedule_id: str) -> None:
+        """Deletes a recurring run. The runs that it started stay."""
+        self._call(self._schedules.recurring_run_service_delete_recurring_run, schedule_id)
+
+    def address(self, run_id: str) -> str:
+        """Where the dashboard shows a run."""
+        return f"{self.host}/#/runs/details/{run_id}"
+
+    def _experiment_id(self, create: bool) -> str | None:
+        import kfp_server_api as api
+
+        name = self.config.kubeflow.experiment.replace("{name}", self.config.name)
+        found = self._call(
+            self._experiments.experiment_service_list_experiments, filter=_equals("display_name", name)
+        ).experiments
+        if found:
+            return str(found[0].experiment_id)
+        if not create:
+            return None
+        experiment = api.V2beta1Experiment(display_name=name)
+        return str(self._call(self._experiments.experiment_service_create_experiment, experiment).experiment_id)
+
+    def _pages(self, method: Callable[..., Any], items: str, **arguments: Any) -> Iterator[Any]:
+        token = ""
+        while True:
+            page = self._call(method, page_size=_PAGE_SIZE, page_token=token, **arguments)
+            yield from getattr(page, items) or ()
+            token = page.next_page_token
+            if not token:
+                return
+
+    def _call(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        from kfp_server_api.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            answer = method(*arguments, _request_timeout=_TIMEOUT_SECONDS, **options)
+        except ApiException as error:
+            raise self._refused(error.status, error.reason, error.body) from error
+        except HTTPError as error:
+            raise self._unreachable(error) from error
+        # A web server that is no API server has a page for every address.
+        if not self._api.last_response.data.lstrip().startswith("{"):
+            raise self._not_kubeflow(self._api.last_response.data)
+        return answer
+
+    def _refused(self, status: int, reason: str, body: str | None) -> ApiError:
+        message = _message(body) or reason
+        if status in (301, 302, 303, 307, 308, 401, 403):
+            error = ApiError(
+                "The API asks for a log-in, which Conveyor does not do.",
+                where=self.host,
+                expected="Kubeflow Pipelines in single-user mode, without a log-in on the way",
+                seen=f"{status} {message}",
+                fix=f"go past the log-in: {self._port_forward()}, and kubeflow.host: http://localhost:8080",
+            )
+        elif status == 404 and _message(body) is None:
+            error = self._not_kubeflow(body or "")
+        elif status in (0, 502, 503, 504):
+            error = ApiError(
+                "The API server does not answer.",
+                where=self.host,
+                seen=f"{status} {message}" if status else message,
+                fix=f"look whether it runs: {self._kubectl()} get pods",
+            )
+        else:
+            error = ApiError(
+                "The API server refused.", where=self.host, seen=f"{status} {message}", fix="the API server's log says more"
+            )
+        error.status = status
+        return error
+
+    def _unreachable(self, cause: Exception) -> ApiError:
+        return ApiError(
+            "Kubeflow Pipelines cannot be reached.",
+            where=self.host,
+            expected="the address of the dashboard in kubeflow.host",
+            seen=str(cause).rpartition(": ")[2],
+            fix=f"`conveyor cluster up` starts a cluster here. To reach another: {self._port_forward()}",
+        )
+
+    def _not_kubeflow(self, seen: str) -> ApiError:
+        return ApiError(
+            "What answers is not Kubeflow Pipelines.",
+            where=self.host,
+            expected="the API at /apis/v2beta1 of the dashboard's address",
+            seen=" ".join(seen.split())[:100],
+            fix=f"mend kubeflow.host, or bring the dashboard here: {self._port_forward()}",
+        )
+
+    def _port_forward(self) -> str:
+        return f"{self._kubectl()} port-forward service/ml-pipeline-ui 8080:80"
+
+    def _kubectl(self) -> str:
+        return f"kubectl --context {self.config.kubeflow.context} --namespace {self.config.kubeflow.namespace}"
+
+
+def _checked_host(host: str) -> str:
+    if not host.startswith(("http://", "https://")):
+        raise ConfigError(
+            "The address of Kubeflow Pipelines has no scheme.",
+            where="kubeflow.host",
+            expected="http:// or https://, a host and maybe a port",
+            seen=host,
+            fix=f"kubeflow.host: http://{host}",
+        )
+    return host.rstrip("/")
+
+
+def _check_size(package: str, name: str) -> None:
+    size = len(package.encode())
+    if size > PACKAGE_LIMIT:
+        raise ConfigError(
+            "The package is too large for a cluster.",
+            where=name,
+            expected=f"at most {PACKAGE_LIMIT // 1024} KiB: Argo keeps it in one Kubernetes object",
+            seen=f"{size // 1024} KiB",
+            fix="put light nodes into kubeflow.groups: each task carries the whole pipeline",
+        )
+
+
+def _equals(key: str, value: str) -> str:
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "stringValue": value}]})
+
+
+def _message(body: str | None) -> str | None:
+    """What an error of the API says; None when the answer is not one."""
+    try:
+        document = json.loads(body or "")
+        return str(document.get("message") or document["error_message"])
+    except (ValueError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,91 @@
+"""Follows a run on Kubeflow until it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UsageError
+from pipeline.kubeflow.client import ApiError, Client
+from pipeline.kubeflow.programs import ProgramError
+from pipeline.kubeflow.runs import PackageTask, outcome_of
+from pipeline.outcome import NodeState, RunOutcome, RunState
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow.run_pods import RunPods
+
+_POLL_SECONDS = 2.0
+_POD_SECONDS = 10.0
+# A forwarded port or an API server that starts again is back by then.
+_PATIENCE_SECONDS = 120.0
+
+
+class Follower:
+    """Looks at a run again and again, and at its pods where kubectl can."""
+
+    def __init__(self, client: Client, run_id: str, tasks: list[PackageTask], pods: RunPods) -> None:
+        """Makes no call yet.
+
+        Args:
+          client: of the pipeline.
+          run_id: of the run.
+          tasks: of the package that the run was started from.
+          pods: of the run.
+        """
+        self.client, self.run_id, self.tasks, self.pods = client, run_id, tasks, pods
+        self._troubles: dict[str, str] = {}
+        self._pods_seen_at: float | None = 0.0
+
+    def outcomes(self) -> Iterator[RunOutcome]:
+        """The run's outcome so far, every few seconds; the last one is of the run that has ended.
+
+        Raises:
+          ApiError: the server has not answered for two minutes, or refuses.
+        """
+        while True:
+            outcome = self._look()
+            if outcome.state is RunState.RUNNING:
+                self._look_at_pods(outcome)
+            yield outcome
+            if outcome.state is not RunState.RUNNING:
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def trouble(self, outcome: RunOutcome, node: str) -> str:
+        """What keeps the pod of a node at work from starting, if anything does."""
+        return self._troubles.get(node, "") if outcome.nodes[node].state is NodeState.RUNNING else ""
+
+    def troubles(self, outcome: RunOutcome) -> dict[str, str]:
+        """The same of every node that has one."""
+        found = {node: self.trouble(outcome, node) for node in outcome.nodes}
+        return {node: trouble for node, trouble in found.items() if trouble}
+
+    def _look(self) -> RunOutcome:
+        patience_ends = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return outcome_of(self.client.run(self.run_id), self.tasks, self.client.config.name)
+            except ApiError as error:
+                if error.status != 0 and error.status < 500:
+                    raise
+                if time.monotonic() > patience_ends:
+                    raise
+            time.sleep(_POLL_SECONDS)
+
+    def _look_at_pods(self, outcome: RunOutcome) -> None:
+        now = time.monotonic()
+        at_work = any(node.state is NodeState.RUNNING for node in outcome.nodes.values())
+        if self._pods_seen_at is None or not at_work or now - self._pods_seen_at < _POD_SECONDS:
+            return
+        self._pods_seen_at = now
+        try:
+            troubles = self.pods.troubles()
+        except ProgramError:
+            return
+        except UsageError:
+            # Without kubectl a run can still be followed.
+            self._pods_seen_at = None
+            return
+        names = {task.key: task.name for task in self.tasks}
+        self._troubles = {names[key]: trouble for key, trouble in troubles.items() if key in names}

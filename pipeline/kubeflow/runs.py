@@ -1,0 +1,218 @@
+"""Runs on Kubeflow, as outcomes: what the API tells of a run's tasks, read as states of the pipeline's nodes.
+
+The API lists the workflow's steps. A task `trainer` of the package has up to three: `trainer-driver` prepares the pod,
+`trainer` stands for the work as a whole, and `executor` (with a number for each attempt) is the pod, not told apart by task.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from graphlib import TopologicalSorter
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import UsageError
+from pipeline.outcome import NodeOutcome, NodeState, RunOutcome, RunState
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow.client import Client
+
+LATEST = "latest"
+
+_DRIVER = "{}-driver"
+_SEARCHED = 500
+_SHOWN = 5
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NODE_STATES = {
+    "PENDING": NodeState.RUNNING,
+    "RUNNING": NodeState.RUNNING,
+    "PAUSED": NodeState.RUNNING,
+    "CANCELING": NodeState.RUNNING,
+    "SUCCEEDED": NodeState.COMPLETE,
+    "SKIPPED": NodeState.SKIPPED,
+    "FAILED": NodeState.FAILED,
+    "CANCELED": NodeState.INTERRUPTED,
+}
+_RUN_STATES = {
+    "SUCCEEDED": RunState.COMPLETE,
+    "SKIPPED": RunState.COMPLETE,
+    "FAILED": RunState.FAILED,
+    "CANCELED": RunState.INTERRUPTED,
+}
+_ENDED = (NodeState.COMPLETE, NodeState.SKIPPED, NodeState.FAILED, NodeState.INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class PackageTask:
+    """A task of a package.
+
+    Attributes:
+      name: that people know it by: the node, or the group of nodes.
+      key: that Kubeflow knows it by, such as `example-gen`.
+      upstream: keys of the tasks that it waits for.
+      at_exit: whether it runs at the end, whatever became of the others.
+    """
+
+    name: str
+    key: str
+    upstream: tuple[str, ...]
+    at_exit: bool
+
+
+def package_tasks(spec: Mapping[str, Any]) -> list[PackageTask]:
+    """The tasks of a package that run a container, each after those that it waits for.
+
+    Args:
+      spec: the pipeline spec, as YAML or the API has it.
+    """
+    tasks = {task.key: task for task in _leaves(spec, spec.get("root", {}))}
+    order = TopologicalSorter({key: [each for each in task.upstream if each in tasks] for key, task in tasks.items()})
+    in_order = [tasks[key] for key in order.static_order()]
+    return [task for task in in_order if not task.at_exit] + [task for task in in_order if task.at_exit]
+
+
+def _leaves(spec: Mapping[str, Any], component: Mapping[str, Any]) -> list[PackageTask]:
+    found = []
+    for key, task in component.get("dag", {}).get("tasks", {}).items():
+        inner = spec.get("components", {}).get(task["componentRef"]["name"], {})
+        if "dag" in inner:
+            found += _leaves(spec, inner)
+            continue
+        at_exit = task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
+        name = task.get("taskInfo", {}).get("name", key)
+        found.append(PackageTask(name, key, tuple(task.get("dependentTasks", ())), at_exit))
+    return found
+
+
+def outcome_of(run: Any, tasks: list[PackageTask], pipeline: str) -> RunOutcome:
+    """What became of a run so far.
+
+    Args:
+      run: as the API has it (V2beta1Run).
+      tasks: of the package that it was started from.
+      pipeline: the pipeline's name.
+    """
+    steps = {step.display_name: step for step in (run.run_details.task_details if run.run_details else None) or ()}
+    outcome = RunOutcome(
+        run_id=run.run_id,
+        pipeline=pipeline,
+        note=run.description or "",
+        state=_run_state(run),
+        started=run.created_at.timestamp(),
+        ended=_seconds(run.finished_at),
+    )
+    names = {task.key: task.name for task in tasks}
+    for task in tasks:
+        node = _node(steps.get(task.key), steps.get(_DRIVER.format(task.key)))
+        node.upstream = [names[key] for key in task.upstream if key in names]
+        outcome.nodes[task.name] = node
+    if outcome.state is not RunState.RUNNING:
+        _settle(outcome)
+    return outcome
+
+
+def _node(work: Any, driver: Any) -> NodeOutcome:
+    # Argo calls a step whose driver failed Omitted, for which the API has no state.
+    shown = work if work is not None and work.state in _NODE_STATES else driver
+    if shown is None or shown.state not in _NODE_STATES:
+        return NodeOutcome()
+    state = _NODE_STATES[shown.state]
+    if shown is driver and state is NodeState.COMPLETE:
+        state = NodeState.RUNNING
+    return NodeOutcome(
+        state=state,
+        started=_seconds((driver or shown).start_time),
+        ended=_seconds(shown.end_time) if state in _ENDED else None,
+    )
+
+
+def _settle(outcome: RunOutcome) -> None:
+    """Says of nodes that will not go on what became of them."""
+    for node in outcome.nodes.values():
+        if node.state is NodeState.WAITING:
+            node.state = NodeState.BLOCKED
+        elif node.state is NodeState.RUNNING or (outcome.state is RunState.INTERRUPTED and node.state is NodeState.FAILED):
+            node.state, node.ended = NodeState.INTERRUPTED, node.ended or outcome.ended
+
+
+def _run_state(run: Any) -> RunState:
+    state = _RUN_STATES.get(run.state, RunState.RUNNING)
+    cancelled = any(status.state == "CANCELING" for status in run.state_history or ())
+    # A workflow that was told to stop ends as failed.
+    return RunState.INTERRUPTED if state is RunState.FAILED and cancelled else state
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    """Seconds since 1970; the API writes 1970 or the year 1 for a time that has not come."""
+    return moment.timestamp() if moment is not None and moment.timestamp() > 0 else None
+
+
+def find_run(client: Client, wanted: str) -> Any:
+    """The run that a person means, with the state of its tasks.
+
+    Args:
+      client: of the pipeline.
+      wanted: an id, the beginning of one, a name that the dashboard shows, or `latest`.
+
+    Raises:
+      UsageError: no run is meant, or more than one.
+      ApiError: the server cannot be reached.
+    """
+    from pipeline.kubeflow.client import ApiError
+
+    if _UUID.fullmatch(wanted):
+        try:
+            return client.run(wanted)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+    known = list(islice(client.runs(), 1 if wanted == LATEST else _SEARCHED))
+    if not known:
+        raise UsageError(
+            f"{client.config.name} has no run on this cluster yet.", where=client.host, fix="`conveyor submit` starts one"
+        )
+    if wanted == LATEST:
+        return known[0]
+    matching = [run for run in known if wanted in (run.run_id, run.display_name)] or [
+        run for run in known if run.run_id.startswith(wanted)
+    ]
+    if len(matching) == 1:
+        return matching[0]
+    raise _not_one(client.config.name, wanted, matching, known)
+
+
+def _not_one(pipeline: str, wanted: str, matching: list[Any], known: list[Any]) -> UsageError:
+    shown = [run.run_id for run in matching or known][:_SHOWN]
+    names = [LATEST, *(run.run_id for run in known), *(run.display_name for run in known)]
+    close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]!r}?" if close else "`conveyor status --list` lists them"
+    return UsageError(
+        f"{len(matching)} runs begin with {wanted!r}." if matching else f"There is no run {wanted!r}.",
+        where=pipeline,
+        expected=f"`latest`, or an id or its beginning: {', '.join(shown)}",
+        seen=wanted,
+        fix="give more of the id" if matching else guess,
+    )
+
+
+def find_task(tasks: list[PackageTask], wanted: str) -> PackageTask:
+    """The task that a person means by a node's id, a group's name or what the dashboard shows.
+
+    Raises:
+      UsageError: there is none.
+    """
+    for task in tasks:
+        if _plain(wanted) in (_plain(task.name), _plain(task.key)):
+            return task
+    names = [task.name for task in tasks]
+    close = difflib.get_close_matches(_plain(wanted), [_plain(name) for name in names], n=1)
+    fix = next((f"did you mean {name!r}?" for name in names if close and _plain(name) == close[0]), "name one of these")
+    raise UsageError(f"The run has no node {wanted!r}.", where="NODE", expected=", ".join(names), seen=wanted, fix=fix)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
