@@ -30,8 +30,10 @@ def compile_(
 
         package = compile_package(settings)
     path.write_text(package)
-    console.print(f"{path}: {len(package) / 1024:.0f} KiB, for the image {settings.kubeflow.image}.")
-    console.print("`conveyor submit` compiles, uploads and runs; or upload the file in the dashboard.", style="dim")
+    console.print(f"{path}: {len(package) / 1024:.0f} KiB, for the image {settings.kubeflow.image}.", soft_wrap=True)
+    console.print(
+        "`conveyor submit` compiles, uploads and runs; or upload the file in the dashboard.", style="dim", soft_wrap=True
+    )
 
 
 def _check_target(path: Path) -> None:
