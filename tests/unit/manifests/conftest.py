@@ -30,10 +30,8 @@ FOLDERS = [path.parent for path in sorted(MANIFESTS.rglob("kustomization.yaml"))
 @pytest.fixture(scope="session")
 def render() -> Callable[[Path], Objects]:
     """Renders a folder with a kustomization to its objects."""
-    for program, command in (("kustomize", ["kustomize", "build"]), ("kubectl", ["kubectl", "kustomize"])):
-        if shutil.which(program):
-            break
-    else:
+    commands = [command for command in (["kustomize", "build"], ["kubectl", "kustomize"]) if shutil.which(command[0])]
+    if not commands:
         message = "neither kustomize nor kubectl is on the path: install one of them to check the manifests"
         if "CI" in os.environ:
             pytest.fail(message)
@@ -41,7 +39,7 @@ def render() -> Callable[[Path], Objects]:
 
     @cache
     def run(folder: Path) -> Objects:
-        done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([*commands[0], str(folder)], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
 

@@ -8,15 +8,7 @@ from typing import Any
 
 from kubernetes.client import Configuration, models
 
-_CORE_GROUPS = {
-    "v1",
-    "apps/v1",
-    "batch/v1",
-    "networking.k8s.io/v1",
-    "policy/v1",
-    "rbac.authorization.k8s.io/v1",
-    "storage.k8s.io/v1",
-}
+_VERSIONS = {"v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "rbac.authorization.k8s.io/v1"}
 _SCALARS: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,
@@ -32,7 +24,7 @@ def problems(manifest: dict[str, Any]) -> list[str]:
     """What the API server would refuse in an object, or drop in silence, each with its place."""
     version, kind = manifest.get("apiVersion"), manifest.get("kind", "")
     model = getattr(models, f"V1{kind}", None)
-    if version not in _CORE_GROUPS or model is None:
+    if version not in _VERSIONS or model is None:
         return [f"no such object: {kind} of {version}"]
     return _of_model(manifest, model, kind)
 

@@ -56,8 +56,8 @@ def _baseline(pod: dict[str, Any]) -> Iterator[str]:
 def _restricted(pod: dict[str, Any]) -> Iterator[str]:
     of_pod = pod.get("securityContext", {})
     for volume in pod.get("volumes", []):
-        if not _VOLUMES & volume.keys():
-            yield f"volume {volume['name']}: of a kind that is not allowed"
+        if kinds := volume.keys() - _VOLUMES - {"name"}:
+            yield f"volume {volume['name']}: {', '.join(sorted(kinds))}"
     for container in containers(pod):
         name, context = container["name"], {**of_pod, **container.get("securityContext", {})}
         if context.get("allowPrivilegeEscalation") is not False:
