@@ -20,7 +20,7 @@ FILE_NAME = "report.html"
 
 
 def render_nodes(facts: RunFacts, node_ids: Sequence[str]) -> str:
-    """A page of some nodes of a run, to be shown within another page: on white whatever the reader's system prefers.
+    """A page of some nodes of a run, to be shown within another page.
 
     Args:
       facts: what is known of the run so far.
@@ -36,18 +36,20 @@ def render_nodes(facts: RunFacts, node_ids: Sequence[str]) -> str:
     return _page(title, header, sections, embedded=True)
 
 
-def render_report(facts: RunFacts) -> str:
+def render_report(facts: RunFacts, *, embedded: bool = False) -> str:
     """The report of a run, as far as the run came.
 
     Args:
       facts: what is known of the run.
+      embedded: to be shown within another page.
 
     Returns:
       HTML that refers to nothing outside itself.
     """
     header = _environment().get_template("header.html.j2").render(facts=facts, verdict=judge(facts))
     footer = f"Run {facts.outcome.run_id} of {facts.config.name}. This page is complete in itself: it loads nothing."
-    return _page(f"{facts.config.name} · {facts.outcome.run_id}", header, sections_of_run(facts), footer)
+    title = f"{facts.config.name} · {facts.outcome.run_id}"
+    return _page(title, header, sections_of_run(facts), footer, embedded=embedded)
 
 
 def write_report(config: PipelineConfig, run_id: str) -> Path:
@@ -72,6 +74,7 @@ def write_report(config: PipelineConfig, run_id: str) -> Path:
 
 
 def _page(title: str, header: str, sections: Sequence[Section], footer: str = "", *, embedded: bool = False) -> str:
+    """A page; an embedded one is white, as what is around it, and has no links, which would lead the frame away from it."""
     environment = _environment()
     rendered = [
         (section, Markup(environment.get_template(f"{section.template}.html.j2").render(content=section.content)))

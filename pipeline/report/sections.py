@@ -14,7 +14,7 @@ from pipeline.report.lineage import LineageView, view_lineage
 from pipeline.report.model_card import ModelCard, model_card
 from pipeline.report.search import read_hyperparameters
 from pipeline.report.statistics import Statistics
-from pipeline.report.verdict import Tone, judge_push
+from pipeline.report.verdict import Tone, judge_push, why_blessed, why_not_blessed
 from pipeline.store import Artifact
 
 
@@ -67,6 +67,14 @@ def _evaluation(facts: RunFacts) -> EvaluationView | None:
     if facts.evaluation is None:
         return None
     return EvaluationView(facts.evaluation, facts.config.evaluation.min_slice_rows, classes)
+
+
+def _blessing(facts: RunFacts) -> Statement | None:
+    if facts.blessed is None:
+        return None
+    if facts.blessed:
+        return Statement(("The candidate is blessed.", *why_blessed(facts)), tone=Tone.GOOD)
+    return Statement(("The candidate is not blessed, so it will not be pushed.", *why_not_blessed(facts)), tone=Tone.BAD)
 
 
 def _data(facts: RunFacts) -> Data | None:
@@ -137,6 +145,7 @@ def _push(facts: RunFacts) -> Statement | None:
 _SECTIONS: Mapping[str, tuple[str, Callable[[RunFacts], Any]]] = {
     "graph": ("Pipeline", lambda facts: facts.outcome),
     "evaluation": ("Evaluation", _evaluation),
+    "blessing": ("Verdict", _blessing),
     "training": ("Training", lambda facts: facts.training),
     "serving": ("Serving check", lambda facts: facts.infra_blessing),
     "anomalies": ("Anomalies", lambda facts: facts.anomalies),
@@ -162,7 +171,7 @@ _OF_NODE: Mapping[str, tuple[str, ...]] = {
     "Tuner": ("search",),
     "Trainer": ("training", "model_card"),
     "Resolver": ("baseline",),
-    "Evaluator": ("evaluation",),
+    "Evaluator": ("blessing", "evaluation"),
     "InfraValidator": ("serving",),
     "Pusher": ("push", "lineage", "model_card"),
 }

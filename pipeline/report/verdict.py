@@ -60,16 +60,14 @@ def judge_push(facts: RunFacts) -> Verdict:
         reason = "Nothing that it depends on has changed since it was pushed."
         return Verdict(f"Version {facts.version} is up to date", (reason,), Tone.GOOD)
     if facts.version:
-        return Verdict(f"Blessed and pushed as version {facts.version}", _why_blessed(facts), Tone.GOOD)
+        return Verdict(f"Blessed and pushed as version {facts.version}", why_blessed(facts), Tone.GOOD)
     if facts.blessed is False:
-        failures = facts.evaluation.failures if facts.evaluation else ()
-        reasons = tuple(f"{check.sentence}." for check in failures)
-        return Verdict("Not blessed, so not pushed", reasons, Tone.BAD)
+        return Verdict("Not blessed, so not pushed", why_not_blessed(facts), Tone.BAD)
     if infra and not infra.properties.get("blessed"):
         message = str(infra.properties.get("message") or "the candidate could not be loaded and asked")
         return Verdict("Not pushed: the model cannot be served", (message,), Tone.BAD)
     if facts.blessed:
-        return Verdict("Blessed, not pushed in this run", _why_blessed(facts), Tone.GOOD)
+        return Verdict("Blessed, not pushed in this run", why_blessed(facts), Tone.GOOD)
     skipped = [name for name, node in outcome.nodes.items() if node.state is NodeState.SKIPPED]
     reasons = (f"Left out of this partial run: {', '.join(skipped)}.",) if skipped else ()
     return Verdict("Complete; no model was judged", reasons, Tone.NEUTRAL)
@@ -89,7 +87,13 @@ def _stopped(facts: RunFacts) -> Verdict:
     return Verdict(f"{where}: {problem.headline.lower()}", (problem.what,), Tone.BAD, tuple(problem.details.items()))
 
 
-def _why_blessed(facts: RunFacts) -> tuple[str, ...]:
+def why_not_blessed(facts: RunFacts) -> tuple[str, ...]:
+    """The thresholds that did not hold, a sentence each."""
+    return tuple(f"{check.sentence}." for check in (facts.evaluation.failures if facts.evaluation else ()))
+
+
+def why_blessed(facts: RunFacts) -> tuple[str, ...]:
+    """What the candidate was held to, in a sentence or two."""
     evaluation = facts.evaluation
     if evaluation is None:
         return ()
