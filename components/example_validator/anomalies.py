@@ -26,7 +26,11 @@ _TYPES: dict[int, FeatureType] = {
 
 
 def anomaly_error(
-    schema: Schema, statistics: Mapping[str, DatasetFeatureStatisticsList], anomalies: Mapping[str, Anomalies]
+    schema: Schema,
+    statistics: Mapping[str, DatasetFeatureStatisticsList],
+    anomalies: Mapping[str, Anomalies],
+    *,
+    complete: bool = False,
 ) -> DataError | None:
     """Explains the anomalies of all splits.
 
@@ -34,6 +38,7 @@ def anomaly_error(
       schema: what the data was compared with.
       statistics: by split.
       anomalies: what `tfdv.validate_statistics` found, by split.
+      complete: tell all of it, for a log, and not what fits on one screen.
 
     Returns:
       An error whose `fix` has the lines that would make the schema accept the data; None if there is no anomaly.
@@ -42,16 +47,18 @@ def anomaly_error(
     if not found:
         return None
     features = {feature.name: feature for feature in schema.feature}
-    shown = list(found)[:MAX_FEATURES]
+    most, width = (None, None) if complete else (MAX_FEATURES, MAX_WIDTH)
+    shown = list(found)[:most]
     more = [f"and {len(found) - len(shown)} more features"] if len(found) > len(shown) else []
     expected = [
-        f"{name}: {_expectation(features[name], schema)}" if name in features else f"{name}: no such column" for name in shown
+        f"{name}: {_expectation(features[name], schema, width)}" if name in features else f"{name}: no such column"
+        for name in shown
     ]
     seen = [f"{name} (split {', '.join(splits)}): {text}" for name in shown for text, splits in found[name].items()]
     edits = _edits(schema, statistics, found)
     fix = ["mend the data and run again"]
     if edits:
-        fix = ["mend the data; or, if it is right, edit the schema (schema.path in the configuration):", *edits[:MAX_FEATURES]]
+        fix = ["mend the data; or, if it is right, edit the schema (schema.path in the configuration):", *edits[:most]]
     return DataError(
         f"The data breaks the schema: {len(found)} {'feature' if len(found) == 1 else 'features'} with anomalies.",
         where=f"{', '.join(shown)}{', …' if more else ''}",
@@ -73,14 +80,15 @@ def _by_feature(anomalies: Mapping[str, Anomalies]) -> dict[str, dict[str, list[
     return found
 
 
-def _expectation(feature: Feature, schema: Schema) -> str:
+def _expectation(feature: Feature, schema: Schema, width: int | None) -> str:
     """What the schema says of the feature, on one line."""
     rest = Feature()
     rest.CopyFrom(feature)
     for field in ("name", "domain", "distribution_constraints", "value_count"):
         rest.ClearField(field)
     values = [f"one of {', '.join(domain.value)}" for domain in schema.string_domain if domain.name == feature.domain]
-    return shorten(" ".join([_one_line(rest), *values]), MAX_WIDTH, placeholder=" …")
+    text = " ".join([_one_line(rest), *values])
+    return text if width is None else shorten(text, width, placeholder=" …")
 
 
 def _edits(schema: Schema, statistics: Mapping[str, DatasetFeatureStatisticsList], found: Collection[str]) -> list[str]:

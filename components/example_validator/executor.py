@@ -60,9 +60,11 @@ class Executor(stock.Executor):
         error = anomaly_error(schema, statistics, found)
         if error is None:
             return output
-        if exec_properties["on_anomaly"] == "stop":
+        stop = exec_properties["on_anomaly"] == "stop"
+        # The artifact of a node that fails is removed: then the log alone has all of it.
+        logging.log(logging.ERROR if stop else logging.WARNING, "%s", anomaly_error(schema, statistics, found, complete=True))
+        if stop:
             raise error
-        logging.warning("%s", error)
         return output
 
     def _Validate(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> Anomalies:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,23 @@ def test_many_anomalies_fit_on_one_screen(validate: Validate) -> None:
         validate(train={f"extra_{number}": [1, 2, 3, 4] for number in range(100)})
     assert "and 92 more features" in raised.value.seen
     assert len(str(raised.value).splitlines()) < 40
+
+
+@pytest.mark.parametrize(("on_anomaly", "level"), [("stop", "ERROR"), ("warn", "WARNING")])
+def test_the_log_has_every_anomaly(validate: Validate, caplog: pytest.LogCaptureFixture, on_anomaly: str, level: str) -> None:
+    many = {f"extra_{number}": [1, 2, 3, 4] for number in range(20)}
+    cities = ", ".join(f'"city {number:02}"' for number in range(60))
+    wide = SCHEMA.replace('value: ["EWR"', f'value: [{cities}, "EWR"')
+    with contextlib.suppress(DataError):
+        validate(eval={**many, "origin": ["PHL"] * 4}, schema=wide, on_anomaly=on_anomaly)
+
+    (record,) = [each for each in caplog.records if "breaks the schema" in each.message]
+    assert record.levelname == level
+    for name in many:
+        assert f"{name}: no such column" in record.message
+        assert f"{name} (split eval): New column" in record.message
+    assert "city 59, EWR, JFK, LGA" in record.message
+    assert "PHL" in record.message
 
 
 def test_anomalies_can_be_published_without_stopping(validate: Validate) -> None:

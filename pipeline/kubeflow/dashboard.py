@@ -13,7 +13,7 @@ from pipeline.config import PipelineConfig, Task
 from pipeline.report.evaluation import CANDIDATE, EXAMPLE_COUNT, Plots
 from pipeline.report.evaluation_view import MOST_CLASSES_SHOWN, EvaluationView
 from pipeline.report.facts import RunFacts
-from pipeline.report.page import render_nodes
+from pipeline.report.page import render_nodes, render_report
 
 REPORT, METRICS, CLASSIFICATION = "report", "metrics", "classification"
 
@@ -69,6 +69,11 @@ def artifacts_of(facts: RunFacts, node_ids: Sequence[str]) -> Dashboard:
         metrics={name: float(value) for name, value in metrics.items() if value is not None and math.isfinite(value)},
         classification=_classification(facts) if "Evaluator" in node_ids else {},
     )
+
+
+def artifacts_of_run(facts: RunFacts) -> Dashboard:
+    """What there is to see of a run at its end: its report."""
+    return Dashboard(html=render_report(facts, embedded=True))
 
 
 def write(dashboard: Dashboard, executor_input: Mapping[str, Any]) -> None:

@@ -117,10 +117,10 @@ def _never_started(pod: Pod, outcome: RunOutcome) -> Problem:
 
 def _report(pod: Pod) -> None:
     """Writes the report beside the outcome, and gives it to the dashboard."""
-    from pipeline.report import write_report
+    from pipeline.report import read_facts, write_report
 
-    path = write_report(pod.config, pod.run_id)
-    dashboard.write(dashboard.Dashboard(html=path.read_text(encoding="utf-8")), pod.executor_input)
+    write_report(pod.config, pod.run_id)
+    dashboard.write(dashboard.artifacts_of_run(read_facts(pod.config, pod.run_id)), pod.executor_input)
 
 
 def tell(outcome: RunOutcome) -> None:
