@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log_briefly()
     try:
         pod = Pod.of(Payload.read(options.ir, options.config), options.executor_input)
+        pod.payload.require_same_code()
         ir = bound_pipeline(pod)
         problem = next((found for node_id in options.node if (found := _run(pod, ir, node_id))), None)
         pod.show(options.node)
@@ -80,11 +81,7 @@ class _Brief(logging.Formatter):
 
 
 def bound_pipeline(pod: Pod) -> pipeline_pb2.Pipeline:
-    """The pipeline, bound to the run and its parameters.
-
-    Raises:
-      UsageError: the package does not suit the image, or a parameter has a value that it cannot have.
-    """
+    """The pipeline, bound to the run and its parameters."""
     from pipeline import node
 
     ir = pod.payload.pipeline()

@@ -52,10 +52,16 @@ class Payload:
         return cls(canonical.SerializeToString(deterministic=True), config, code_digest())
 
     def pipeline(self) -> pipeline_pb2.Pipeline:
-        """The compiled pipeline, bound to no run.
+        """The compiled pipeline, bound to no run."""
+        from tfx.proto.orchestration import pipeline_pb2
+
+        return pipeline_pb2.Pipeline.FromString(self.ir)
+
+    def require_same_code(self) -> None:
+        """Makes sure that nodes are executed by the code that the pipeline was compiled with.
 
         Raises:
-          UsageError: the pipeline was compiled with other code than is here: the same inputs would not give the same model.
+          UsageError: other code is here. It could make another model of the same inputs, and the cache would not know.
         """
         if self.code != code_digest():
             raise UsageError(
@@ -65,9 +71,6 @@ class Payload:
                 seen=code_digest()[:12],
                 fix="build and load the image again, then compile or submit with the same checkout",
             )
-        from tfx.proto.orchestration import pipeline_pb2
-
-        return pipeline_pb2.Pipeline.FromString(self.ir)
 
     def arguments(self) -> list[str]:
         """The command line that `read` understands.

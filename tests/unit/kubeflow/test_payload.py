@@ -43,7 +43,7 @@ def test_what_a_cluster_cannot_carry_is_refused():
 
 def test_an_image_with_other_code_is_refused():
     with pytest.raises(UsageError, match="other code than the image holds"):
-        Payload(b"", CONFIG, "another digest").pipeline()
+        Payload(b"", CONFIG, "another digest").require_same_code()
 
 
 def test_the_digest_follows_the_code_and_not_its_tests(tmp_path, monkeypatch):
