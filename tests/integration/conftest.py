@@ -30,6 +30,22 @@ OVERRIDES = (
     "infra_validator.requests=20",
 )
 
+LOAD_AS_TF_SERVING = """
+import sys
+import tensorflow as tf
+assert "pipeline" not in sys.modules and "tensorflow_transform" not in sys.modules
+session = tf.compat.v1.Session(graph=tf.Graph())
+with session.graph.as_default():
+    meta = tf.compat.v1.saved_model.load(session, ["serve"], sys.argv[1])
+    signature = meta.signature_def["serving_default"]
+    example = tf.train.Example()
+    example.features.feature["carrier"].bytes_list.value.append(b"UA")
+    example.features.feature["departure_minute"].int64_list.value.append(900)
+    scores = session.run(signature.outputs["score"].name, {signature.inputs["examples"].name: [example.SerializeToString()]})
+assert scores.shape == (1, 1)
+print(scores[0, 0])
+"""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -71,6 +87,15 @@ class Project:
         """What `conveyor show` and its like print about this project."""
         line = [str(CONVEYOR), command, *arguments, "--config", str(CONFIG)]
         return subprocess.run(line, cwd=self.folder, capture_output=True, text=True, env=ENVIRONMENT, check=True).stdout
+
+    def score(self, version: str) -> float:
+        """What a pushed version answers to a flight of United's, in a process without this project."""
+        model = self.workspace / "models" / "flights" / version
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", LOAD_AS_TF_SERVING, str(model)], capture_output=True, text=True, cwd=self.folder
+        )
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
 
     def last_run(self) -> dict[str, Any]:
         """run.json of the newest run."""
