@@ -22,17 +22,21 @@ PACKAGE_LIMIT = 700 * 1024
 _PAGE_SIZE = 100
 _TIMEOUT_SECONDS = (5, 60)  # to connect, to answer
 _DIGEST_LENGTH = 12
+_LOG_IN = (301, 302, 303, 307, 308, 401, 403)
+_PASSING = (0, 502, 503, 504)
 
 
 class ApiError(ConveyorError):
     """Kubeflow Pipelines cannot be reached, or refused what it was asked.
 
     Attributes:
-      status: of the HTTP answer; 0 where there was none.
+      status: of the HTTP answer; 0 where there was none of Kubeflow's.
+      may_pass: whether it may pass by itself: a server that starts again, a forwarded port that is opened anew.
     """
 
     headline = "Kubeflow Pipelines"
     status = 0
+    may_pass = False
 
 
 @dataclass(frozen=True)
@@ -262,39 +266,45 @@ class Client:
         return answer
 
     def _refused(self, status: int, reason: str, body: str | None) -> ApiError:
-        message = _message(body) or reason
-        if status in (301, 302, 303, 307, 308, 401, 403):
+        message = _message(body)
+        if status in _LOG_IN:
             error = ApiError(
                 "The API asks for a log-in, which Conveyor does not do.",
                 where=self.host,
                 expected="Kubeflow Pipelines in single-user mode, without a log-in on the way",
-                seen=f"{status} {message}",
+                seen=f"{status} {message or reason}",
                 fix=f"go past the log-in: {self._port_forward()}, and kubeflow.host: http://localhost:8080",
             )
-        elif status == 404 and _message(body) is None:
-            error = self._not_kubeflow(body or "")
-        elif status in (0, 502, 503, 504):
+        elif status == 404 and message is None:
+            return self._not_kubeflow(body or "")
+        elif status in _PASSING:
             error = ApiError(
                 "The API server does not answer.",
                 where=self.host,
-                seen=f"{status} {message}" if status else message,
+                seen=f"{status} {message or reason}",
                 fix=f"look whether it runs: {self._kubectl()} get pods",
             )
+            error.may_pass = True
         else:
             error = ApiError(
-                "The API server refused.", where=self.host, seen=f"{status} {message}", fix="the API server's log says more"
+                "The API server refused.",
+                where=self.host,
+                seen=f"{status} {message or reason}",
+                fix=f"its log says more: {self._kubectl()} logs deployment/ml-pipeline",
             )
         error.status = status
         return error
 
     def _unreachable(self, cause: Exception) -> ApiError:
-        return ApiError(
+        error = ApiError(
             "Kubeflow Pipelines cannot be reached.",
             where=self.host,
             expected="the address of the dashboard in kubeflow.host",
             seen=str(cause).rpartition(": ")[2],
             fix=f"`conveyor cluster up` starts a cluster here. To reach another: {self._port_forward()}",
         )
+        error.may_pass = True
+        return error
 
     def _not_kubeflow(self, seen: str) -> ApiError:
         return ApiError(

@@ -67,9 +67,7 @@ class Follower:
             try:
                 return outcome_of(self.client.run(self.run_id), self.tasks, self.client.config.name)
             except ApiError as error:
-                if error.status != 0 and error.status < 500:
-                    raise
-                if time.monotonic() > patience_ends:
+                if not error.may_pass or time.monotonic() > patience_ends:
                     raise
             time.sleep(_POLL_SECONDS)
 

@@ -29,6 +29,15 @@ _SHOWN_LINES = 12
 # The part of an error that a pod prints: two spaces, its name in eight columns, two spaces, text; then lines that go on.
 _DETAIL = re.compile(r"  (where|expected|seen|fix) {2,}(.*)")
 _CONTINUED = re.compile(r" {12}(.*)")
+# What helps, by the beginning of a trouble; {} stands for the node.
+_REMEDIES = {
+    "OOMKilled": "give it more memory: kubeflow.nodes.{}.memory_limit",
+    "ErrImage": "`conveyor image load` brings the image into the local cluster, `conveyor image push` to others",
+    "ImagePull": "`conveyor image load` brings the image into the local cluster, `conveyor image push` to others",
+    "CreateContainerConfigError": "`conveyor cluster up` makes the Secrets that pods need",
+    "Unschedulable": "ask for less, in kubeflow.nodes.{} or kubeflow.resources, or give the cluster more",
+    "Evicted": "ask for what it needs, in kubeflow.nodes.{}, so that the cluster finds it a place",
+}
 
 
 class RunPods:
@@ -96,10 +105,8 @@ class RunPods:
           task: its key in the package.
           node: its name.
         """
-        whole = f"`conveyor logs {self.run_id} {node}` shows all of its log"
         try:
             pods = self.of(task)
-            log = self.log(pods[-1], _TAIL_LINES) if pods else ""
         except (ProgramError, UsageError) as error:
             return NodeError(
                 f"{node} failed, and its log cannot be read here.", where=node, seen=f"{error.what} {error.seen}", fix=error.fix
@@ -110,6 +117,8 @@ class RunPods:
                 where=node,
                 fix="the dashboard shows the task's driver, which makes the pod, and keeps the log",
             )
+        whole = f"`conveyor logs {self.run_id} {node}` shows all of its log"
+        log = self._last_lines(pods[-1])
         own = error_in(log)
         if own is not None:
             own.where = own.where or node
@@ -117,7 +126,13 @@ class RunPods:
             return own
         trouble = trouble_of(pods[-1])
         lines = [line for line in log.splitlines() if line.strip()][-_SHOWN_LINES:]
-        return NodeError(f"{node} failed{f': {trouble}' if trouble else '.'}", where=node, seen="\n".join(lines), fix=whole)
+        remedy = next((fix.format(node) for reason, fix in _REMEDIES.items() if trouble.startswith(reason)), "")
+        return NodeError(
+            f"{node} failed{f': {trouble}' if trouble else '.'}",
+            where=node,
+            seen="\n".join(lines),
+            fix=f"{remedy}\n{whole}".strip(),
+        )
 
     def final_state(self, exit_task: str) -> RunState | None:
         """What the exit task says became of the run, which knows more than the API does; None when that cannot be read.
@@ -131,6 +146,13 @@ class RunPods:
         except (ProgramError, UsageError):
             return None
         return RunState(said[-1]) if said and said[-1] in set(RunState) else None
+
+    def _last_lines(self, pod: dict[str, Any]) -> str:
+        try:
+            return self.log(pod, _TAIL_LINES)
+        except ProgramError as error:
+            # A container that never started has no log; kubectl says so.
+            return error.seen
 
     def _steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
         pods = self.kubectl.objects("pods", f"--selector={_RUN_LABEL}={self.run_id}")

@@ -1,0 +1,51 @@
+"""A cluster for tests: Kubeflow's API server over HTTP, and a kubectl that tells of pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.kubeflow.client import Client
+from tests.unit.kubeflow.kfp_server import KfpServer, serve
+from tests.unit.kubeflow.kubectl import FakeKubectl
+
+
+@pytest.fixture(scope="session")
+def package() -> str:
+    """A compiled pipeline, without the arguments that only its pods read."""
+    return (Path(__file__).parent / "golden" / "flights.yaml").read_text()
+
+
+@pytest.fixture
+def server() -> Iterator[KfpServer]:
+    """Kubeflow's API server, on which nothing has happened yet."""
+    with serve() as state:
+        yield state
+
+
+@pytest.fixture
+def cluster_config(server: KfpServer) -> PipelineConfig:
+    """Of a pipeline that names the server."""
+    return PipelineConfig.model_validate(
+        {
+            "name": "flights",
+            "label": "late",
+            "data": {"input": "{workspace}/data/span-{SPAN}.csv"},
+            "kubeflow": {"host": server.host},
+        }
+    )
+
+
+@pytest.fixture
+def client(cluster_config: PipelineConfig) -> Client:
+    """Of the server."""
+    return Client(cluster_config)
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKubectl:
+    """The kubectl that is on the path; it knows of no pods yet."""
+    return FakeKubectl(tmp_path / "kubectl", monkeypatch)
