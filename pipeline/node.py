@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,22 +173,23 @@ def run(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_store_pb2.
     )
     try:
         execution_info = node_launcher.launch()
-    except BaseException:
-        _publish_failure(opened, pipeline_node)
+    except BaseException as error:
+        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        _publish_end(opened, pipeline_node, _Execution.CANCELED if interrupted else _Execution.FAILED)
         raise
     if execution_info is None or not execution_info.execution_id:
         return NodeResult(NodeState.SKIPPED, None)
     return _read_back(opened, node_id, execution_info.execution_id)
 
 
-def _publish_failure(connection: metadata.Metadata, pipeline_node: pipeline_pb2.PipelineNode) -> None:
-    """Marks the node's execution in this run as failed. TFX does so when an executor fails, but not when a driver does."""
+def _publish_end(connection: metadata.Metadata, pipeline_node: pipeline_pb2.PipelineNode, state: int) -> None:
+    """Marks the node's execution in this run as ended. TFX does so when an executor fails, but not when a driver does."""
     with connection as handle:
         contexts = context_lib.prepare_contexts(handle, pipeline_node.contexts)
         executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
         active = [execution for execution in executions if execution_lib.is_execution_active(execution)]
         for execution in active:
-            execution.last_known_state = _Execution.FAILED
+            execution.last_known_state = state
         if active:
             handle.store.put_executions(active)
 
@@ -198,7 +200,7 @@ def _read_back(connection: metadata.Metadata, node_id: str, execution_id: int) -
     if state := _STATES.get(execution.last_known_state):
         return NodeResult(state, execution_id)
     name = _Execution.State.Name(execution.last_known_state)
-    message = execution.custom_properties["__execution_result__"].string_value
+    message = _last_line(execution.custom_properties["__execution_result__"].string_value)
     raise NodeError(
         f"{node_id} did not complete: ML Metadata has its execution {execution_id} as {name}.",
         where=node_id,
@@ -206,6 +208,16 @@ def _read_back(connection: metadata.Metadata, node_id: str, execution_id: int) -
         seen=message or name,
         fix="The node's inputs could not be resolved: look at the nodes before it, then run again.",
     )
+
+
+def _last_line(result: str) -> str:
+    """What a traceback ends with; TFX keeps it, within JSON, as the result of an execution."""
+    try:
+        text = json.loads(result)["resultMessage"]
+    except (ValueError, KeyError):
+        text = result
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def _forget_lost_pushes(connection: metadata.Metadata, pipeline_node: pipeline_pb2.PipelineNode) -> None:

@@ -105,6 +105,14 @@ class Run:
         execution = self.executions.get(node)
         return None if execution is None else next(iter(execution.inputs.get(key, ())), None)
 
+    def refusal(self) -> tuple[str, Artifact] | None:
+        """The validator of the model that did not bless it, and its verdict; None when none refused."""
+        for node in ("Evaluator", "InfraValidator"):
+            blessing = self.output(node, "blessing")
+            if blessing is not None and not blessing.properties.get("blessed"):
+                return node, blessing
+        return None
+
 
 @dataclass(frozen=True)
 class Lineage:

@@ -71,22 +71,22 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
     from pipeline.store import open_store
 
     with open_store(database.connection(config), config.name) as store:
-        run = store.run(outcome.run_id)
-    evaluator, infra_validator = run.output("Evaluator", "blessing"), run.output("InfraValidator", "blessing")
-    if evaluator is not None and not evaluator.properties.get("blessed"):
+        refusal = store.run(outcome.run_id).refusal()
+    if refusal is None:
+        return None
+    node, blessing = refusal
+    if node == "Evaluator":
         return NotBlessedError(
             "A metric missed its threshold, so nothing was pushed.",
-            where="Evaluator",
+            where=node,
             expected="every metric within evaluation.thresholds, and no worse than the baseline by more than max_regression",
             seen="the thresholds that failed are in the table above and in the report",
             fix="Improve the model or its data; lower a threshold only when you know why. The model that is served stays.",
         )
-    if infra_validator is not None and not infra_validator.properties.get("blessed"):
-        return NotBlessedError(
-            "It could not be served, so nothing was pushed.",
-            where="InfraValidator",
-            expected="the model loads and answers requests within infra_validator.timeout_seconds",
-            seen=str(infra_validator.properties.get("message", "")),
-            fix=f"See {config.runs_path / outcome.run_id / 'InfraValidator.log'}. The model that is served stays.",
-        )
-    return None
+    return NotBlessedError(
+        "It could not be served, so nothing was pushed.",
+        where=node,
+        expected="the model loads and answers requests within infra_validator.timeout_seconds",
+        seen=str(blessing.properties.get("message", "")),
+        fix=f"See {config.runs_path / outcome.run_id / 'InfraValidator.log'}. The model that is served stays.",
+    )

@@ -97,9 +97,7 @@ def _refused(pod: Pod) -> bool:
     from pipeline.store import open_store
 
     with open_store(pod.connection, pod.config.name) as store:
-        run = store.run(pod.run_id)
-    blessings = [run.output(node, "blessing") for node in ("Evaluator", "InfraValidator")]
-    return any(blessing is not None and not blessing.properties.get("blessed") for blessing in blessings)
+        return store.run(pod.run_id).refusal() is not None
 
 
 def _never_started(pod: Pod, outcome: RunOutcome) -> Problem:
