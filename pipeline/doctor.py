@@ -50,14 +50,15 @@ class Program:
     get: str
 
 
-# The cluster runs Kubernetes 1.33: kind's releases for it begin with 0.30 in the version pinned in manifests/kind, and
-# kubectl is supported one minor version to either side of its server. kind itself asks for Docker 20.10.
+# The cluster's node image (manifests/kind) is made for kind 0.32 and runs Kubernetes 1.33, which kubectl may be one minor
+# version away from. kubectl fetches Kubeflow's own manifests with git.
 PROGRAMS = {
     "docker": Program("20.10", ("version", "--format", "{{.Server.Version}}"), "sudo apt-get install docker.io"),
+    "git": Program("2.0", ("version",), "sudo apt-get install git"),
     "kind": Program(
-        "0.30",
+        "0.32",
         ("version",),
-        "go install sigs.k8s.io/kind@v0.30.0, or as in https://kind.sigs.k8s.io/docs/user/quick-start/#installation",
+        "go install sigs.k8s.io/kind@v0.32.0, or as in https://kind.sigs.k8s.io/docs/user/quick-start/#installation",
     ),
     "kubectl": Program(
         "1.32",
@@ -141,7 +142,7 @@ def diagnose(workspace: Path) -> Diagnosis:
             Capability(
                 "cluster",
                 "run pipelines on Kubeflow in a local cluster",
-                (engine, check_program("kind"), check_program("kubectl")),
+                (engine, *(check_program(name) for name in ("git", "kind", "kubectl"))),
             ),
             Capability("serving", "answer requests with TensorFlow Serving", (_model_server(engine),)),
         ),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import compile, config, data, doctor, image, inspect, kubeflow, run, schedule, score
+from pipeline.cli import cluster, compile, config, data, doctor, image, inspect, kubeflow, run, schedule, score
 from pipeline.errors import ConveyorError, StorageError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ app.command()(inspect.lineage)
 app.command()(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(image.app, name="image")
 
 

@@ -1,4 +1,4 @@
-"""Other people's programs, called by name: docker, kind and kubectl."""
+"""Other people's programs, called by name: docker, git, kind and kubectl."""
 
 from __future__ import annotations
 
@@ -27,16 +27,21 @@ _KLOG = re.compile(r"[EWIF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
 
 
 class ProgramError(ConveyorError):
-    """A program ended with an error, or did not end in time; `seen` holds the last lines of its standard error."""
+    """A program ended with an error, or did not end in time."""
 
     headline = "A program failed"
+
+    @property
+    def stderr(self) -> str:
+        """The last lines that it wrote on its standard error."""
+        return self.seen
 
 
 def require_programs(*names: str) -> None:
     """Makes sure that programs are there, work, and are of a supported version.
 
     Args:
-      names: of `docker` (with an engine that answers), `kind`, `kubectl`.
+      names: of `docker` (with an engine that answers), `git`, `kind`, `kubectl`.
 
     Raises:
       UsageError: one is not; it says how to get it.
@@ -139,14 +144,14 @@ def echo(console: Console, program: str, *arguments: str) -> None:
 
 
 class Kubectl:
-    """kubectl on one cluster and namespace."""
+    """kubectl on one cluster."""
 
     def __init__(self, context: str, namespace: str, console: Console) -> None:
         """Makes no call yet.
 
         Args:
           context: of the kubeconfig; never the current one, which another program may have changed.
-          namespace: that every call is about unless its arguments name another.
+          namespace: that every call is about; empty where the objects that are applied name their own.
           console: where command lines and output are shown.
         """
         self.context, self.namespace, self.console = context, namespace, console
@@ -183,7 +188,7 @@ class Kubectl:
 
     @property
     def _target(self) -> tuple[str, ...]:
-        return ("--context", self.context, "--namespace", self.namespace)
+        return ("--context", self.context, *(("--namespace", self.namespace) if self.namespace else ()))
 
 
 @contextmanager

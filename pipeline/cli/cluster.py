@@ -1,0 +1,169 @@
+"""`conveyor cluster`: a local Kubernetes with Kubeflow Pipelines, or what a real one needs for runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.options import ConfigArgument, Json, Overrides, read_config
+from pipeline.cli.output import new_table, print_json, print_table
+from pipeline.errors import ConveyorError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.config import PipelineConfig
+
+app = typer.Typer(help="Make a cluster that runs pipelines, look at it, delete it.", no_args_is_help=True)
+
+_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.callback()
+def cluster() -> None:
+    """Make a cluster that runs pipelines, look at it, delete it."""
+
+
+@app.command()
+def up(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes = False) -> None:
+    """Make the cluster ready for runs. Run again after a failure, it goes on where it was.
+
+    A context kind-NAME, the default, is a cluster on this machine, made with kind. On any other context Kubeflow Pipelines and
+    Conveyor are installed from the overlays `cluster` of manifests/, after a question.
+    """
+    from rich.console import Console
+
+    from pipeline.kubeflow import install
+
+    settings = read_config(config, overrides)
+    console = Console(highlight=False)
+    installed = install.up(settings, console, lambda question: yes or _confirmed(question))
+    _print_next(settings, installed.folder, installed.has_image)
+
+
+@app.command()
+def down(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes = False) -> None:
+    """Delete the local cluster. The folder with data, artifacts and models stays; the databases in the cluster go."""
+    from rich.console import Console
+
+    from pipeline.kubeflow.kind import KindCluster, cluster_name
+    from pipeline.kubeflow.programs import require_programs
+
+    context = read_config(config, overrides).kubeflow.context
+    name = cluster_name(context)
+    if name is None:
+        raise UsageError(
+            "Only a local cluster is deleted.",
+            where="kubeflow.context",
+            expected="kind-NAME",
+            seen=context,
+            fix="docs/cluster.md says how to remove Conveyor from another",
+        )
+    require_programs("docker", "kind")
+    local = KindCluster(name, Console(highlight=False))
+    if not local.exists():
+        typer.echo(f"There is no kind cluster {name!r}: nothing to delete.")
+        return
+    folder = local.require_ours()
+    question = (
+        f"Delete the kind cluster {name!r} with its databases (the list of runs, and their ML Metadata)? "
+        f"Data, artifacts, models and backups stay in {folder}."
+    )
+    if not yes and not _confirmed(question):
+        raise UsageError("Nothing was deleted.", where=f"kind cluster {name!r}", fix="conveyor cluster down --yes")
+    local.delete()
+    typer.echo(f"Deleted. Data, artifacts, models and backups are still in {folder}.")
+
+
+@app.command()
+def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Show what runs in the cluster, what is not ready, and why. The exit code is 1 when runs cannot start."""
+    from rich.console import Console
+
+    from pipeline.kubeflow import cluster as clusters
+    from pipeline.kubeflow.health import troubles, workloads
+    from pipeline.kubeflow.install import SERVING_NAMESPACE
+    from pipeline.kubeflow.programs import Kubectl, require_programs
+
+    settings = read_config(config, overrides)
+    kubeflow = settings.kubeflow
+    require_programs("kubectl")
+    clusters.require_context(kubeflow.context)
+    rows: list[dict[str, Any]] = []
+    found: list[str] = []
+    for namespace in (kubeflow.namespace, SERVING_NAMESPACE):
+        kubectl = Kubectl(kubeflow.context, namespace, Console())
+        clusters.require_answer(kubectl)
+        rows += [
+            {"namespace": namespace, "deployment": one.name, "ready": one.ready, "wanted": one.wanted}
+            for one in workloads(kubectl)
+        ]
+        found += map(str, troubles(kubectl))
+    problem = _problem(settings)
+    if as_json:
+        facts = {"context": kubeflow.context, "server": clusters.server(kubeflow.context), "host": kubeflow.host}
+        print_json({**facts, "ready": problem is None, "problem": problem and str(problem), "deployments": rows, "pods": found})
+    else:
+        typer.echo(f"Context {kubeflow.context}, {clusters.server(kubeflow.context)}; dashboard: {kubeflow.host}")
+        table = new_table("namespace", "deployment", "ready", right=("ready",))
+        for row in rows:
+            table.add_row(row["namespace"], row["deployment"], f"{row['ready']}/{row['wanted']}")
+        print_table(table)
+        if any(row["namespace"] == SERVING_NAMESPACE and row["ready"] < row["wanted"] for row in rows):
+            typer.echo("The model server becomes ready when a run has pushed a model.")
+        if found:
+            typer.echo("Not ready:\n" + "\n".join(found))
+    if problem is None:
+        if not as_json:
+            typer.echo("Runs can start: conveyor submit")
+        return
+    if as_json:
+        raise typer.Exit(problem.exit_code)
+    raise problem
+
+
+def _problem(config: PipelineConfig) -> ConveyorError | None:
+    """Why runs cannot start."""
+    from pipeline.kubeflow.cluster import require_cluster
+
+    try:
+        require_cluster(config)
+    except ConveyorError as error:
+        return error
+    return None
+
+
+def _confirmed(question: str) -> bool:
+    """Asks on a terminal; elsewhere nobody can answer.
+
+    Raises:
+      UsageError: there is no terminal.
+    """
+    import sys
+
+    if not sys.stdin.isatty():
+        raise UsageError("Somebody has to agree to this.", seen=question, fix="again with --yes")
+    return typer.confirm(question)
+
+
+def _print_next(config: PipelineConfig, folder: Path | None, has_image: bool) -> None:
+    kubeflow = config.kubeflow
+    if folder is None:
+        typer.echo(
+            f"The dashboard, once this runs: kubectl --context {kubeflow.context} --namespace {kubeflow.namespace} "
+            "port-forward service/ml-pipeline-ui 8080:80"
+        )
+    else:
+        typer.echo(f"The dashboard: {kubeflow.host}\nThe volume of the runs: {folder}")
+        if folder != config.workspace_path / "cluster":
+            typer.echo("It is not in the workspace of this command: the cluster was made from another working directory.")
+    if not has_image:
+        typer.echo("Next: conveyor image build, then conveyor cluster up again, which loads the image and readies the volume")
+    elif folder is not None and not any((folder / "data").glob("*")):
+        typer.echo(
+            f"Next: put data into {folder / 'data'}, for the example with\n"
+            f"  conveyor data flights --destination {folder / 'data' / 'flights'}\nthen: conveyor submit"
+        )
+    else:
+        typer.echo("Next: conveyor submit")

@@ -1,0 +1,301 @@
+"""From nothing to a cluster that runs pipelines. Each step looks at what is there, so that a second try goes on from there."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.console import Console
+
+from pipeline.errors import ConveyorError, UsageError
+from pipeline.kubeflow import image as images
+from pipeline.kubeflow.cluster import PREPARE_JOB, contexts, require_answer, require_context, server
+from pipeline.kubeflow.health import troubles
+from pipeline.kubeflow.kind import KindCluster, cluster_name
+from pipeline.kubeflow.manifests import manifest, render
+from pipeline.kubeflow.programs import Kubectl, ProgramError, require_programs
+from pipeline.kubeflow.steps import step
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+
+NAMESPACE = "kubeflow"
+"""Where Kubeflow Pipelines' own manifests install it."""
+
+SERVING_NAMESPACE = "conveyor-serving"
+"""Where the model server is."""
+
+METADATA = "conveyor-metadata"
+"""The Deployment of the ML Metadata database, its Service, its volume, and the Secret with its address."""
+
+_OURS = {"app.kubernetes.io/managed-by": "conveyor"}
+_NEEDS_IMAGE = (("Job", PREPARE_JOB), ("Pod", "conveyor-shell"))
+# Manifests for a real cluster name a file server and a registry that do not exist, until a person edits them.
+_PLACEHOLDER = "example.com"
+_APPLY_SECONDS = 600
+_ROLLOUT_SECONDS = 1200
+_PREPARE_SECONDS = 600
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What `up` has made.
+
+    Attributes:
+      folder: of this machine, which is the volume; None on a cluster that is not local.
+      has_image: whether pods can run the task image; where not, the volume is not made ready yet.
+    """
+
+    folder: Path | None
+    has_image: bool
+
+
+def up(config: PipelineConfig, console: Console, agreed: Callable[[str], bool]) -> Installed:
+    """Makes the cluster of a configuration ready for runs, or goes on where an earlier try ended.
+
+    A context `kind-NAME` is a local cluster, which is made where it is missing. Any other is a cluster that is there, on which
+    only the overlays `cluster` are applied.
+
+    Args:
+      config: its section `kubeflow` says which cluster.
+      console: where steps and command lines are shown.
+      agreed: asks whether to change a cluster that is not local, given the question.
+
+    Raises:
+      UsageError: nothing was changed: a program is missing, the cluster is not ours, a port is taken, or a manifest still
+        has to be edited.
+      ConveyorError: a step failed; what was done stays, and the next try goes on.
+    """
+    return _Installation(config, console).run(agreed)
+
+
+class _Installation:
+    def __init__(self, config: PipelineConfig, console: Console) -> None:
+        self.kubeflow, self.console = config.kubeflow, console
+        name = cluster_name(config.kubeflow.context)
+        self.kind = None if name is None else KindCluster(name, console)
+        self.overlay = "cluster" if self.kind is None else "kind"
+        self.kubectl = Kubectl(config.kubeflow.context, NAMESPACE, console)
+        self.folder = None if self.kind is None else config.workspace_path / "cluster"
+
+    def run(self, agreed: Callable[[str], bool]) -> Installed:
+        images.check_name(self.kubeflow.image)
+        self._check_namespace()
+        ours = self._check_programs_and_manifests()
+        if self.kind is None:
+            self._check_cluster(agreed)
+        else:
+            self._make_local_cluster(self.kind)
+        self._make_namespace()
+        self._install_kubeflow()
+        self._make_secret(ours)
+        has_image = self._bring_image()
+        self._install_ours(ours if has_image else _without_image(ours))
+        self._wait_for_deployments()
+        if has_image:
+            self._wait_for_preparation()
+        return Installed(self.folder, has_image)
+
+    def _check_namespace(self) -> None:
+        if self.kubeflow.namespace != NAMESPACE:
+            raise UsageError(
+                f"Kubeflow Pipelines is installed into the namespace {NAMESPACE} and no other.",
+                where="kubeflow.namespace",
+                expected=NAMESPACE,
+                seen=self.kubeflow.namespace,
+                fix="leave kubeflow.namespace out; for a Kubeflow that is there already, see docs/cluster.md",
+            )
+
+    def _check_programs_and_manifests(self) -> list[dict[str, Any]]:
+        """The objects of ours, rendered."""
+        require_programs(*(["docker", "kind"] if self.kind else []), "kubectl", "git")
+        manifest(f"kubeflow/overlays/{self.overlay}")
+        paths = [f"{part}/overlays/{self.overlay}" for part in ("conveyor", "serving")]
+        rendered = {path: render(path, self.kubeflow.image) for path in paths}
+        for path, objects in rendered.items():
+            unedited = [f"{one['kind']} {one['metadata']['name']}" for one in objects if _PLACEHOLDER in json.dumps(one)]
+            if unedited:
+                raise UsageError(
+                    "The manifests for this cluster still have to be edited: its file server, or the image's registry.",
+                    where=str(manifest(path)),
+                    expected="your own where they say EDIT, and in kubeflow.image",
+                    seen=f"{_PLACEHOLDER} in {', '.join(unedited)}",
+                    fix="edit them as docs/cluster.md shows, then: conveyor cluster up",
+                )
+        return [one for objects in rendered.values() for one in objects]
+
+    def _check_cluster(self, agreed: Callable[[str], bool]) -> None:
+        require_context(self.kubeflow.context)
+        require_answer(self.kubectl)
+        self._require_our_namespace()
+        question = (
+            f"Install Kubeflow Pipelines and Conveyor on context {self.kubeflow.context}, {server(self.kubeflow.context)}?"
+        )
+        if not agreed(question):
+            raise UsageError("Nothing was changed.", where=f"context {self.kubeflow.context}", fix="conveyor cluster up --yes")
+
+    def _make_local_cluster(self, kind: KindCluster) -> None:
+        there = kind.exists()
+        if there:
+            self.folder = kind.require_ours()
+        else:
+            kind.require_free_ports()
+        kind.warn_if_small()
+        with step(self.console, f"Kubernetes: the kind cluster {kind.name!r}; waits for its node"):
+            if there:
+                kind.start()
+                if self.kubeflow.context not in contexts():
+                    kind.export_context()
+            elif self.folder is not None:
+                kind.create(self.folder)
+            self.kubectl.run(
+                *("wait", "node", "--all", "--for=condition=Ready", "--timeout=180s"),
+                fix="where it does not become ready: conveyor cluster down, then conveyor cluster up",
+            )
+
+    def _require_our_namespace(self) -> bool:
+        """Whether the namespace is there.
+
+        Raises:
+          UsageError: it is, and Conveyor did not make it.
+        """
+        found = self.kubectl.get("namespace", NAMESPACE)
+        if found is not None and not _OURS.items() <= found["metadata"].get("labels", {}).items():
+            raise UsageError(
+                f"The namespace {NAMESPACE} was not made by Conveyor, which leaves it alone.",
+                where=f"context {self.kubeflow.context}",
+                expected=f"no such namespace, or one with the label {'='.join(*_OURS.items())}",
+                fix="for a Kubeflow that is there already, docs/cluster.md says how to install what is Conveyor's alone",
+            )
+        return found is not None
+
+    def _make_namespace(self) -> None:
+        if self._require_our_namespace():
+            return
+        with step(self.console, f"The namespace {NAMESPACE}"):
+            self._create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": _OURS}})
+
+    def _install_kubeflow(self) -> None:
+        with step(self.console, "Kubeflow Pipelines 2.17: definitions of its objects; fetches them from GitHub"):
+            self._apply("--kustomize", str(manifest("kubeflow/cluster-scoped")), fix=_FETCH)
+            self.kubectl.run("wait", "crd/applications.app.k8s.io", "--for=condition=established", "--timeout=60s", fix=_AGAIN)
+        with step(self.console, "Kubeflow Pipelines 2.17: the API server, the dashboard and what they need"):
+            self._apply("--kustomize", str(manifest(f"kubeflow/overlays/{self.overlay}")), fix=_FETCH)
+
+    def _make_secret(self, ours: Sequence[dict[str, Any]]) -> None:
+        if self.kubectl.get("secret", METADATA) is not None:
+            return
+        if not any(_is(one, "Deployment", METADATA) for one in ours):
+            raise UsageError(
+                f"There is no Secret {METADATA} with the address of the metadata database.",
+                where=f"context {self.kubeflow.context}, namespace {NAMESPACE}",
+                expected="one that a person made, as the manifests leave out the database",
+                fix=f"kubectl --context {self.kubeflow.context} --namespace {NAMESPACE} create secret generic {METADATA} "
+                "--from-file=url=FILE, with mysql:// or postgresql://USER:PASSWORD@HOST:PORT/DATABASE in FILE",
+            )
+        if self.kubectl.get("persistentvolumeclaim", METADATA) is not None:
+            raise ConveyorError(
+                "The metadata database is there, but the Secret with its password is not.",
+                where=f"Secret {METADATA}; context {self.kubeflow.context}, namespace {NAMESPACE}",
+                fix=f"bring it back, or begin with an empty database: kubectl --context {self.kubeflow.context} --namespace "
+                f"{NAMESPACE} delete deployment,pvc {METADATA}, then conveyor cluster up",
+            )
+        with step(self.console, f"The Secret {METADATA}: a random password for the metadata database"):
+            self._create(_metadata_secret())
+
+    def _bring_image(self) -> bool:
+        """Whether pods can run the image."""
+        name = self.kubeflow.image
+        if self.kind is None:
+            return True
+        try:
+            images.require(name)
+        except UsageError:
+            # With a registry in its name, the cluster can pull it.
+            return "/" in name or self.kind.has_image(name)
+        with step(self.console, f"The image {name}: into the cluster"):
+            images.load(name, self.kubeflow.context, self.console)
+        return True
+
+    def _install_ours(self, objects: Sequence[dict[str, Any]]) -> None:
+        with step(self.console, "Conveyor: the volume, the metadata database and the model server"):
+            # The template of a Job cannot be changed, and one that has ended does not run again.
+            self.kubectl.run("delete", "job", PREPARE_JOB, "--ignore-not-found", "--wait", "--timeout=120s", fix=_AGAIN)
+            self._apply("--filename", "-", input=yaml.safe_dump_all(objects))
+
+    def _wait_for_deployments(self) -> None:
+        with step(self.console, "Waits for every Deployment; the first time, their images are fetched"):
+            try:
+                self.kubectl.run(
+                    *("wait", "deployment", "--all", "--for=condition=Available", f"--timeout={_ROLLOUT_SECONDS}s"),
+                    timeout=_ROLLOUT_SECONDS + 60,
+                )
+            except ProgramError as error:
+                raise self._not_ready("Not every Deployment became available.", error.stderr) from error
+
+    def _wait_for_preparation(self) -> None:
+        with step(self.console, f"Waits for the Job {PREPARE_JOB}: folders of the volume, tables of the metadata database"):
+            deadline = time.monotonic() + _PREPARE_SECONDS
+            while time.monotonic() < deadline:
+                job = self.kubectl.get("job", PREPARE_JOB) or {}
+                ended = {one["type"] for one in job.get("status", {}).get("conditions", ()) if one["status"] == "True"}
+                if "Complete" in ended:
+                    return
+                if "Failed" in ended:
+                    break
+                time.sleep(_POLL_SECONDS)
+            look = f"kubectl --context {self.kubeflow.context} --namespace {NAMESPACE} logs job/{PREPARE_JOB} --all-containers"
+            raise self._not_ready(f"The Job {PREPARE_JOB} did not succeed.", "", look)
+
+    def _not_ready(self, what: str, seen: str, look: str = "") -> ConveyorError:
+        found = troubles(self.kubectl)
+        first = f" describe pod {found[0].pod}" if found else " get pods"
+        look = look or f"kubectl --context {self.kubeflow.context} --namespace {NAMESPACE}{first}"
+        return ConveyorError(
+            what,
+            where=f"context {self.kubeflow.context}, namespace {NAMESPACE}",
+            seen="\n".join(map(str, found)) or seen,
+            fix=f"look further: {look}\nconveyor cluster up goes on from here; slow networks need it more than once",
+        )
+
+    def _create(self, document: dict[str, Any]) -> None:
+        # By standard input, where nothing is shown.
+        self.kubectl.run("create", "--filename", "-", input=json.dumps(document))
+
+    def _apply(self, *arguments: str, input: str | None = None, fix: str = "") -> None:
+        # Objects name their namespaces, which are several: kubectl refuses those that are not the one on its command line.
+        everywhere = Kubectl(self.kubeflow.context, "", self.console)
+        everywhere.run("apply", *arguments, input=input, timeout=_APPLY_SECONDS, fix=fix)
+
+
+_AGAIN = "conveyor cluster up goes on from here"
+_FETCH = "where GitHub cannot be reached, check the network or the proxy (HTTPS_PROXY); conveyor cluster up goes on from here"
+
+
+def _metadata_secret() -> dict[str, Any]:
+    password = secrets.token_urlsafe(24)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": METADATA, "labels": _OURS},
+        "stringData": {
+            "password": password,
+            "root-password": secrets.token_urlsafe(24),
+            "url": f"mysql://conveyor:{password}@{METADATA}:3306/conveyor",
+        },
+    }
+
+
+def _without_image(objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in objects if not any(_is(one, kind, name) for kind, name in _NEEDS_IMAGE)]
+
+
+def _is(one: dict[str, Any], kind: str, name: str) -> bool:
+    return bool(one["kind"] == kind and one["metadata"]["name"] == name)
