@@ -301,10 +301,10 @@ class Retry(_Section):
     """What happens when a pod fails: the node goes on under the same execution."""
 
     attempts: Annotated[int, Field(ge=0)] = 2
-    """How many times to try again."""
+    """How many times to try again; nothing is tried again an hour after the first attempt began, as Kubeflow has it."""
     backoff_seconds: Annotated[int, Field(ge=0)] = 30
     """Seconds before the first new attempt."""
-    backoff_factor: Annotated[float, Field(ge=1)] = 2.0
+    backoff_factor: Annotated[int, Field(ge=1)] = 2
     """By how much the wait grows with each attempt."""
 
 
