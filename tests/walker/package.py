@@ -140,6 +140,8 @@ def _check(package: Package) -> None:
 
 
 def _check_dag(package: Package, dag: pipeline_spec_pb2.DagSpec) -> None:
+    if all(is_exit_task(task) for task in dag.tasks.values()):
+        raise PackageError("a DAG must contain one or more non-exit tasks")
     for name, task in dag.tasks.items():
         component = package.components.get(task.component_ref.name)
         if component is None:

@@ -55,22 +55,18 @@ def fill_in_the_rest(arguments: Sequence[str], executor_input: Mapping[str, Any]
       executor_input: with local paths of artifacts as `customPath` where there is no other.
     """
     inputs, outputs = executor_input["inputs"], executor_input["outputs"]
-    replacements = {
-        f"{{{{$.inputs.parameters['{name}']}}}}": values.text(value) for name, value in inputs["parameterValues"].items()
-    }
+    replacements = {f"$.inputs.parameters['{name}']": values.text(value) for name, value in inputs["parameterValues"].items()}
     for side, artifacts in (("inputs", inputs["artifacts"]), ("outputs", outputs["artifacts"])):
         for name, entry in artifacts.items():
             artifact = entry["artifacts"][0]
-            replacements[f"{{{{$.{side}.artifacts['{name}'].uri}}}}"] = artifact["uri"]
-            replacements[f"{{{{$.{side}.artifacts['{name}'].path}}}}"] = artifact.get("customPath") or local_path(
-                artifact["uri"]
-            )
+            replacements[f"$.{side}.artifacts['{name}'].uri"] = artifact["uri"]
+            replacements[f"$.{side}.artifacts['{name}'].path"] = artifact.get("customPath") or local_path(artifact["uri"])
     for name, parameter in outputs["parameters"].items():
-        replacements[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = parameter["outputFile"]
+        replacements[f"$.outputs.parameters['{name}'].output_file"] = parameter["outputFile"]
     described = json.dumps(_as_go_writes(executor_input), separators=(",", ":"))
     program, *rest = (argument.replace(_EXECUTOR_INPUT, described) for argument in arguments)
     for placeholder, replacement in replacements.items():
-        rest = [argument.replace(placeholder, replacement) for argument in rest]
+        rest = [argument.replace("{{" + placeholder + "}}", replacement) for argument in rest]
     return [program, *rest]
 
 

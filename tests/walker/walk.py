@@ -130,16 +130,16 @@ class _Walker:
         running: set[Future[None]] = set()
 
         def run(name: str) -> None:
-            recorded = {each: entry.recorded for each, entry in ended.items()}
+            recorded = {each: entry.recorded for each, entry in ended.copy().items()}
             ended[name] = self._run_task(name, dag.tasks[name], Scope(parameters, self.results, recorded), policy)
             if name in hooks and ended[name].recorded != _NOTHING:
                 run(hooks[name])
 
         with ThreadPoolExecutor(max_workers=len(dag.tasks)) as pool:
             while True:
-                succeeded = {name for name, entry in ended.items() if entry.state is State.SUCCEEDED}
-                if len(succeeded) == len(ended):
-                    for name in sorted(name for name, upstream in waiting.items() if upstream <= succeeded):
+                states = {name: entry.state for name, entry in ended.copy().items()}
+                if State.FAILED not in states.values():
+                    for name in sorted(name for name, upstream in waiting.items() if upstream <= set(states)):
                         del waiting[name]
                         running.add(pool.submit(run, name))
                 if not running:
