@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
@@ -50,7 +50,7 @@ class Follower:
             yield outcome
             if outcome.state is not RunState.RUNNING:
                 return
-            time.sleep(_POLL_SECONDS)
+            sleep(_POLL_SECONDS)
 
     def trouble(self, outcome: RunOutcome, node: str) -> str:
         """What keeps the pod of a node at work from starting, if anything does."""
@@ -62,17 +62,17 @@ class Follower:
         return {node: trouble for node, trouble in found.items() if trouble}
 
     def _look(self) -> RunOutcome:
-        patience_ends = time.monotonic() + _PATIENCE_SECONDS
+        patience_ends = monotonic() + _PATIENCE_SECONDS
         while True:
             try:
                 return outcome_of(self.client.run(self.run_id), self.tasks, self.client.config.name)
             except ApiError as error:
-                if not error.may_pass or time.monotonic() > patience_ends:
+                if not error.may_pass or monotonic() > patience_ends:
                     raise
-            time.sleep(_POLL_SECONDS)
+            sleep(_POLL_SECONDS)
 
     def _look_at_pods(self, outcome: RunOutcome) -> None:
-        now = time.monotonic()
+        now = monotonic()
         at_work = any(node.state is NodeState.RUNNING for node in outcome.nodes.values())
         if self._pods_seen_at is None or not at_work or now - self._pods_seen_at < _POD_SECONDS:
             return

@@ -19,6 +19,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from zlib import crc32
 
 import yaml
 
@@ -27,7 +28,7 @@ START = datetime(2026, 3, 1, 6, 0, tzinfo=timezone.utc)
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED")
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An answer that is an error: HTTP status, gRPC code, message."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
@@ -52,11 +53,13 @@ class Workflow:
     done: int = 0
     told_to_stop: bool = False
 
-    def advance(self) -> None:
-        self.done += 1
+    def advance(self, steps: int = 1) -> None:
+        """Goes on by so many steps."""
+        self.done += steps
 
     @property
     def state(self) -> str:
+        """Of the run, as the API calls it."""
         if self.told_to_stop:
             return "FAILED" if self.done > 3 * len(self.tasks) else "CANCELING"
         if self.done == 0:
@@ -107,7 +110,7 @@ class Workflow:
             "start_time": moment(start),
             "end_time": NOT_YET["step"] if end is None else moment(end),
             "state": state,
-            "child_tasks": [{"pod_name": f"flights-x7k2p-{abs(hash(name))}"}],
+            "child_tasks": [{"pod_name": f"flights-x7k2p-{crc32(name.encode())}"}],
         }
 
 
@@ -119,6 +122,7 @@ class KfpServer:
       pipelines, versions, experiments, runs, schedules: by id, as the API shows them.
       workflows: by run id.
       fails: keys of tasks that fail in runs yet to be started.
+      stride: by how many steps a run goes on with each look at it.
       faults: answers for the next requests, instead of the true ones: a status and a body.
       requests: method and path of every request.
     """
@@ -131,6 +135,7 @@ class KfpServer:
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
     workflows: dict[str, Workflow] = field(default_factory=dict)
     fails: set[str] = field(default_factory=set)
+    stride: int = 1
     faults: list[tuple[int, str]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -141,8 +146,9 @@ class KfpServer:
             self.workflows[run_id].advance()
 
     def show(self, run_id: str) -> dict[str, Any]:
+        """A run as it stands."""
         if run_id not in self.runs:
-            raise Refusal(404, 5, f"Failed to get a run: ResourceNotFoundError: Run {run_id} not found.")
+            raise RefusalError(404, 5, f"Failed to get a run: ResourceNotFoundError: Run {run_id} not found.")
         run, workflow = self.runs[run_id], self.workflows[run_id]
         run["state"] = workflow.state
         run["run_details"] = {"task_details": workflow.steps()}
@@ -154,22 +160,22 @@ class KfpServer:
 
     # The paths of the API, in the order of its documentation. Each method gets the path's parts, the query and the body.
 
-    def create_pipeline(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def _create_pipeline(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
         if any(each["name"] == body["name"] for each in self.pipelines.values()):
-            raise Refusal(409, 6, f"Failed to create a new pipeline. The name {body['name']} already exists.")
+            raise RefusalError(409, 6, f"Failed to create a new pipeline. The name {body['name']} already exists.")
         made = {**body, "pipeline_id": str(uuid.uuid4()), "created_at": moment(0)}
         self.pipelines[made["pipeline_id"]] = made
         return made
 
-    def get_pipeline_by_name(self, name: str, **_: Any) -> dict[str, Any]:
+    def _get_pipeline_by_name(self, name: str, **_: Any) -> dict[str, Any]:
         for each in self.pipelines.values():
             if each["name"] == name:
                 return each
-        raise Refusal(404, 5, f"Failed to get a pipeline with name {name}: ResourceNotFoundError")
+        raise RefusalError(404, 5, f"Failed to get a pipeline with name {name}: ResourceNotFoundError")
 
-    def upload_version(self, query: dict[str, str], file: str, **_: Any) -> dict[str, Any]:
+    def _upload_version(self, query: dict[str, str], file: str, **_: Any) -> dict[str, Any]:
         if query["pipelineid"] not in self.pipelines:
-            raise Refusal(400, 0, "Failed to create a pipeline version")
+            raise RefusalError(400, 0, "Failed to create a pipeline version")
         spec, platform = documents(file)
         made = {
             "pipeline_id": query["pipelineid"],
@@ -183,27 +189,27 @@ class KfpServer:
         self.versions[made["pipeline_version_id"]] = made
         return made
 
-    def list_versions(self, pipeline_id: str, query: dict[str, str], **_: Any) -> dict[str, Any]:
+    def _list_versions(self, pipeline_id: str, query: dict[str, str], **_: Any) -> dict[str, Any]:
         mine = [each for each in self.versions.values() if each["pipeline_id"] == pipeline_id]
         return page("pipeline_versions", mine, query)
 
-    def get_version(self, pipeline_id: str, version_id: str, **_: Any) -> dict[str, Any]:
+    def _get_version(self, pipeline_id: str, version_id: str, **_: Any) -> dict[str, Any]:
         if version_id not in self.versions:
-            raise Refusal(404, 5, f"PipelineVersion {version_id} not found")
+            raise RefusalError(404, 5, f"PipelineVersion {version_id} not found")
         return self.versions[version_id]
 
-    def create_experiment(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def _create_experiment(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
         made = {**body, "experiment_id": str(uuid.uuid4()), "created_at": moment(0), "storage_state": "AVAILABLE"}
         self.experiments[made["experiment_id"]] = made
         return made
 
-    def list_experiments(self, query: dict[str, str], **_: Any) -> dict[str, Any]:
+    def _list_experiments(self, query: dict[str, str], **_: Any) -> dict[str, Any]:
         return page("experiments", list(self.experiments.values()), query)
 
-    def create_run(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def _create_run(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
         source = body["pipeline_version_reference"]
         spec = self.versions[source["pipeline_version_id"]]["pipeline_spec"]["pipeline_spec"]
-        self.check_parameters(spec, body["runtime_config"].get("parameters", {}))
+        self._check_parameters(spec, body["runtime_config"].get("parameters", {}))
         run_id = str(uuid.uuid4())
         self.runs[run_id] = {
             **body,
@@ -217,37 +223,37 @@ class KfpServer:
         self.workflows[run_id] = Workflow(run_id, in_order(tasks), "finish", set(self.fails))
         return self.show(run_id)
 
-    def check_parameters(self, spec: dict[str, Any], given: dict[str, Any]) -> None:
+    def _check_parameters(self, spec: dict[str, Any], given: dict[str, Any]) -> None:
         known = spec["root"]["inputDefinitions"]["parameters"]
         for name, value in given.items():
             if name not in known:
-                raise Refusal(400, 3, f"Failed to create a run: unknown parameter {name}")
+                raise RefusalError(400, 3, f"Failed to create a run: unknown parameter {name}")
             if known[name]["parameterType"] == "NUMBER_INTEGER" and not isinstance(value, int):
-                raise Refusal(400, 3, f"Failed to create a run: input parameter {name} requires type NUMBER_INTEGER")
+                raise RefusalError(400, 3, f"Failed to create a run: input parameter {name} requires type NUMBER_INTEGER")
 
-    def get_run(self, run_id: str, **_: Any) -> dict[str, Any]:
+    def _get_run(self, run_id: str, **_: Any) -> dict[str, Any]:
         run = self.show(run_id)
         answer: dict[str, Any] = json.loads(json.dumps(run))
-        self.workflows[run_id].advance()
+        self.workflows[run_id].advance(self.stride)
         return answer
 
-    def list_runs(self, query: dict[str, str], **_: Any) -> dict[str, Any]:
+    def _list_runs(self, query: dict[str, str], **_: Any) -> dict[str, Any]:
         runs = [self.show(run_id) for run_id in self.runs]
         mine = [run for run in runs if run["experiment_id"] == query.get("experiment_id", run["experiment_id"])]
         return page("runs", mine, query)
 
-    def terminate_run(self, run_id: str, **_: Any) -> dict[str, Any]:
+    def _terminate_run(self, run_id: str, **_: Any) -> dict[str, Any]:
         if self.show(run_id)["state"] in FINAL_STATES:
-            raise Refusal(400, 3, f"Failed to terminate a run {run_id}. Row not found")
+            raise RefusalError(400, 3, f"Failed to terminate a run {run_id}. Row not found")
         self.workflows[run_id].told_to_stop = True
         self.show(run_id)
         return {}
 
-    def create_schedule(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def _create_schedule(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
         if not 1 <= int(body["max_concurrency"]) <= 10:
-            raise Refusal(400, 3, "Max concurrency of a recurring run must be at least 1 and at most 10.")
+            raise RefusalError(400, 3, "Max concurrency of a recurring run must be at least 1 and at most 10.")
         spec = self.versions[body["pipeline_version_reference"]["pipeline_version_id"]]["pipeline_spec"]["pipeline_spec"]
-        self.check_parameters(spec, body["runtime_config"].get("parameters", {}))
+        self._check_parameters(spec, body["runtime_config"].get("parameters", {}))
         made = {
             **body,
             "recurring_run_id": str(uuid.uuid4()),
@@ -257,39 +263,40 @@ class KfpServer:
         self.schedules[made["recurring_run_id"]] = made
         return made
 
-    def list_schedules(self, query: dict[str, str], **_: Any) -> dict[str, Any]:
+    def _list_schedules(self, query: dict[str, str], **_: Any) -> dict[str, Any]:
         return page("recurringRuns", list(self.schedules.values()), query)
 
-    def change_schedule(self, schedule_id: str, verb: str, **_: Any) -> dict[str, Any]:
+    def _change_schedule(self, schedule_id: str, verb: str, **_: Any) -> dict[str, Any]:
         self.schedules[schedule_id]["status"] = "ENABLED" if verb == "enable" else "DISABLED"
         return {}
 
-    def delete_schedule(self, schedule_id: str, **_: Any) -> dict[str, Any]:
+    def _delete_schedule(self, schedule_id: str, **_: Any) -> dict[str, Any]:
         del self.schedules[schedule_id]
         return {}
 
 
 ROUTES: tuple[tuple[str, str, Callable[..., dict[str, Any]]], ...] = (
-    ("POST", r"/pipelines", KfpServer.create_pipeline),
-    ("GET", r"/pipelines/names/(?P<name>[^/]+)", KfpServer.get_pipeline_by_name),
-    ("POST", r"/pipelines/upload_version", KfpServer.upload_version),
-    ("GET", r"/pipelines/(?P<pipeline_id>[^/]+)/versions", KfpServer.list_versions),
-    ("GET", r"/pipelines/(?P<pipeline_id>[^/]+)/versions/(?P<version_id>[^/]+)", KfpServer.get_version),
-    ("POST", r"/experiments", KfpServer.create_experiment),
-    ("GET", r"/experiments", KfpServer.list_experiments),
-    ("POST", r"/runs", KfpServer.create_run),
-    ("GET", r"/runs", KfpServer.list_runs),
-    ("GET", r"/runs/(?P<run_id>[^/:]+)", KfpServer.get_run),
-    ("POST", r"/runs/(?P<run_id>[^/:]+):terminate", KfpServer.terminate_run),
-    ("POST", r"/recurringruns", KfpServer.create_schedule),
-    ("GET", r"/recurringruns", KfpServer.list_schedules),
-    ("POST", r"/recurringruns/(?P<schedule_id>[^/:]+):(?P<verb>enable|disable)", KfpServer.change_schedule),
-    ("DELETE", r"/recurringruns/(?P<schedule_id>[^/:]+)", KfpServer.delete_schedule),
+    ("POST", r"/pipelines", KfpServer._create_pipeline),
+    ("GET", r"/pipelines/names/(?P<name>[^/]+)", KfpServer._get_pipeline_by_name),
+    ("POST", r"/pipelines/upload_version", KfpServer._upload_version),
+    ("GET", r"/pipelines/(?P<pipeline_id>[^/]+)/versions", KfpServer._list_versions),
+    ("GET", r"/pipelines/(?P<pipeline_id>[^/]+)/versions/(?P<version_id>[^/]+)", KfpServer._get_version),
+    ("POST", r"/experiments", KfpServer._create_experiment),
+    ("GET", r"/experiments", KfpServer._list_experiments),
+    ("POST", r"/runs", KfpServer._create_run),
+    ("GET", r"/runs", KfpServer._list_runs),
+    ("GET", r"/runs/(?P<run_id>[^/:]+)", KfpServer._get_run),
+    ("POST", r"/runs/(?P<run_id>[^/:]+):terminate", KfpServer._terminate_run),
+    ("POST", r"/recurringruns", KfpServer._create_schedule),
+    ("GET", r"/recurringruns", KfpServer._list_schedules),
+    ("POST", r"/recurringruns/(?P<schedule_id>[^/:]+):(?P<verb>enable|disable)", KfpServer._change_schedule),
+    ("DELETE", r"/recurringruns/(?P<schedule_id>[^/:]+)", KfpServer._delete_schedule),
 )
 
 
 @cache
 def documents(package: str) -> list[Any]:
+    """The pipeline spec and the platform spec of a package."""
     return list(yaml.load_all(package, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
@@ -313,9 +320,7 @@ def in_order(tasks: dict[str, Any]) -> list[str]:
     """Keys of tasks, each after those that it waits for."""
     order: list[str] = []
     while len(order) < len(tasks):
-        order += [
-            key for key, task in tasks.items() if key not in order and set(task.get("dependentTasks", ())) <= set(order)
-        ]
+        order += [key for key, task in tasks.items() if key not in order and set(task.get("dependentTasks", ())) <= set(order)]
     return order
 
 
@@ -330,10 +335,10 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     server: _HttpServer
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+    def do_GET(self) -> None:
         self.answer()
 
-    do_POST = do_DELETE = do_GET  # noqa: N815
+    do_POST = do_DELETE = do_GET  # noqa: N815 - as the base class calls them
 
     def log_message(self, format: str, *arguments: Any) -> None:
         pass
@@ -348,7 +353,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             try:
                 self.send(200, json.dumps(self.dispatch(state, body)))
-            except Refusal as refusal:
+            except RefusalError as refusal:
                 error = {"error": str(refusal), "code": refusal.code, "message": str(refusal), "details": []}
                 self.send(refusal.status, json.dumps(error))
 
@@ -359,7 +364,7 @@ class _Handler(BaseHTTPRequestHandler):
             if method == self.command and found:
                 query = {name: values[0] for name, values in parse_qs(url.query).items()}
                 return handle(state, **found.groupdict(), query=query, **self.content(body))
-        raise Refusal(501, 12, f"no {self.command} {url.path}")
+        raise RefusalError(501, 12, f"no {self.command} {url.path}")
 
     def content(self, body: bytes) -> dict[str, Any]:
         kind = self.headers.get("Content-Type", "")

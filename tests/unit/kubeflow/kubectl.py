@@ -1,4 +1,4 @@
-"""A kubectl for tests: a program on the path that tells of the pods, and their logs, that a test has put there."""
+"""A kubectl for tests: a program on the path that tells of the objects, and the logs of pods, that a test has put there."""
 
 from __future__ import annotations
 
@@ -14,26 +14,40 @@ _SCRIPT = """\
 #!/bin/sh
 cd "{folder}" || exit 1
 echo "$*" >> calls
-shift 4  # --context C --namespace N
-case "$1" in
-  get) cat pods.json ;;
-  logs) cat "logs/$2" 2>/dev/null || {{ echo "Error from server (BadRequest): container main is waiting to start" >&2; exit 1; }} ;;
+[ "$1" = --context ] && shift 4  # and --namespace
+case "$1 $2" in
+  "version --client") echo "Client Version: v1.33.1" ;;
+  "config get-contexts") cat contexts ;;
+  "config view") echo https://127.0.0.1:6443 ;;
+  "get --raw") echo '{{"major": "1", "minor": "33"}}' ;;
+  "get pods") cat pods.json ;;
+  get*) cat "objects/$2-$3" 2>/dev/null; true ;;
+  logs*) cat "logs/$2" 2>/dev/null || {{ echo "Error from server (BadRequest): main is waiting to start" >&2; exit 1; }} ;;
   *) echo "unexpected: $*" >&2; exit 1 ;;
 esac
 """
+_READY = {
+    "namespace-kubeflow": {},
+    "persistentvolumeclaim-conveyor": {"status": {"phase": "Bound"}},
+    "secret-conveyor-metadata": {"data": {"url": "bXlzcWw6Ly8="}},
+    "job-conveyor-prepare": {"status": {"succeeded": 1}},
+}
 
 
 class FakeKubectl:
-    """What kubectl finds in the cluster."""
+    """What kubectl finds in a cluster that is ready for runs."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        (folder / "logs").mkdir(parents=True)
+        for name in ("bin", "logs", "objects"):
+            (folder / name).mkdir(parents=True)
         program = folder / "bin" / "kubectl"
-        program.parent.mkdir()
         program.write_text(_SCRIPT.format(folder=folder))
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+        (folder / "contexts").write_text("kind-conveyor\n")
+        for name, content in _READY.items():
+            (folder / "objects" / name).write_text(json.dumps(content))
         self.pods: list[dict[str, Any]] = []
         self._write()
 
@@ -59,6 +73,10 @@ class FakeKubectl:
             (self.folder / "logs" / name).write_text(log)
         self._write()
         return pod
+
+    def remove(self, name: str) -> None:
+        """Takes an object away, such as `secret-conveyor-metadata`."""
+        (self.folder / "objects" / name).unlink()
 
     @property
     def calls(self) -> list[str]:

@@ -1,0 +1,82 @@
+"""Following a run: until it ends, over short failures, with what its pods say."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from pipeline.kubeflow.client import ApiError, Client
+from pipeline.kubeflow.follow import Follower
+from pipeline.kubeflow.run_pods import RunPods
+from pipeline.kubeflow.runs import package_tasks
+from pipeline.outcome import NodeState, RunOutcome, RunState
+from tests.unit.kubeflow.kfp_server import KfpServer
+from tests.unit.kubeflow.kubectl import FakeKubectl
+
+WAITING = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.kubeflow.follow._POLL_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.kubeflow.follow._POD_SECONDS", 0.0)
+
+
+@pytest.fixture
+def follower(client: Client, server: KfpServer, package: str, kubectl: FakeKubectl) -> Follower:
+    server.stride = 2
+    run = client.start_run(client.upload(package), {}, "flights-1", "")
+    tasks = package_tasks(client.package_spec(run))
+    return Follower(client, run.run_id, tasks, RunPods(client.config, run.run_id, Console()))
+
+
+def test_until_the_run_has_ended(follower: Follower) -> None:
+    outcomes = list(follower.outcomes())
+
+    assert {outcome.state for outcome in outcomes[:-1]} == {RunState.RUNNING}
+    assert outcomes[-1].state is RunState.COMPLETE
+    assert any(outcome.nodes["Trainer"].state is NodeState.RUNNING for outcome in outcomes)
+
+
+def test_over_an_api_server_that_starts_again(follower: Follower, server: KfpServer) -> None:
+    server.stride = 50
+    server.faults = [(503, "no healthy upstream"), (502, ""), (504, "")]
+
+    assert [outcome.state for outcome in follower.outcomes()][-1] is RunState.COMPLETE
+
+
+def test_not_over_one_that_stays_away(follower: Follower, server: KfpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.kubeflow.follow._PATIENCE_SECONDS", 0.0)
+    server.faults = [(503, "no healthy upstream")] * 3
+
+    with pytest.raises(ApiError, match="does not answer"):
+        list(follower.outcomes())
+
+
+def test_not_over_a_refusal(follower: Follower, server: KfpServer) -> None:
+    server.faults = [(401, "")]
+
+    with pytest.raises(ApiError, match="log-in"):
+        list(follower.outcomes())
+
+
+def test_the_trouble_of_a_pod_is_known_while_its_node_is_at_work(follower: Follower, kubectl: FakeKubectl) -> None:
+    kubectl.add("example-gen.executor(0)", phase="Pending", containerStatuses=[WAITING])
+
+    told: list[tuple[RunOutcome, dict[str, str]]] = [(each, follower.troubles(each)) for each in follower.outcomes()]
+
+    for outcome, troubles in told:
+        at_work = outcome.nodes["ExampleGen"].state is NodeState.RUNNING
+        assert troubles == ({"ExampleGen": "ErrImagePull: no such image"} if at_work else {})
+
+
+def test_without_kubectl_a_run_is_followed_all_the_same(
+    follower: Follower, server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    server.stride = 10
+
+    outcomes = list(follower.outcomes())
+
+    assert outcomes[-1].state is RunState.COMPLETE
+    assert all(follower.troubles(outcome) == {} for outcome in outcomes)

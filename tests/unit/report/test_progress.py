@@ -1,0 +1,44 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from pipeline.outcome import NodeOutcome, NodeState, RunOutcome
+from pipeline.report.progress import observe
+
+
+def outcome(**nodes: NodeOutcome) -> RunOutcome:
+    return RunOutcome(run_id="1a2b", pipeline="flights", nodes=nodes)
+
+
+def shown(*outcomes: RunOutcome, terminal: bool) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    with observe(console, starting="waiting for the cluster", note=lambda _, node: f"{node} says hello") as show:
+        for each in outcomes:
+            show(each)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_line_a_node_when_it_ends_where_there_is_no_terminal() -> None:
+    at_work = NodeOutcome(state=NodeState.RUNNING, started=100.0)
+    done = NodeOutcome(state=NodeState.COMPLETE, started=100.0, ended=102.5)
+
+    lines = shown(outcome(), outcome(Trainer=at_work), outcome(Trainer=done), outcome(Trainer=done), terminal=False)
+
+    assert lines == "Trainer              complete         2.5 s\n"
+
+
+def test_a_live_table_on_a_terminal_with_a_note_for_what_is_at_work() -> None:
+    done = NodeOutcome(state=NodeState.COMPLETE, started=100.0, ended=102.5)
+    at_work = NodeOutcome(state=NodeState.RUNNING, started=100.0)
+
+    text = shown(outcome(), outcome(ExampleGen=done, Trainer=at_work, Pusher=NodeOutcome()), terminal=True)
+
+    assert "run 1a2b of flights" in text
+    assert "Trainer says hello" in text
+    assert "ExampleGen says hello" not in text
+    assert "waiting" in text
