@@ -159,7 +159,7 @@ def _print_next(config: PipelineConfig, folder: Path | None, has_image: bool) ->
         if folder != config.workspace_path / "cluster":
             typer.echo("It is not in the workspace of this command: the cluster was made from another working directory.")
     if not has_image:
-        typer.echo("Next: conveyor image build, then conveyor cluster up again, which loads the image and readies the volume")
+        typer.echo("Next: conveyor image build, then conveyor image load")
     elif folder is not None and not any((folder / "data").glob("*")):
         typer.echo(
             f"Next: put data into {folder / 'data'}, for the example with\n"

@@ -48,13 +48,15 @@ def build(
 
 @app.command()
 def load(config: ConfigArgument = None, overrides: Overrides = None) -> None:
-    """Load the image into the kind cluster."""
+    """Load the image into the kind cluster, and make the volume ready with it where `cluster up` has not."""
     from rich.console import Console
 
-    from pipeline.kubeflow import image
+    from pipeline.kubeflow import image, install
 
-    kubeflow = read_config(config, overrides).kubeflow
-    typer.echo(f"Loaded {_described(image.load(kubeflow.image, kubeflow.context, Console()))}\nNext: conveyor submit")
+    settings, console = read_config(config, overrides), Console()
+    loaded = image.load(settings.kubeflow.image, settings.kubeflow.context, console)
+    install.prepare(settings, console)
+    typer.echo(f"Loaded {_described(loaded)}\nNext: conveyor submit")
 
 
 @app.command()

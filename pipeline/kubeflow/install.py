@@ -36,7 +36,7 @@ METADATA = "conveyor-metadata"
 
 _OURS = {"app.kubernetes.io/managed-by": "conveyor"}
 _NEEDS_IMAGE = (("Job", PREPARE_JOB), ("Pod", "conveyor-shell"))
-# Manifests for a real cluster name a file server and a registry that do not exist, until a person edits them.
+# Manifests for a real cluster name a file server that does not exist, until a person edits them.
 _PLACEHOLDER = "example.com"
 _APPLY_SECONDS = 600
 _ROLLOUT_SECONDS = 1200
@@ -76,6 +76,21 @@ def up(config: PipelineConfig, console: Console, agreed: Callable[[str], bool]) 
     return _Installation(config, console).run(agreed)
 
 
+def prepare(config: PipelineConfig, console: Console) -> None:
+    """Makes the volume and the metadata database ready, where `up` had to leave that out because the image was not there.
+
+    Does nothing where that is done already, and on a cluster that `up` has not made ready so far.
+
+    Args:
+      config: its section `kubeflow` says which cluster.
+      console: where steps and command lines are shown.
+
+    Raises:
+      ConveyorError: it failed; the next try goes on.
+    """
+    _Installation(config, console).prepare()
+
+
 class _Installation:
     def __init__(self, config: PipelineConfig, console: Console) -> None:
         self.kubeflow, self.console = config.kubeflow, console
@@ -97,11 +112,20 @@ class _Installation:
         self._install_kubeflow()
         self._make_secret(ours)
         has_image = self._bring_image()
-        self._install_ours(ours if has_image else _without_image(ours))
+        with step(self.console, "Conveyor: the volume, the metadata database and the model server"):
+            self._apply("--filename", "-", input=yaml.safe_dump_all(one for one in ours if not _needs_image(one)))
         self._wait_for_deployments()
         if has_image:
-            self._wait_for_preparation()
+            self._prepare(ours)
         return Installed(self.folder, has_image)
+
+    def prepare(self) -> None:
+        require_programs("kubectl")
+        if self.kubeflow.context not in contexts() or self.kubectl.get("deployment", METADATA) is None:
+            return
+        job = self.kubectl.get("job", PREPARE_JOB) or {}
+        if not job.get("status", {}).get("succeeded"):
+            self._prepare(render(f"conveyor/overlays/{self.overlay}", self.kubeflow.image))
 
     def _check_namespace(self) -> None:
         if self.kubeflow.namespace != NAMESPACE:
@@ -116,6 +140,14 @@ class _Installation:
     def _check_programs_and_manifests(self) -> list[dict[str, Any]]:
         """The objects of ours, rendered."""
         require_programs(*(["docker", "kind"] if self.kind else []), "kubectl", "git")
+        if self.kind is None and "/" not in self.kubeflow.image:
+            raise UsageError(
+                "The image's name tells no registry, and the cluster has to pull it from one.",
+                where="kubeflow.image",
+                expected=f"REGISTRY/{self.kubeflow.image}",
+                seen=self.kubeflow.image,
+                fix="conveyor image push brings it to a registry; name it with --set kubeflow.image=REGISTRY/NAME:TAG",
+            )
         manifest(f"kubeflow/overlays/{self.overlay}")
         paths = [f"{part}/overlays/{self.overlay}" for part in ("conveyor", "serving")]
         rendered = {path: render(path, self.kubeflow.image) for path in paths}
@@ -123,9 +155,9 @@ class _Installation:
             unedited = [f"{one['kind']} {one['metadata']['name']}" for one in objects if _PLACEHOLDER in json.dumps(one)]
             if unedited:
                 raise UsageError(
-                    "The manifests for this cluster still have to be edited: its file server, or the image's registry.",
+                    "The manifests for this cluster still have to be edited: its file server.",
                     where=str(manifest(path)),
-                    expected="your own where they say EDIT, and in kubeflow.image",
+                    expected="your own where they say EDIT",
                     seen=f"{_PLACEHOLDER} in {', '.join(unedited)}",
                     fix="edit them as docs/cluster.md shows, then: conveyor cluster up",
                 )
@@ -224,12 +256,6 @@ class _Installation:
             images.load(name, self.kubeflow.context, self.console)
         return True
 
-    def _install_ours(self, objects: Sequence[dict[str, Any]]) -> None:
-        with step(self.console, "Conveyor: the volume, the metadata database and the model server"):
-            # The template of a Job cannot be changed, and one that has ended does not run again.
-            self.kubectl.run("delete", "job", PREPARE_JOB, "--ignore-not-found", "--wait", "--timeout=120s", fix=_AGAIN)
-            self._apply("--filename", "-", input=yaml.safe_dump_all(objects))
-
     def _wait_for_deployments(self) -> None:
         with step(self.console, "Waits for every Deployment; the first time, their images are fetched"):
             try:
@@ -240,8 +266,11 @@ class _Installation:
             except ProgramError as error:
                 raise self._not_ready("Not every Deployment became available.", error.stderr) from error
 
-    def _wait_for_preparation(self) -> None:
-        with step(self.console, f"Waits for the Job {PREPARE_JOB}: folders of the volume, tables of the metadata database"):
+    def _prepare(self, ours: Sequence[dict[str, Any]]) -> None:
+        with step(self.console, f"The Job {PREPARE_JOB}: folders of the volume, tables of the metadata database; waits for it"):
+            # The template of a Job cannot be changed, and one that has ended does not run again.
+            self.kubectl.run("delete", "job", PREPARE_JOB, "--ignore-not-found", "--timeout=120s", fix=_AGAIN)
+            self._apply("--filename", "-", input=yaml.safe_dump_all(one for one in ours if _needs_image(one)))
             deadline = time.monotonic() + _PREPARE_SECONDS
             while time.monotonic() < deadline:
                 job = self.kubectl.get("job", PREPARE_JOB) or {}
@@ -293,8 +322,9 @@ def _metadata_secret() -> dict[str, Any]:
     }
 
 
-def _without_image(objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [one for one in objects if not any(_is(one, kind, name) for kind, name in _NEEDS_IMAGE)]
+def _needs_image(one: dict[str, Any]) -> bool:
+    """Whether it starts pods of the task image at once."""
+    return any(_is(one, kind, name) for kind, name in _NEEDS_IMAGE)
 
 
 def _is(one: dict[str, Any], kind: str, name: str) -> bool:
