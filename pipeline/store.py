@@ -19,6 +19,8 @@ from pipeline.outcome import NodeState
 
 # The Evaluator's input that belongs to another model's history: lineage names it and goes no further.
 BASELINE_KEY = "baseline_model"
+# The Tuner's output. Found in another run, it was found with that run's data: lineage names the search and goes no further.
+HYPERPARAMETERS_KEY = "best_hyperparameters"
 
 _STATES = {
     "NEW": NodeState.RUNNING,
@@ -228,6 +230,8 @@ class Store:
                 continue
             seen_executions.add(producer.id)
             yield producer
+            if HYPERPARAMETERS_KEY in producer.outputs:
+                continue
             inputs = {each.id for key, artifacts in producer.inputs.items() if key != BASELINE_KEY for each in artifacts}
             waiting += inputs - seen_artifacts
             seen_artifacts |= inputs

@@ -22,12 +22,12 @@ from pipeline.report.search import Search, read_search
 from pipeline.report.statistics import Statistics, read_statistics
 from pipeline.report.training import Training, read_training
 from pipeline.report.transformation import Transformation, read_transformation
-from pipeline.store import Artifact, Execution, Lineage, Run, Store, open_store
+from pipeline.store import HYPERPARAMETERS_KEY, Artifact, Execution, Lineage, Run, Store, open_store
 
 _Content = TypeVar("_Content")
 
 # What resolvers look for among earlier runs.
-_RESOLVED = {"Resolver": "model", "LatestHyperparameters": "best_hyperparameters"}
+_RESOLVED = {"Resolver": "model", "LatestHyperparameters": HYPERPARAMETERS_KEY}
 
 
 @dataclass(frozen=True)

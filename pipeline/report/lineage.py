@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.report.charts import Box
 from pipeline.report.data import Data, data_of
-from pipeline.store import BASELINE_KEY, Artifact, Execution, Lineage
+from pipeline.store import BASELINE_KEY, HYPERPARAMETERS_KEY, Artifact, Execution, Lineage
 
 # By node: the output that stands for what it did.
 _MAIN_OUTPUT = {
@@ -15,7 +15,7 @@ _MAIN_OUTPUT = {
     "SchemaGen": "schema",
     "ExampleValidator": "anomalies",
     "Transform": "transform_graph",
-    "Tuner": "best_hyperparameters",
+    "Tuner": HYPERPARAMETERS_KEY,
     "Trainer": "model",
     "Evaluator": "blessing",
     "InfraValidator": "blessing",

@@ -79,6 +79,37 @@ def test_lineage_names_the_baseline_but_not_its_history(workspace, store):
     assert baseline.id == workspace.made["model-1"]
 
 
+def test_lineage_names_an_earlier_search_but_not_its_data(workspace, store):
+    workspace.execute("first", "ExampleGen", outputs={"examples": "old"})
+    workspace.execute("first", "Tuner", inputs={"examples": "old"}, outputs={"best_hyperparameters": "found"})
+    workspace.execute("second", "ExampleGen", outputs={"examples": "new"})
+    workspace.execute("second", "Trainer", inputs={"examples": "new", "hyperparameters": "found"}, outputs={"model": "model"})
+
+    model = store.run("second").output("Trainer", "model")
+    lineage = store.lineage(model)
+    assert [(each.node, *each.runs) for each in lineage.executions] == [
+        ("Tuner", "first"),
+        ("ExampleGen", "second"),
+        ("Trainer", "second"),
+    ]
+
+
+@pytest.mark.parametrize(("versions", "newest"), [((), ""), (("3",), "3"), (("3", "4"), "4")])
+def test_a_model_is_known_by_the_version_that_it_was_last_pushed_as(workspace, store, versions, newest):
+    workspace.execute("first", "Trainer", outputs={"model": "model"})
+    workspace.execute("first", "Pusher", inputs={"model": "model"}, outputs={"pushed_model": "none"}, properties={"pushed": 0})
+    for version in versions:
+        workspace.execute(
+            f"run {version}",
+            "Pusher",
+            inputs={"model": "model"},
+            outputs={"pushed_model": f"pushed {version}"},
+            properties={"pushed": 1, "pushed_version": version},
+        )
+
+    assert store.version_of(store.run("first").output("Trainer", "model")) == newest
+
+
 def test_lineage_names_the_run_that_did_the_work_not_the_one_that_took_it_from_the_cache(workspace, store):
     workspace.execute("first", "ExampleGen", outputs={"examples": "examples"})
     workspace.execute("second", "ExampleGen", outputs={"examples": "examples"}, state=mlmd.Execution.CACHED)
