@@ -41,7 +41,8 @@ ENV HOME=/tmp \
     PYTHONHASHSEED=0 \
     PYTHONPATH=/opt/conveyor/code \
     PYTHONUNBUFFERED=1 \
-    TF_CPP_MIN_LOG_LEVEL=2
+    TF_CPP_MIN_LOG_LEVEL=2 \
+    TF_ENABLE_ONEDNN_OPTS=0
 
 COPY --from=packages /opt/conveyor /opt/conveyor
 
