@@ -108,10 +108,11 @@ def test_the_exit_task_writes_the_outcome_and_tells_it(cluster: Cluster, webhook
 def test_the_metrics_are_those_of_a_run_on_the_laptop(project: Project, first: Run) -> None:
     done = project.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    (overall,) = (each for each in json.loads(project.inspect("show", "latest", "--json"))["slices"] if not each["slice"])
-    laptop = {name: metric["candidate"] for name, metric in overall["metrics"].items()}
+    overall = json.loads(project.inspect("show", "latest", "--json"))["slices"][0]["metrics"]
+    laptop = {name: candidate for name, (candidate, baseline) in overall.items() if candidate is not None}
     cluster = first.tasks["evaluator"].artifacts["metrics"].metadata
     assert {name: cluster[name] for name in laptop} == pytest.approx(laptop, rel=1e-6, abs=1e-6)
+    assert "auc" in laptop
 
 
 def test_data_that_break_the_schema_fail_the_validator_and_block_the_push(cluster: Cluster, broken: Run) -> None:
