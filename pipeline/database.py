@@ -32,6 +32,10 @@ _USER_REFUSED = (1045, "28P01", "28000")
 _DATABASE_REFUSED = (1044, 1049, "3D000")
 
 
+class DatabaseDownError(StorageError):
+    """No server answers, or it takes no more connections: that may pass."""
+
+
 def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
     """How to connect to the metadata database of a pipeline. Nothing is connected to and no folder is made.
 
@@ -41,8 +45,17 @@ def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
     Raises:
       ConfigError: CONVEYOR_METADATA is not the URL of a database. The error does not show it, as it holds a password.
     """
+    return from_environment() or sqlite(config.metadata_path)
+
+
+def from_environment() -> metadata_store_pb2.ConnectionConfig | None:
+    """How to connect to the database that CONVEYOR_METADATA names; None when it is not set.
+
+    Raises:
+      ConfigError: it is not the URL of a database. The error does not show it, as it holds a password.
+    """
     url = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
-    return parse(url) if url else sqlite(config.metadata_path)
+    return parse(url) if url else None
 
 
 def sqlite(path: Path) -> metadata_store_pb2.ConnectionConfig:
@@ -106,19 +119,22 @@ def connect(connection: metadata_store_pb2.ConnectionConfig) -> MetadataStore:
       connection: of `connection` or `parse`, and not to SQLite.
 
     Raises:
-      StorageError: the server cannot be reached, does not let this user in or does not have the database, or the tables
-        are not of this release of ML Metadata.
+      DatabaseDownError: no server answers.
+      StorageError: the server does not let this user in or does not have the database, or the tables are not of this
+        release of ML Metadata.
     """
     problem = ""
     for _ in range(_ATTEMPTS):
+        # First another client, as ML Metadata does not say why it fails, and may wait for minutes.
+        if refused := refusal(connection):
+            raise refused
         try:
             return _Store(_for_ml_metadata(connection))
         # The binding raises RuntimeError for whatever it meets while it connects.
         except RuntimeError as error:
-            refused = refusal(connection)
-            if refused:
-                raise refused from error
             problem = str(error)
+        if "library version" in problem:
+            break
         # Where several find an empty database, one makes the tables; the others fail, and find them made the next time.
         time.sleep(random.uniform(0.2, 0.8))
     if "mysql_real_connect" in problem:
@@ -139,10 +155,11 @@ def connect(connection: metadata_store_pb2.ConnectionConfig) -> MetadataStore:
 
 
 def refusal(connection: metadata_store_pb2.ConnectionConfig) -> StorageError | None:
-    """Why a server does not let us in; None when it does. ML Metadata's own errors do not say."""
+    """Why a server does not let us in; None when it does."""
     code, message = _try_mysql(connection.mysql) if connection.HasField("mysql") else _try_postgresql(connection.postgresql)
     if not message:
         return None
+    kind, expected = StorageError, f"the database of {ENVIRONMENT_VARIABLE}, open to its user"
     if code in _USER_REFUSED:
         what = "The metadata database refuses the user or the password."
         fix = f"Correct them in {ENVIRONMENT_VARIABLE}; in a cluster, that is the Secret conveyor-metadata."
@@ -150,12 +167,13 @@ def refusal(connection: metadata_store_pb2.ConnectionConfig) -> StorageError | N
         what = "The metadata database does not exist, or the user may not use it."
         fix = f"Make it, or grant the user all rights in it, or correct {ENVIRONMENT_VARIABLE}."
     else:
+        kind, expected = DatabaseDownError, "a server that answers"
         what = "The metadata database cannot be reached."
         fix = (
             "See whether it runs: kubectl -n kubeflow get deployment conveyor-metadata. "
             "Once it is back, run again: nodes that are complete are not repeated."
         )
-    return StorageError(what, where=address(connection), expected="a database that answers", seen=message, fix=fix)
+    return kind(what, where=address(connection), expected=expected, seen=message, fix=fix)
 
 
 class _Store(MetadataStore):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -94,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
       SystemExit: always; 0 when all is well, 130 when interrupted, otherwise the error's exit code.
     """
+    # ML Metadata reads it when it is loaded; otherwise it prints two lines for each connection to PostgreSQL.
+    os.environ.setdefault("GLOG_minloglevel", "2")
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = "--verbose" in given
     try:
