@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.options import ConfigArgument, ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
-from pipeline.errors import ConveyorError, NodeError, NotBlessedError, UsageError
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.config import PipelineConfig
-    from pipeline.kubeflow.client import Client, Version
-    from pipeline.kubeflow.runs import PackageTask
+    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.follow import Follower
     from pipeline.outcome import RunOutcome
 
 _RUN_HELP = "Its id, the beginning of one, the name that the dashboard shows, or `latest`."
@@ -45,6 +44,7 @@ def submit(
     from rich.console import Console
 
     from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.submission import compile_and_upload, given_parameters
 
     settings = read_config(config, [*(overrides or ()), *(["execution.cache=false"] if no_cache else [])])
     values = given_parameters(settings, [*(parameters or ()), *([f"run_note={note}"] if note else [])])
@@ -75,7 +75,7 @@ def status(
     from rich.console import Console
 
     from pipeline.kubeflow.client import Client
-    from pipeline.kubeflow.runs import find_run, outcome_of, package_tasks
+    from pipeline.kubeflow.runs import find_run, outcome_of
     from pipeline.outcome import RunState
 
     if follow and (as_json or list_runs):
@@ -90,14 +90,17 @@ def status(
     if follow:
         _follow(client, found, console)
         return
-    tasks = package_tasks(client.package_spec(found))
-    outcome = outcome_of(found, tasks, settings.name)
+    follower = _follower(client, found, console)
+    outcome = outcome_of(found, follower.tasks, settings.name)
     if as_json:
         print_json(_document(client, found, outcome))
         return
+    follower.look_at_pods(outcome)
     _print_run(client, outcome, console)
-    if outcome.state is RunState.FAILED:
-        console.print(str(_error_of(client, outcome, tasks, console)), style="red", markup=False)
+    _print_troubles(follower.troubles(outcome).items(), console)
+    error = None if outcome.state is RunState.RUNNING else follower.error(outcome)
+    if error is not None:
+        console.print(f"{error.headline}: {error}", markup=False, soft_wrap=True)
 
 
 def logs(
@@ -164,109 +167,40 @@ def cancel(
     print(f"Run {found.run_id} of {settings.name}, started {formats.moment(outcome.started)}, is being cancelled.")
 
 
-def given_parameters(config: PipelineConfig, given: Sequence[str]) -> dict[str, Any]:
-    """The parameters of a run that a command line sets.
-
-    Args:
-      config: the pipeline's configuration.
-      given: `name=value` for each.
-
-    Raises:
-      UsageError: there is no such parameter, or it cannot have this value.
-      ConfigError: the configuration names files that pods cannot reach.
-    """
-    from pipeline.kubeflow.compile import in_cluster
-    from pipeline.parameters import checked
-
-    values = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(
-                "A parameter is given as NAME=VALUE.", where="--parameter", seen=text, fix=f"--parameter {text}=VALUE"
-            )
-        values[name.strip()] = value
-    known = checked(in_cluster(config), values)
-    return {name: known[name] for name in values}
-
-
-def compile_and_upload(client: Client, console: Console) -> Version:
-    """Compiles the pipeline of a client's configuration and makes it a version on the server.
-
-    Raises:
-      ConveyorError: the cluster is not ready, or the configuration cannot be compiled for it.
-    """
-    from pipeline.kubeflow.cluster import require_cluster
-
-    require_cluster(client.config)
-    with console.status("compiling (loading TFX takes some seconds)"):
-        from pipeline.kubeflow.compile import compile_package
-
-        package = compile_package(client.config)
-    version = client.upload(package)
-    console.print(f"Package {version.name}: {'uploaded' if version.is_new else 'on the server already'}.")
-    return version
-
-
 def _follow(client: Client, run: Any, console: Console) -> None:
     """Shows a run until it ends.
 
     Raises:
       ConveyorError: it did not end with a pushed model.
     """
-    from pipeline.kubeflow.follow import Follower
-    from pipeline.kubeflow.run_pods import RunPods
-    from pipeline.kubeflow.runs import package_tasks
-    from pipeline.outcome import RunState
     from pipeline.report.progress import observe
 
-    tasks = package_tasks(client.package_spec(run))
-    pods = RunPods(client.config, run.run_id, console)
-    follower = Follower(client, run.run_id, tasks, pods)
+    follower = _follower(client, run, console)
     told: set[tuple[str, str]] = set()
     try:
         with observe(console, starting="waiting for the cluster", note=follower.trouble) as show:
             for outcome in follower.outcomes():
                 show(outcome)
                 if not console.is_terminal:
-                    _tell_troubles(follower.troubles(outcome), told, console)
+                    new = follower.troubles(outcome).items() - told
+                    _print_troubles(new, console)
+                    told |= new
     except KeyboardInterrupt:
         console.print(f"\nRun {run.run_id} goes on.")
         _print_ways_back(run.run_id, console)
         raise
     _print_run(client, outcome, console)
-    if outcome.state is RunState.FAILED:
-        raise _error_of(client, outcome, tasks, console)
-    if outcome.state is RunState.INTERRUPTED:
-        raise ConveyorError("The run was cancelled.", where=run.run_id, fix="`conveyor submit` starts another")
-    at_exit = next((task.key for task in tasks if task.at_exit), None)
-    if at_exit and pods.final_state(at_exit) is RunState.NOT_BLESSED:
-        raise NotBlessedError(
-            "A validator refused it, so nothing was pushed.",
-            where=run.run_id,
-            fix=f"See Evaluator and InfraValidator at {client.address(run.run_id)}. The model that is served stays.",
-        )
+    error = follower.error(outcome)
+    if error is not None:
+        raise error
 
 
-def _tell_troubles(troubles: dict[str, str], told: set[tuple[str, str]], console: Console) -> None:
-    for trouble in troubles.items():
-        if trouble not in told:
-            told.add(trouble)
-            console.print(f"{trouble[0]:<20} {trouble[1]}", markup=False, soft_wrap=True)
-
-
-def _error_of(client: Client, outcome: RunOutcome, tasks: Sequence[PackageTask], console: Console) -> ConveyorError:
+def _follower(client: Client, run: Any, console: Console) -> Follower:
+    from pipeline.kubeflow.follow import Follower
     from pipeline.kubeflow.run_pods import RunPods
-    from pipeline.outcome import NodeState
+    from pipeline.kubeflow.runs import package_tasks
 
-    for task in tasks:
-        if outcome.nodes[task.name].state is NodeState.FAILED:
-            return RunPods(client.config, outcome.run_id, console).error_of(task.key, task.name)
-    return NodeError(
-        "The run failed before any of its nodes did.",
-        where=outcome.run_id,
-        fix=f"look at it at {client.address(outcome.run_id)}",
-    )
+    return Follower(client, run.run_id, package_tasks(client.package_spec(run)), RunPods(client.config, run.run_id, console))
 
 
 def _print_run(client: Client, outcome: RunOutcome, console: Console) -> None:
@@ -277,6 +211,11 @@ def _print_run(client: Client, outcome: RunOutcome, console: Console) -> None:
     console.print(Text(f"Run {outcome.run_id} of {outcome.pipeline}: {outcome.state.value}", style="bold"))
     console.print(nodes_table(outcome))
     console.print(client.address(outcome.run_id), soft_wrap=True)
+
+
+def _print_troubles(troubles: Iterable[tuple[str, str]], console: Console) -> None:
+    for node, trouble in troubles:
+        console.print(f"{node:<20} {trouble}", markup=False, soft_wrap=True)
 
 
 def _print_ways_back(run_id: str, console: Console) -> None:

@@ -76,8 +76,8 @@ def schedule(
 def _create(client: Client, trigger: Any, as_json: bool) -> None:
     from rich.console import Console
 
-    from pipeline.cli.kubeflow import compile_and_upload
     from pipeline.kubeflow.schedules import describe
+    from pipeline.kubeflow.submission import compile_and_upload
     from pipeline.parameters import NEWEST_SPAN, parameters_of
 
     name = client.config.name

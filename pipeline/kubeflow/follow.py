@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from pipeline.errors import UsageError
+from pipeline.errors import ConveyorError, NodeError, NotBlessedError, UsageError
 from pipeline.kubeflow.client import ApiError, Client
 from pipeline.kubeflow.programs import ProgramError
 from pipeline.kubeflow.runs import PackageTask, outcome_of
@@ -35,7 +35,7 @@ class Follower:
         """
         self.client, self.run_id, self.tasks, self.pods = client, run_id, tasks, pods
         self._troubles: dict[str, str] = {}
-        self._pods_seen_at: float | None = 0.0
+        self._pods_seen_at: float | None = -_POD_SECONDS
 
     def outcomes(self) -> Iterator[RunOutcome]:
         """The run's outcome so far, every few seconds; the last one is of the run that has ended.
@@ -45,8 +45,7 @@ class Follower:
         """
         while True:
             outcome = self._look()
-            if outcome.state is RunState.RUNNING:
-                self._look_at_pods(outcome)
+            self.look_at_pods(outcome)
             yield outcome
             if outcome.state is not RunState.RUNNING:
                 return
@@ -71,7 +70,8 @@ class Follower:
                     raise
             sleep(_POLL_SECONDS)
 
-    def _look_at_pods(self, outcome: RunOutcome) -> None:
+    def look_at_pods(self, outcome: RunOutcome) -> None:
+        """Asks kubectl what keeps pods from starting, if any node is at work and the last look is some seconds ago."""
         now = monotonic()
         at_work = any(node.state is NodeState.RUNNING for node in outcome.nodes.values())
         if self._pods_seen_at is None or not at_work or now - self._pods_seen_at < _POD_SECONDS:
@@ -87,3 +87,27 @@ class Follower:
             return
         names = {task.key: task.name for task in self.tasks}
         self._troubles = {names[key]: trouble for key, trouble in troubles.items() if key in names}
+
+    def error(self, outcome: RunOutcome) -> ConveyorError | None:
+        """Why a run that has ended did not push a model; None when it did.
+
+        Args:
+          outcome: of the run, as the API tells it.
+        """
+        address = self.client.address(self.run_id)
+        if outcome.state is RunState.INTERRUPTED:
+            return ConveyorError("The run was cancelled.", where=self.run_id, fix="`conveyor submit` starts another")
+        if outcome.state is RunState.FAILED:
+            for task in self.tasks:
+                if outcome.nodes[task.name].state is NodeState.FAILED:
+                    return self.pods.error_of(task.key, task.name)
+            return NodeError("The run failed before any of its nodes did.", where=self.run_id, fix=f"look at it at {address}")
+        # To the API, a run whose model was refused is a success like others.
+        exit_task = next((task.key for task in self.tasks if task.at_exit), None)
+        if exit_task is not None and self.pods.final_state(exit_task) is RunState.NOT_BLESSED:
+            return NotBlessedError(
+                "A validator refused it, so nothing was pushed.",
+                where=self.run_id,
+                fix=f"See Evaluator and InfraValidator at {address}. The model that is served stays.",
+            )
+        return None

@@ -174,7 +174,7 @@ class TestSubmit:
     def test_what_keeps_a_pod_from_starting_is_told_once(
         self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        server.stride = 1
+        server.stride = 2
         monkeypatch.setattr("pipeline.kubeflow.follow._POD_SECONDS", 0.0)
         waiting = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
         kubectl.add("example-gen.executor(0)", phase="Pending", containerStatuses=[waiting])

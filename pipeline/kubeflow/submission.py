@@ -1,0 +1,66 @@
+"""From a configuration to what a run is started from: its parameters, and its package on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.config import PipelineConfig
+    from pipeline.kubeflow.client import Client, Version
+    from pipeline.parameters import Value
+
+
+def given_parameters(config: PipelineConfig, given: Sequence[str]) -> dict[str, Value]:
+    """The parameters of a run that a command line sets.
+
+    Args:
+      config: the pipeline's configuration.
+      given: `name=value` for each.
+
+    Raises:
+      UsageError: there is no such parameter, or it cannot have this value.
+      ConfigError: the configuration names files that pods cannot reach.
+    """
+    from pipeline.kubeflow.compile import in_cluster
+    from pipeline.parameters import checked
+
+    values = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(
+                "A parameter is given as NAME=VALUE.", where="--parameter", seen=text, fix=f"--parameter {text}=VALUE"
+            )
+        values[name.strip()] = value
+    known = checked(in_cluster(config), values)
+    return {name: known[name] for name in values}
+
+
+def compile_and_upload(client: Client, console: Console) -> Version:
+    """Compiles the pipeline of a client's configuration and makes it a version on the server.
+
+    Args:
+      client: of the pipeline.
+      console: where to say what goes on.
+
+    Raises:
+      ConveyorError: the cluster is not ready, or the configuration cannot be compiled for it.
+    """
+    from pipeline.kubeflow.cluster import require_cluster
+
+    with console.status("looking at the cluster"):
+        require_cluster(client.config)
+        # Whether the API answers is worth knowing before the seconds that compiling takes.
+        client.pipeline_id()
+    with console.status("compiling (loading TFX takes some seconds)"):
+        from pipeline.kubeflow.compile import compile_package
+
+        package = compile_package(client.config)
+    version = client.upload(package)
+    console.print(f"Package {version.name}: {'uploaded' if version.is_new else 'on the server already'}.")
+    return version
