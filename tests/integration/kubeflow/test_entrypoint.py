@@ -1,0 +1,251 @@
+"""What pods run, as processes, with nodes that behave as told: exit codes, signals, retries and the outcome at the exit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx.dsl.compiler.compiler import Compiler
+
+from pipeline import database, node
+from pipeline.config import PipelineConfig
+from pipeline.kubeflow.payload import Payload
+from pipeline.outcome import NodeOutcome, NodeState, RunOutcome, RunState
+
+TINY = Path(__file__).parents[1] / "local_runner"
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Volume:
+    """A folder with a compiled tiny pipeline, whose nodes run as pods would run them."""
+
+    def __init__(self, folder: Path, **behaviour: str) -> None:
+        self.folder = folder
+        from tiny_pipeline import create
+
+        self.config = PipelineConfig(name="tiny", label="y", workspace=str(folder), data={"input": str(folder / "rows.csv")})
+        self.payload = Payload.of(Compiler().compile(create(str(folder), **behaviour)), self.config).arguments()
+        # A cluster's pods would find it in a Secret.
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(TINY),
+            "CONVEYOR_METADATA": f"sqlite:///{folder}/metadata.sqlite",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }
+
+    def start(self, module: str, *arguments: str, **inputs: Any) -> subprocess.Popen[str]:
+        executor_input = json.dumps({"inputs": {"parameterValues": {"run_id": "run-1", **inputs}}})
+        command = [sys.executable, "-m", f"pipeline.kubeflow.{module}", *arguments, *self.payload]
+        return subprocess.Popen(
+            [*command, "--executor-input", executor_input],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *nodes: str, **inputs: Any) -> tuple[int, str]:
+        return ended(self.start("entrypoint", *(part for name in nodes for part in ("--node", name)), **inputs))
+
+    def finish(self, state: str, **inputs: Any) -> tuple[int, str]:
+        return ended(self.start("finish", status={"state": state, "error": {"message": "exit code 137"}}, **inputs))
+
+    def outcome(self, name: str) -> NodeOutcome:
+        return NodeOutcome.model_validate_json((self.folder / "runs" / "tiny" / "run-1" / "nodes" / f"{name}.json").read_text())
+
+    def run_outcome(self) -> RunOutcome:
+        return RunOutcome.load(self.folder / "runs" / "tiny" / "run-1")
+
+    def executions(self) -> list[str]:
+        """The states of the executions in ML Metadata, oldest first."""
+        with node.open_metadata(database.sqlite(self.folder / "metadata.sqlite")) as handle:
+            executions = sorted(handle.store.get_executions(), key=lambda execution: execution.id)
+        return [type(execution).State.Name(execution.last_known_state) for execution in executions]
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_pipeline_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TINY))
+
+
+def test_a_group_runs_in_order_and_the_exit_task_tells_the_outcome(tmp_path):
+    volume = Volume(tmp_path)
+
+    code, log = volume.run("Source", "Left", "Right", "Join", run_note="a try")
+    finished, _ = volume.finish("SUCCEEDED", run_note="a try")
+
+    assert (code, finished) == (0, 0), log
+    assert [line for line in log.splitlines() if ": complete" in line and "Left" in line]
+    outcome = volume.run_outcome()
+    assert (outcome.state, outcome.note) == (RunState.COMPLETE, "a try")
+    assert [node.state for node in outcome.nodes.values()] == [NodeState.COMPLETE] * 4
+    assert (tmp_path / "runs" / "tiny" / "run-1" / "report.html").is_file()
+
+
+def test_a_node_that_refuses_ends_the_group_and_its_error_is_the_end_of_the_log(tmp_path):
+    volume = Volume(tmp_path, left="refuse")
+
+    code, log = volume.run("Source", "Left", "Right")
+    finished, _ = volume.finish("FAILED")
+
+    assert (code, finished) == (3, 0)
+    assert "Data error: The rows are wrong." in log.split("failed after")[1]
+    outcome = volume.run_outcome()
+    assert outcome.state is RunState.FAILED
+    assert outcome.problem is not None
+    assert outcome.problem.what == "The rows are wrong."
+    assert {name: node.state.value for name, node in outcome.nodes.items()} == {
+        "Source": "complete",
+        "Left": "failed",
+        "Right": "blocked",
+        "Join": "blocked",
+    }
+
+
+def test_sigterm_ends_a_pod_and_marks_its_execution(tmp_path):
+    started = tmp_path / "started"
+    volume = Volume(tmp_path, left=f"hang:{started}")
+    assert volume.run("Source")[0] == 0
+
+    process = volume.start("entrypoint", "--node", "Left")
+    wait_for(started, process)
+    process.send_signal(signal.SIGTERM)
+    code, log = ended(process)
+
+    assert code == TERMINATED, log
+    assert volume.executions() == ["COMPLETE", "CANCELED"]
+    assert volume.outcome("Left").state is NodeState.INTERRUPTED
+
+
+def test_a_retry_of_a_killed_pod_goes_on_with_its_execution(tmp_path):
+    started = tmp_path / "started"
+    volume = Volume(tmp_path, left=f"hang:{started}")
+    assert volume.run("Source")[0] == 0
+    process = volume.start("entrypoint", "--node", "Left")
+    wait_for(started, process)
+    process.kill()
+    process.communicate()
+    assert volume.executions() == ["COMPLETE", "RUNNING"]
+
+    started.unlink()
+    retried = volume.start("entrypoint", "--node", "Left")
+    wait_for(started, retried)
+    assert volume.executions() == ["COMPLETE", "RUNNING"]
+    retried.kill()
+    retried.communicate()
+
+    finished, log = volume.finish("FAILED")
+    assert finished == 0, log
+    assert volume.executions() == ["COMPLETE", "CANCELED"]
+    outcome = volume.run_outcome()
+    assert (outcome.state, outcome.nodes["Left"].state) == (RunState.FAILED, NodeState.INTERRUPTED)
+    assert outcome.problem is not None
+    assert (outcome.problem.details["where"], outcome.problem.details["seen"]) == ("Left", "exit code 137")
+
+
+def test_a_node_whose_upstream_has_not_run_fails_although_nothing_was_raised(tmp_path):
+    code, log = Volume(tmp_path).run("Left")
+
+    assert code == 1
+    assert "Left did not complete" in log
+    assert "InsufficientInputError" in log.split("A node failed:")[1]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "message"),
+    [
+        (("Sauce",), {}, "Did you mean 'Source'?"),
+        (("Source",), {"run_id": ""}, "does not know which run it belongs to"),
+        (("Source",), {"steps_per_epoch": "many"}, "a whole number"),
+        (("Source",), {"steps": 3}, "no parameter 'steps'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is_recorded(tmp_path, nodes, inputs, message):
+    code, log = Volume(tmp_path).run(*nodes, **inputs)
+
+    assert code == 2
+    assert message in log
+    assert not (tmp_path / "metadata.sqlite").exists()
+
+
+def test_a_volume_that_is_not_mounted_is_named(tmp_path):
+    volume = Volume(tmp_path)
+    (missing := tmp_path / "elsewhere").mkdir()
+    volume.payload = Payload(b"", volume.config.model_copy(update={"workspace": str(missing)}), "").arguments()
+    missing.rmdir()
+
+    code, log = volume.run("Source")
+
+    assert code == 1
+    assert "The volume is not mounted" in log
+    assert str(missing) in log
+
+
+class _Chat(HTTPServer):
+    """Keeps what is posted to it."""
+
+    def __init__(self, status: int) -> None:
+        posted: list[dict[str, Any]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Says nothing."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.posted = posted
+        self.address = f"http://127.0.0.1:{self.server_port}/secret-token"
+
+
+@pytest.fixture
+def chat(request: pytest.FixtureRequest) -> Iterator[_Chat]:
+    server = _Chat(request.param)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("chat", "code"), [(200, 0), (500, 1)], indirect=["chat"])
+def test_the_outcome_is_posted_and_a_refusal_is_told_without_the_address(tmp_path, chat, code):
+    volume = Volume(tmp_path)
+    volume.environment["CONVEYOR_WEBHOOK"] = chat.address
+    volume.run("Source")
+
+    finished, log = volume.finish("FAILED")
+
+    assert finished == code
+    (message,) = chat.posted
+    assert (message["pipeline"], message["state"], message["nodes"]["Source"]) == ("tiny", "failed", "complete")
+    assert message["text"].startswith("tiny, run run-1: failed")
+    assert ("HTTP status 500" in log) == bool(code)
+    assert "secret-token" not in log
+    assert volume.run_outcome().state is RunState.FAILED
