@@ -86,7 +86,7 @@ def write(dashboard: Dashboard, executor_input: Mapping[str, Any]) -> None:
     outputs = executor_input.get("outputs", {})
     artifacts = {name: each["artifacts"][0] for name, each in outputs.get("artifacts", {}).items() if each.get("artifacts")}
     if REPORT in artifacts:
-        path = _local_path(artifacts[REPORT])
+        path = local_path(artifacts[REPORT])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dashboard.html, encoding="utf-8")
     written: dict[str, Mapping[str, Any]] = {REPORT: {}, METRICS: dashboard.metrics, CLASSIFICATION: dashboard.classification}
@@ -107,7 +107,7 @@ def write(dashboard: Dashboard, executor_input: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(output, allow_nan=False), encoding="utf-8")
 
 
-def _local_path(artifact: Mapping[str, Any]) -> Path:
+def local_path(artifact: Mapping[str, Any]) -> Path:
     """Where the launcher looks for an artifact's file; outside a cluster the address is a path itself."""
     if artifact.get("customPath"):
         return Path(artifact["customPath"])
@@ -197,7 +197,7 @@ def _classification(facts: RunFacts) -> dict[str, Any]:
     if plots.thresholds:
         classification["confidenceMetrics"] = [
             {"confidenceThreshold": threshold, "falsePositiveRate": false_positives, "recall": true_positives}
-            for threshold, false_positives, true_positives in _thinned(plots.thresholds)
+            for threshold, false_positives, true_positives in thinned(plots.thresholds)
         ]
     view = EvaluationView(facts.evaluation, classes=facts.saved_model.classes if facts.saved_model else ())
     if view.confusion and len(view.confusion.counts) <= MOST_CLASSES_SHOWN:
@@ -209,7 +209,7 @@ def _classification(facts: RunFacts) -> dict[str, Any]:
     return classification
 
 
-def _thinned(points: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+def thinned(points: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
     """The points that stand apart from the one before, and the last."""
     kept = [points[0]]
     for point in points[1:]:

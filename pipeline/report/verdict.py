@@ -55,8 +55,8 @@ def judge_push(facts: RunFacts) -> Verdict:
     Args:
       facts: what is known of a run whose Pusher has done its work, or that has none.
     """
-    outcome, infra = facts.outcome, facts.infra_blessing
-    if facts.version and outcome.nodes["Pusher"].state is NodeState.CACHED:
+    infra = facts.infra_blessing
+    if facts.version and facts.run.executions["Pusher"].state is NodeState.CACHED:
         reason = "Nothing that it depends on has changed since it was pushed."
         return Verdict(f"Version {facts.version} is up to date", (reason,), Tone.GOOD)
     if facts.version:
@@ -68,7 +68,7 @@ def judge_push(facts: RunFacts) -> Verdict:
         return Verdict("Not pushed: the model cannot be served", (message,), Tone.BAD)
     if facts.blessed:
         return Verdict("Blessed, not pushed in this run", why_blessed(facts), Tone.GOOD)
-    skipped = [name for name, node in outcome.nodes.items() if node.state is NodeState.SKIPPED]
+    skipped = [name for name, node in facts.outcome.nodes.items() if node.state is NodeState.SKIPPED]
     reasons = (f"Left out of this partial run: {', '.join(skipped)}.",) if skipped else ()
     return Verdict("Complete; no model was judged", reasons, Tone.NEUTRAL)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from pipeline.modules.features import vocabulary_file
 from pipeline.report.records import tfma_protos
 
 EVIL = "<script>alert('x')</script>"
@@ -93,6 +94,57 @@ def write_evaluation(folder: Path, *, baseline: bool, min_auc: float = 0.7, rows
     write_records(folder / "validations.tfrecord", [validation])
 
 
+def write_multiclass_evaluation(folder: Path, counts: Sequence[Sequence[int]]) -> None:
+    """An evaluation of a classifier with a class for each row of `counts`, which has its rows by predicted class."""
+    rows = sum(map(sum, counts))
+    accuracy = sum(row[index] for index, row in enumerate(counts)) / rows
+    values = {"accuracy": {"": accuracy}, "example_count": {"": rows}}
+    write_records(folder / "metrics-00000-of-00001.tfrecord", [metrics_for_slice(OVERALL, values)])
+    plots = tfma_protos("metrics_for_slice_pb2").PlotsForSlice()
+    plots.slice_key.SetInParent()
+    matrix = plots.plot_keys_and_values.add().value.multi_class_confusion_matrix_at_thresholds.matrices.add()
+    for actual, row in enumerate(counts):
+        for predicted, count in enumerate(row):
+            matrix.entries.add(actual_class_id=actual, predicted_class_id=predicted, num_weighted_examples=count)
+    write_records(folder / "plots-00000-of-00001.tfrecord", [plots])
+
+
+def write_transform_graph(folder: Path) -> None:
+    """A transform graph of three columns, whose names are not all plain, with two vocabularies."""
+    for name, text in (
+        (
+            "metadata",
+            'feature { name: "distance" type: FLOAT } feature { name: "origin" type: BYTES } feature { name: "to <b>" }',
+        ),
+        (
+            "transformed_metadata",
+            'feature { name: "numeric" type: FLOAT shape { dim { size: 36 } } } feature { name: "late" type: INT }',
+        ),
+    ):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "schema.pbtxt").write_text(text)
+    assets = folder / "transform_fn" / "assets"
+    assets.mkdir(parents=True)
+    (assets / vocabulary_file("origin")).write_text("EWR\nJFK\n")
+    (assets / vocabulary_file("to <b>")).write_text("".join(f"city {number}\n" for number in range(50)))
+
+
+def write_search(folder: Path) -> None:
+    """The results of a search of two trials, as TFX's Tuner writes them."""
+    trials = [
+        {"trial_id": "1", "score": 0.6, "learning_rate": 0.001, "layers": 2},
+        {"trial_id": "0", "score": 0.5, "learning_rate": 0.01, "layers": 3},
+    ]
+    folder.mkdir(parents=True)
+    (folder / "tuner_results.json").write_text(json.dumps(trials))
+
+
+def write_hyperparameters(folder: Path) -> None:
+    """The best hyperparameters of a search, as TFX's Tuner writes them."""
+    folder.mkdir(parents=True)
+    (folder / "best_hyperparameters.txt").write_text(json.dumps({"space": [], "values": {"learning_rate": 0.01, "layers": 3}}))
+
+
 def write_statistics(folder: Path) -> None:
     """Statistics of a number, a category, a time and an empty column in two splits; the category's values are hostile."""
     for split, rows in (("train", 200), ("eval", 100)):
@@ -160,9 +212,11 @@ def write_history(folder: Path) -> None:
     (folder / "history.json").write_text(json.dumps(epochs))
 
 
-def write_model(folder: Path) -> None:
+def write_model(folder: Path, classes: Sequence[str | int] = (0, 1)) -> None:
     """A model's files, with the contract that the Trainer writes."""
     contract = folder / "Format-Serving" / "assets.extra" / "conveyor.json"
     contract.parent.mkdir(parents=True)
-    contract.write_text(json.dumps({"classes": [0, 1], "features": {"distance": "float32", "origin": "string"}}))
+    contract.write_text(
+        json.dumps({"classes": classes, "parameters": 1234, "features": {"distance": "float32", "origin": "string"}})
+    )
     (folder / "Format-Serving" / "saved_model.pb").write_bytes(bytes(2000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -14,34 +13,7 @@ from pipeline.report import write_report
 from pipeline.report.facts import read_facts
 from pipeline.report.verdict import Tone, judge
 from tests.unit.report.artifacts import EVIL, write_anomalies
-
-VOID = {"meta", "br"}
-
-
-class Page(HTMLParser):
-    """What a browser would see: tags that are open, titles of sections, addresses that would be loaded."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.addresses: list[str] = []
-        self.headings: list[str] = []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.addresses += [value for name, value in attrs if name in ("href", "src", "action", "data") and value]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open[-1:] == ["h2"]:
-            self.headings.append(data)
+from tests.unit.report.browser import Page
 
 
 def report_of(config, run_id: str) -> str:

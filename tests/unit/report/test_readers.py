@@ -15,12 +15,23 @@ from pipeline.report.evaluation_view import EvaluationView
 from pipeline.report.records import read_records, tfma_protos
 from pipeline.report.saved_model import read_saved_model
 from pipeline.report.schema import read_schema
+from pipeline.report.search import read_hyperparameters, read_search
 from pipeline.report.statistics import read_statistics
 from pipeline.report.training import Training, read_training
+from pipeline.report.transformation import TransformedFeature, Vocabulary, read_transformation
 from tests.unit.report import artifacts
 from tests.unit.report.artifacts import EVIL, OVERALL
 
-READERS = (read_anomalies, read_evaluation, read_saved_model, read_schema, read_statistics, read_training)
+READERS = (
+    read_anomalies,
+    read_evaluation,
+    read_saved_model,
+    read_schema,
+    read_search,
+    read_statistics,
+    read_training,
+    read_transformation,
+)
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -200,3 +211,34 @@ def test_records_are_read_as_they_were_written(tmp_path_factory, contents):
 def test_history_without_epochs_is_read(tmp_path):
     (tmp_path / "history.json").write_text(json.dumps([]))
     assert read_training(tmp_path).metrics == []
+
+
+def test_a_transformation_has_columns_features_and_vocabularies(tmp_path):
+    artifacts.write_transform_graph(tmp_path)
+    transformation = read_transformation(tmp_path)
+
+    assert transformation.columns == ("distance", "origin", "to <b>")
+    assert transformation.features == (TransformedFeature("numeric", "float", 36), TransformedFeature("late", "int", None))
+    origin, other = sorted(transformation.vocabularies, key=lambda vocabulary: vocabulary.column)
+    assert origin == Vocabulary("origin", 2, ("EWR", "JFK"))
+    assert (other.column, other.size, other.values[:2]) == ("to <b>", 50, ("city 0", "city 1"))
+
+
+def test_a_vocabulary_of_compressed_records_is_left_out(tmp_path):
+    artifacts.write_transform_graph(tmp_path)
+    (tmp_path / "transform_fn" / "assets" / "own.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    assert len(read_transformation(tmp_path).vocabularies) == 2
+
+
+def test_a_search_has_the_best_trial_first(tmp_path):
+    artifacts.write_search(tmp_path / "results")
+    artifacts.write_hyperparameters(tmp_path / "best")
+
+    search = read_search(tmp_path / "results")
+    assert [trial.score for trial in search.trials] == [0.5, 0.6]
+    assert search.names == ["learning_rate", "layers"]
+    assert read_hyperparameters(tmp_path / "best") == search.trials[0].hyperparameters
+
+
+def test_hyperparameters_that_were_deleted_are_none(tmp_path):
+    assert read_hyperparameters(tmp_path / "deleted") == {}

@@ -86,7 +86,7 @@ class Workspace:
             "ExampleGen",
             outputs={"examples": names["examples"]},
             types={"examples": "Examples"},
-            properties={"span": 3},
+            properties={"span": 3, "rows": json.dumps({"train": 200, "eval": 100})},
             execution_properties={
                 "input_pattern": "/data/flights-{SPAN}.csv",
                 "input_files": json.dumps(
