@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,9 @@ def test_every_remote_base_is_pinned_to_one_release() -> None:
         "env/platform-agnostic",
     ]
     assert {url.partition("?ref=")[2].partition("&")[0] for url in remote} == {"2.17.0"}
+
+
+def test_the_page_on_the_cluster_names_every_object(objects: Objects, serving: Objects) -> None:
+    page = (MANIFESTS.parent / "docs/cluster.md").read_text()
+    missing = {manifest["metadata"]["name"] for manifest in [*objects, *serving]} - set(re.findall(r"[a-z0-9-]+", page))
+    assert missing == set()
