@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import PipelineConfig, Task
-from pipeline.report.evaluation import CANDIDATE, EXAMPLE_COUNT, Plots
+from pipeline.kubeflow.scalars import NODES_WITH_SCALARS, scalars_of
+from pipeline.report.evaluation import CANDIDATE, Plots
 from pipeline.report.evaluation_view import MOST_CLASSES_SHOWN, EvaluationView
 from pipeline.report.facts import RunFacts
 from pipeline.report.page import render_nodes, render_report
@@ -49,7 +49,7 @@ def declared(node_ids: Sequence[str], config: PipelineConfig) -> dict[str, str]:
       By name of the artifact, the class in `kfp.dsl` that stands for its type.
     """
     outputs = {REPORT: "HTML"}
-    if any(node in _METRICS for node in node_ids):
+    if any(node in NODES_WITH_SCALARS for node in node_ids):
         outputs[METRICS] = "Metrics"
     if "Evaluator" in node_ids and config.task is not Task.REGRESSION:
         outputs[CLASSIFICATION] = "ClassificationMetrics"
@@ -63,10 +63,9 @@ def artifacts_of(facts: RunFacts, node_ids: Sequence[str]) -> Dashboard:
       facts: what is known of the run so far.
       node_ids: the nodes that the task runs.
     """
-    metrics = {name: value for node in node_ids if node in _METRICS for name, value in _METRICS[node](facts).items()}
     return Dashboard(
         html=render_nodes(facts, node_ids),
-        metrics={name: float(value) for name, value in metrics.items() if value is not None and math.isfinite(value)},
+        metrics=scalars_of(facts, node_ids),
         classification=_classification(facts) if "Evaluator" in node_ids else {},
     )
 
@@ -86,25 +85,15 @@ def write(dashboard: Dashboard, executor_input: Mapping[str, Any]) -> None:
     outputs = executor_input.get("outputs", {})
     artifacts = {name: each["artifacts"][0] for name, each in outputs.get("artifacts", {}).items() if each.get("artifacts")}
     if REPORT in artifacts:
-        path = local_path(artifacts[REPORT])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dashboard.html, encoding="utf-8")
-    written: dict[str, Mapping[str, Any]] = {REPORT: {}, METRICS: dashboard.metrics, CLASSIFICATION: dashboard.classification}
+        _write(local_path(artifacts[REPORT]), dashboard.html)
+    metadata = {REPORT: {}, METRICS: dashboard.metrics, CLASSIFICATION: dashboard.classification}
+    told = {
+        name: {"artifacts": [{"name": artifact.get("name", ""), "uri": artifact["uri"], "metadata": metadata[name]}]}
+        for name, artifact in artifacts.items()
+        if name in metadata
+    }
     if "outputFile" in outputs:
-        output = {
-            "artifacts": {
-                name: {
-                    "artifacts": [
-                        {"name": artifacts[name].get("name", ""), "uri": artifacts[name]["uri"], "metadata": metadata}
-                    ]
-                }
-                for name, metadata in written.items()
-                if name in artifacts
-            }
-        }
-        path = Path(outputs["outputFile"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(output, allow_nan=False), encoding="utf-8")
+        _write(Path(outputs["outputFile"]), json.dumps({"artifacts": told}, allow_nan=False))
 
 
 def local_path(artifact: Mapping[str, Any]) -> Path:
@@ -118,75 +107,9 @@ def local_path(artifact: Mapping[str, Any]) -> Path:
     return Path(uri)
 
 
-def _example_gen(facts: RunFacts) -> dict[str, float | None]:
-    spans = {f"spans_{split}": len(source.spans) for split, source in facts.data.sources.items() if source.spans}
-    files = {f"files_{split}": len(source.files) for split, source in facts.data.sources.items()}
-    newest = max((span for source in facts.data.sources.values() for span in source.spans), default=None)
-    return {**_rows(facts.data.rows), **files, **spans, "newest_span": newest}
-
-
-def _statistics_gen(facts: RunFacts) -> dict[str, float | None]:
-    return {**_rows(facts.statistics.rows), "features": len(facts.statistics.features)} if facts.statistics else {}
-
-
-def _example_validator(facts: RunFacts) -> dict[str, float | None]:
-    return {"anomalies": len(facts.anomalies.found)} if facts.anomalies else {}
-
-
-def _tuner(facts: RunFacts) -> dict[str, float | None]:
-    search = facts.search
-    return {"trials": len(search.trials), "best_val_loss": search.trials[0].score} if search and search.trials else {}
-
-
-def _trainer(facts: RunFacts) -> dict[str, float | None]:
-    training = facts.training
-    if training is None or not training.epochs:
-        return {}
-    kept = training.best_epoch or len(training.epochs)
-    weights = {name: value for name, value in training.epochs[kept - 1].items() if name not in ("epoch", "seconds")}
-    parameters = facts.saved_model.parameters if facts.saved_model else None
-    return {
-        **weights,
-        "epochs": len(training.epochs),
-        "best_epoch": kept,
-        "seconds": training.seconds,
-        "parameters": parameters,
-    }
-
-
-def _evaluator(facts: RunFacts) -> dict[str, float | None]:
-    if facts.evaluation is None:
-        return {}
-    overall = facts.evaluation.overall.metrics.items()
-    metrics = {name: comparison.candidate for name, comparison in overall}
-    baseline = {f"{name}_baseline": comparison.baseline for name, comparison in overall if name != EXAMPLE_COUNT}
-    return {**metrics, **baseline, "blessed": facts.blessed}
-
-
-def _infra_validator(facts: RunFacts) -> dict[str, float | None]:
-    properties = facts.infra_blessing.properties if facts.infra_blessing else {}
-    names = ("requests", "load_seconds", "latency_p50_ms", "latency_p99_ms")
-    return {**{name: properties.get(name) for name in names}, "can_be_served": properties.get("blessed")}
-
-
-def _pusher(facts: RunFacts) -> dict[str, float | None]:
-    return {"pushed": bool(facts.version), "version": int(facts.version) if facts.version.isdecimal() else None}
-
-
-_METRICS: Mapping[str, Callable[[RunFacts], Mapping[str, float | None]]] = {
-    "ExampleGen": _example_gen,
-    "StatisticsGen": _statistics_gen,
-    "ExampleValidator": _example_validator,
-    "Tuner": _tuner,
-    "Trainer": _trainer,
-    "Evaluator": _evaluator,
-    "InfraValidator": _infra_validator,
-    "Pusher": _pusher,
-}
-
-
-def _rows(rows: Mapping[str, int]) -> dict[str, float | None]:
-    return {f"rows_{split}": count for split, count in rows.items()}
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _classification(facts: RunFacts) -> dict[str, Any]:
