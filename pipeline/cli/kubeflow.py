@@ -215,7 +215,7 @@ def _print_run(client: Client, outcome: RunOutcome, console: Console) -> None:
 
 def _print_troubles(troubles: Iterable[tuple[str, str]], console: Console) -> None:
     for node, trouble in troubles:
-        console.print(f"{node:<20} {trouble}", markup=False, soft_wrap=True)
+        console.print(f"{node:<24} {trouble}", markup=False, soft_wrap=True)
 
 
 def _print_ways_back(run_id: str, console: Console) -> None:
@@ -243,11 +243,12 @@ def _list(client: Client, runs: Any, as_json: bool) -> None:
     if as_json:
         print_json([_facts(client, run, outcome) for run, outcome in rows])
         return
-    table = new_table("run", "name", "state", "started", "duration", "note", right=("duration",))
-    for run, outcome in rows:
+    table = new_table("run", "state", "started", "duration", "note", right=("duration",))
+    table.columns[0].no_wrap = True  # An id is copied.
+    for _, outcome in rows:
         duration = formats.seconds(outcome.ended - outcome.started if outcome.ended else None)
         started = formats.moment(outcome.started)
-        table.add_row(outcome.run_id, run.display_name, outcome.state.value, started, duration, outcome.note)
+        table.add_row(outcome.run_id, outcome.state.value, started, duration, outcome.note)
     print_table(table)
 
 

@@ -55,7 +55,7 @@ class _LinePrinter:
                 continue
             self.seen[node_id] = node.state
             if node.ended is not None:
-                self.console.print(f"{node_id:<20} {node.state.value:<12} {node.seconds or 0:>7.1f} s", highlight=False)
+                self.console.print(f"{node_id:<24} {node.state.value:<12} {node.seconds or 0:>7.1f} s", highlight=False)
 
 
 class _LiveTable:

@@ -29,7 +29,7 @@ def test_a_line_a_node_when_it_ends_where_there_is_no_terminal() -> None:
 
     lines = shown(outcome(), outcome(Trainer=at_work), outcome(Trainer=done), outcome(Trainer=done), terminal=False)
 
-    assert lines == "Trainer              complete         2.5 s\n"
+    assert lines == "Trainer                  complete         2.5 s\n"
 
 
 def test_a_live_table_on_a_terminal_with_a_note_for_what_is_at_work() -> None:
