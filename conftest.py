@@ -9,6 +9,8 @@ from hypothesis import settings
 # Before TensorFlow is imported: errors only, no search for accelerators that a test would not use.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# Tests have databases of their own.
+os.environ.pop("CONVEYOR_METADATA", None)
 
 # Machines that run tests are busy with other things: a slow example is not a failure.
 settings.register_profile("conveyor", deadline=None)
