@@ -86,7 +86,9 @@ def compile_blueprint(
         node.find_node(ir, name)
     node.bind(ir, run_id)
     with node.open_metadata(connection) as handle:
-        earlier_runs.cancel_interrupted(handle, ir.pipeline_info.id)
+        # Who holds the run lock of this workspace is alone in its SQLite file. Others may be at work in a server's database.
+        if connection.HasField("sqlite"):
+            earlier_runs.cancel_interrupted(handle, ir.pipeline_info.id)
         if from_nodes or to_nodes:
             earlier_runs.mark_partial_run(handle, ir, from_nodes, to_nodes)
     nodes = [entry.pipeline_node for entry in ir.nodes]
