@@ -229,7 +229,7 @@ def _no_pod(node: str, state: str, address: str) -> UsageError:
     return UsageError(
         f"{node} has no pod" + (": it never started." if state == "blocked" else " any more."),
         where=node,
-        expected="a pod of the run; Kubeflow deletes them a day after the run has ended",
+        expected="a pod of the run: they are deleted some time after it has ended",
         seen=state,
         fix=f"the dashboard keeps the log: {address}",
     )

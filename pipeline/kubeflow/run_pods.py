@@ -34,6 +34,7 @@ _REMEDIES = {
     "OOMKilled": "give it more memory: kubeflow.nodes.{}.memory_limit",
     "ErrImage": "`conveyor image load` brings the image into the local cluster, `conveyor image push` to others",
     "ImagePull": "`conveyor image load` brings the image into the local cluster, `conveyor image push` to others",
+    "InvalidImageName": "name an image as registries do, in kubeflow.image",
     "CreateContainerConfigError": "`conveyor cluster up` makes the Secrets that pods need",
     "Unschedulable": "ask for less, in kubeflow.nodes.{} or kubeflow.resources, or give the cluster more",
     "Evicted": "ask for what it needs, in kubeflow.nodes.{}, so that the cluster finds it a place",
