@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import signal
 import sys
 import time
@@ -13,9 +11,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from pipeline import parameters
 from pipeline.errors import ConveyorError, as_conveyor_error
-from pipeline.kubeflow.payload import Payload
+from pipeline.kubeflow.command import run_task
 from pipeline.kubeflow.pod import Pod
 from pipeline.outcome import NodeOutcome, NodeState, Problem
 
@@ -34,60 +31,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow.entrypoint", description=__doc__)
     parser.add_argument("--node", action="append", required=True, help="a node to run; repeatable, in their order")
-    options = parse(parser, arguments)
     signal.signal(signal.SIGTERM, _end)
-    log_briefly()
-    try:
-        pod = Pod.of(Payload.read(options.ir, options.config), options.executor_input)
-        pod.payload.require_same_code()
-        ir = bound_pipeline(pod)
-        problem = next((found for node_id in options.node if (found := _run(pod, ir, node_id))), None)
-        pod.show(options.node)
-        if problem:
-            raise problem
-    except ConveyorError as error:
-        print(f"\n{error.headline}: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
-    return 0
+    return run_task(parser, arguments, lambda pod, options: run_nodes(pod, options.node))
 
 
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parses a task's command line: the arguments of `parser` and those that every task has."""
-    parser.add_argument("--ir", required=True, help="the compiled pipeline, packed")
-    parser.add_argument("--config", required=True, help="the configuration, packed")
-    parser.add_argument(
-        "--executor-input",
-        required=True,
-        type=json.loads,
-        help='what Kubeflow says of inputs and outputs; by hand: {"inputs": {"parameterValues": {"run_id": "by-hand"}}}',
-    )
-    return parser.parse_args(arguments)
+def run_nodes(pod: Pod, nodes: Sequence[str]) -> None:
+    """Runs nodes one after another, up to the first that fails.
 
+    Args:
+      pod: that they run in.
+      nodes: ids, in their order.
 
-def log_briefly() -> None:
-    """Logs to stderr; of what TFX says in passing, which holds whole compiled pipelines, the first line."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Brief("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # Hundreds of lines about type hints, each time Beam is imported.
-    logging.getLogger("apache_beam.typehints").setLevel(logging.WARNING)
-
-
-class _Brief(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        first, newline, _ = text.partition("\n")
-        return f"{first} …" if newline and record.levelno <= logging.INFO else text
-
-
-def bound_pipeline(pod: Pod) -> pipeline_pb2.Pipeline:
-    """The pipeline, bound to the run and its parameters."""
-    from pipeline import node
-
-    ir = pod.payload.pipeline()
-    parameters.apply(ir, pod.parameters)
-    node.bind(ir, pod.run_id)
-    return ir
+    Raises:
+      UsageError: there is no such node, or the image holds other code than the package was compiled with.
+      ConveyorError: what a node failed with.
+    """
+    pod.payload.require_same_code()
+    ir = pod.pipeline()
+    problem = next((found for node_id in nodes if (found := _run(pod, ir, node_id))), None)
+    pod.show(nodes)
+    if problem:
+        raise problem
 
 
 def _run(pod: Pod, ir: pipeline_pb2.Pipeline, node_id: str) -> ConveyorError | None:

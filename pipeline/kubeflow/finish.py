@@ -12,10 +12,9 @@ import urllib.request
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ConveyorError, NodeError
+from pipeline.errors import NodeError
 from pipeline.kubeflow import dashboard
-from pipeline.kubeflow.entrypoint import bound_pipeline, log_briefly, parse
-from pipeline.kubeflow.payload import Payload
+from pipeline.kubeflow.command import run_task
 from pipeline.kubeflow.pod import Pod
 from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 
@@ -36,21 +35,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       The exit code: 0 when the outcome is written and told, whatever it is.
     """
-    options = parse(argparse.ArgumentParser(prog="python -m pipeline.kubeflow.finish", description=__doc__), arguments)
-    log_briefly()
-    try:
-        pod = Pod.of(Payload.read(options.ir, options.config), options.executor_input)
-        ir = bound_pipeline(pod)
-        cancel_unfinished(pod)
-        outcome = gather(pod, ir)
-        outcome.save(pod.folder)
-        _report(pod)
-        tell(outcome)
-    except ConveyorError as error:
-        print(f"\n{error.headline}: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
+    parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow.finish", description=__doc__)
+    return run_task(parser, arguments, lambda pod, options: finish(pod))
+
+
+def finish(pod: Pod) -> None:
+    """Writes the run's outcome and report, and posts the outcome.
+
+    Args:
+      pod: of the exit task.
+
+    Raises:
+      NodeError: the webhook could not be told; outcome and report are written by then.
+    """
+    cancel_unfinished(pod)
+    outcome = gather(pod, pod.pipeline())
+    outcome.save(pod.folder)
+    _report(pod)
+    # `conveyor submit` reads the state from here, since the API knows a refused model's run as a success.
     print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
-    return 0
+    tell(outcome)
 
 
 def cancel_unfinished(pod: Pod) -> None:

@@ -19,6 +19,7 @@ from pipeline.report.facts import read_facts
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
+    from tfx.proto.orchestration import pipeline_pb2
 
     from pipeline.config import PipelineConfig
 
@@ -77,6 +78,15 @@ class Pod:
           ConfigError: the address of the database is missing or malformed.
         """
         return database.connection(self.config)
+
+    def pipeline(self) -> pipeline_pb2.Pipeline:
+        """The compiled pipeline, bound to the run and its parameters."""
+        from pipeline import node
+
+        ir = self.payload.pipeline()
+        parameters.apply(ir, self.parameters)
+        node.bind(ir, self.run_id)
+        return ir
 
     @property
     def folder(self) -> Path:

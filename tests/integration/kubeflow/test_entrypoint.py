@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -43,11 +44,14 @@ class Volume:
             "TF_CPP_MIN_LOG_LEVEL": "2",
         }
 
-    def start(self, module: str, *arguments: str, **inputs: Any) -> subprocess.Popen[str]:
+    def command(self, module: str, *arguments: str, **inputs: Any) -> list[str]:
         executor_input = json.dumps({"inputs": {"parameterValues": {"run_id": "run-1", **inputs}}})
         command = [sys.executable, "-m", f"pipeline.kubeflow.{module}", *arguments, *self.payload]
+        return [*command, "--executor-input", executor_input]
+
+    def start(self, module: str, *arguments: str, **inputs: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*command, "--executor-input", executor_input],
+            self.command(module, *arguments, **inputs),
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -202,6 +206,21 @@ def test_a_volume_that_is_not_mounted_is_named(tmp_path):
     assert code == 1
     assert "The volume is not mounted" in log
     assert str(missing) in log
+
+
+def test_a_full_volume_is_said_to_be_full(tmp_path):
+    (mount := tmp_path / "volume").mkdir()
+    volume = Volume(mount)
+    command = shlex.join(volume.command("entrypoint", "--node", "Source"))
+    script = f"mount -t tmpfs -o size=64k tmpfs {mount} && (cat /dev/zero > {mount}/full; {command})"
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*namespace, "mount", "-t", "tmpfs", "tmpfs", mount], capture_output=True).returncode != 0:
+        pytest.skip("this system does not let a user mount a file system in a namespace of its own")
+
+    done = subprocess.run([*namespace, "sh", "-c", script], env=volume.environment, capture_output=True, text=True, timeout=300)
+
+    assert done.returncode == 1
+    assert "the disk is full" in done.stderr.split("Storage error:")[1]
 
 
 class _Chat(HTTPServer):
