@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -157,7 +158,9 @@ def _evaluation_limits(evaluation: Evaluation, config: PipelineConfig) -> list[s
             f"{formats.metric(overall)} on all."
         )
     recall, precision = (evaluation.overall.metric(name).candidate for name in ("recall", "precision"))
-    if recall is not None and precision is not None:
+    if precision is not None and math.isnan(precision):
+        limits.append("At the threshold 0.5 it calls no row positive; a lower threshold would.")
+    elif recall is not None and precision is not None:
         limits.append(
             f"At the threshold 0.5 it finds {formats.percent(recall)} of the positives, and {formats.percent(precision)} of "
             "what it calls positive is so; another threshold trades one for the other."

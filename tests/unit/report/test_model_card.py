@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -10,6 +11,7 @@ from pipeline.config import PipelineConfig
 from pipeline.outcome import RunOutcome
 from pipeline.report.facts import read_facts
 from pipeline.report.model_card import ModelCard, model_card
+from tests.unit.report.artifacts import OVERALL, metrics_for_slice, write_records
 
 
 def fact(card: ModelCard, heading: str, name: str) -> str:
@@ -39,6 +41,24 @@ def test_limits_follow_from_evaluation_and_statistics(card):
     assert "auc 0.6000 on 40 rows, 0.8000 on all" in text
     assert "distance (50.0 %)" in text
     assert "does not show how it does on later data" in text
+
+
+@pytest.mark.parametrize(
+    ("precision", "limit"),
+    [
+        (0.5, "it finds 25.0 % of the positives, and 50.0 % of what it calls positive is so"),
+        (math.nan, "calls no row positive"),
+    ],
+)
+def test_a_threshold_is_a_limit(workspace, config, precision, limit):
+    values = {"auc": 0.7, "recall": 0.25, "precision": precision, "example_count": 10}
+    metrics = metrics_for_slice(OVERALL, {name: {"": value} for name, value in values.items()})
+    folder = workspace.folder("Evaluator", "evaluation", "evaluation")
+    write_records(folder / "metrics-00000-of-00001.tfrecord", [metrics])
+    workspace.execute("first", "Trainer", outputs={"model": "model"})
+    workspace.execute("first", "Evaluator", outputs={"evaluation": "evaluation"})
+
+    assert limit in model_card(read_facts(config, "first")).limits[0]
 
 
 def test_a_model_judged_on_later_spans_says_so(workspace, config):
