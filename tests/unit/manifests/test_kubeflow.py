@@ -56,6 +56,12 @@ RELEASED = [
     claim("seaweedfs-pvc"),
     {
         "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "workflow-controller-configmap", "namespace": "kubeflow"},
+        "data": {"executor": "imagePullPolicy: IfNotPresent\n", "workflowDefaults": "spec: {}\n"},
+    },
+    {
+        "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "ml-pipeline-ui", "namespace": "kubeflow"},
         "spec": {"ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 3000}]},
@@ -97,8 +103,7 @@ def test_the_api_server_reads_a_configuration_without_mlflow(objects: Objects) -
     (mount,) = container["volumeMounts"]
     assert (mount["mountPath"], mount["subPath"]) == ("/config/config.json", "config.json")
     (volume,) = pod["volumes"]
-    (configuration,) = [manifest for manifest in objects if manifest["kind"] == "ConfigMap"]
-    assert volume["configMap"]["name"] == configuration["metadata"]["name"]
+    configuration = find(objects, "ConfigMap", volume["configMap"]["name"])
     settings = json.loads(configuration["data"]["config.json"])
     assert "plugins" not in settings
     # Without these two the server does not start.
@@ -119,6 +124,12 @@ def test_a_run_may_do_three_things(objects: Objects) -> None:
         (["configmaps"], ["kfp-launcher"], ["get"]),
         (["secrets"], ["mlpipeline-minio-artifact"], ["get"]),
     ]
+
+
+def test_pods_stay_for_a_day(objects: Objects) -> None:
+    settings = find(objects, "ConfigMap", "workflow-controller-configmap")["data"]
+    assert yaml.safe_load(settings["workflowDefaults"])["spec"]["ttlStrategy"] == {"secondsAfterCompletion": 86400}
+    assert "executor" in settings
 
 
 def test_images_are_fetched_once(objects: Objects) -> None:
