@@ -45,11 +45,14 @@ class Follower:
         """
         while True:
             outcome = self._look()
+            if outcome.state is not RunState.RUNNING:
+                break
             self.look_at_pods(outcome)
             yield outcome
-            if outcome.state is not RunState.RUNNING:
-                return
             sleep(_POLL_SECONDS)
+        # The server writes the end of a run before the end of its tasks.
+        sleep(_POLL_SECONDS)
+        yield self._look()
 
     def trouble(self, outcome: RunOutcome, node: str) -> str:
         """What keeps the pod of a node at work from starting, if anything does."""
@@ -59,16 +62,6 @@ class Follower:
         """The same of every node that has one."""
         found = {node: self.trouble(outcome, node) for node in outcome.nodes}
         return {node: trouble for node, trouble in found.items() if trouble}
-
-    def _look(self) -> RunOutcome:
-        patience_ends = monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                return outcome_of(self.client.run(self.run_id), self.tasks, self.client.config.name)
-            except ApiError as error:
-                if not error.may_pass or monotonic() > patience_ends:
-                    raise
-            sleep(_POLL_SECONDS)
 
     def look_at_pods(self, outcome: RunOutcome) -> None:
         """Asks kubectl what keeps pods from starting, if any node is at work and the last look is some seconds ago."""
@@ -111,3 +104,13 @@ class Follower:
                 fix=f"See Evaluator and InfraValidator at {address}. The model that is served stays.",
             )
         return None
+
+    def _look(self) -> RunOutcome:
+        patience_ends = monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return outcome_of(self.client.run(self.run_id), self.tasks, self.client.config.name)
+            except ApiError as error:
+                if not error.may_pass or monotonic() > patience_ends:
+                    raise
+            sleep(_POLL_SECONDS)

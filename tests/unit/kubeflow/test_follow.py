@@ -38,6 +38,23 @@ def test_until_the_run_has_ended(follower: Follower) -> None:
     assert any(outcome.nodes["Trainer"].state is NodeState.RUNNING for outcome in outcomes)
 
 
+def test_a_run_that_has_ended_is_looked_at_again_as_its_tasks_are_written_after_it(
+    follower: Follower, server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.workflows[follower.run_id].fails = {"trainer"}
+    server.finish(follower.run_id)
+    final, stale = server.workflows[follower.run_id].steps(), server.workflows[follower.run_id].steps()
+    for step in stale:
+        if step["display_name"] == "trainer":
+            step["state"] = "RUNNING"
+    answers = iter([stale, final])
+    monkeypatch.setattr(server.workflows[follower.run_id], "steps", lambda: next(answers))
+
+    (outcome,) = follower.outcomes()
+
+    assert outcome.nodes["Trainer"].state is NodeState.FAILED
+
+
 def test_over_an_api_server_that_starts_again(follower: Follower, server: KfpServer) -> None:
     server.stride = 50
     server.faults = [(503, "no healthy upstream"), (502, ""), (504, "")]
