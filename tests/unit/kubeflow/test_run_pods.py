@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from pipeline.config import PipelineConfig
-from pipeline.errors import DataError, NodeError, NotBlessedError
+from pipeline.errors import DataError, NodeError, NotBlessedError, UsageError
 from pipeline.kubeflow.programs import ProgramError
 from pipeline.kubeflow.run_pods import RunPods, error_in, trouble_of
 from pipeline.outcome import RunState
@@ -52,6 +54,17 @@ def test_an_error_is_read_back_from_the_log_as_it_was_raised() -> None:
     assert isinstance(error, DataError)
     assert str(error) == str(DATA_ERROR)
     assert error.exit_code == 3
+
+
+def test_what_a_pod_really_prints_is_read() -> None:
+    command = [sys.executable, "-m", "pipeline.kubeflow.entrypoint", "--node", "Trainer", "--executor-input", "{}"]
+    ended = subprocess.run([*command, "--ir", "broken", "--config", "broken"], capture_output=True, text=True)
+
+    error = error_in(ended.stdout + ended.stderr)
+
+    assert isinstance(error, UsageError)
+    assert error.where == "--ir, --config"
+    assert error.exit_code == ended.returncode
 
 
 def test_the_last_error_counts() -> None:
