@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,8 @@ def up(config: PipelineConfig, console: Console, agreed: Callable[[str], bool]) 
         has to be edited.
       ConveyorError: a step failed; what was done stays, and the next try goes on.
     """
-    return _Installation(config, console).run(agreed)
+    with _going_on():
+        return _Installation(config, console).run(agreed)
 
 
 def prepare(config: PipelineConfig, console: Console) -> None:
@@ -88,7 +90,18 @@ def prepare(config: PipelineConfig, console: Console) -> None:
     Raises:
       ConveyorError: it failed; the next try goes on.
     """
-    _Installation(config, console).prepare()
+    with _going_on():
+        _Installation(config, console).prepare()
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Tells, of a program that failed, that nothing is lost."""
+    try:
+        yield
+    except ProgramError as error:
+        error.fix = error.fix or "conveyor cluster up goes on from here"
+        raise
 
 
 class _Installation:
@@ -217,7 +230,7 @@ class _Installation:
     def _install_kubeflow(self) -> None:
         with step(self.console, "Kubeflow Pipelines 2.17: definitions of its objects; fetches them from GitHub"):
             self._apply("--kustomize", str(manifest("kubeflow/cluster-scoped")), fix=_FETCH)
-            self.kubectl.run("wait", "crd/applications.app.k8s.io", "--for=condition=established", "--timeout=60s", fix=_AGAIN)
+            self.kubectl.run("wait", "crd/applications.app.k8s.io", "--for=condition=established", "--timeout=60s")
         with step(self.console, "Kubeflow Pipelines 2.17: the API server, the dashboard and what they need"):
             self._apply("--kustomize", str(manifest(f"kubeflow/overlays/{self.overlay}")), fix=_FETCH)
 
@@ -269,7 +282,7 @@ class _Installation:
     def _prepare(self, ours: Sequence[dict[str, Any]]) -> None:
         with step(self.console, f"The Job {PREPARE_JOB}: folders of the volume, tables of the metadata database; waits for it"):
             # The template of a Job cannot be changed, and one that has ended does not run again.
-            self.kubectl.run("delete", "job", PREPARE_JOB, "--ignore-not-found", "--timeout=120s", fix=_AGAIN)
+            self.kubectl.run("delete", "job", PREPARE_JOB, "--ignore-not-found", "--timeout=120s")
             self._apply("--filename", "-", input=yaml.safe_dump_all(one for one in ours if _needs_image(one)))
             deadline = time.monotonic() + _PREPARE_SECONDS
             while time.monotonic() < deadline:
@@ -304,7 +317,6 @@ class _Installation:
         everywhere.run("apply", *arguments, input=input, timeout=_APPLY_SECONDS, fix=fix)
 
 
-_AGAIN = "conveyor cluster up goes on from here"
 _FETCH = "where GitHub cannot be reached, check the network or the proxy (HTTPS_PROXY); conveyor cluster up goes on from here"
 
 
