@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ from pipeline import store as recorded_run
 from pipeline.outcome import RunOutcome
 from pipeline.store import open_store
 from tests.integration.conftest import REPOSITORY, Project
+from tests.integration.database.servers import MariaDB
 from tests.walker import Package, ProcessRunner, Run, walk
 
 # What the image sets; and the code is that of this checkout, as it is in the image.
@@ -70,17 +74,24 @@ class Cluster(Project):
             run_pod=runner or ProcessRunner(ENVIRONMENT),
         )
 
+    def prepare(self) -> None:
+        """Runs what the Job conveyor-prepare does."""
+        line = [sys.executable, "-m", "pipeline.kubeflow.prepare", "--workspace", str(self.folder)]
+        environment = {**os.environ, **ENVIRONMENT, "CONVEYOR_METADATA": self.metadata}
+        subprocess.run(line, cwd=self.folder, env=environment, check=True, capture_output=True)
+
     def outcome(self, run: Run) -> RunOutcome:
         """What the run's exit task has written."""
         return RunOutcome.load(self.folder / "runs" / "flights" / run.id)
 
-    def states(self, run: Run) -> dict[str, str]:
+    def node_states(self, run: Run) -> dict[str, str]:
         """The state of each node, as the exit task has gathered them."""
         return {name: node.state.value for name, node in self.outcome(run).nodes.items()}
 
     def executions(self, run: Run, node: str) -> list[metadata_store_pb2.Execution]:
         """A node's executions in this run, as ML Metadata has them: one for each time that it was registered."""
-        store = MetadataStore(database.parse(self.metadata))
+        connection = database.parse(self.metadata)
+        store = MetadataStore(connection) if connection.HasField("sqlite") else database.connect(connection)
         context = store.get_context_by_type_and_name("pipeline_run", run.id)
         executions = store.get_executions_by_context(context.id)
         nodes = {each.id: {context.name for context in store.get_contexts_by_execution(each.id)} for each in executions}
@@ -122,9 +133,23 @@ def webhook() -> Iterator[Webhook]:
         thread.join()
 
 
-def new_cluster(folder: Path, sample: Mapping[int, pa.Table], webhook: str = "") -> Cluster:
+@pytest.fixture(scope="module")
+def metadata() -> Iterator[str]:
+    """The URL of a metadata database like the cluster's; empty where MariaDB is not installed: then it is SQLite."""
+    if MariaDB.program() is None:
+        yield ""
+        return
+    server = MariaDB()
+    server.start()
+    yield server.make_database("conveyor")
+    server.remove()
+
+
+def new_cluster(folder: Path, sample: Mapping[int, pa.Table], metadata: str = "", webhook: str = "") -> Cluster:
     """A volume with the spans of January to April; nothing has run on it."""
-    cluster = Cluster(folder, metadata=f"sqlite:///{folder}/metadata.sqlite", webhook=webhook)
+    cluster = Cluster(folder, metadata=metadata or f"sqlite:///{folder}/metadata.sqlite", webhook=webhook)
     for span in list(sample)[:4]:
         cluster.write_span(span, sample[span])
+    if metadata:
+        cluster.prepare()
     return cluster

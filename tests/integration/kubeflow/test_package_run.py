@@ -37,8 +37,10 @@ GROUPS = (
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, sample: Mapping[int, pa.Table], webhook: Webhook) -> Cluster:
-    return new_cluster(tmp_path_factory.mktemp("volume"), sample, webhook.url)
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, sample: Mapping[int, pa.Table], metadata: str, webhook: Webhook
+) -> Cluster:
+    return new_cluster(tmp_path_factory.mktemp("volume"), sample, metadata, webhook.url)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def package(cluster: Cluster) -> Package:
 
 @pytest.fixture(scope="module")
 def first(cluster: Cluster, package: Package) -> Run:
-    return cluster.walk(package, {"run_note": "the first"})
+    return cluster.walk(package, {"run_note": "the first", "span": NEWEST})
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_the_dashboard_has_a_page_of_every_node_and_figures_of_most(first: Run) 
 def test_the_exit_task_writes_the_outcome_and_tells_it(cluster: Cluster, webhook: Webhook, first: Run) -> None:
     outcome = cluster.outcome(first)
     assert (outcome.state, outcome.note) == (RunState.COMPLETE, "the first")
-    assert cluster.states(first) == dict.fromkeys(TASKS, "complete")
+    assert cluster.node_states(first) == dict.fromkeys(TASKS, "complete")
     report = cluster.folder / "runs" / "flights" / first.id / "report.html"
     assert report.read_text().startswith("<!doctype html>")
     (message,) = (message for message in webhook.messages if message["run_id"] == first.id)
@@ -141,11 +143,11 @@ def test_the_exit_task_tells_of_the_failure(cluster: Cluster, webhook: Webhook, 
 def test_the_next_run_has_the_first_model_as_baseline_and_repeats_no_work(cluster: Cluster, first: Run, second: Run) -> None:
     assert second.state is State.SUCCEEDED, second.describe()
     model = cluster.recorded(first).output("Trainer", "model")
-    resolved = cluster.recorded(second).output("Resolver", "model")
+    baseline = cluster.recorded(second).input("Evaluator", "baseline_model")
     assert model is not None
-    assert resolved is not None
-    assert resolved.id == model.id
-    states = cluster.states(second)
+    assert baseline is not None
+    assert baseline.id == model.id
+    states = cluster.node_states(second)
     assert {node for node in TASKS if states[node] == "complete"} <= {
         "Evaluator",
         "Pusher",
@@ -182,7 +184,7 @@ def grouped_run(grouping_cluster: Cluster, grouped: Package) -> Run:
 def test_nodes_that_share_a_pod_give_the_same_result(grouping_cluster: Cluster, first: Run, grouped_run: Run) -> None:
     assert grouped_run.state is State.SUCCEEDED, grouped_run.describe()
     assert set(grouped_run.tasks) == {"data", "model", "check", "finish"}
-    assert grouping_cluster.states(grouped_run) == dict.fromkeys(TASKS, "complete")
+    assert grouping_cluster.node_states(grouped_run) == dict.fromkeys(TASKS, "complete")
     expected = first.tasks["evaluator"].artifacts["metrics"].metadata
     found = grouped_run.tasks["check"].artifacts["metrics"].metadata
     assert {name: found[name] for name in ("auc", "accuracy", "loss")} == pytest.approx(
@@ -222,7 +224,7 @@ def test_a_killed_pod_is_tried_again_and_goes_on_with_its_execution(
     assert [attempt.exit_code for attempt in run.tasks["model"].attempts] == [137, 0]
     (execution,) = grouping_cluster.executions(run, "Trainer")
     assert execution.last_known_state == execution.COMPLETE
-    assert grouping_cluster.states(run)["Trainer"] == "complete"
+    assert grouping_cluster.node_states(run)["Trainer"] == "complete"
 
 
 def test_a_new_month_on_the_volume_is_picked_up(retried: tuple[Run, list[Pod]]) -> None:
