@@ -98,12 +98,12 @@ def _why(pod: Mapping[str, Any]) -> str:
 def _why_container(container: Mapping[str, Any]) -> str:
     waiting = container["state"].get("waiting", {})
     ended = container["state"].get("terminated") or container.get("lastState", {}).get("terminated") or {}
-    exit_code = f"exit code {ended['exitCode']}" if ended.get("exitCode") else ""
+    exit_code = f"exit code {ended['exitCode']} ({ended.get('reason', 'Error')})" if ended.get("exitCode") else ""
     if waiting and waiting.get("reason") not in _STARTING:
         parts = (waiting.get("reason", ""), exit_code or waiting.get("message", ""))
         return f"{container['name']}: {', '.join(part for part in parts if part)}"
     if exit_code:
-        return f"{container['name']}: {exit_code} ({ended.get('reason', 'Error')})"
+        return f"{container['name']}: {exit_code}"
     if "running" in container["state"] and not container.get("ready"):
         return f"{container['name']}: runs, and is not ready yet"
     return ""

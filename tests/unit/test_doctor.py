@@ -47,7 +47,7 @@ def test_a_bare_machine_still_runs_pipelines_and_names_a_mend_for_all_else(progr
     assert diagnosis.ready
     assert diagnosis.machine["accelerators"] == "none"
     assert missing(capability("set-up")) == {"c++": "sudo apt-get install g++"}
-    assert set(missing(capability("cluster"))) == {"docker", "kind", "kubectl"}
+    assert set(missing(capability("cluster"))) == {"docker", "git", "kind", "kubectl"}
     assert missing(capability("serving")) == {"tensorflow serving": "sudo apt-get install docker.io"}
     assert all(check.fix for one in diagnosis.capabilities for check in one.checks if not check.ok)
 
