@@ -22,19 +22,23 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
 
+WORKDIR /build
 COPY requirements-image.lock .
 # Packages without a wheel are built with the locked setuptools and wheel. TensorFlow's headers are for compilers.
-RUN python3 -m venv /opt/conveyor \
+RUN echo "Installing the locked packages: two to four minutes" \
+ && python3 -m venv /opt/conveyor \
  && sed -n '/^\(packaging\|setuptools\|wheel\)==/,/# via/p' requirements-image.lock > build.lock \
  && pip="/opt/conveyor/bin/pip install --no-cache-dir --quiet --require-hashes --no-deps" \
  && $pip --requirement build.lock \
- && $pip --requirement requirements-image.lock --no-build-isolation \
+ && $pip --requirement requirements-image.lock --use-pep517 --no-build-isolation \
  && rm -rf /opt/conveyor/lib/python3*/site-packages/tensorflow/include
 
 
 FROM ${BASE_IMAGE}
 
-# No user need be known by name: a pod may run as any. What is not on the volume goes to /tmp.
+COPY --from=packages /opt/conveyor /opt/conveyor
+
+# The last three are as on the laptop, for the same numbers and a log without TensorFlow's greetings. No user need be known by name: a pod may run as any. What is not on the volume goes to /tmp.
 ENV HOME=/tmp \
     LOGNAME=conveyor \
     PATH=/opt/conveyor/bin:$PATH \
@@ -43,8 +47,6 @@ ENV HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=2 \
     TF_ENABLE_ONEDNN_OPTS=0
-
-COPY --from=packages /opt/conveyor /opt/conveyor
 
 WORKDIR /opt/conveyor/code
 COPY components components

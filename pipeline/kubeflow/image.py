@@ -157,7 +157,9 @@ def push(name: str, console: Console) -> Image:
         )
     programs.require_programs("docker")
     image = require(name)
-    programs.run("docker", "push", name, console=console, fix="docker login REGISTRY, where the registry refuses you; then again")
+    programs.run(
+        "docker", "push", name, console=console, fix="docker login REGISTRY, where the registry refuses you; then again"
+    )
     return image
 
 
@@ -190,8 +192,8 @@ def check_name(name: str) -> None:
     """Makes sure that an image's name says which build it is.
 
     Raises:
-      ConfigError: it has no tag, or `latest`, which a cluster always pulls anew, so that a loaded image would not be used; or it
-        has a digest, which only a registry gives.
+      ConfigError: it has no tag, or `latest`, which a cluster always pulls anew, so that a loaded image would not be used; or a
+        digest, which only a registry gives.
     """
     # A colon before the last slash belongs to the registry's port.
     _, _, tag = name.rpartition("/")[2].partition(":")
