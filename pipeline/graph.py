@@ -26,6 +26,7 @@ from components.schema_importer import SchemaImporter, read_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform
 from pipeline import database
+from pipeline.beam import beam_arguments
 from pipeline.modules import settings
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 # In the IR they are named by import path: importing them here would load TensorFlow to compile a pipeline.
 PREPROCESSING_FN = "pipeline.modules.preprocessing.preprocessing_fn"
 RUN_FN = "pipeline.modules.training.run_fn"
-IN_MEMORY_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 TUNER_FN = "pipeline.modules.tuning.tuner_fn"
 
 
@@ -127,15 +127,6 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         metadata_connection_config=database.sqlite(config.metadata_path),
         beam_pipeline_args=beam_arguments(config),
     )
-
-
-def beam_arguments(config: PipelineConfig) -> list[str]:
-    """Beam's command line.
-
-    The runner is named in full, since the default would try to download another one first. TFX, unless told of a container
-    image, packs its own sources for remote workers each time it starts a Beam node: seconds, for workers that do not exist.
-    """
-    return [f"--runner={IN_MEMORY_RUNNER}", "--sdk_container_image=none", *config.execution.beam.options]
 
 
 def _schema_node(curated: schema_pb2.Schema | None, statistics: BaseChannel) -> BaseNode:

@@ -15,8 +15,8 @@ from components.example_gen.spans import find_spans
 from components.prediction_writer import PredictionWriter
 from components.pusher.strategy import LatestPushedModelStrategy
 from pipeline import database
+from pipeline.beam import beam_arguments
 from pipeline.errors import UsageError
-from pipeline.graph import beam_arguments
 
 if TYPE_CHECKING:
     from tfx.types.artifact import Artifact

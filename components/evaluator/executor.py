@@ -18,6 +18,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
+from components.beam_runner import distributed_runner
 from components.evaluator.evaluation import evaluate
 from components.evaluator.unsupported import UnsupportedError
 from pipeline.errors import NodeError
@@ -63,6 +64,8 @@ class Executor(base_executor.BaseExecutor):
             tfx_executor.Executor(self._context).Do(input_dict, output_dict, exec_properties)
 
     def _evaluate(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+        if runner := distributed_runner(getattr(self._context, "beam_pipeline_args", None)):
+            raise UnsupportedError(f"Beam runs on {runner}")
         eval_config = _eval_config(input_dict, exec_properties)
         validation = evaluate(
             eval_config,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 from absl import logging
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from tfx import types
 from tfx.components.statistics_gen import executor as stock
 from tfx.components.util import examples_utils
@@ -14,10 +12,9 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, stats_utils
 
+from components.beam_runner import distributed_runner
 from components.statistics_gen.batches import read_batches
 from components.statistics_gen.statistics import compute_statistics
-
-_LOCAL_RUNNERS = {None, "DirectRunner", "FnApiRunner"}
 
 
 class Executor(stock.Executor):
@@ -56,8 +53,7 @@ class Executor(stock.Executor):
     def _reason_for_beam(
         self, examples: types.Artifact, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
     ) -> str | None:
-        runner = PipelineOptions(self._beam_pipeline_args).view_as(StandardOptions).runner
-        if runner is not None and PurePosixPath(runner.replace(".", "/")).name not in _LOCAL_RUNNERS:
+        if runner := distributed_runner(self._beam_pipeline_args):
             return f"Beam runs on {runner}"
         if examples_utils.get_payload_format(examples) != example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE:
             return f"the examples are {examples_utils.get_payload_format_string(examples)}"

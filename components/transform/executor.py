@@ -16,6 +16,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
+from components.beam_runner import distributed_runner
 from components.transform.analysis import analyze
 from components.transform.materialization import Materializer
 from components.transform.unsupported import UnsupportedError
@@ -23,7 +24,6 @@ from pipeline.errors import NodeError
 
 FORCE_KEY = "force"
 
-_RUNNERS_HERE = ("DirectRunner", "BundleBasedDirectRunner", "FnApiRunner", "PrismRunner")
 _WORKERS = 2
 _TEMPORARY = ".temp_path"
 
@@ -65,7 +65,8 @@ class Executor(base_executor.BaseExecutor):
             tfx_executor.Executor(self._context).Do(input_dict, output_dict, exec_properties)
 
     def _transform(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        _require_one_machine(getattr(self._context, "beam_pipeline_args", None) or [])
+        if runner := distributed_runner(getattr(self._context, "beam_pipeline_args", None)):
+            raise UnsupportedError(f"Beam runs on {runner}")
         examples = input_dict[standard_component_specs.EXAMPLES_KEY]
         executor_utils.MatchNumberOfTransformedExamplesArtifacts(input_dict, output_dict)
         splits = executor_utils.ResolveSplitsConfig(exec_properties.get(standard_component_specs.SPLITS_CONFIG_KEY), examples)
@@ -93,13 +94,6 @@ class Executor(base_executor.BaseExecutor):
                 for source, target in zip(examples, transformed, strict=True):
                     rows = materializer.write(_files(source, split), artifact_utils.get_split_uri([target], split), pool)
                     logging.info("Split %s: %d rows.", split, rows)
-
-
-def _require_one_machine(beam_arguments: list[str]) -> None:
-    for argument in beam_arguments:
-        name, _, runner = argument.partition("=")
-        if name == "--runner" and runner.rpartition(".")[2] not in _RUNNERS_HERE:
-            raise UnsupportedError(f"the Beam runner {runner} spreads the work over machines")
 
 
 def _preprocessing_fn(exec_properties: dict[str, Any]) -> Any:

@@ -57,6 +57,8 @@ class _Job:
             self.process.join()
             problem = Problem.of(_sudden_end(self))
         self.process.join()
+        # A process of the fork server ends without its exit functions, by which Beam stops a job server that it started.
+        self.kill()
         return value, problem
 
     def kill(self) -> None:
