@@ -123,7 +123,7 @@ def _missing(kubectl: Kubectl, what: str, field: str) -> ConveyorError:
     return ConveyorError(
         what,
         where=f"{field}; context {kubectl.context}, namespace {kubectl.namespace}",
-        fix=f"{_UP} makes what Conveyor brings along; of your own names, correct the configuration or make the object",
+        fix=f"{_UP}, for what Conveyor brings along; for a name of your own, make the object or correct the configuration",
     )
 
 

@@ -39,6 +39,7 @@ _OURS = {"app.kubernetes.io/managed-by": "conveyor"}
 _NEEDS_IMAGE = (("Job", PREPARE_JOB), ("Pod", "conveyor-shell"))
 # Manifests for a real cluster name a file server that does not exist, until a person edits them.
 _PLACEHOLDER = "example.com"
+_START_SECONDS = 120
 _APPLY_SECONDS = 600
 _ROLLOUT_SECONDS = 1200
 _PREPARE_SECONDS = 600
@@ -111,7 +112,7 @@ class _Installation:
         self.kind = None if name is None else KindCluster(name, console)
         self.overlay = "cluster" if self.kind is None else "kind"
         self.kubectl = Kubectl(config.kubeflow.context, NAMESPACE, console)
-        self.folder = None if self.kind is None else config.workspace_path / "cluster"
+        self.folder = config.workspace_path / "cluster"
 
     def run(self, agreed: Callable[[str], bool]) -> Installed:
         images.check_name(self.kubeflow.image)
@@ -130,7 +131,7 @@ class _Installation:
         self._wait_for_deployments()
         if has_image:
             self._prepare(ours)
-        return Installed(self.folder, has_image)
+        return Installed(self.folder if self.kind else None, has_image)
 
     def prepare(self) -> None:
         require_programs("kubectl")
@@ -198,12 +199,24 @@ class _Installation:
                 kind.start()
                 if self.kubeflow.context not in contexts():
                     kind.export_context()
-            elif self.folder is not None:
+            else:
                 kind.create(self.folder)
+            self._wait_for_answer()
             self.kubectl.run(
                 *("wait", "node", "--all", "--for=condition=Ready", "--timeout=180s"),
                 fix="where it does not become ready: conveyor cluster down, then conveyor cluster up",
             )
+
+    def _wait_for_answer(self) -> None:
+        # A node that was just started takes a while.
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                return require_answer(self.kubectl)
+            except ConveyorError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_SECONDS)
 
     def _require_our_namespace(self) -> bool:
         """Whether the namespace is there.
@@ -228,29 +241,29 @@ class _Installation:
             self._create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": _OURS}})
 
     def _install_kubeflow(self) -> None:
-        with step(self.console, "Kubeflow Pipelines 2.17: definitions of its objects; fetches them from GitHub"):
+        with step(self.console, "Kubeflow Pipelines: definitions of its objects; fetches them from GitHub"):
             self._apply("--kustomize", str(manifest("kubeflow/cluster-scoped")), fix=_FETCH)
             self.kubectl.run("wait", "crd/applications.app.k8s.io", "--for=condition=established", "--timeout=60s")
-        with step(self.console, "Kubeflow Pipelines 2.17: the API server, the dashboard and what they need"):
+        with step(self.console, "Kubeflow Pipelines: the API server, the dashboard and what they need"):
             self._apply("--kustomize", str(manifest(f"kubeflow/overlays/{self.overlay}")), fix=_FETCH)
 
     def _make_secret(self, ours: Sequence[dict[str, Any]]) -> None:
         if self.kubectl.get("secret", METADATA) is not None:
             return
         if not any(_is(one, "Deployment", METADATA) for one in ours):
-            raise UsageError(
+            raise ConveyorError(
                 f"There is no Secret {METADATA} with the address of the metadata database.",
                 where=f"context {self.kubeflow.context}, namespace {NAMESPACE}",
                 expected="one that a person made, as the manifests leave out the database",
-                fix=f"kubectl --context {self.kubeflow.context} --namespace {NAMESPACE} create secret generic {METADATA} "
-                "--from-file=url=FILE, with mysql:// or postgresql://USER:PASSWORD@HOST:PORT/DATABASE in FILE",
+                fix=f"{self._kubectl_command} create secret generic {METADATA} --from-file=url=FILE, with "
+                "mysql:// or postgresql://USER:PASSWORD@HOST:PORT/DATABASE in FILE; then conveyor cluster up",
             )
         if self.kubectl.get("persistentvolumeclaim", METADATA) is not None:
             raise ConveyorError(
                 "The metadata database is there, but the Secret with its password is not.",
                 where=f"Secret {METADATA}; context {self.kubeflow.context}, namespace {NAMESPACE}",
-                fix=f"bring it back, or begin with an empty database: kubectl --context {self.kubeflow.context} --namespace "
-                f"{NAMESPACE} delete deployment,pvc {METADATA}, then conveyor cluster up",
+                fix="bring it back, or begin with an empty database: "
+                f"{self._kubectl_command} delete deployment,pvc {METADATA}, then conveyor cluster up",
             )
         with step(self.console, f"The Secret {METADATA}: a random password for the metadata database"):
             self._create(_metadata_secret())
@@ -277,7 +290,7 @@ class _Installation:
                     timeout=_ROLLOUT_SECONDS + 60,
                 )
             except ProgramError as error:
-                raise self._not_ready("Not every Deployment became available.", error.stderr) from error
+                raise self._not_ready("Not every Deployment became available.", seen=error.stderr) from error
 
     def _prepare(self, ours: Sequence[dict[str, Any]]) -> None:
         with step(self.console, f"The Job {PREPARE_JOB}: folders of the volume, tables of the metadata database; waits for it"):
@@ -293,19 +306,22 @@ class _Installation:
                 if "Failed" in ended:
                     break
                 time.sleep(_POLL_SECONDS)
-            look = f"kubectl --context {self.kubeflow.context} --namespace {NAMESPACE} logs job/{PREPARE_JOB} --all-containers"
-            raise self._not_ready(f"The Job {PREPARE_JOB} did not succeed.", "", look)
+            raise self._not_ready(f"The Job {PREPARE_JOB} did not succeed.", look=f"logs job/{PREPARE_JOB} --all-containers")
 
-    def _not_ready(self, what: str, seen: str, look: str = "") -> ConveyorError:
+    def _not_ready(self, what: str, *, seen: str = "", look: str = "") -> ConveyorError:
         found = troubles(self.kubectl)
-        first = f" describe pod {found[0].pod}" if found else " get pods"
-        look = look or f"kubectl --context {self.kubeflow.context} --namespace {NAMESPACE}{first}"
+        look = look or (f"describe pod {found[0].pod}" if found else "get pods")
         return ConveyorError(
             what,
             where=f"context {self.kubeflow.context}, namespace {NAMESPACE}",
             seen="\n".join(map(str, found)) or seen,
-            fix=f"look further: {look}\nconveyor cluster up goes on from here; slow networks need it more than once",
+            fix=f"look further: {self._kubectl_command} {look}\n"
+            "conveyor cluster up goes on from here; slow networks need it more than once",
         )
+
+    @property
+    def _kubectl_command(self) -> str:
+        return f"kubectl --context {self.kubeflow.context} --namespace {NAMESPACE}"
 
     def _create(self, document: dict[str, Any]) -> None:
         # By standard input, where nothing is shown.

@@ -65,7 +65,6 @@ def run(
     input: str | None = None,
     timeout: float | None = None,
     fix: str = "",
-    environment: dict[str, str] | None = None,
 ) -> None:
     """Runs a program, showing the command line first and then what it writes, line by line.
 
@@ -76,15 +75,14 @@ def run(
       input: what it reads on its standard input; nothing when not given.
       timeout: seconds after which it is ended; never when not given.
       fix: what a person can do when it fails.
-      environment: variables on top of the process's own.
 
     Raises:
       ProgramError: it failed, or took too long.
       UsageError: it is not there.
     """
-    echo(console, program, *arguments)
+    console.print(Text(f"$ {shlex.join([program, *arguments])}", style="dim"), soft_wrap=True)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    with _process([program, *arguments], input, environment) as process:
+    with _process([program, *arguments], gets_input=input is not None) as process:
         readers = [
             Thread(target=_show, args=(process.stdout, console, None), daemon=True),
             Thread(target=_show, args=(process.stderr, console, tail), daemon=True),
@@ -104,43 +102,26 @@ def run(
         raise _failure([program, *arguments], status, "\n".join(tail), fix)
 
 
-def read(
-    program: str,
-    *arguments: str,
-    console: Console | None = None,
-    input: str | None = None,
-    timeout: float = _READ_SECONDS,
-    fix: str = "",
-) -> str:
-    """Runs a program and returns what it writes on its standard output.
+def read(program: str, *arguments: str, timeout: float = _READ_SECONDS) -> str:
+    """Runs a program that only looks, and returns what it writes on its standard output. Nothing is shown.
 
     Args:
       program: its name on the path.
-      arguments: no secrets: they are shown. Those go into `input`.
-      console: where the command line is shown; not shown when not given.
-      input: what it reads on its standard input; nothing when not given.
+      arguments: as it takes them.
       timeout: seconds after which it is ended.
-      fix: what a person can do when it fails.
 
     Raises:
       ProgramError: it failed, or took too long.
       UsageError: it is not there.
     """
-    if console is not None:
-        echo(console, program, *arguments)
-    with _process([program, *arguments], input, None) as process:
+    with _process([program, *arguments], gets_input=False) as process:
         try:
-            output, errors = process.communicate(input, timeout)
+            output, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise _too_slow([program, *arguments], timeout, "", fix) from None
+            raise _too_slow([program, *arguments], timeout) from None
     if process.returncode != 0:
-        raise _failure([program, *arguments], process.returncode, _last_lines(errors), fix)
+        raise _failure([program, *arguments], process.returncode, _last_lines(errors))
     return output
-
-
-def echo(console: Console, program: str, *arguments: str) -> None:
-    """Shows a command line as it could be typed into a shell."""
-    console.print(Text(f"$ {shlex.join([program, *arguments])}", style="dim"), soft_wrap=True)
 
 
 class Kubectl:
@@ -160,9 +141,9 @@ class Kubectl:
         """Runs kubectl as `programs.run` does."""
         run("kubectl", *self._target, *arguments, console=self.console, input=input, timeout=timeout, fix=fix)
 
-    def read(self, *arguments: str, shown: bool = False, timeout: float = _READ_SECONDS, fix: str = "") -> str:
-        """What kubectl writes; the command line is shown only if `shown`, since looks are many."""
-        return read("kubectl", *self._target, *arguments, console=self.console if shown else None, timeout=timeout, fix=fix)
+    def read(self, *arguments: str, timeout: float = _READ_SECONDS) -> str:
+        """Runs kubectl as `programs.read` does."""
+        return read("kubectl", *self._target, *arguments, timeout=timeout)
 
     def objects(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
         """The objects of a kind in the namespace, as the API server has them.
@@ -192,18 +173,17 @@ class Kubectl:
 
 
 @contextmanager
-def _process(command: Sequence[str], input: str | None, environment: dict[str, str] | None) -> Iterator[subprocess.Popen[str]]:
+def _process(command: Sequence[str], *, gets_input: bool) -> Iterator[subprocess.Popen[str]]:
     """A started program, which is ended at the latest when the block is left."""
     try:
         process = subprocess.Popen(
             command,
             # Without an input of its own, a program that asks for a password would wait for an answer.
-            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+            stdin=subprocess.PIPE if gets_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env=None if environment is None else {**os.environ, **environment},
         )
     except FileNotFoundError:
         require_programs(command[0])
@@ -238,13 +218,13 @@ def _last_lines(text: str) -> str:
     return "\n".join([line for line in text.strip().splitlines() if not _KLOG.match(line)][-_TAIL_LINES:])
 
 
-def _too_slow(command: Sequence[str], timeout: float | None, stderr: str, fix: str) -> ProgramError:
+def _too_slow(command: Sequence[str], timeout: float | None, stderr: str = "", fix: str = "") -> ProgramError:
     return ProgramError(
         f"{command[0]} did not end within {timeout:g} seconds.", where=shlex.join(command), seen=stderr, fix=fix
     )
 
 
-def _failure(command: Sequence[str], status: int, stderr: str, fix: str) -> ProgramError:
+def _failure(command: Sequence[str], status: int, stderr: str, fix: str = "") -> ProgramError:
     return ProgramError(
         f"{command[0]} failed with exit status {status}.", where=shlex.join(command), seen=stderr, fix=fix or _known_fix(stderr)
     )

@@ -143,6 +143,15 @@ class TestUp:
         assert "docker start conveyor-control-plane" in machine.calls
         assert "kind export kubeconfig --name conveyor" in machine.calls
 
+    def test_a_node_that_takes_a_while_to_answer_is_waited_for(self, machine, monkeypatch):
+        monkeypatch.setattr(install, "_POLL_SECONDS", 0.0)
+        machine.has_cluster()
+        machine.fail("get --raw", "The connection to the server 127.0.0.1:6443 was refused")
+
+        machine.up()
+
+        assert sum("get --raw" in call for call in machine.calls) == 2
+
     def test_without_the_image_all_else_is_made_ready(self, machine):
         machine.write("local_images", "")
 
@@ -286,7 +295,7 @@ class TestRealCluster:
         overlay.write_text(yaml.safe_dump(document))
         real_cluster.render()
 
-        with pytest.raises(UsageError, match="no Secret conveyor-metadata") as caught:
+        with pytest.raises(ConveyorError, match="no Secret conveyor-metadata") as caught:
             real_cluster.up(context="production", image="corp/conveyor:1")
 
         assert "create secret generic conveyor-metadata" in caught.value.fix
