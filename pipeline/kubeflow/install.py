@@ -126,7 +126,7 @@ class _Installation:
         self._install_kubeflow()
         self._make_secret(ours)
         has_image = self._bring_image()
-        with step(self.console, "Conveyor: the volume, the metadata database and the model server"):
+        with step(self.console, "Install the volume, the metadata database and the model server"):
             self._apply("--filename", "-", input=yaml.safe_dump_all(one for one in ours if not _needs_image(one)))
         self._wait_for_deployments()
         if has_image:
@@ -194,7 +194,7 @@ class _Installation:
         else:
             kind.require_free_ports()
         kind.warn_if_small()
-        with step(self.console, f"Kubernetes: the kind cluster {kind.name!r}; waits for its node"):
+        with step(self.console, f"Start the kind cluster {kind.name!r}, and wait for its node"):
             if there:
                 kind.start()
                 if self.kubeflow.context not in contexts():
@@ -237,14 +237,14 @@ class _Installation:
     def _make_namespace(self) -> None:
         if self._require_our_namespace():
             return
-        with step(self.console, f"The namespace {NAMESPACE}"):
+        with step(self.console, f"Make the namespace {NAMESPACE}"):
             self._create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": _OURS}})
 
     def _install_kubeflow(self) -> None:
-        with step(self.console, "Kubeflow Pipelines: definitions of its objects; fetches them from GitHub"):
+        with step(self.console, "Install the definitions of Kubeflow Pipelines, fetched from GitHub"):
             self._apply("--kustomize", str(manifest("kubeflow/cluster-scoped")), fix=_FETCH)
             self.kubectl.run("wait", "crd/applications.app.k8s.io", "--for=condition=established", "--timeout=60s")
-        with step(self.console, "Kubeflow Pipelines: the API server, the dashboard and what they need"):
+        with step(self.console, "Install Kubeflow Pipelines: the API server, the dashboard, and what they need"):
             self._apply("--kustomize", str(manifest(f"kubeflow/overlays/{self.overlay}")), fix=_FETCH)
 
     def _make_secret(self, ours: Sequence[dict[str, Any]]) -> None:
@@ -265,7 +265,7 @@ class _Installation:
                 fix="bring it back, or begin with an empty database: "
                 f"{self._kubectl_command} delete deployment,pvc {METADATA}, then conveyor cluster up",
             )
-        with step(self.console, f"The Secret {METADATA}: a random password for the metadata database"):
+        with step(self.console, f"Make the Secret {METADATA}: a random password for the metadata database"):
             self._create(_metadata_secret())
 
     def _bring_image(self) -> bool:
@@ -278,12 +278,12 @@ class _Installation:
         except UsageError:
             # With a registry in its name, the cluster can pull it.
             return "/" in name or self.kind.has_image(name)
-        with step(self.console, f"The image {name}: into the cluster"):
+        with step(self.console, f"Load the image {name} into the cluster"):
             images.load(name, self.kubeflow.context, self.console)
         return True
 
     def _wait_for_deployments(self) -> None:
-        with step(self.console, "Waits for every Deployment; the first time, their images are fetched"):
+        with step(self.console, "Wait for every Deployment; the first time, their images are fetched"):
             try:
                 self.kubectl.run(
                     *("wait", "deployment", "--all", "--for=condition=Available", f"--timeout={_ROLLOUT_SECONDS}s"),
@@ -293,7 +293,7 @@ class _Installation:
                 raise self._not_ready("Not every Deployment became available.", seen=error.stderr) from error
 
     def _prepare(self, ours: Sequence[dict[str, Any]]) -> None:
-        with step(self.console, f"The Job {PREPARE_JOB}: folders of the volume, tables of the metadata database; waits for it"):
+        with step(self.console, f"Run the Job {PREPARE_JOB}: folders of the volume, tables of the metadata database"):
             # The template of a Job cannot be changed, and one that has ended does not run again.
             self.kubectl.run("delete", "job", PREPARE_JOB, "--ignore-not-found", "--timeout=120s")
             self._apply("--filename", "-", input=yaml.safe_dump_all(one for one in ours if _needs_image(one)))

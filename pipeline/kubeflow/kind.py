@@ -171,6 +171,7 @@ class KindCluster:
                 f"The Docker engine has {cores} CPUs and {memory / _GIB:.1f} GiB of memory. Kubeflow Pipelines wants "
                 f"{_CORES} CPUs and 8 GiB, and pods of runs come on top: they may not start.",
                 style="yellow",
+                soft_wrap=True,
             )
 
     @cached_property

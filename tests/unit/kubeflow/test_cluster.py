@@ -75,7 +75,7 @@ class TestUp:
 
     def test_each_step_and_command_is_shown_with_how_it_ended(self, made):
         assert "$ kind create cluster --name conveyor --config - --wait 2m" in made.shown
-        assert "The Secret conveyor-metadata" in made.shown
+        assert "Make the Secret conveyor-metadata" in made.shown
         assert len(re.findall(r"✓ done \(\d+\.\d s\)", made.shown)) == 9
 
     def test_the_volume_is_the_absolute_folder_of_the_workspace(self, made):
