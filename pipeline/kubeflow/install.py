@@ -139,7 +139,7 @@ class _Installation:
             return
         job = self.kubectl.get("job", PREPARE_JOB) or {}
         if not job.get("status", {}).get("succeeded"):
-            self._prepare(render(f"conveyor/overlays/{self.overlay}", self.kubeflow.image))
+            self._prepare(render(f"conveyor/overlays/{self.overlay}", self.kubeflow))
 
     def _check_namespace(self) -> None:
         if self.kubeflow.namespace != NAMESPACE:
@@ -164,7 +164,7 @@ class _Installation:
             )
         manifest(f"kubeflow/overlays/{self.overlay}")
         paths = [f"{part}/overlays/{self.overlay}" for part in ("conveyor", "serving")]
-        rendered = {path: render(path, self.kubeflow.image) for path in paths}
+        rendered = {path: render(path, self.kubeflow) for path in paths}
         for path, objects in rendered.items():
             unedited = [f"{one['kind']} {one['metadata']['name']}" for one in objects if _PLACEHOLDER in json.dumps(one)]
             if unedited:

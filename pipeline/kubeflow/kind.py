@@ -18,9 +18,8 @@ from pipeline.kubeflow.manifests import manifest
 _PREFIX = "kind-"
 _VOLUME = "/conveyor"
 _ANEW = "make it anew: conveyor cluster down, then conveyor cluster up"
-_GIB = 1024**3
 _CORES = 4
-_MEMORY = 8 * 10**9  # A machine of 8 GiB has somewhat less for the engine.
+_MEMORY = 12 * 10**9  # 8 GiB for Kubeflow Pipelines, the rest for the pods of a run.
 _CREATE_SECONDS = 1800.0  # The node image is some 400 MB.
 # Docker Desktop runs in a machine of its own, which sees the folders of this one below it.
 _DESKTOP_PREFIX = "/host_mnt"
@@ -168,8 +167,8 @@ class KindCluster:
         cores, memory = map(int, programs.read("docker", "info", "--format", "{{.NCPU}} {{.MemTotal}}").split())
         if cores < _CORES or memory < _MEMORY:
             self.console.print(
-                f"The Docker engine has {cores} CPUs and {memory / _GIB:.1f} GiB of memory. Kubeflow Pipelines wants "
-                f"{_CORES} CPUs and 8 GiB, and pods of runs come on top: they may not start.",
+                f"The Docker engine has {cores} CPUs and {memory / 10**9:.1f} GB of memory. Kubeflow Pipelines and a run want "
+                f"{_CORES} CPUs and {_MEMORY // 10**9} GB: pods may not start.",
                 style="yellow",
                 soft_wrap=True,
             )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pipeline.errors import UsageError
 from pipeline.kubeflow import programs
+
+if TYPE_CHECKING:
+    from pipeline.config import Kubeflow
 
 FOLDER = Path(__file__).resolve().parents[2] / "manifests"
 """Beside the package, which is installed in place."""
@@ -36,12 +39,12 @@ def manifest(path: str) -> Path:
     return found
 
 
-def render(path: str, image: str) -> list[dict[str, Any]]:
-    """The objects of a kustomization without a remote base.
+def render(path: str, kubeflow: Kubeflow) -> list[dict[str, Any]]:
+    """The objects of a kustomization without a remote base; pods of the task image take it as the configuration says.
 
     Args:
       path: of its folder, below manifests/.
-      image: what pods run instead of the task image that the manifests name.
+      kubeflow: which image, and how it is pulled.
 
     Raises:
       UsageError: the manifests are not there.
@@ -50,17 +53,15 @@ def render(path: str, image: str) -> list[dict[str, Any]]:
     text = programs.read("kubectl", "kustomize", str(manifest(path)))
     objects = [one for one in yaml.safe_load_all(text) if one]
     for one in objects:
-        _replace_image(one, image)
+        template = one.get("spec", {}).get("template", one)
+        _set_image(template.get("spec", {}), kubeflow)
     return objects
 
 
-def _replace_image(value: Any, image: str) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _replace_image(item, image)
-    elif isinstance(value, dict):
-        named = value.get("image")
-        if isinstance(named, str) and named.rpartition("/")[2].partition(":")[0] == _TASK_IMAGE:
-            value["image"] = image
-        for item in value.values():
-            _replace_image(item, image)
+def _set_image(pod: dict[str, Any], kubeflow: Kubeflow) -> None:
+    containers = [*pod.get("initContainers", ()), *pod.get("containers", ())]
+    ours = [one for one in containers if one["image"].rpartition("/")[2].partition(":")[0] == _TASK_IMAGE]
+    for container in ours:
+        container.update(image=kubeflow.image, imagePullPolicy=kubeflow.image_pull_policy)
+    if ours and kubeflow.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in kubeflow.image_pull_secrets]

@@ -40,6 +40,12 @@ put() {
   cat > "objects/$1"
 }
 
+# Keeps what comes in, and passes it on.
+keep() {
+  printf '\n---\n' >> inputs
+  tee -a inputs
+}
+
 case "$line" in
   "$program version"*) cat "version-$program" ;;
 
@@ -61,7 +67,7 @@ case "$line" in
   "kind get clusters") test -f cluster && echo conveyor || echo "No kind clusters found." >&2 ;;
   "kind create cluster "*)
     test -f cluster && fail 'ERROR: failed to create cluster: node(s) already exist for a cluster with the name "conveyor"'
-    tee -a inputs | sed -n 's/.*hostPath: //p' > folder
+    keep | sed -n 's/.*hostPath: //p' > folder
     touch cluster running
     echo kind-conveyor > contexts
     ;;
@@ -85,12 +91,12 @@ case "$line" in
       "get pods "* | "get events "* | "get deployments "*) cat "$2.json" ;;
       "get "*) cat "objects/$2/$3" 2>/dev/null || true ;;
       "create --filename -")
-        text=$(tee -a inputs)
+        text=$(keep)
         name=$(echo "$text" | sed 's/.*"kind": "\([A-Za-z]*\)".*"metadata": {"name": "\([a-z-]*\)".*/\1 \2/' | tr A-Z a-z)
         echo "$text" | put "${name% *}/${name#* }"
         ;;
       "apply --filename -")
-        tee -a inputs | names | while read -r name; do
+        keep | names | while read -r name; do
           case "$name" in
             job/*) put "$name" < job.json ;;
             *) echo '{}' | put "$name" ;;

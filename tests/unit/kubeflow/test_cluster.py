@@ -94,10 +94,15 @@ class TestUp:
     def test_pods_run_the_configured_image(self, machine):
         machine.write("local_images", "corp/conveyor:2\n")
 
-        machine.up(image="corp/conveyor:2")
+        machine.up(image="corp/conveyor:2", image_pull_policy="Always", image_pull_secrets=["registry"])
 
-        images = set(re.findall(r"image: (\S*conveyor\S*)", machine.inputs))
-        assert images == {"corp/conveyor:2"}
+        applied = [one for one in yaml.safe_load_all(machine.inputs) if one]
+        (job,) = [one for one in applied if one["kind"] == "Job"]
+        (shell,) = [one for one in applied if one["kind"] == "Pod"]
+        for pod in (job["spec"]["template"]["spec"], shell["spec"]):
+            for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+                assert (container["image"], container["imagePullPolicy"]) == ("corp/conveyor:2", "Always")
+            assert pod["imagePullSecrets"] == [{"name": "registry"}]
 
     def test_a_second_time_changes_nothing_that_is_there(self, machine):
         machine.up()
@@ -177,11 +182,11 @@ class TestUp:
         assert machine.up(image="registry.corp/conveyor:0.1.0").has_image
 
     def test_a_small_engine_is_warned_about(self, machine):
-        machine.write("size", f"2 {4 * 1024**3}\n")
+        machine.write("size", "2 4000000000\n")
 
         machine.up()
 
-        assert "The Docker engine has 2 CPUs and 4.0 GiB of memory" in machine.shown
+        assert "The Docker engine has 2 CPUs and 4.0 GB of memory" in machine.shown
 
 
 class TestUpIsRefused:
