@@ -20,7 +20,7 @@ _VOLUME = "/conveyor"
 _ANEW = "make it anew: conveyor cluster down, then conveyor cluster up"
 _CORES = 4
 _MEMORY = 12 * 10**9  # 8 GiB for Kubeflow Pipelines, the rest for the pods of a run.
-_CREATE_SECONDS = 1800.0  # The node image is some 400 MB.
+_CREATE_SECONDS = 1800.0  # The node image is fetched, some hundreds of MB.
 # Docker Desktop runs in a machine of its own, which sees the folders of this one below it.
 _DESKTOP_PREFIX = "/host_mnt"
 
