@@ -40,10 +40,9 @@ def test_objects_are_right(folder: Path, render: Render) -> None:
 @every_folder
 def test_objects_say_what_they_are_part_of(folder: Path, render: Render) -> None:
     for manifest in render(folder):
-        if manifest["kind"] not in ("Namespace", "ConfigMap"):
-            labels = manifest["metadata"]["labels"]
-            assert labels["app.kubernetes.io/part-of"] == "conveyor"
-            assert "app.kubernetes.io/name" in labels
+        labels = manifest["metadata"]["labels"]
+        assert labels["app.kubernetes.io/part-of"] == "conveyor"
+        assert "app.kubernetes.io/name" in labels
         pod = pod_of(manifest)
         if pod is not None:
             assert pod["metadata"]["labels"]["app.kubernetes.io/part-of"] == "conveyor"
