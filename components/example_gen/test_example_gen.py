@@ -147,6 +147,14 @@ def test_the_same_rows_share_a_split_whatever_their_format_and_order(tmp_path: P
     assert 100 < len(_records(tmp_path / "parquet" / "Split-eval")) < 200
 
 
+def test_the_artifact_tells_the_rows_of_each_split(tmp_path: Path) -> None:
+    _write_table(tmp_path / "a.parquet", 500)
+    artifact = _ingest(tmp_path / "a.parquet", tmp_path / "out", Split(eval_fraction=0.3))
+    rows = {name: len(_records(tmp_path / "out" / f"Split-{name}")) for name in ("train", "eval")}
+    assert json.loads(artifact.get_string_custom_property("rows")) == rows
+    assert sum(rows.values()) == 500
+
+
 def test_the_same_input_makes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.example_gen.writer.SHARD_BYTES", 4_000)
     for name in ("1", "2"):

@@ -240,6 +240,7 @@ def test_missing_and_unknown_values_are_answered(trained: Trained) -> None:
 def test_a_client_finds_out_what_to_send(trained: Trained, label: str) -> None:
     contract = json.loads((Path(trained.model) / "assets.extra" / "conveyor.json").read_text())
     classes = {"numbers": [0, 1], "words": ["no", "yes"], "classes": ["low", "mid", "top"], "amounts": []}
+    assert contract.pop("parameters") > 0
     assert contract == {
         "task": TASKS[label],
         "label": LABEL,
