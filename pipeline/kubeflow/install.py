@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 
+from pipeline.config import Kubeflow
 from pipeline.errors import ConveyorError, UsageError
 from pipeline.kubeflow import image as images
 from pipeline.kubeflow.cluster import PREPARE_JOB, contexts, require_answer, require_context, server
@@ -117,6 +118,7 @@ class _Installation:
     def run(self, agreed: Callable[[str], bool]) -> Installed:
         images.check_name(self.kubeflow.image)
         self._check_namespace()
+        self._check_what_manifests_hold()
         ours = self._check_programs_and_manifests()
         if self.kind is None:
             self._check_cluster(agreed)
@@ -150,6 +152,19 @@ class _Installation:
                 seen=self.kubeflow.namespace,
                 fix="leave kubeflow.namespace out; for a Kubeflow that is there already, see docs/cluster.md",
             )
+
+    def _check_what_manifests_hold(self) -> None:
+        """Ours name the volume, its path and its user; packages are compiled for those of the configuration."""
+        for field in ("volume", "mount_path", "user"):
+            expected, seen = Kubeflow.model_fields[field].default, getattr(self.kubeflow, field)
+            if seen != expected:
+                raise UsageError(
+                    f"The manifests are made for kubeflow.{field} {expected!r} alone.",
+                    where=f"kubeflow.{field}",
+                    expected=str(expected),
+                    seen=str(seen),
+                    fix=f"leave kubeflow.{field} out, or change manifests/conveyor and apply it by kubectl: docs/cluster.md",
+                )
 
     def _check_programs_and_manifests(self) -> list[dict[str, Any]]:
         """The objects of ours, rendered."""

@@ -244,6 +244,10 @@ class TestUpIsRefused:
     def test_into_another_namespace(self, machine):
         assert self.refused(machine, namespace="ml").where == "kubeflow.namespace"
 
+    @pytest.mark.parametrize(("field", "value"), [("volume", "other"), ("mount_path", "/data"), ("user", 2000)])
+    def test_with_what_the_manifests_do_not_hold(self, machine, field, value):
+        assert self.refused(machine, **{field: value}).where == f"kubeflow.{field}"
+
     def test_with_an_image_without_a_tag(self, machine):
         with pytest.raises(ConfigError):
             machine.up(image="conveyor")
