@@ -95,12 +95,14 @@ class Run:
     pipeline: str
     executions: Mapping[str, Execution]
 
+    def completed(self, node: str) -> bool:
+        """Whether a node did its work or took it from the cache."""
+        execution = self.executions.get(node)
+        return execution is not None and execution.state in _SUCCESSFUL
+
     def output(self, node: str, key: str) -> Artifact | None:
         """The first artifact of a node's output, if the node was successful."""
-        execution = self.executions.get(node)
-        if execution is None or execution.state not in _SUCCESSFUL:
-            return None
-        return next(iter(execution.outputs.get(key, ())), None)
+        return next(iter(self.executions[node].outputs.get(key, ())), None) if self.completed(node) else None
 
     def input(self, node: str, key: str) -> Artifact | None:
         """The first artifact of a node's input, if there is one."""

@@ -74,6 +74,8 @@ def _infra_validator(facts: RunFacts) -> dict[str, float | None]:
 
 
 def _pusher(facts: RunFacts) -> dict[str, float | None]:
+    if not facts.run.completed("Pusher"):
+        return {}
     return {"pushed": bool(facts.version), "version": int(facts.version) if facts.version.isdecimal() else None}
 
 

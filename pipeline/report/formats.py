@@ -64,9 +64,11 @@ def seconds(value: float | None) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def moment(timestamp: float | None) -> str:
-    """A time as the reader's clock shows it."""
-    return DASH if timestamp is None else datetime.fromtimestamp(timestamp).strftime("%Y-%m-%d %H:%M:%S")
+def moment(timestamp: float | None, *, zone: bool = False) -> str:
+    """A time as this machine's clock shows it, with the name of its zone for readers whose clock may differ."""
+    if timestamp is None:
+        return DASH
+    return datetime.fromtimestamp(timestamp).astimezone().strftime(f"%Y-%m-%d %H:%M:%S{' %Z' if zone else ''}")
 
 
 def date(timestamp: float) -> str:

@@ -95,7 +95,9 @@ def _model_card(facts: RunFacts) -> ModelCard | None:
     return model_card(facts) if facts.model else None
 
 
-def _baseline(facts: RunFacts) -> Statement:
+def _baseline(facts: RunFacts) -> Statement | None:
+    if not facts.run.completed("Resolver"):
+        return None
     model = facts.resolved("Resolver")
     if model is None:
         return Statement(
@@ -106,12 +108,13 @@ def _baseline(facts: RunFacts) -> Statement:
         )
     version = facts.baseline_version
     name = f"version {version}" if version else f"model {model.id}, which has not been pushed"
-    return Statement(
-        (f"The candidate is compared with {name}, the latest blessed model.",), (*_origin(facts, "Resolver", model, "Trained"),)
-    )
+    sentence = f"The candidate is compared with {name}, the latest blessed model."
+    return Statement((sentence,), _origin(facts, "Resolver", model, "Trained"))
 
 
-def _hyperparameters(facts: RunFacts) -> Statement:
+def _hyperparameters(facts: RunFacts) -> Statement | None:
+    if not facts.run.completed("LatestHyperparameters"):
+        return None
     found = facts.resolved("LatestHyperparameters")
     if found is None:
         return Statement(("No search has been run yet: training uses the hyperparameters of the configuration.",))
@@ -120,10 +123,10 @@ def _hyperparameters(facts: RunFacts) -> Statement:
     return Statement((sentence,), (*values, *_origin(facts, "LatestHyperparameters", found, "Searched")))
 
 
-def _origin(facts: RunFacts, node: str, artifact: Artifact, verb: str) -> list[tuple[str, str]]:
+def _origin(facts: RunFacts, node: str, artifact: Artifact, verb: str) -> tuple[tuple[str, str], ...]:
     maker = facts.origins.get(node)
-    made = [(verb, formats.moment(maker.ended)), ("In run", ", ".join(maker.runs[:1]))] if maker else []
-    return [*made, ("Artifact", f"{artifact.type} {artifact.id}, {artifact.uri}")]
+    made = ((verb, formats.moment(maker.ended, zone=True)), ("In run", ", ".join(maker.runs[:1]))) if maker else ()
+    return (*made, ("Artifact", f"{artifact.type} {artifact.id}, {artifact.uri}"))
 
 
 def _push(facts: RunFacts) -> Statement | None:

@@ -225,12 +225,13 @@ def test_anomalies_are_told_and_counted(workspace, config):
     assert shown.metrics == {"anomalies": 2.0}
 
 
+@pytest.mark.parametrize("node", ["Trainer", "Resolver", "LatestHyperparameters", "Pusher"])
 @pytest.mark.parametrize(("state", "text"), [(mlmd.Execution.FAILED, "the log says why"), (None, "not run")])
-def test_a_node_without_result_has_a_page_all_the_same(workspace, config, state, text):
+def test_a_node_without_result_has_a_page_all_the_same(workspace, config, node, state, text):
     workspace.execute("first", "ExampleGen", outputs={"examples": "examples"})
     if state is not None:
-        workspace.execute("first", "Trainer", state=state)
-    shown = artifacts_of(config, "first", "Trainer")
+        workspace.execute("first", node, state=state)
+    shown = artifacts_of(config, "first", node)
 
     assert text in shown.html
     assert Page(shown.html).headings == []
