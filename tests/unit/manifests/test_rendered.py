@@ -119,7 +119,7 @@ def test_references_lead_somewhere(folder: Path, render: Render) -> None:
             claim = find(objects, "PersistentVolumeClaim", manifest["spec"]["claimRef"]["name"])
             assert claim["metadata"]["namespace"] == manifest["spec"]["claimRef"]["namespace"]
             assert claim["spec"]["volumeName"] == manifest["metadata"]["name"]
-            assert claim["spec"]["storageClassName"] == manifest["spec"]["storageClassName"] == ""
+            assert claim["spec"]["storageClassName"] == manifest["spec"].get("storageClassName", "")
             assert claim["spec"]["accessModes"] == manifest["spec"]["accessModes"]
             assert claim["spec"]["resources"]["requests"]["storage"] == manifest["spec"]["capacity"]["storage"]
 
