@@ -25,6 +25,10 @@ _LABELS = "org.opencontainers.image"
 _SOURCES = ("Dockerfile", ".dockerignore", "requirements-image.lock", "components", "pipeline")
 _KIND_PREFIX = "kind-"
 _UNKNOWN = "unknown"
+_BUILD_FIX = (
+    "The step that failed is shown above. Packages or a base image that cannot be fetched: see docs/image.md on mirrors, "
+    "proxies and base images. Steps that are done are not repeated."
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Image:
 
     Attributes:
       name: with its tag.
-      size: bytes that it takes when unpacked; a registry holds it compressed, in less than half.
+      size: bytes that it takes when unpacked; a registry holds it compressed, in a third of that.
       version: of Conveyor.
       revision: the commit that it was built from, with `-dirty` after it where files had changed since.
     """
@@ -82,12 +86,6 @@ def build(name: str, console: Console, *, build_arguments: Sequence[str] = (), n
         options += ["--network", network]
     programs.run("docker", "build", *options, "--tag", name, str(ROOT), console=console, fix=_BUILD_FIX)
     return require(name)
-
-
-_BUILD_FIX = (
-    "The step that failed is shown above. Packages or a base image that cannot be fetched: see docs/image.md on mirrors, "
-    "proxies and base images. Steps that are done are not repeated."
-)
 
 
 def load(name: str, context: str, console: Console) -> Image:
