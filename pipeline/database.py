@@ -6,10 +6,12 @@ import os
 import random
 import re
 import time
+from collections.abc import Iterable, MutableMapping, MutableSequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from google.protobuf.message import Message
 from ml_metadata import MetadataStore, errors
 from ml_metadata.proto import metadata_store_pb2
 
@@ -27,6 +29,8 @@ _ATTEMPTS = 10
 # What the databases answer to the one that gives way. ML Metadata itself tries again after a deadlock in MySQL alone.
 _CONFLICTS = ("Record has changed since last read", "deadlock detected", "could not serialize access")
 _SECONDS_TO_CONNECT = 10
+# From Unicode's private use area: it stands for a backslash in PostgreSQL.
+_BACKSLASH = "\ue05c"
 # By MySQL's number or PostgreSQL's code: who it is that the server refuses.
 _USER_REFUSED = (1045, "28P01", "28000")
 _DATABASE_REFUSED = (1044, 1049, "3D000")
@@ -123,13 +127,14 @@ def connect(connection: metadata_store_pb2.ConnectionConfig) -> MetadataStore:
       StorageError: the server does not let this user in or does not have the database, or the tables are not of this
         release of ML Metadata.
     """
+    store = _PostgreSQLStore if connection.HasField("postgresql") else _Store
     problem = ""
     for _ in range(_ATTEMPTS):
         # First another client, as ML Metadata does not say why it fails, and may wait for minutes.
         if refused := refusal(connection):
             raise refused
         try:
-            return _Store(_for_ml_metadata(connection))
+            return store(_for_ml_metadata(connection))
         # The binding raises RuntimeError for whatever it meets while it connects.
         except RuntimeError as error:
             problem = str(error)
@@ -186,6 +191,39 @@ class _Store(MetadataStore):
             if any(conflict in str(error) for conflict in _CONFLICTS):
                 raise errors.AbortedError(str(error)) from error
             raise
+
+
+class _PostgreSQLStore(_Store):
+    r"""Keeps backslashes from PostgreSQL: ML Metadata makes wrong statements of strings that have one, as JSON often has.
+
+    It cuts the quotes off what libpq has escaped, and for a backslash that begins not with ' but with E'.
+    """
+
+    def _call_method(self, method_name: str, request: Any, response: Any) -> None:
+        _replace(request, "\\", _BACKSLASH)
+        super()._call_method(method_name, request, response)
+        _replace(response, _BACKSLASH, "\\")
+
+
+def _replace(message: Message, old: str, new: str) -> None:
+    """Replaces a sign in every string of a message, in place; names in mappings stay."""
+    for field, value in message.ListFields():
+        if isinstance(value, str):
+            setattr(message, field.name, value.replace(old, new))
+        elif isinstance(value, Message):
+            _replace(value, old, new)
+        elif isinstance(value, MutableMapping):
+            _replace_in(value.values(), old, new)
+        elif isinstance(value, MutableSequence) and value and isinstance(value[0], str):
+            value[:] = [each.replace(old, new) for each in value]
+        elif isinstance(value, MutableSequence):
+            _replace_in(value, old, new)
+
+
+def _replace_in(values: Iterable[Any], old: str, new: str) -> None:
+    for value in values:
+        if isinstance(value, Message):
+            _replace(value, old, new)
 
 
 def _try_mysql(server: metadata_store_pb2.MySQLDatabaseConfig) -> tuple[int, str]:

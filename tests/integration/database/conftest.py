@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from tests.integration.database import nodes
 from tests.integration.database.servers import MariaDB, PostgreSQL, Server
+from tests.integration.local_runner import tiny_pipeline
 
+PROCESSES = 4
 _numbers = itertools.count(1)
 
 
@@ -34,3 +40,14 @@ def database(server: Server) -> str:
 def url(server: Server, database: str) -> str:
     """The URL of an empty database."""
     return server.url(database)
+
+
+@pytest.fixture(scope="package")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Processes that are ready to run nodes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.local.preload", nodes.__name__, tiny_pipeline.__name__])
+    with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
+        # The first task waits for the imports; those that follow begin at once.
+        list(pool.map(time.sleep, [0.5] * PROCESSES))
+        yield pool

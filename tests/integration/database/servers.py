@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -30,6 +31,7 @@ class Server:
     name: ClassVar[str]
     packages: ClassVar[str]
     scheme: ClassVar[str]
+    _sudden_end: ClassVar[signal.Signals] = signal.SIGKILL
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="conveyor-database-"))
@@ -68,9 +70,9 @@ class Server:
                 time.sleep(0.1)
 
     def stop(self) -> None:
-        """Kills the server, as a machine that goes down does. Its files stay."""
+        """Ends the server as a machine that goes down does, without a word to its clients. Its files stay."""
         assert self._process is not None
-        self._process.kill()
+        self._process.send_signal(self._sudden_end)
         self._process.wait()
 
     def remove(self) -> None:
@@ -152,6 +154,8 @@ class PostgreSQL(Server):
     name = "PostgreSQL"
     packages = "postgresql"
     scheme = "postgresql"
+    # Killed outright, it would leave processes behind that keep it from starting again.
+    _sudden_end = signal.SIGQUIT
 
     @classmethod
     def program(cls) -> Path | None:

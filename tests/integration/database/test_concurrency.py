@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -16,20 +14,9 @@ from pipeline import database as databases
 from pipeline.outcome import NodeState
 from pipeline.store import open_store
 from tests.integration.database import nodes
+from tests.integration.database.conftest import PROCESSES
 from tests.integration.database.servers import PostgreSQL, Server
 from tests.integration.local_runner import tiny_pipeline
-
-PROCESSES = 4
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.local.preload", nodes.__name__, tiny_pipeline.__name__])
-    with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
-        # The first task waits for the imports; those that follow begin at once.
-        list(pool.map(time.sleep, [0.5] * PROCESSES))
-        yield pool
 
 
 def soon() -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -20,12 +18,6 @@ from tests.integration.database.servers import PASSWORD, Server
 from tests.integration.local_runner import tiny_pipeline
 
 
-@pytest.fixture
-def process() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as pool:
-        yield pool
-
-
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 60
     while not path.exists():
@@ -34,14 +26,14 @@ def wait_for(path: Path) -> None:
 
 
 def test_the_node_fails_clearly_and_goes_on_once_the_database_is_back(
-    process: ProcessPoolExecutor, server: Server, url: str, tmp_path: Path
+    processes: ProcessPoolExecutor, server: Server, url: str, tmp_path: Path
 ) -> None:
     meeting = tmp_path / "meeting"
     meeting.mkdir()
     ir = Compiler().compile(tiny_pipeline.create(str(tmp_path), left=f"meet:{meeting}")).SerializeToString()
-    assert process.submit(nodes.run, ir, url, "run-1", ("Source",)).result(120) == ["complete"]
+    assert processes.submit(nodes.run, ir, url, "run-1", ("Source",)).result(120) == ["complete"]
 
-    first_attempt = process.submit(nodes.run, ir, url, "run-1", ("Left",))
+    first_attempt = processes.submit(nodes.run, ir, url, "run-1", ("Left",))
     wait_for(meeting / "Left")
     server.stop()
     try:
@@ -54,12 +46,11 @@ def test_the_node_fails_clearly_and_goes_on_once_the_database_is_back(
     assert "kubectl" in caught.value.fix
     assert PASSWORD not in str(caught.value)
 
-    assert process.submit(nodes.run, ir, url, "run-1", ("Left", "Right", "Join")).result(120) == ["complete"] * 3
+    assert processes.submit(nodes.run, ir, url, "run-1", ("Left", "Right", "Join")).result(120) == ["complete"] * 3
     with open_store(database.parse(url), "tiny") as store:
-        # An attempt that was cut off and its repetition are one execution.
         assert [execution.state for execution in store.run("run-1").executions.values()] == [NodeState.COMPLETE] * 4
-        everything = store._store.get_executions()
-    assert len(everything) == 4
+    # An attempt that was cut off and its repetition are one execution.
+    assert len(database.connect(database.parse(url)).get_executions()) == 4
 
 
 def test_a_connection_that_breaks_says_so(server: Server, url: str) -> None:
