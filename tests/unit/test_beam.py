@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from apache_beam.options.pipeline_options import (
 from components.beam_runner import distributed_runner
 from pipeline.beam import beam_arguments
 from pipeline.config import PipelineConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, NodeError
 from pipeline.loading import load_config
 
 FLINK = {"job_server": "beam-jobs:8099", "worker_pool": "localhost:50000"}
@@ -121,10 +122,27 @@ def test_runners_of_one_machine(runner: str | None) -> None:
     assert distributed_runner([f"--runner={runner}"] if runner else None) is None
 
 
+@pytest.mark.parametrize("runner", ["FlinkRunner", "SparkRunner", "DataflowRunner", "apache_beam.runners.PortableRunner"])
+def test_runners_of_many_machines(runner: str) -> None:
+    assert distributed_runner([f"--runner={runner}"]) == runner
+
+
+def test_a_job_server_is_looked_for_before_it_is_used(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        arguments = beam_arguments(config(tmp_path, runner="flink", flink={**FLINK, "job_server": address}))
+        assert distributed_runner(arguments) == "PortableRunner"
+
+    with pytest.raises(NodeError, match="job server does not answer") as error:
+        distributed_runner(arguments)
+
+    assert error.value.where == address
+
+
 def test_flink_on_a_cluster_is_a_job_server_and_a_worker_pool(tmp_path: Path) -> None:
     given = options(tmp_path, runner="flink", flink={**FLINK, "parallelism": 8})
 
-    assert distributed_runner(given._flags) == "PortableRunner"
+    assert given.view_as(StandardOptions).runner == "PortableRunner"
     assert given.view_as(PortableOptions).job_endpoint == "beam-jobs:8099"
     assert given.view_as(PortableOptions).environment_type == "EXTERNAL"
     assert given.view_as(PortableOptions).environment_config == "localhost:50000"
@@ -134,7 +152,7 @@ def test_flink_on_a_cluster_is_a_job_server_and_a_worker_pool(tmp_path: Path) ->
 def test_flink_on_a_laptop_is_a_jar(tmp_path: Path, jar: Path) -> None:
     given = options(tmp_path, runner="flink", flink={"job_server_jar": jar.name})
 
-    assert distributed_runner(given._flags) == "FlinkRunner"
+    assert given.view_as(StandardOptions).runner == "FlinkRunner"
     assert given.view_as(FlinkRunnerOptions).flink_job_server_jar == str(jar)
     assert given.view_as(FlinkRunnerOptions).flink_master == "[local]"
     assert given.view_as(PortableOptions).environment_type == "LOOPBACK"
@@ -157,7 +175,7 @@ def test_a_jar_needs_java(tmp_path: Path, jar: Path, monkeypatch: pytest.MonkeyP
 def test_spark_is_a_job_server_and_a_worker_pool(tmp_path: Path) -> None:
     given = options(tmp_path, runner="spark", spark=SPARK)
 
-    assert distributed_runner(given._flags) == "PortableRunner"
+    assert given.view_as(StandardOptions).runner == "PortableRunner"
     assert given.view_as(PortableOptions).job_endpoint == "spark-jobs:8099"
     assert given.view_as(PortableOptions).environment_config == "localhost:50000"
 
@@ -165,7 +183,7 @@ def test_spark_is_a_job_server_and_a_worker_pool(tmp_path: Path) -> None:
 def test_dataflow_stages_where_it_keeps_temporary_files(tmp_path: Path) -> None:
     given = options(tmp_path, runner="dataflow", dataflow=DATAFLOW)
 
-    assert distributed_runner(given._flags) == "DataflowRunner"
+    assert given.view_as(StandardOptions).runner == "DataflowRunner"
     assert given.view_as(GoogleCloudOptions).project == "demo"
     assert given.view_as(GoogleCloudOptions).region == "europe-west1"
     assert given.view_as(GoogleCloudOptions).temp_location == "gs://demo/temp"
