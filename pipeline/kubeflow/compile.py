@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import parameters
+from pipeline.database import ENVIRONMENT_VARIABLE
 from pipeline.errors import ConfigError
 from pipeline.kubeflow import dashboard
+from pipeline.kubeflow.finish import WEBHOOK_VARIABLE
 from pipeline.kubeflow.payload import Payload
 from pipeline.kubeflow.tasks import Task, tasks_of
 
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
     from pipeline.config import PipelineConfig
 
-METADATA_VARIABLE = "CONVEYOR_METADATA"
-WEBHOOK_VARIABLE = "CONVEYOR_WEBHOOK"
 EXIT_TASK = "finish"
 
 # KFP puts the task's inputs and outputs, as JSON, where this stands.
@@ -217,7 +217,7 @@ class _Package:
         kubernetes.set_image_pull_policy(task, kubeflow.image_pull_policy)
         if kubeflow.image_pull_secrets:
             kubernetes.set_image_pull_secrets(task, list(kubeflow.image_pull_secrets))
-        secrets = {METADATA_VARIABLE: kubeflow.metadata, **kubeflow.environment}
+        secrets = {ENVIRONMENT_VARIABLE: kubeflow.metadata, **kubeflow.environment}
         if kubeflow.webhook and name == EXIT_TASK:
             secrets[WEBHOOK_VARIABLE] = kubeflow.webhook
         for variable, secret in secrets.items():
