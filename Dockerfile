@@ -1,4 +1,4 @@
-# The task image: what every pod runs, `python -m pipeline.kubeflow.entrypoint`. Built by `conveyor image build`.
+# The task image: what the pods of a pipeline run, and the gateway. Built by `conveyor image build`.
 # Any builder will do: nothing here needs BuildKit.
 
 # Python 3.11 to 3.13 as python3, with venv, on a Debian or Ubuntu with glibc 2.39 or newer: the wheels of TFX need that.
@@ -51,13 +51,14 @@ ENV HOME=/tmp \
 WORKDIR /opt/conveyor/code
 COPY components components
 COPY pipeline pipeline
+COPY serving serving
 # A pod cannot write here, and each would compile everything anew.
 RUN python -m compileall -q .
 
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Conveyor" \
-      org.opencontainers.image.description="Runs the nodes of a TFX pipeline on Kubeflow Pipelines" \
+      org.opencontainers.image.description="Runs the nodes of a TFX pipeline on Kubeflow Pipelines, and the gateway before its model server" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
