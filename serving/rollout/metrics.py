@@ -1,0 +1,127 @@
+"""What the gateways have counted of each version: read from their metrics, added up, and counted from a moment on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+Snapshot = dict[str, dict[str, float]]
+"""Counters by gateway (its address, or the name of its pod), then by name and labels as a metrics page has them."""
+
+TRAFFIC_GAUGE = "gateway_canary_traffic_percent"
+"""What share of the traffic a gateway sends to the canary."""
+
+_PREDICTIONS = "gateway_predictions_total"
+_DURATIONS = "gateway_prediction_duration_seconds_bucket"
+_CLASSES = "gateway_predicted_class_total"
+_SCORES = ("gateway_predicted_score_bucket", "gateway_predicted_value_bucket")
+# What tells the samples of a counter and a version apart.
+_LABELS = {_PREDICTIONS: "outcome", _DURATIONS: "le", _CLASSES: "label", **dict.fromkeys(_SCORES, "le")}
+_SEPARATOR = "|"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a version did.
+
+    Attributes:
+      ok: rows that were answered.
+      errors: rows that were not.
+      durations: calls of the model server by the upper bound of their duration in seconds, cumulative, as in a histogram.
+      classes: rows by predicted class.
+      scores: rows by the upper bound of their score (or value, for regression), cumulative.
+    """
+
+    ok: int = 0
+    errors: int = 0
+    durations: Mapping[float, int] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    scores: Mapping[float, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return self.ok + self.errors
+
+    @property
+    def error_rate(self) -> float:
+        """The share of rows that were not answered; 0 when there were none."""
+        return self.errors / self.rows if self.rows else 0.0
+
+
+def read_page(text: str, model: str, versions: Collection[int]) -> dict[str, float]:
+    """The counters of some versions on a metrics page.
+
+    Args:
+      text: the page, in Prometheus' text format.
+      model: the model's name.
+      versions: of which.
+
+    Raises:
+      ValueError: this is no metrics page.
+    """
+    wanted = {str(version) for version in versions}
+    return {
+        _SEPARATOR.join((name, labels["version"], labels[_LABELS[name]])): value
+        for name, labels, value in _samples(text)
+        if name in _LABELS and labels.get("model") == model and labels.get("version") in wanted
+    }
+
+
+def read_traffic(text: str) -> float | None:
+    """The share of the traffic that a gateway sends to the canary, in percent, by its metrics page; None if it does not say.
+
+    Raises:
+      ValueError: this is no metrics page.
+    """
+    return next((value for name, _, value in _samples(text) if name == TRAFFIC_GAUGE), None)
+
+
+def count(now: Snapshot, since: Snapshot | None, version: int) -> Counts:
+    """What a version did since a moment, added up over the gateways.
+
+    A gateway whose counters have fallen was started anew, and one that was not there before began at nothing: both count from
+    zero. What a gateway counted that has ended since is lost, for both versions alike.
+
+    Args:
+      now: what the gateways count at present.
+      since: what they had counted at that moment; None for the beginning.
+      version: whose counts.
+    """
+    totals: dict[str, float] = defaultdict(float)
+    for gateway, counters in now.items():
+        before = (since or {}).get(gateway, {})
+        if any(counters.get(key, 0.0) < value for key, value in before.items()):
+            before = {}
+        for key, value in counters.items():
+            totals[key] += value - before.get(key, 0.0)
+    return _counts(totals, version)
+
+
+def _counts(totals: Mapping[str, float], version: int) -> Counts:
+    by_name: dict[str, dict[str, int]] = defaultdict(dict)
+    for key, value in totals.items():
+        name, its_version, label = key.split(_SEPARATOR, 2)
+        if its_version == str(version):
+            by_name[name][label] = round(value)
+    predictions = by_name[_PREDICTIONS]
+    return Counts(
+        ok=predictions.get("ok", 0),
+        errors=predictions.get("error", 0),
+        durations=_by_bound(by_name[_DURATIONS]),
+        classes=by_name[_CLASSES],
+        scores=_by_bound(next((by_name[name] for name in _SCORES if by_name[name]), {})),
+    )
+
+
+def _by_bound(buckets: Mapping[str, int]) -> dict[float, int]:
+    return {bound: buckets[text] for bound, text in sorted((float(text), text) for text in buckets)}
+
+
+def _samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value
