@@ -1,0 +1,200 @@
+"""Raw rows as the columns of the signature `predict_raw`, which has one tensor a feature."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import math
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from serving.errors import FeatureError
+
+Value = int | float | bytes
+Row = Mapping[str, Any]
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}")
+_SHOWN_CHARACTERS = 60
+
+
+class _UnfitError(Exception):
+    """A value that a feature cannot have; the message says what it should have been."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """An input of the model: one value a row.
+
+    Attributes:
+      name: of the raw column.
+      dtype: TensorFlow's name of its type: DT_FLOAT, DT_INT64 or DT_STRING.
+    """
+
+    name: str
+    dtype: str
+
+    def encode(self, value: Any) -> Value:
+        """A value as the model takes it.
+
+        Args:
+          value: None or NaN where there is none; otherwise text or bytes for a string, a number for a number. An integer may
+            be given as a time, too: a date, a datetime or either in ISO 8601, which become seconds since 1970 UTC, rounded
+            down; UTC is assumed where a time has no zone.
+
+        Raises:
+          FeatureError: the feature cannot have this value.
+        """
+        plain = _plain(value)
+        if _is_missing(plain):
+            return _MISSING[self.dtype]
+        try:
+            return _ENCODERS[self.dtype](plain)
+        except _UnfitError as unfit:
+            raise FeatureError(
+                f"The feature {self.name!r} cannot have this value.",
+                where=f"feature {self.name!r}",
+                expected=f"{unfit}, or null where there is no value",
+                seen=f"{_shown(value)}, of type {type(value).__name__}",
+            ) from None
+
+
+def encode_rows(rows: Sequence[Row], features: Mapping[str, Feature], first: int = 1) -> dict[str, list[Value]]:
+    """Turns rows into columns, all of them of the same length.
+
+    Args:
+      rows: values by feature; a feature that a row does not have is missing.
+      features: those of the model, by name.
+      first: the number of the first row, for messages.
+
+    Raises:
+      FeatureError: a row does not suit the model; `where` names row and feature.
+    """
+    columns: dict[str, list[Value]] = {name: [] for name in features}
+    for number, row in enumerate(rows, start=first):
+        if not isinstance(row, Mapping):
+            raise FeatureError(
+                "A row is not a mapping.",
+                where=f"row {number}",
+                expected="values by feature: {'carrier': 'UA', …}",
+                seen=_shown(row),
+            )
+        for name in row:
+            if name not in features:
+                raise _unknown(name, features, number)
+        for name, feature in features.items():
+            try:
+                columns[name].append(feature.encode(row.get(name)))
+            except FeatureError as error:
+                error.where = f"row {number}, feature {name!r}"
+                raise
+    return columns
+
+
+def _unknown(name: object, features: Mapping[str, Feature], number: int) -> FeatureError:
+    close = difflib.get_close_matches(str(name), features, n=1)
+    return FeatureError(
+        f"The model has no feature {name!r}.",
+        where=f"row {number}",
+        expected=f"any of {', '.join(sorted(features))}",
+        seen=str(name),
+        fix=f"Did you mean {close[0]!r}?" if close else "Leave it out.",
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Python's own value for a scalar of NumPy; an array of one value is not taken for it."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is None or getattr(value, "shape", None) != () or not hasattr(value, "item"):
+        return value
+    if dtype.kind == "M":
+        # Nanoseconds would become a plain integer.
+        return value.astype("datetime64[us]").item()
+    return value.item() if dtype.kind in "biuf" else value
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    # Only NaN, and what pandas has for a missing time, differ from themselves.
+    return value is None or (isinstance(value, float | datetime.datetime) and value != value)
+
+
+def _string(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            raise _UnfitError("text that UTF-8 can hold") from None
+    raise _UnfitError(_EXPECTED["DT_STRING"])
+
+
+def _float(value: Any) -> float:
+    if not isinstance(value, int | float | Decimal):
+        raise _UnfitError(_EXPECTED["DT_FLOAT"])
+    try:
+        number = float(value)
+        if math.isfinite(number):
+            return float(struct.unpack("<f", struct.pack("<f", number))[0])
+    except OverflowError:
+        raise _UnfitError("a number below 3.4e38, as the model computes with 32-bit floats") from None
+    raise _UnfitError("a finite number")
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, datetime.date | str):
+        return _seconds(value)
+    if not isinstance(value, int | float | Decimal):
+        raise _UnfitError(_EXPECTED["DT_INT64"])
+    if not _SMALLEST < value <= _LARGEST:
+        raise _UnfitError(f"an integer from {_SMALLEST + 1} to {_LARGEST}")
+    # Tables with gaps often hold integers as floats.
+    if value != int(value):
+        raise _UnfitError("an integer")
+    return int(value)
+
+
+def _seconds(value: datetime.date | str) -> int:
+    """Since 1970 UTC, rounded down."""
+    if isinstance(value, str):
+        if not _DATE.match(value):
+            raise _UnfitError(_EXPECTED["DT_INT64"])
+        text = value.strip()
+        try:
+            # Python 3.10 does not know the Z.
+            value = datetime.datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+        except ValueError:
+            raise _UnfitError("a time in ISO 8601, such as 2013-04-01T06:30:00Z") from None
+    if not isinstance(value, datetime.datetime):
+        value = datetime.datetime(value.year, value.month, value.day)
+    moment = value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)
+    return (moment - _EPOCH) // datetime.timedelta(seconds=1)
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not print integers of more than 4300 digits.
+        return "a value too long to show"
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+_ENCODERS: Mapping[str, Callable[[Any], Value]] = {"DT_FLOAT": _float, "DT_INT64": _integer, "DT_STRING": _string}
+DTYPES = frozenset(_ENCODERS)
+"""The types that a feature can have: those of a tf.Example."""
+
+# What the pipeline's models take for a value that is not there.
+_MISSING: Mapping[str, Value] = {"DT_FLOAT": math.nan, "DT_INT64": _SMALLEST, "DT_STRING": b""}
+
+_EXPECTED: Mapping[str, str] = {
+    "DT_FLOAT": "a number",
+    "DT_INT64": "an integer; or, for a time, a date or datetime, also as text in ISO 8601",
+    "DT_STRING": "text",
+}

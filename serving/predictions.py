@@ -1,0 +1,91 @@
+"""What a model answers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serving.errors import ServingError
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one row.
+
+    Attributes:
+      model: the model's name.
+      version: of the model, the one that answered.
+      latency: seconds that the call took in which the row was answered, attempts that failed included.
+      label: classification only: the label of the most probable class.
+      probabilities: classification only: of each class, in the order of the training data's labels.
+      score: binary classification only: the probability of the positive class.
+      value: regression only.
+    """
+
+    model: str
+    version: int
+    latency: float
+    label: str | int | None = None
+    probabilities: tuple[float, ...] = ()
+    score: float | None = None
+    value: float | None = None
+
+    @property
+    def probability(self) -> float | None:
+        """That of the label; None for regression."""
+        return max(self.probabilities, default=None)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model server returned for some rows.
+
+    Attributes:
+      version: of the model that answered.
+      outputs: by name, a list of values a row.
+    """
+
+    version: int
+    outputs: Mapping[str, Sequence[Sequence[Any]]]
+
+
+def read_predictions(answer: Answer, rows: int, model: str, latency: float) -> list[Prediction]:
+    """The predictions in an answer, in the order of the rows.
+
+    Args:
+      answer: of the model server.
+      rows: how many were sent.
+      model: the model's name.
+      latency: of the call, in seconds.
+
+    Raises:
+      ServingError: the model has other outputs than the pipeline's models.
+    """
+    outputs = answer.outputs
+    if not ({"predictions"} <= outputs.keys() or {"labels", "probabilities"} <= outputs.keys()):
+        raise ServingError(
+            f"The model {model!r} answers in a way that this client does not know.",
+            expected="the outputs `labels` and `probabilities`, or `predictions`",
+            seen=", ".join(sorted(outputs)),
+            fix="ask it with TF Serving's own stubs, or export it by this pipeline",
+        )
+    if any(len(values) != rows for values in outputs.values()):
+        raise ServingError(
+            f"The model {model!r} did not answer every row.",
+            expected=f"{rows} rows",
+            seen=", ".join(f"{name}: {len(values)}" for name, values in sorted(outputs.items())),
+        )
+    one = functools.partial(Prediction, model, answer.version, latency)
+    if "predictions" in outputs:
+        return [one(value=row[0]) for row in outputs["predictions"]]
+    scores = [row[0] for row in outputs["score"]] if "score" in outputs else [None] * rows
+    return [
+        one(label=_text(label[0]), probabilities=tuple(probabilities), score=score)
+        for label, probabilities, score in zip(outputs["labels"], outputs["probabilities"], scores, strict=True)
+    ]
+
+
+def _text(label: Any) -> str | int:
+    return label.decode(errors="replace") if isinstance(label, bytes) else label
