@@ -1,0 +1,70 @@
+"""`python -m serving.modelserver`: the model server as a program."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import sys
+from threading import Event
+from types import FrameType
+
+from pipeline.errors import ConveyorError
+from serving.modelserver.flags import parse_flags
+
+
+def main() -> int:
+    """Serves until it is told to stop by SIGTERM or SIGINT; a second one ends it at once.
+
+    Returns:
+      The exit status.
+    """
+    flags = parse_flags()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr)
+    # What they tell of starting, of restoring and of old ways is no news to whoever runs a server.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for name in flags.ignored:
+        logging.warning("--%s means nothing here and is ignored.", name)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _allow_many_connections()
+
+    from serving.modelserver.server import ModelServer
+    from serving.modelserver.status import StatusError
+
+    stopping = Event()
+    try:
+        server = ModelServer(flags)
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            signal.signal(number, signal.SIG_DFL)
+            stopping.set()
+            server.interrupt()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        server.start()
+    except ConveyorError as error:
+        print(f"Failed to start server. {error.headline}: {error}", file=sys.stderr)
+        return error.exit_code
+    except StatusError as error:
+        print(f"Failed to start server. Error: {error}", file=sys.stderr)
+        return 1
+    stopping.wait()
+    logging.info("Stopping: requests under way are finished first.")
+    server.stop()
+    return 0
+
+
+def _allow_many_connections() -> None:
+    """A connection is a file, and shells allow no more than 1,024 of them by default."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):  # macOS says that there is no limit, and then refuses to have none.
+        logging.debug("The limit of open files stays as it is.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""The server without its interfaces: models by configuration, versions by folder, labels, and the calls on them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Lock, Thread
+
+from tensorflow_serving.apis import get_model_status_pb2, model_pb2
+
+from pipeline.errors import ConfigError
+from serving.modelserver.batching import PER_MODEL_FILE, Batcher, Parameters, server_parameters
+from serving.modelserver.flags import Flags
+from serving.modelserver.manager import Change, Manager, Observer, Retries
+from serving.modelserver.model_config import ModelConfig, ModelServerConfig, check_config, read_config
+from serving.modelserver.servable import Servable, SessionOptions
+from serving.modelserver.source import wanted_versions
+from serving.modelserver.status import StatusError, failed_precondition, invalid_argument, not_found
+from serving.modelserver.warmup import warm_up
+
+_LOG = logging.getLogger(__name__)
+_Labels = dict[str, dict[str, int]]
+
+
+class Core:
+    """Models, their versions and labels."""
+
+    def __init__(self, flags: Flags, observer: Observer = lambda change: None) -> None:
+        """Reads the configuration and loads nothing yet.
+
+        Args:
+          flags: of the server.
+          observer: is told each change of a version; must not call the core.
+
+        Raises:
+          ConfigError: a configuration file cannot be read.
+        """
+        self.flags = flags
+        self._options = SessionOptions.from_flags(flags)
+        self._batching = server_parameters(flags)
+        self._batcher = Batcher(self._batching.num_batch_threads) if self._batching else None
+        self._config = ModelServerConfig()
+        self._first_config = read_config(flags)
+        self._labels: _Labels = {}
+        self._reloading, self._stopping = Lock(), Event()
+        self._missing: dict[str, str] = {}
+        self._observer = observer
+        self._manager: Manager[Servable] = Manager(
+            self._load,
+            retries=Retries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6),
+            load_threads=flags.num_load_threads,
+            unload_threads=flags.num_unload_threads,
+            observer=self._observe,
+        )
+
+    def start(self) -> None:
+        """Loads the models and returns when each of them answers; from then on folders and configuration are watched.
+
+        Raises:
+          StatusError: the configuration is wrong, or a model cannot be loaded.
+        """
+        if self.flags.file_system_poll_wait_seconds > 0:
+            self._repeat(self.flags.file_system_poll_wait_seconds, self._poll)
+        self.reload(self._first_config)
+        if self.flags.model_config_file and self.flags.model_config_file_poll_wait_seconds > 0:
+            self._repeat(self.flags.model_config_file_poll_wait_seconds, self._reread_config)
+
+    def reload(self, config: ModelServerConfig) -> None:
+        """Serves another set of models, and returns when those that are new answer.
+
+        Args:
+          config: replaces the present configuration; nothing changes if it is wrong.
+
+        Raises:
+          StatusError: it cannot be carried out, or a new model cannot be loaded.
+        """
+        with self._reloading:
+            if config == self._config or config.WhichOneof("config") is None:
+                return
+            check_config(config)
+            self._labels = self._new_labels(config)
+            old = {model.name for model in self._config.model_config_list.config}
+            new = [model.name for model in config.model_config_list.config if model.name not in old]
+            self._config = config
+            self._look()
+            for name in old - {model.name for model in config.model_config_list.config}:
+                self._manager.want(name, {})
+        self._manager.wait_until_available(new, self._stopping.is_set)
+
+    @contextmanager
+    def use(self, spec: model_pb2.ModelSpec) -> Iterator[Servable]:
+        """The version that a request asks for; it stays loaded until the block is left.
+
+        Raises:
+          StatusError: the request names no model, or one, a version or a label that is not served.
+        """
+        if not spec.name:
+            raise invalid_argument("ModelSpec has no name specified.")
+        with self._manager.use(spec.name, self._version(spec)) as servable:
+            yield servable
+
+    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
+        """Answers a GetModelStatus call: the versions of a model, or the one that is named.
+
+        Raises:
+          StatusError: there are none.
+        """
+        changes = self._manager.versions(spec.name)
+        if spec.WhichOneof("version_choice") == "version":
+            number = spec.version.value
+            if number not in changes:
+                raise not_found(f"Could not find version {number} of model {spec.name}")
+            changes = {number: changes[number]}
+        if not changes:
+            raise not_found(f"Could not find any versions of model {spec.name}")
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for number, change in changes.items():
+            added = response.model_version_status.add(version=number, state=change.state.value)
+            if change.error:
+                added.status.CopyFrom(change.error.to_proto())
+            else:
+                added.status.SetInParent()
+        return response
+
+    def models(self) -> list[str]:
+        """The names of the models that are configured."""
+        return [model.name for model in self._config.model_config_list.config]
+
+    def is_available(self, model: str) -> bool:
+        """Whether a version of a model answers."""
+        return self._manager.is_available(model)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was interrupted or stopped."""
+        return self._stopping.is_set()
+
+    def interrupt(self) -> None:
+        """Makes `start` and `reload` give up waiting, and stops watching."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Stops watching, waits for requests that are under way and unloads everything."""
+        self._stopping.set()
+        self._manager.stop()
+
+    def _version(self, spec: model_pb2.ModelSpec) -> int | None:
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version":
+            return int(spec.version.value)
+        if choice == "version_label":
+            labels = self._labels.get(spec.name, {})
+            if spec.version_label not in labels:
+                raise invalid_argument(f"Unrecognized servable version label: {spec.version_label}")
+            return labels[spec.version_label]
+        return None
+
+    def _new_labels(self, config: ModelServerConfig) -> _Labels:
+        """The labels of a configuration, each of a version that answers, unless the flags allow it to come later."""
+        labels: _Labels = {}
+        for model in config.model_config_list.config:
+            for label, version in model.version_labels.items():
+                present = self._labels.get(model.name, {}).get(label, version)
+                may_wait = self.flags.allow_version_labels_for_unavailable_models and present == version
+                if not may_wait and not self._manager.is_available(model.name, version):
+                    raise failed_precondition(
+                        f"Request to assign label to version {version} of model {model.name}, "
+                        "which is not currently available for inference"
+                    )
+                labels.setdefault(model.name, {})[label] = version
+        return labels
+
+    def _load(self, name: str, version: int, path: Path) -> Servable:
+        servable = Servable(name, version, path, self._options)
+        try:
+            if self.flags.enable_model_warmup:
+                warm_up(servable, path, max(self.flags.num_request_iterations_for_warmup, 1))
+            parameters = self._parameters(path)
+            if self._batcher and parameters:
+                servable.run = self._batcher.wrap(servable.run, parameters)
+        except BaseException:
+            servable.close()
+            raise
+        return servable
+
+    def _parameters(self, path: Path) -> Parameters | None:
+        if not self._batching or not self.flags.enable_per_model_batching_parameters:
+            return self._batching
+        file = path / PER_MODEL_FILE
+        return Parameters.from_file(file) if file.is_file() else None
+
+    def _poll(self) -> None:
+        with self._reloading:
+            self._look()
+
+    def _look(self) -> None:
+        for model in self._config.model_config_list.config:
+            self._look_at(model)
+
+    def _look_at(self, model: ModelConfig) -> None:
+        try:
+            versions = wanted_versions(model.name, Path(model.base_path), model.model_version_policy)
+            problem = "" if versions else f"No versions of servable {model.name} found under base path {model.base_path}"
+        except StatusError as error:
+            versions, problem = None, error.message
+        if problem and problem != self._missing.get(model.name):
+            _LOG.warning("%s", problem)
+        self._missing[model.name] = problem
+        # A folder that cannot be read says nothing about its versions: those that are loaded stay.
+        if versions is not None:
+            self._manager.want(model.name, versions)
+
+    def _reread_config(self) -> None:
+        try:
+            self.reload(read_config(self.flags))
+        except (ConfigError, StatusError) as error:
+            _LOG.error("The model configuration was not reloaded: %s", error)
+
+    def _repeat(self, seconds: float, action: Callable[[], None]) -> None:
+        def repeat() -> None:
+            while not self._stopping.wait(seconds):
+                try:
+                    action()
+                except Exception:
+                    _LOG.exception("It will be tried again in %g s.", seconds)
+
+        Thread(target=repeat, name=action.__name__, daemon=True).start()
+
+    def _observe(self, change: Change) -> None:
+        if change.error:
+            _LOG.error("%s version %d: %s: %s", change.model, change.version, change.state.name, change.error)
+        else:
+            _LOG.info("%s version %d: %s", change.model, change.version, change.state.name)
+        self._observer(change)

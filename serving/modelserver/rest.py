@@ -1,0 +1,199 @@
+"""TensorFlow Serving's REST interface, version 1: what is answered to a method, a path and a body."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import zlib
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    regression_pb2,
+)
+
+from serving.modelserver import json_document, json_inputs, json_outputs
+from serving.modelserver.calls import Calls, counted
+from serving.modelserver.predict import DEFAULT_SIGNATURE, SIGNATURE_DEF, run
+from serving.modelserver.status import StatusError, failed_precondition, invalid_argument
+
+_LOG = logging.getLogger(__name__)
+# As tensorflow_serving/model_servers/http_rest_api_util.cc has them.
+_ANY = re.compile(r"/v1/.*", re.IGNORECASE)
+_MODEL = r"([^/:]+)", r"(?:/versions/(\d+)|/labels/([^/:]+))?"
+_ASK = re.compile(rf"/v1/models/{_MODEL[0]}{_MODEL[1]}:(classify|regress|predict)", re.IGNORECASE | re.ASCII)
+_LOOK = re.compile(rf"/v1/models(?:/{_MODEL[0]})?{_MODEL[1]}(?:/(metadata))?", re.IGNORECASE | re.ASCII)
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+_NOT_FOUND = "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
+_MAX_VERSION = 2**63 - 1
+_MAX_UNCOMPRESSED_BYTES = 100 * 2**20
+_ZLIB_WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP response.
+
+    Attributes:
+      status: its code.
+      body: what it says.
+      media_type: of the body.
+      headers: besides that.
+    """
+
+    status: int
+    body: str
+    media_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Request:
+    method: str
+    target: str
+    body: bytes
+    deadline: float | None
+    spec: model_pb2.ModelSpec = field(default_factory=model_pb2.ModelSpec)
+    # classify, regress or predict; nothing for a question about the model.
+    api: str = ""
+    wants_metadata: bool = False
+
+
+class RestApi:
+    """Answers requests, one a call; threads may call it at once."""
+
+    def __init__(self, calls: Calls) -> None:
+        """Answers from what the calls answer."""
+        self._calls = calls
+        self._timeout_seconds = calls.core.flags.rest_api_timeout_in_ms / 1000
+        self._cors = calls.core.flags.rest_api_enable_cors_support
+
+    def answer(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Reply:
+        """Answers a request.
+
+        Args:
+          method: such as POST.
+          target: path and query, percent-encoded.
+          body: as it was sent, compressed if Content-Encoding says gzip.
+          headers: of the request, their names in lower case.
+        """
+        if not _ANY.fullmatch(target):
+            return Reply(404, _NOT_FOUND, "text/html")
+        deadline = time.monotonic() + self._timeout_seconds if self._timeout_seconds > 0 else None
+        request = _Request(method, target, body, deadline)
+        extra = _CORS if self._cors else {}
+        try:
+            if "gzip" in headers.get("content-encoding", ""):
+                request.body = _uncompress(body)
+            return Reply(200, self._counted_answer(request, headers), headers=extra)
+        except StatusError as error:
+            # An answer to a preflight has no body that anybody would read.
+            return Reply(error.http_code, "" if method == "OPTIONS" else json_outputs.failure(error), headers=extra)
+
+    def _counted_answer(self, request: _Request, headers: dict[str, str]) -> str:
+        try:
+            _parse_target(request)
+            problem = None
+        except StatusError as error:
+            problem = error
+        with counted(request.spec.name, request.api, "REST"):
+            if problem is not None:
+                raise problem
+            if request.method == "OPTIONS":
+                return _preflight(headers)
+            try:
+                return self._answer(request)
+            except StatusError:
+                raise
+            except Exception:
+                _LOG.exception("A request failed.")
+                raise
+
+    def _answer(self, request: _Request) -> str:
+        if request.api == "predict":
+            return self._predict(request)
+        if request.api == "classify":
+            document = json_document.parse(request.body)
+            request.spec.signature_name = json_inputs.signature_name(document)
+            classify = classification_pb2.ClassificationRequest(model_spec=request.spec, input=json_inputs.examples(document))
+            return json_outputs.classifications(self._calls.classify(classify, request.deadline).result)
+        if request.api == "regress":
+            document = json_document.parse(request.body)
+            request.spec.signature_name = json_inputs.signature_name(document)
+            regress = regression_pb2.RegressionRequest(model_spec=request.spec, input=json_inputs.examples(document))
+            return json_outputs.regressions(self._calls.regress(regress, request.deadline).result)
+        if not request.spec.name:
+            raise invalid_argument("Missing model name in request.")
+        if request.wants_metadata:
+            metadata = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=request.spec, metadata_field=[SIGNATURE_DEF])
+            return json_outputs.metadata(self._calls.model_metadata(metadata))
+        status = get_model_status_pb2.GetModelStatusRequest(model_spec=request.spec)
+        return json_outputs.status(self._calls.model_status(status))
+
+    def _predict(self, request: _Request) -> str:
+        document = json_document.parse(request.body)
+        spec = request.spec
+        spec.signature_name = json_inputs.signature_name(document)
+        # One version from reading the request to writing the answer, whatever is loaded meanwhile.
+        with self._calls.core.use(spec) as servable:
+            name = spec.signature_name or DEFAULT_SIGNATURE
+            if name not in servable.signatures:
+                raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
+            wanted = dict(servable.signatures[name].inputs)
+            if not wanted:
+                shown = spec.signature_name or "DEFAULT"
+                raise invalid_argument(f"Failed to get input map for signature: {shown}")
+            inputs, format = json_inputs.predict_inputs(document, wanted)
+            check_method = self._calls.core.flags.enable_signature_method_name_check
+            outputs = run(servable, spec, inputs, deadline=request.deadline, check_method=check_method)
+        return json_outputs.predictions(outputs, format)
+
+
+def _parse_target(request: _Request) -> None:
+    """Reads model, version or label, and the call from a path."""
+    if request.method == "OPTIONS":
+        return
+    pattern = {"POST": _ASK, "GET": _LOOK}.get(request.method)
+    found = pattern.fullmatch(request.target) if pattern else None
+    if found is None:
+        raise invalid_argument(f"Malformed request: {request.method} {request.target}")
+    name, version, label, rest = found.groups()
+    request.spec.name = unquote(name or "")
+    if request.method == "POST":
+        # A path in capitals is a path, but no call has such a name.
+        if rest != rest.lower():
+            raise invalid_argument(f"Malformed request: {request.method} {request.target}")
+        request.api = rest
+    else:
+        request.wants_metadata = rest == "metadata"
+    if version:
+        if int(version) > _MAX_VERSION:
+            raise invalid_argument(f"Failed to convert version: {version} to numeric.")
+        request.spec.version.value = int(version)
+    if label:
+        request.spec.version_label = unquote(label)
+
+
+def _preflight(headers: dict[str, str]) -> str:
+    if not re.search("https?://", headers.get("origin", "")):
+        raise failed_precondition("Origin header is missing in CORS preflight")
+    return ""
+
+
+def _uncompress(body: bytes) -> bytes:
+    """What TensorFlow Serving would read: nothing, if the body is no gzip or becomes too large."""
+    reader = zlib.decompressobj(_ZLIB_WITH_GZIP_HEADER)
+    try:
+        text = reader.decompress(body, _MAX_UNCOMPRESSED_BYTES)
+    except zlib.error:
+        return b""
+    return text if reader.eof else b""

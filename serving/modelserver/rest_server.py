@@ -1,0 +1,135 @@
+"""The REST interface on its port: ASGI in a thread of its own, requests on a pool of threads."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
+
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pipeline.errors import UsageError
+from serving.modelserver import metrics
+from serving.modelserver.flags import Flags
+from serving.modelserver.rest import Reply, RestApi
+from serving.modelserver.text_protos import MonitoringConfig, read_text_proto
+
+_BACKLOG = 2048
+# Longer than clients and proxies keep an idle connection, so that it is they who close it and no request gets lost on it.
+_KEEP_ALIVE_SECONDS = 75
+
+
+class RestServer:
+    """Listens for HTTP."""
+
+    def __init__(self, flags: Flags, api: RestApi) -> None:
+        """Takes the port, but accepts no connection yet.
+
+        Args:
+          flags: of the server.
+          api: what to answer.
+
+        Raises:
+          UsageError: the port cannot be listened on.
+          ConfigError: the monitoring configuration cannot be read.
+        """
+        self._api = api
+        self._metrics_path = _metrics_path(flags)
+        self._socket = _bind(flags.host, flags.rest_api_port)
+        self._workers = ThreadPoolExecutor(max(flags.rest_api_num_threads, 1), "rest")
+        self._server: uvicorn.Server | None = None
+        self._thread: Thread | None = None
+
+    def start(self, grace_seconds: float) -> None:
+        """Begins to answer, and returns when the port is open.
+
+        Args:
+          grace_seconds: after which `stop` cuts off requests that are under way.
+        """
+        config = uvicorn.Config(
+            self._respond,
+            interface="asgi3",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=int(grace_seconds),
+        )
+        server, started = _Server(config), Event()
+        server.on_startup = started
+        self._server = server
+        self._thread = Thread(target=server.run, args=([self._socket],), name="rest-server", daemon=True)
+        self._thread.start()
+        started.wait()
+
+    def stop(self) -> None:
+        """Accepts no more connections, and waits for the requests that are under way."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join()
+        self._socket.close()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        if scope["path"] == self._metrics_path:
+            page = metrics.page().decode()
+            await _response(Reply(200, page, "text/plain"))(scope, receive, send)
+            return
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return
+        query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+        target = scope["raw_path"].decode("latin-1") + query
+        loop = asyncio.get_running_loop()
+        reply = await loop.run_in_executor(self._workers, self._api.answer, request.method, target, body, dict(request.headers))
+        await _response(reply)(scope, receive, send)
+
+
+class _Server(uvicorn.Server):
+    """Says when its port is open."""
+
+    on_startup: Event
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_startup.set()
+
+
+def _response(reply: Reply) -> Response:
+    body = reply.body.encode(errors="surrogateescape")
+    return Response(body, reply.status, {**reply.headers, "Content-Type": reply.media_type})
+
+
+def _metrics_path(flags: Flags) -> str | None:
+    if not flags.monitoring_config_file:
+        return None
+    config = read_text_proto(flags.monitoring_config_file, MonitoringConfig)
+    if not config.prometheus_config.enable:
+        return None
+    return config.prometheus_config.path or metrics.DEFAULT_PATH
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            "The REST interface cannot be opened.",
+            where=f"{host}:{port}",
+            seen=error.strerror or str(error),
+            fix="end what uses it, or choose another --rest_api_port",
+        ) from error
+    return listener

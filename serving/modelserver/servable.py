@@ -1,0 +1,121 @@
+"""A version of a model in memory: a SavedModel, restored and run as TensorFlow Serving does it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+
+from serving.modelserver.flags import Flags
+from serving.modelserver.status import deadline_exceeded, from_exception, invalid_argument
+from serving.modelserver.text_protos import read_text_proto
+
+Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
+
+
+class Runner(Protocol):
+    """Runs tensors through a graph."""
+
+    def __call__(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: float | None) -> list[np.ndarray]:
+        """Runs the graph.
+
+        Args:
+          feeds: arrays by the name of their tensor.
+          fetches: names of the tensors to answer.
+          deadline: when to give up, on the clock of time.monotonic; never when None.
+
+        Returns:
+          An array for each of `fetches`; strings are objects (bytes).
+
+        Raises:
+          StatusError: it failed, or was not done in time.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How SavedModels are restored.
+
+    Attributes:
+      tags: of the MetaGraph.
+      config: of the session.
+    """
+
+    tags: tuple[str, ...] = (tf.saved_model.SERVING,)
+    config: config_pb2.ConfigProto | None = None
+
+    @classmethod
+    def from_flags(cls, flags: Flags) -> SessionOptions:
+        """The options that a server's flags ask for.
+
+        Raises:
+          ConfigError: --tensorflow_session_config_file cannot be read.
+        """
+        config = config_pb2.ConfigProto()
+        if flags.tensorflow_session_config_file:
+            config = read_text_proto(flags.tensorflow_session_config_file, config_pb2.ConfigProto)
+        config.intra_op_parallelism_threads = flags.tensorflow_intra_op_parallelism or flags.tensorflow_session_parallelism
+        config.inter_op_parallelism_threads = flags.tensorflow_inter_op_parallelism or flags.tensorflow_session_parallelism
+        return cls(tuple(flags.saved_model_tags.split(",")), config)
+
+
+class Servable:
+    """A SavedModel that is ready to run.
+
+    Attributes:
+      name: of the model.
+      version: its number.
+      signatures: by name, as the SavedModel holds them.
+      run: the graph itself, or what collects requests into batches before it.
+    """
+
+    def __init__(self, name: str, version: int, path: Path, options: SessionOptions) -> None:
+        """Loads the SavedModel.
+
+        Variables are restored by the session and nothing of the model's own Python is looked at, as in TensorFlow Serving:
+        what cannot be served there fails here too.
+
+        Args:
+          name: of the model.
+          version: its number.
+          path: folder of the SavedModel.
+          options: how to restore it.
+
+        Raises:
+          StatusError: it cannot be loaded.
+        """
+        self.name, self.version = name, version
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options.config)
+        try:
+            with self._session.graph.as_default():
+                graph = tf.compat.v1.saved_model.load(self._session, list(options.tags), str(path))
+        except Exception as error:
+            self._session.close()
+            raise from_exception(error) from error
+        self.signatures: Signatures = dict(graph.signature_def)
+        self.run: Runner = self._run_session
+
+    def close(self) -> None:
+        """Frees the memory; no call may be under way."""
+        self._session.close()
+
+    def _run_session(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: float | None) -> list[np.ndarray]:
+        options = None
+        if deadline is not None:
+            remaining = int(1000 * (deadline - time.monotonic()))
+            if remaining <= 0:
+                raise deadline_exceeded("The deadline had passed before the model was run.")
+            options = config_pb2.RunOptions(timeout_in_ms=remaining)
+        try:
+            return self._session.run(list(fetches), dict(feeds), options=options)
+        except ValueError as error:  # How a Python session refuses a shape, before the graph could.
+            raise invalid_argument(str(error)) from error
+        except Exception as error:
+            raise from_exception(error) from error

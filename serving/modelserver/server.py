@@ -1,0 +1,85 @@
+"""The model server as a whole: its models, and its gRPC and REST interfaces."""
+
+from __future__ import annotations
+
+import logging
+from threading import Thread
+
+from pipeline.errors import ConfigError
+from serving.modelserver.calls import Calls
+from serving.modelserver.core import Core
+from serving.modelserver.flags import Flags
+from serving.modelserver.grpc_server import GrpcServer
+from serving.modelserver.rest import RestApi
+from serving.modelserver.rest_server import RestServer
+
+_LOG = logging.getLogger(__name__)
+
+GRACE_SECONDS = 25.0
+"""For requests that are under way when the server stops: a little less than Kubernetes gives a pod to end."""
+
+
+class ModelServer:
+    """A drop-in for tensorflow_model_server."""
+
+    def __init__(self, flags: Flags) -> None:
+        """Reads the configuration and takes the ports; answers nothing yet.
+
+        Args:
+          flags: of the server.
+
+        Raises:
+          ConfigError: the flags do not hold together, or a file that they name cannot be read.
+          UsageError: a port cannot be listened on.
+        """
+        _check(flags)
+        self._core = Core(flags)
+        calls = Calls(self._core)
+        self._grpc = GrpcServer(flags, calls)
+        self._rest = RestServer(flags, RestApi(calls)) if flags.rest_api_port else None
+        self._flags = flags
+
+    def start(self) -> None:
+        """Loads the models, waits until each of them answers, and opens the interfaces.
+
+        Raises:
+          StatusError: a model cannot be loaded.
+        """
+        self._core.start()
+        if self._core.is_stopping:
+            return
+        self._grpc.start()
+        _LOG.info("gRPC at %s:%d", self._flags.host, self._flags.port)
+        if self._rest is not None:
+            self._rest.start(GRACE_SECONDS)
+            _LOG.info("REST at %s:%d", self._flags.host, self._flags.rest_api_port)
+
+    def interrupt(self) -> None:
+        """Makes `start` give up waiting for models."""
+        self._core.interrupt()
+
+    def stop(self) -> None:
+        """Takes no more requests, waits for those that are under way, and unloads the models."""
+        grpc = Thread(target=self._grpc.stop, args=(GRACE_SECONDS,))
+        grpc.start()
+        if self._rest is not None:
+            self._rest.stop()
+        grpc.join()
+        self._core.stop()
+
+
+def _check(flags: Flags) -> None:
+    """Refuses what tensorflow_model_server refuses."""
+    if not flags.port and not flags.grpc_socket_path:
+        raise ConfigError("The gRPC interface has neither a port nor a socket.", where="--port, --grpc_socket_path")
+    if flags.port and flags.port == flags.rest_api_port:
+        raise ConfigError("Both interfaces have the same port.", where="--port, --rest_api_port", seen=str(flags.port))
+    if not flags.model_base_path and not flags.model_config_file:
+        raise ConfigError("No model is named.", expected="--model_base_path or --model_config_file")
+    session = flags.tensorflow_session_parallelism > 0
+    if session and flags.tensorflow_intra_op_parallelism > 0 and flags.tensorflow_inter_op_parallelism > 0:
+        raise ConfigError(
+            "The threads of a session are given twice.",
+            where="--tensorflow_session_parallelism",
+            fix="leave it out, or --tensorflow_intra_op_parallelism and --tensorflow_inter_op_parallelism",
+        )

@@ -1,0 +1,102 @@
+"""What a call ends with when it fails: one of gRPC's status codes, and a message."""
+
+from __future__ import annotations
+
+import grpc
+import tensorflow as tf
+from tensorflow.core.protobuf import error_codes_pb2
+from tensorflow_serving.apis import status_pb2
+
+# As tensorflow_serving/model_servers/http_server.cc has them.
+_HTTP_CODES = {
+    error_codes_pb2.OK: 200,
+    error_codes_pb2.CANCELLED: 499,
+    error_codes_pb2.INVALID_ARGUMENT: 400,
+    error_codes_pb2.DEADLINE_EXCEEDED: 504,
+    error_codes_pb2.NOT_FOUND: 404,
+    error_codes_pb2.ALREADY_EXISTS: 409,
+    error_codes_pb2.PERMISSION_DENIED: 403,
+    error_codes_pb2.RESOURCE_EXHAUSTED: 429,
+    error_codes_pb2.FAILED_PRECONDITION: 400,
+    error_codes_pb2.ABORTED: 409,
+    error_codes_pb2.OUT_OF_RANGE: 400,
+    error_codes_pb2.UNIMPLEMENTED: 501,
+    error_codes_pb2.UNAVAILABLE: 503,
+    error_codes_pb2.UNAUTHENTICATED: 401,
+}
+_GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class StatusError(Exception):
+    """A call that failed.
+
+    Attributes:
+      code: of tensorflow.error.Code, whose numbers are gRPC's.
+      message: what went wrong.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.message}"
+
+    @property
+    def name(self) -> str:
+        """The code's name, such as INVALID_ARGUMENT."""
+        return str(error_codes_pb2.Code.Name(self.code))
+
+    @property
+    def http_code(self) -> int:
+        """The HTTP status code that TensorFlow Serving answers with."""
+        return _HTTP_CODES.get(self.code, 500)
+
+    @property
+    def grpc_code(self) -> grpc.StatusCode:
+        """The code as gRPC's enumeration has it."""
+        return _GRPC_CODES.get(self.code, grpc.StatusCode.UNKNOWN)
+
+    def to_proto(self) -> status_pb2.StatusProto:
+        """The code and message as responses hold them."""
+        return status_pb2.StatusProto(error_code=self.code, error_message=self.message)
+
+
+def invalid_argument(message: str) -> StatusError:
+    """An error of the caller: what was sent is wrong."""
+    return StatusError(error_codes_pb2.INVALID_ARGUMENT, message)
+
+
+def not_found(message: str) -> StatusError:
+    """Nothing is there by that name."""
+    return StatusError(error_codes_pb2.NOT_FOUND, message)
+
+
+def failed_precondition(message: str) -> StatusError:
+    """The call is right, but not in the state that the server is in."""
+    return StatusError(error_codes_pb2.FAILED_PRECONDITION, message)
+
+
+def unavailable(message: str) -> StatusError:
+    """The server cannot take the call now; a client may try again."""
+    return StatusError(error_codes_pb2.UNAVAILABLE, message)
+
+
+def deadline_exceeded(message: str) -> StatusError:
+    """The answer was not there in time."""
+    return StatusError(error_codes_pb2.DEADLINE_EXCEEDED, message)
+
+
+def unimplemented(message: str) -> StatusError:
+    """There is no such thing here."""
+    return StatusError(error_codes_pb2.UNIMPLEMENTED, message)
+
+
+def from_exception(error: BaseException) -> StatusError:
+    """The status for whatever was raised: TensorFlow's own code where it gave one, otherwise INTERNAL."""
+    if isinstance(error, StatusError):
+        return error
+    if isinstance(error, tf.errors.OpError):
+        # Python's sessions add where the operation was made, which is in this server, not in the model.
+        return StatusError(error.error_code, error.message.partition("\n\nOriginal stack trace")[0].strip())
+    return StatusError(error_codes_pb2.INTERNAL, f"{type(error).__name__}: {error}")
