@@ -8,7 +8,15 @@ from typing import Any
 
 from kubernetes.client import Configuration, models
 
-_VERSIONS = {"v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "rbac.authorization.k8s.io/v1"}
+_MODELS = {
+    "v1": "V1",
+    "apps/v1": "V1",
+    "autoscaling/v2": "V2",
+    "batch/v1": "V1",
+    "networking.k8s.io/v1": "V1",
+    "policy/v1": "V1",
+    "rbac.authorization.k8s.io/v1": "V1",
+}
 _SCALARS: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,
@@ -23,8 +31,8 @@ _SCALARS: dict[str, type | tuple[type, ...]] = {
 def problems(manifest: dict[str, Any]) -> list[str]:
     """What the API server would refuse in an object, or drop in silence, each with its place."""
     version, kind = manifest.get("apiVersion"), manifest.get("kind", "")
-    model = getattr(models, f"V1{kind}", None)
-    if version not in _VERSIONS or model is None:
+    model = getattr(models, f"{_MODELS[version]}{kind}", None) if version in _MODELS else None
+    if model is None:
         return [f"no such object: {kind} of {version}"]
     return _of_model(manifest, model, kind)
 

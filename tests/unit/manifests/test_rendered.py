@@ -112,8 +112,9 @@ def test_references_lead_somewhere(folder: Path, render: Render) -> None:
         for volume in pod["spec"].get("volumes", []):
             if "persistentVolumeClaim" in volume:
                 assert ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]) in names
-            if "configMap" in volume:
-                assert ("ConfigMap", volume["configMap"]["name"]) in names
+            sources = [volume, *volume.get("projected", {}).get("sources", [])]
+            for config in (source["configMap"] for source in sources if "configMap" in source):
+                assert config.get("optional") or ("ConfigMap", config["name"]) in names
     for manifest in objects:
         if manifest["kind"] == "PersistentVolume":
             claim = find(objects, "PersistentVolumeClaim", manifest["spec"]["claimRef"]["name"])
