@@ -57,6 +57,8 @@ _OPTIONS = (
     # A peer that is gone without a word, as after a failure of the network, would be noticed after a quarter of an hour only.
     ("grpc.keepalive_time_ms", int(1000 * KEEPALIVE_SECONDS)),
     ("grpc.keepalive_timeout_ms", int(1000 * KEEPALIVE_TIMEOUT_SECONDS)),
+    # Of the pings that measure the line: while one is under way, none is sent to keep alive.
+    ("grpc.http2.ping_timeout_ms", int(1000 * KEEPALIVE_TIMEOUT_SECONDS)),
     # The number of rows bounds an answer.
     ("grpc.max_receive_message_length", -1),
 )

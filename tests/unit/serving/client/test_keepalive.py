@@ -54,7 +54,7 @@ def line(server):
 
 
 def test_a_silent_connection_is_given_up_and_the_call_made_again(server, line, monkeypatch):
-    quick = {"grpc.keepalive_time_ms": 300, "grpc.keepalive_timeout_ms": 300}
+    quick = {"grpc.keepalive_time_ms": 300, "grpc.keepalive_timeout_ms": 300, "grpc.http2.ping_timeout_ms": 300}
     monkeypatch.setattr(grpc_client, "_OPTIONS", tuple({**dict(grpc_client._OPTIONS), **quick}.items()))
 
     with Client(f"grpc://127.0.0.1:{line.port}/flights", timeout=20) as client:
