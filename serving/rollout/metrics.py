@@ -19,6 +19,7 @@ _SCORES = ("gateway_predicted_score_bucket", "gateway_predicted_value_bucket")
 # What tells the samples of a counter and a version apart.
 _LABELS = {_PREDICTIONS: "outcome", _DURATIONS: "le", _CLASSES: "label", **dict.fromkeys(_SCORES, "le")}
 _SEPARATOR = "|"
+_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,21 @@ class Counts:
     def error_rate(self) -> float:
         """The share of rows that were not answered; 0 when there were none."""
         return self.errors / self.rows if self.rows else 0.0
+
+
+def read_metrics(address: str) -> str:
+    """The metrics page of a gateway; empty where none answers.
+
+    Args:
+      address: such as http://localhost:8088.
+    """
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/metrics", timeout=_SECONDS) as reply:
+            return str(reply.read().decode())
+    except (OSError, ValueError):
+        return ""
 
 
 def read_page(text: str, model: str, versions: Collection[int]) -> dict[str, float]:

@@ -1,0 +1,289 @@
+"""A rollout in a cluster: a Deployment of model servers for the stable version, and one for the canary."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from pipeline.errors import ConveyorError, StorageError, UsageError
+from serving.rollout.metrics import read_metrics, read_traffic
+from serving.rollout.models_config import render, render_versions
+from serving.rollout.server import ModelServer, available
+from serving.rollout.state import CANARY, Placement, RolloutState
+from serving.rollout.steps import move
+from serving.rollout.versions import File, Version, read_versions
+
+STABLE_DEPLOYMENT, CANARY_DEPLOYMENT, GATEWAY = "serving", "serving-canary", "gateway"
+"""Names of Deployments in manifests/serving and manifests/gateway, and of their pods in the label app.kubernetes.io/name."""
+
+STABLE_CONFIG, CANARY_CONFIG, STATE = "serving-config", "serving-canary-config", "serving-rollout"
+"""ConfigMaps in manifests/serving."""
+
+SHELL = "conveyor-shell"
+"""The pod of manifests/conveyor that has the volume with the models, and may write to it."""
+
+_STATE_KEY, _CONFIG_KEY = "rollout.json", "models.config"
+_GRPC_PORT = 8500
+_POLL_SECONDS = 2.0
+_GATEWAY_SECONDS = 180.0
+"""In which a gateway sees the new state: kubelets bring a ConfigMap into pods within a minute or two."""
+
+
+class Kubectl(Protocol):
+    """kubectl on one namespace, as pipeline.kubeflow.programs has it. Its errors are ConveyorErrors with kubectl's words."""
+
+    def run(self, *arguments: str, input: str | None = None, timeout: float | None = None, fix: str = "") -> None:
+        """Runs it, and shows what it does."""
+
+    def read(self, *arguments: str, timeout: float = 60.0) -> str:
+        """What it writes."""
+
+    def objects(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+        """The objects of a kind."""
+
+    def get(self, kind: str, name: str, *arguments: str) -> dict[str, Any] | None:
+        """One object, or None."""
+
+
+Forward = Callable[[str, int], AbstractContextManager[str]]
+"""Makes a port of a pod a port of this machine, given the pod's name and the port: host:port."""
+
+
+class ClusterTarget:
+    """The objects of the namespace that model servers and gateways are in.
+
+    What a ConfigMap says reaches pods within a minute or two, so that each step takes that long. The stable pods never load the
+    canary: whoever asks them without a label gets the stable version.
+    """
+
+    place = "cluster"
+
+    def __init__(
+        self,
+        model: str,
+        kubectl: Kubectl,
+        shell: Kubectl,
+        models: str,
+        forward: Forward,
+        tell: Callable[[str], None],
+        timeout: float,
+    ) -> None:
+        """Makes no call yet.
+
+        Args:
+          model: the model's name.
+          kubectl: on the namespace of the model servers.
+          shell: on the namespace of the pod `conveyor-shell`.
+          models: the folder of the model's versions, as that pod sees it.
+          forward: makes ports of pods ports of this machine.
+          tell: is told what a person should know.
+          timeout: seconds that each step may take.
+        """
+        self.model = model
+        self._kubectl, self._shell, self._models = kubectl, shell, models
+        self._forward, self._tell, self._timeout = forward, tell, timeout
+        self._revision = ""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """See `Target`. Whoever writes the state second is refused."""
+        return nullcontext()
+
+    def read(self) -> RolloutState:
+        """See `Target`."""
+        found = self._config_map(STATE)
+        self._revision = found["metadata"]["resourceVersion"]
+        text = (found.get("data") or {}).get(_STATE_KEY, "")
+        try:
+            return RolloutState.model_validate_json(text) if text else RolloutState()
+        except ValidationError as error:
+            raise StorageError(
+                "The state of the rollout cannot be read.",
+                where=f"ConfigMap {STATE}, key {_STATE_KEY}",
+                expected="what `conveyor rollout` writes",
+                seen=str(error),
+                fix=f"restore it from a copy, or take it away: kubectl -n conveyor-serving edit configmap {STATE}",
+            ) from error
+
+    def write(self, state: RolloutState) -> None:
+        """See `Target`."""
+        found = self._config_map(STATE)
+        metadata = {name: found["metadata"][name] for name in ("name", "namespace", "labels") if name in found["metadata"]}
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {**metadata, "resourceVersion": self._revision},
+            "data": {_STATE_KEY: state.model_dump_json()},
+        }
+        try:
+            self._kubectl.run("replace", "--filename=-", input=json.dumps(body))
+        except ConveyorError as error:
+            if "Conflict" not in error.seen and "has been modified" not in error.seen:
+                raise
+            raise UsageError(
+                "Somebody else has changed the rollout meanwhile.",
+                where=f"ConfigMap {STATE}",
+                expected=f"resource version {self._revision}",
+                seen=found["metadata"]["resourceVersion"],
+                fix="conveyor rollout status --target cluster shows what it is now; then try again",
+            ) from error
+
+    def versions(self) -> list[Version]:
+        """See `Target`."""
+        listing = self._shell.read("exec", SHELL, "--", "find", self._models, "-type", "f", "-printf", r"%P\t%s\t%T@\n")
+        rows = (line.split("\t") for line in listing.splitlines())
+        return read_versions(File(path, int(size), float(changed)) for path, size, changed in rows)
+
+    def servers(self) -> dict[str, list[int]]:
+        """See `Target`."""
+        found = {}
+        for deployment in (STABLE_DEPLOYMENT, CANARY_DEPLOYMENT):
+            with self._servers(deployment) as servers:
+                found.update({name: available(server.versions() or {}) for name, server in servers.items()})
+        return found
+
+    def drift(self, placement: Placement) -> str:
+        """See `Target`."""
+        wanted = {STABLE_CONFIG: self._stable_text(placement), CANARY_CONFIG: self._canary_text(placement)}
+        wrong = [name for name, text in wanted.items() if self._text(name) != text]
+        if wrong:
+            return f"ConfigMap {' and '.join(wrong)} does not say what the state says ({placement})"
+        replicas = self._canary_replicas()
+        if bool(replicas) != (placement.canary is not None):
+            return f"Deployment {CANARY_DEPLOYMENT} has {replicas} pods, but the state says {placement}"
+        return ""
+
+    def expand(self, before: Placement, after: Placement) -> None:
+        """See `Target`."""
+        with self._servers(STABLE_DEPLOYMENT) as servers:
+            if not servers:
+                self._tell(f"Deployment {STABLE_DEPLOYMENT} has no pod that is ready: the next one serves this.")
+            else:
+                move(list(servers.values()), _stable(before), _stable(after), self._configure, self._timeout)
+        if after.canary is not None:
+            self._write_text(CANARY_CONFIG, self._canary_text(after))
+            self._kubectl.run("scale", f"deployment/{CANARY_DEPLOYMENT}", f"--replicas={self._wanted_replicas(after)}")
+            self._kubectl.run("rollout", "status", f"deployment/{CANARY_DEPLOYMENT}", f"--timeout={self._timeout:.0f}s")
+            with self._servers(CANARY_DEPLOYMENT) as servers:
+                for server in servers.values():
+                    server.wait_until_labelled({CANARY: after.canary}, self._timeout)
+
+    def settle(self, placement: Placement) -> None:
+        """See `Target`."""
+        self._write_text(STABLE_CONFIG, self._stable_text(placement))
+        if placement.canary is None and self._canary_replicas():
+            self._wait_for_gateways(placement)
+            self._kubectl.run("scale", f"deployment/{CANARY_DEPLOYMENT}", "--replicas=0")
+        self._write_text(CANARY_CONFIG, self._canary_text(placement))
+
+    def pages(self) -> dict[str, str]:
+        """See `Target`."""
+        pages = {}
+        for pod in self._ready_pods(GATEWAY):
+            name, port = pod["metadata"]["name"], pod["spec"]["containers"][0]["ports"][0]["containerPort"]
+            with self._forward(name, port) as address:
+                pages[name] = read_metrics(f"http://{address}")
+        return {name: page for name, page in pages.items() if page}
+
+    def delete(self, versions: Collection[int]) -> None:
+        """See `Target`. A version is out of the way of model servers before its first file goes."""
+        for version in versions:
+            doomed = f"{self._models}/.pruned-{version}"
+            self._shell.run("exec", SHELL, "--", "mv", f"{self._models}/{version}", doomed)
+            self._shell.run("exec", SHELL, "--", "rm", "-r", doomed)
+
+    def _stable_text(self, placement: Placement) -> str:
+        """Empty before the first rollout: ConfigMap serving-default counts, which is the newest version."""
+        return render(self.model, self._base_path, _stable(placement)) if placement.stable is not None else ""
+
+    def _canary_text(self, placement: Placement) -> str:
+        if placement.canary is None:
+            return ""
+        return render_versions(self.model, self._base_path, (placement.canary,), {CANARY: placement.canary})
+
+    @property
+    def _base_path(self) -> str:
+        return f"/models/{self.model}"
+
+    def _configure(self, versions: Collection[int], labels: Mapping[str, int]) -> None:
+        text = render_versions(self.model, self._base_path, versions, labels) if versions else ""
+        self._write_text(STABLE_CONFIG, text)
+
+    def _text(self, config_map: str) -> str:
+        return str((self._config_map(config_map).get("data") or {}).get(_CONFIG_KEY, ""))
+
+    def _write_text(self, config_map: str, text: str) -> None:
+        if self._text(config_map) != text:
+            patch = json.dumps({"data": {_CONFIG_KEY: text or None}})
+            self._kubectl.run("patch", "configmap", config_map, "--type=merge", f"--patch={patch}")
+
+    def _config_map(self, name: str) -> dict[str, Any]:
+        return self._require("configmap", name)
+
+    def _require(self, kind: str, name: str) -> dict[str, Any]:
+        found = self._kubectl.get(kind, name)
+        if found is None:
+            raise UsageError(
+                f"The cluster has no {kind} {name}.",
+                where=kind,
+                expected="what manifests/serving brings along",
+                fix="conveyor cluster up, or apply an overlay of manifests/serving",
+            )
+        return found
+
+    def _canary_replicas(self) -> int:
+        return int(self._require("deployment", CANARY_DEPLOYMENT)["spec"].get("replicas", 1))
+
+    def _wanted_replicas(self, placement: Placement) -> int:
+        """As many pods for the canary's share of the traffic as the stable version has for its own."""
+        stable = int(self._require("deployment", STABLE_DEPLOYMENT)["spec"].get("replicas", 1))
+        return max(math.ceil(stable * placement.traffic / (100 - placement.traffic)), 1)
+
+    def _ready_pods(self, name: str) -> list[dict[str, Any]]:
+        pods = self._kubectl.objects("pods", f"--selector=app.kubernetes.io/name={name}")
+        return [pod for pod in pods if _is_ready(pod)]
+
+    @contextmanager
+    def _servers(self, deployment: str) -> Iterator[dict[str, ModelServer]]:
+        """Those of the pods that are ready, by the pod's name."""
+        with ExitStack() as stack:
+            names = [pod["metadata"]["name"] for pod in self._ready_pods(deployment)]
+            yield {name: ModelServer(stack.enter_context(self._forward(name, _GRPC_PORT)), self.model) for name in names}
+
+    def _wait_for_gateways(self, placement: Placement) -> None:
+        """Waits until no gateway sends requests to the canary any more.
+
+        Raises:
+          ConveyorError: one goes on.
+        """
+        end = time.monotonic() + _GATEWAY_SECONDS
+        while True:
+            traffic = {name: read_traffic(page) for name, page in self.pages().items()}
+            names = [pod["metadata"]["name"] for pod in self._ready_pods(GATEWAY)]
+            late = [name for name in names if traffic.get(name) != placement.traffic]
+            if not late:
+                return
+            if time.monotonic() > end:
+                raise ConveyorError(
+                    "A gateway goes on sending requests to the canary, so its pods were left running.",
+                    where=", ".join(late),
+                    expected=f"the new state within {_GATEWAY_SECONDS:g} s",
+                    fix="see the gateway's log; then: conveyor rollout repair --target cluster",
+                )
+            time.sleep(_POLL_SECONDS)
+
+
+def _stable(placement: Placement) -> Placement:
+    """What the stable pods serve of a placement."""
+    return Placement(stable=placement.stable)
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    is_ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return is_ready and "deletionTimestamp" not in pod["metadata"]

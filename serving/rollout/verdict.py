@@ -1,0 +1,218 @@
+"""Is the canary as good as the stable version? By what the gateways counted of both since the canary started."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from typing import TypeVar
+
+from serving.rollout.metrics import Counts
+
+MIN_ROWS = 500
+"""Rows that each version must have answered before scores and classes are compared. With fewer, chance alone moves the
+population stability index: for versions that do not differ it is on average (buckets - 1) * (1/n + 1/m) (B. Yurdakul,
+Statistical Properties of Population Stability Index, 2018), 0.08 for 20 buckets and 500 rows each, a third of the limit."""
+
+ERROR_SIGNIFICANCE = 0.01
+"""More errors than the stable version's count when chance explains them once in a hundred times, not once in twenty, since a
+person or `rollout watch` looks many times."""
+
+ERROR_MARGIN = 0.001
+"""And when they are more by this share of the rows: with much traffic any difference is significant."""
+
+LATENCY_RATIOS = {0.95: 1.5, 0.99: 2.0}
+"""By quantile: how many times the stable version's latency is too slow. Buckets of histograms grow by about a factor of two,
+between whose bounds a quantile is interpolated, so a smaller ratio can be the interpolation's; the 99th percentile moves more
+than the 95th, as it rests on a fifth of the calls."""
+
+LATENCY_MARGIN_SECONDS = 0.005
+"""A smaller difference counts for nothing, whatever the ratio: it is what a busy machine does to a call."""
+
+CALLS_ABOVE_QUANTILE = 5
+"""Calls that must be slower than a quantile for it to mean something: 100 calls for p95, 500 for p99."""
+
+MAX_STABILITY_INDEX = 0.25
+"""Of scores or classes. Below 0.1 nothing has changed, from 0.25 on the population is another one (N. Siddiqi, Credit Risk
+Scorecards, 2006); what lies between is normal for a model that was trained anew."""
+
+_SMOOTHING = 0.5
+_Bucket = TypeVar("_Bucket", str, float)
+
+
+class Outcome(str, Enum):
+    """Of a check, and of all of them."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNDECIDED = "undecided"
+    """Too little traffic so far."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison.
+
+    Attributes:
+      name: what was compared.
+      stable: the stable version's figure, as it is read.
+      canary: the canary's.
+      measure: what was made of both, as it is read.
+      limit: what it is held against.
+      outcome: of the comparison.
+    """
+
+    name: str
+    stable: str
+    canary: str
+    measure: str
+    limit: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All comparisons."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """FAIL if one check failed, PASS if none is undecided either."""
+        outcomes = {check.outcome for check in self.checks}
+        return next((each for each in (Outcome.FAIL, Outcome.UNDECIDED) if each in outcomes), Outcome.PASS)
+
+    @property
+    def reason(self) -> str:
+        """The outcome in a sentence, with the figures that decided it."""
+        deciding = [check for check in self.checks if check.outcome is self.outcome]
+        return f"{self.outcome.value}: " + "; ".join(f"{each.name} {each.measure} ({each.limit})" for each in deciding)
+
+
+def judge(stable: Counts, canary: Counts, *, min_rows: int = MIN_ROWS) -> Verdict:
+    """Compares a canary with the stable version.
+
+    Args:
+      stable: what the stable version did since the canary started.
+      canary: what the canary did.
+      min_rows: that each must have answered.
+    """
+    checks = [
+        _traffic(stable, canary, min_rows),
+        _errors(stable, canary),
+        *(_latency(stable, canary, quantile) for quantile in LATENCY_RATIOS),
+    ]
+    if stable.classes or canary.classes:
+        checks.append(_distribution("classes", stable.classes, canary.classes, min_rows))
+    if stable.scores or canary.scores:
+        checks.append(_distribution("scores", _by_bucket(stable.scores), _by_bucket(canary.scores), min_rows))
+    return Verdict(tuple(checks))
+
+
+def quantile_of(cumulative: Mapping[float, int], quantile: float) -> float | None:
+    """A quantile of a histogram, interpolated within its bucket, as Prometheus' histogram_quantile does it.
+
+    Args:
+      cumulative: counts by upper bound, the last of which is infinite.
+      quantile: from 0 to 1.
+
+    Returns:
+      None for an empty histogram; the largest finite bound for a quantile above it.
+    """
+    bounds = sorted(cumulative)
+    total = cumulative[bounds[-1]] if bounds else 0
+    if not total:
+        return None
+    rank = quantile * total
+    lower, below = 0.0, 0
+    for bound in bounds:
+        count = cumulative[bound]
+        if count >= rank:
+            return lower if math.isinf(bound) else lower + (bound - lower) * (rank - below) / max(count - below, 1)
+        lower, below = bound, count
+    return lower
+
+
+def stability_index(expected: Mapping[_Bucket, int], actual: Mapping[_Bucket, int]) -> float:
+    """The population stability index of two distributions: 0 for equal ones.
+
+    Half a count is added to each bucket that either has, so that an empty one does not make it infinite.
+
+    Args:
+      expected: counts by bucket.
+      actual: counts by bucket.
+    """
+    buckets = [bucket for bucket in {**expected, **actual} if expected.get(bucket, 0) or actual.get(bucket, 0)]
+    totals = [sum(counts.values()) + _SMOOTHING * len(buckets) for counts in (expected, actual)]
+    index = 0.0
+    for bucket in buckets:
+        before, after = (
+            (counts.get(bucket, 0) + _SMOOTHING) / total for counts, total in zip((expected, actual), totals, strict=True)
+        )
+        index += (after - before) * math.log(after / before)
+    return index
+
+
+def _traffic(stable: Counts, canary: Counts, min_rows: int) -> Check:
+    fewest = min(stable.rows, canary.rows)
+    outcome = Outcome.PASS if fewest >= min_rows else Outcome.UNDECIDED
+    return Check("rows", f"{stable.rows:,}", f"{canary.rows:,}", f"{fewest:,}", f"at least {min_rows:,} each", outcome)
+
+
+def _errors(stable: Counts, canary: Counts) -> Check:
+    """Fisher's exact test, one-sided: would so many errors be the canary's if versions had nothing to do with them."""
+    from scipy.stats import hypergeom
+
+    failed = stable.errors + canary.errors
+    chance = float(hypergeom.sf(canary.errors - 1, stable.rows + canary.rows, failed, canary.rows)) if failed else 1.0
+    worse = chance < ERROR_SIGNIFICANCE and canary.error_rate - stable.error_rate > ERROR_MARGIN
+    # Errors count from the first row on: nobody waits for 500 of them.
+    enough = stable.rows and canary.rows
+    return Check(
+        "errors",
+        f"{stable.error_rate:.2%}",
+        f"{canary.error_rate:.2%}",
+        f"p = {chance:.2g}",
+        f"p ≥ {ERROR_SIGNIFICANCE:g}, or at most {ERROR_MARGIN:.1%} more",
+        Outcome.FAIL if worse else Outcome.PASS if enough else Outcome.UNDECIDED,
+    )
+
+
+def _latency(stable: Counts, canary: Counts, quantile: float) -> Check:
+    needed = round(CALLS_ABOVE_QUANTILE / (1 - quantile))
+    limit = f"at most {LATENCY_RATIOS[quantile]:g} times, or {LATENCY_MARGIN_SECONDS * 1000:g} ms more"
+    name = f"latency p{quantile * 100:g}"
+    before, after = quantile_of(stable.durations, quantile), quantile_of(canary.durations, quantile)
+    figures = (_milliseconds(before), _milliseconds(after))
+    calls = min(max(counts.durations.values(), default=0) for counts in (stable, canary))
+    if before is None or after is None or calls < needed:
+        return Check(name, *figures, f"{calls} calls", f"{limit}; {needed} calls each", Outcome.UNDECIDED)
+    slower = after > before * LATENCY_RATIOS[quantile] and after - before > LATENCY_MARGIN_SECONDS
+    return Check(name, *figures, f"{after / before:.2f} times", limit, Outcome.FAIL if slower else Outcome.PASS)
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "none" if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def _distribution(name: str, stable: Mapping[_Bucket, int], canary: Mapping[_Bucket, int], min_rows: int) -> Check:
+    rows = sum(stable.values()), sum(canary.values())
+    index = stability_index(stable, canary)
+    outcome = Outcome.FAIL if index > MAX_STABILITY_INDEX else Outcome.PASS
+    return Check(
+        name,
+        f"{rows[0]:,} rows",
+        f"{rows[1]:,} rows",
+        f"stability index {index:.3f}",
+        f"at most {MAX_STABILITY_INDEX:g}",
+        outcome if min(rows) >= min_rows else Outcome.UNDECIDED,
+    )
+
+
+def _by_bucket(cumulative: Mapping[float, int]) -> dict[float, int]:
+    """Counts of each bucket alone."""
+    bounds = sorted(cumulative)
+    alone = {after: cumulative[after] - cumulative[before] for before, after in pairwise(bounds)}
+    return {**{bound: cumulative[bound] for bound in bounds[:1]}, **alone}
