@@ -22,6 +22,8 @@ from pipeline.errors import ConveyorError, UsageError
 _TAIL_LINES = 12
 _READ_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
+_FORWARD_SECONDS = 15
+_FORWARDED = re.compile(r"Forwarding from (127\.0\.0\.1:\d+) -> ")
 # kubectl's own log, such as "E1121 06:53:13.221641   28704 memcache.go:265]": the same again in more words.
 _KLOG = re.compile(r"[EWIF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
 
@@ -166,6 +168,31 @@ class Kubectl:
         text = self.read("get", kind, name, *arguments, "--ignore-not-found", "--output=json")
         found: dict[str, Any] | None = json.loads(text) if text.strip() else None
         return found
+
+    @contextmanager
+    def forward(self, target: str, port: int) -> Iterator[str]:
+        """Makes a port in the cluster one of this machine, until the block is left.
+
+        Args:
+          target: such as `service/serving` or `pod/serving-0`.
+          port: of the target.
+
+        Yields:
+          Where it is here: host:port.
+
+        Raises:
+          ProgramError: kubectl cannot reach it.
+          UsageError: kubectl is not there.
+        """
+        wait = f"--pod-running-timeout={_FORWARD_SECONDS}s"
+        command = ["kubectl", *self._target, "port-forward", wait, "--address=127.0.0.1", target, f":{port}"]
+        with _process(command, gets_input=False) as process:
+            first = process.stdout.readline() if process.stdout else ""
+            opened = _FORWARDED.match(first)
+            if opened is None:
+                _, errors = process.communicate(timeout=_READ_SECONDS)
+                raise _failure(command, process.returncode, _last_lines(errors))
+            yield opened[1]
 
     @property
     def _target(self) -> tuple[str, ...]:

@@ -168,6 +168,28 @@ class TestKubectl:
 
         assert Kubectl("kind-conveyor", "kubeflow", console).objects("pods") == [{"kind": "Pod"}]
 
+    def test_a_forwarded_port_is_open_until_the_block_is_left(self, program, console, tmp_path):
+        got, pid = tmp_path / "got", tmp_path / "pid"
+        program("kubectl", f'echo "$@" > {got}; echo $$ > {pid}; echo "Forwarding from 127.0.0.1:4711 -> 8500"; exec sleep 60')
+
+        with Kubectl("kind-conveyor", "serving", console).forward("service/serving", 8500) as address:
+            assert address == "127.0.0.1:4711"
+            os.kill(int(pid.read_text()), 0)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
+        assert got.read_text().split()[-2:] == ["service/serving", ":8500"]
+
+    def test_a_port_that_cannot_be_forwarded(self, program, console):
+        program("kubectl", 'echo "Error from server (NotFound): services \\"serving\\" not found" >&2; exit 1')
+
+        with (
+            pytest.raises(ProgramError) as caught,
+            Kubectl("kind-conveyor", "serving", console).forward("service/serving", 8500),
+        ):
+            pytest.fail("there is nothing to reach")
+
+        assert "NotFound" in caught.value.stderr
+
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not on the path: https://kubernetes.io/docs/tasks/tools")
 class TestRealKubectl:
