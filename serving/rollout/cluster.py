@@ -50,9 +50,8 @@ class Kubectl(Protocol):
     def get(self, kind: str, name: str, *arguments: str) -> dict[str, Any] | None:
         """One object, or None."""
 
-
-Forward = Callable[[str, int], AbstractContextManager[str]]
-"""Makes a port of a pod a port of this machine, given the pod's name and the port: host:port."""
+    def forward(self, target: str, port: int) -> AbstractContextManager[str]:
+        """Makes a port of a pod, `pod/NAME`, one of this machine: host:port."""
 
 
 class ClusterTarget:
@@ -70,7 +69,6 @@ class ClusterTarget:
         kubectl: Kubectl,
         shell: Kubectl,
         models: str,
-        forward: Forward,
         tell: Callable[[str], None],
         timeout: float,
     ) -> None:
@@ -81,13 +79,12 @@ class ClusterTarget:
           kubectl: on the namespace of the model servers.
           shell: on the namespace of the pod `conveyor-shell`.
           models: the folder of the model's versions, as that pod sees it.
-          forward: makes ports of pods ports of this machine.
           tell: is told what a person should know.
           timeout: seconds that each step may take.
         """
         self.model = model
         self._kubectl, self._shell, self._models = kubectl, shell, models
-        self._forward, self._tell, self._timeout = forward, tell, timeout
+        self._tell, self._timeout = tell, timeout
         self._revision = ""
 
     def locked(self) -> AbstractContextManager[None]:
@@ -186,7 +183,7 @@ class ClusterTarget:
         pages = {}
         for pod in self._ready_pods(GATEWAY):
             name, port = pod["metadata"]["name"], pod["spec"]["containers"][0]["ports"][0]["containerPort"]
-            with self._forward(name, port) as address:
+            with self._kubectl.forward(f"pod/{name}", port) as address:
                 pages[name] = read_metrics(f"http://{address}")
         return {name: page for name, page in pages.items() if page}
 
@@ -252,8 +249,12 @@ class ClusterTarget:
     def _servers(self, deployment: str) -> Iterator[dict[str, ModelServer]]:
         """Those of the pods that are ready, by the pod's name."""
         with ExitStack() as stack:
-            names = [pod["metadata"]["name"] for pod in self._ready_pods(deployment)]
-            yield {name: ModelServer(stack.enter_context(self._forward(name, _GRPC_PORT)), self.model) for name in names}
+            servers = {}
+            for pod in self._ready_pods(deployment):
+                name = pod["metadata"]["name"]
+                address = stack.enter_context(self._kubectl.forward(f"pod/{name}", _GRPC_PORT))
+                servers[name] = ModelServer(address, self.model)
+            yield servers
 
     def _wait_for_gateways(self, placement: Placement) -> None:
         """Waits until no gateway sends requests to the canary any more.

@@ -13,7 +13,7 @@ from pipeline.errors import ConveyorError
 from serving.errors import ServingError
 
 _CALL_SECONDS = 5.0
-_POLL_SECONDS = 0.25
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 1.0, 1.5
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,12 @@ _UNKNOWN = Loading("unknown to the server")
 
 def _wait(problem: Callable[[], str], seconds: float) -> str:
     """Waits until there is no problem any more; what is left of it at the end."""
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, _FIRST_PAUSE
     while seen := problem():
         if time.monotonic() > end:
             return seen
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
     return ""
 
 
