@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import cluster, compile, config, data, doctor, image, inspect, kubeflow, run, schedule, score, serve
+from pipeline.cli import cluster, compile, config, data, doctor, image, inspect, kubeflow, predict, run, schedule, score, serve
 from pipeline.errors import ConveyorError, StorageError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command()(kubeflow.logs)
 app.command()(kubeflow.cancel)
 app.command()(score.score)
 app.command()(serve.serve)
+app.command()(predict.predict)
 app.command()(inspect.runs)
 app.command()(inspect.show)
 app.command()(inspect.report)

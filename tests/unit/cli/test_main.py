@@ -49,7 +49,7 @@ def test_help_names_every_command(run):
     code, out, _ = run("--help")
 
     assert code == 0
-    laptop = ("config", "data", "doctor", "lineage", "report", "run", "runs", "score", "serve", "show")
+    laptop = ("config", "data", "doctor", "lineage", "predict", "report", "run", "runs", "score", "serve", "show")
     kubeflow = ("cancel", "cluster", "compile", "image", "logs", "schedule", "status", "submit")
     for command in (*laptop, *kubeflow):
         assert f" {command} " in out

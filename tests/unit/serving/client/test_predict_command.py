@@ -1,0 +1,203 @@
+"""`conveyor predict` against a real server."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.client import Client
+
+CONVEYOR = [sys.executable, "-m", "pipeline.cli.main"]
+CONFIG = """
+name: flights
+label: late
+data: {input: flights.csv}
+features:
+  flight: {kind: ignore}
+"""
+ROWS = "carrier,departure,distance,flight,late\nUA,900,1400,15,1\nDL,,0.5,16,0\n"
+
+
+@pytest.fixture
+def predict(tmp_path, server):
+    """Runs the command in a folder with a configuration."""
+    (tmp_path / "pipeline.yaml").write_text(CONFIG)
+    (tmp_path / "rows.csv").write_text(ROWS)
+
+    def _predict(*arguments, address=None, stdin="", path=""):
+        address = server.address("grpc") if address is None else address
+        given = [*(["--address", address] if address else []), *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "PATH": f"{path}:{os.environ['PATH']}"}
+        return subprocess.run(
+            [*CONVEYOR, "predict", *given],
+            cwd=tmp_path,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return _predict
+
+
+@pytest.fixture
+def expected(server):
+    with Client(server.address("grpc")) as client:
+        return client.predict([{"carrier": "UA", "departure": 900, "distance": 1400}, {"carrier": "DL", "distance": 0.5}])
+
+
+def test_a_table_for_people(predict, expected, server):
+    done = predict("--file", "rows.csv")
+
+    assert done.returncode == 0, done.stderr
+    heading, *rows, summary = done.stdout.splitlines()
+    assert heading.split() == ["row", "prediction", "probability", "version", "latency"]
+    assert [row.split()[:4] for row in rows] == [
+        [str(number), str(one.label), f"{one.probability:.4f}", "3"] for number, one in enumerate(expected, start=1)
+    ]
+    assert all(row.split()[-1] == "ms" for row in rows)
+    assert summary == f"2 rows, answered by version 3 at {server.address('grpc')}"
+
+
+def test_json_for_programs(predict, expected, server):
+    done = predict("--file", "rows.csv", "--output", "json", address=server.address("rest"))
+
+    documents = json.loads(done.stdout)
+    assert [one.pop("latency_ms") > 0 for one in documents] == [True, True]
+    assert documents == [
+        {
+            "row": number,
+            "prediction": one.label,
+            "probability": one.probability,
+            "probabilities": list(one.probabilities),
+            "score": one.score,
+            "model": "flights",
+            "model_version": 3,
+        }
+        for number, one in enumerate(expected, start=1)
+    ]
+
+
+def test_csv_for_tables(predict, expected):
+    done = predict("--file", "rows.csv", "--output", "csv")
+
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert list(rows[0]) == ["row", "prediction", "probability", "score", "model", "model_version", "latency_ms"]
+    assert [float(row["score"]) for row in rows] == [one.score for one in expected]
+
+
+def test_a_predicted_value(predict, server):
+    server.outputs = {"predictions": ("DT_FLOAT", 1)}
+    server.model = lambda columns: {"predictions": [1234567.5] * len(columns["carrier"])}
+
+    assert predict("--json", "{}").stdout.splitlines()[1].split()[:3] == ["1", "1,234,568", "3"]
+    assert json.loads(predict("--json", "{}", "-o", "json").stdout)[0]["prediction"] == 1234567.5
+
+
+@pytest.mark.parametrize("stdin", [ROWS, '[{"carrier": "UA"}, {"late": 1}]', '{"carrier": "UA"}\n{"flight": 7}\n'])
+def test_rows_from_standard_input(predict, stdin):
+    done = predict("--output", "csv", stdin=stdin)
+
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_a_long_table_is_cut_and_says_so(predict):
+    done = predict(stdin=json.dumps([{}] * 2500))
+
+    lines = done.stdout.splitlines()
+    assert len(lines) == 53
+    assert "2,450 more" in lines[-2]
+    assert lines[-1].startswith("2,500 rows")
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [
+        ("carrier,distance\nUA,1\nUA,far\n", ("row 2, feature 'distance'", "a number", "'far'")),
+        ("carier\nUA\n", ("row 1", "'carier'", "Did you mean 'carrier'?")),
+        ('{"carrier": 7}', ("row 1, feature 'carrier'", "text", "7, of type int")),
+        ("a,b\n1\n", ("line 2", "2 fields")),
+    ],
+)
+def test_wrong_rows_are_a_data_error_that_names_row_and_feature(predict, rows, parts):
+    done = predict(stdin=rows)
+
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "standard input" in done.stderr
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def test_the_file_is_named_where_a_row_is_wrong(predict, tmp_path):
+    (tmp_path / "rows.json").write_text('{"distance": "far"}')
+
+    assert "rows.json, row 1, feature 'distance'" in predict("--file", "rows.json").stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--file", "rows.csv", "--json", "{}"),
+        ("--json", "{}", "--rest"),
+        ("--json", "{}", "--target", "cluster"),
+        ("--json", "{}", "--timeout", "0"),
+    ],
+)
+def test_what_does_not_go_together_is_a_usage_error(predict, arguments):
+    assert predict(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize("address", ["localhost:8500", "grpc://127.0.0.1:1/flights/versions/x"])
+def test_what_is_no_address_is_a_usage_error(predict, address):
+    done = predict("--json", "{}", address=address)
+
+    assert done.returncode == 2
+    assert "grpc://HOST:PORT/MODEL" in done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "port"), [((), "8500"), (("--rest",), "8501")])
+def test_without_an_address_the_server_of_this_machine_is_asked(predict, arguments, port):
+    """By the name of the configuration: whether one runs there is not this test's to say, so a model that none has."""
+    done = predict("--json", "{}", *arguments, "--set", "name=nobody-serves-this", "--timeout", "2", address="")
+
+    assert done.returncode in (1, 2)
+    assert f"localhost:{port}" in done.stderr
+    assert "nobody-serves-this" in done.stderr
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_the_cluster_is_reached_by_a_forwarded_port(predict, tmp_path, server, protocol):
+    port = {"grpc": server.grpc_port, "rest": server.rest_port}[protocol]
+    kubectl = tmp_path / "bin" / "kubectl"
+    kubectl.parent.mkdir()
+    kubectl.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/called\necho "Forwarding from 127.0.0.1:{port} -> 1"\nexec sleep 60\n'
+    )
+    kubectl.chmod(0o755)
+
+    rest = ["--rest"] if protocol == "rest" else []
+    done = predict("--file", "rows.csv", "--target", "cluster", *rest, address="", path=kubectl.parent)
+
+    assert done.returncode == 0, done.stderr
+    called = (tmp_path / "called").read_text().split()
+    assert called[:4] == ["--context", "kind-conveyor", "--namespace", "conveyor-serving"]
+    assert called[-2:] == ["service/serving", ":8501" if rest else ":8500"]
+
+
+def test_a_server_that_is_away(predict, server):
+    server.stop()
+    done = predict("--json", "{}")
+
+    assert done.returncode == 1
+    assert "conveyor serve" in done.stderr
