@@ -17,11 +17,11 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
 from components.evaluator import FastEvaluator, eval_config
-from components.example_gen import ArrowExampleGen
+from components.example_gen.component import ArrowExampleGen
 from components.example_validator import SchemaValidator
 from components.hyperparameters import LatestHyperparametersStrategy
-from components.infra_validator import infra_validator_for
-from components.pusher import AtomicPusher
+from components.infra_validator.selection import infra_validator_for
+from components.pusher.component import AtomicPusher
 from components.schema_importer import SchemaImporter, read_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform

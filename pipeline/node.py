@@ -18,7 +18,7 @@ from tfx.orchestration.portable import launcher, partial_run_utils, runtime_para
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.types import standard_artifacts
 
-from components.pusher import push_is_in_place
+from components.pusher.serving_folder import push_is_in_place
 from pipeline import database
 from pipeline.errors import NodeError, UsageError
 from pipeline.outcome import NodeState

@@ -10,8 +10,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 from tfx.types.channel_utils import external_pipeline_artifact_query
 
-from components.example_gen import ArrowExampleGen, SingleSplit
-from components.example_gen.spans import find_spans
+from components.example_gen.component import ArrowExampleGen
+from components.example_gen.spans import SingleSplit, find_spans
 from components.prediction_writer import PredictionWriter
 from components.pusher.strategy import LatestPushedModelStrategy
 from pipeline import database

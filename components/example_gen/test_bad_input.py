@@ -13,8 +13,8 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.example_gen import csv_reader, properties, tfrecord
-from components.example_gen.driver import resolve
 from components.example_gen.executor import Executor
+from components.example_gen.inputs import resolve
 from components.example_gen.spans import SingleSplit
 from components.example_gen.writer import SplitWriter
 from pipeline.config import Split

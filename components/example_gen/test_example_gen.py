@@ -24,10 +24,12 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
-from components.example_gen import ArrowExampleGen, SingleSplit, properties, tfrecord
-from components.example_gen.driver import resolve
+from components.example_gen import properties, tfrecord
+from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor
 from components.example_gen.fingerprint import fingerprint_of_files
+from components.example_gen.inputs import resolve
+from components.example_gen.spans import SingleSplit
 from components.example_gen.splitter import Hashed
 from pipeline.config import Split
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import shutil
-import subprocess
-
 from tfx.components.infra_validator.component import InfraValidator
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.proto import infra_validator_pb2
 from tfx.types import BaseChannel
 
 from components.infra_validator.component import ProcessInfraValidator
+from components.infra_validator.docker import serves_in_container
 from pipeline import config
-from pipeline.errors import ConfigError
 
 NODE_ID = "InfraValidator"
 
 
 def infra_validator_for(settings: config.InfraValidator, model: BaseChannel, examples: BaseChannel) -> BaseComponent:
     """The InfraValidator that suits the settings and the machine.
-
-    `auto` means TensorFlow Serving in a container where an engine answers and holds the image, so that no run waits for,
-    or fails by, an image that nobody asked to fetch; otherwise a process.
 
     Args:
       settings: the section `infra_validator` of the configuration.
@@ -35,15 +28,7 @@ def infra_validator_for(settings: config.InfraValidator, model: BaseChannel, exa
     Raises:
       ConfigError: `docker` is asked for, and no engine answers.
     """
-    if settings.runner == "docker" and not _docker("version"):
-        raise ConfigError(
-            "No Docker engine answers.",
-            where="infra_validator.runner",
-            expected="an engine that `docker version` can reach",
-            seen="docker",
-            fix="start the engine, or set infra_validator.runner to 'process' or 'auto'",
-        )
-    if settings.runner == "docker" or (settings.runner == "auto" and _docker("image", "inspect", settings.image)):
+    if serves_in_container(settings):
         return _in_container(settings, model, examples).with_id(NODE_ID)
     return ProcessInfraValidator(
         model=model, examples=examples, requests=settings.requests, timeout_seconds=settings.timeout_seconds
@@ -75,14 +60,3 @@ def _in_container(settings: config.InfraValidator, model: BaseChannel, examples:
             num_examples=settings.requests,
         ),
     )
-
-
-@functools.lru_cache
-def _docker(*arguments: str) -> bool:
-    """Whether the engine answers a command with success."""
-    if not shutil.which("docker"):
-        return False
-    try:
-        return subprocess.run(["docker", *arguments], capture_output=True, timeout=10).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False

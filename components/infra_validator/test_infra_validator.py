@@ -11,7 +11,10 @@ from tfx.components.infra_validator.component import InfraValidator
 from tfx.proto import infra_validator_pb2
 from tfx.types import Artifact, Channel, standard_artifacts
 
-from components.infra_validator import ProcessInfraValidator, executor, infra_validator_for, probe, selection
+from components.infra_validator import executor, probe
+from components.infra_validator.component import ProcessInfraValidator
+from components.infra_validator.docker import engine_answers
+from components.infra_validator.selection import infra_validator_for
 from pipeline import config
 from pipeline.errors import ConfigError
 
@@ -250,7 +253,7 @@ def test_gaps_are_completed_from_other_rows(split: Path) -> None:
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Puts a `docker` command on the path that answers as a shell script says."""
-    selection._docker.cache_clear()
+    engine_answers.cache_clear()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
 
     def install(script: str) -> None:
@@ -260,7 +263,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         command.chmod(0o755)
 
     yield install
-    selection._docker.cache_clear()
+    engine_answers.cache_clear()
 
 
 def node_for(**settings: Any) -> Any:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tfx.types import Artifact, Channel, standard_artifacts
 
-from components.pusher import AtomicPusher, push_is_in_place
+from components.pusher.component import AtomicPusher
 from components.pusher.executor import Executor
-from components.pusher.serving_folder import add_version, versions
+from components.pusher.serving_folder import add_version, push_is_in_place, versions
 from pipeline.errors import ConfigError, StorageError
 
 
