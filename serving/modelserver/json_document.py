@@ -19,7 +19,7 @@ _PROBLEMS = {
     "Expecting ':' delimiter": "Missing a colon after a name of object member.",
     "Unterminated string starting at": "Missing a closing quotation mark in string.",
     "Invalid control character at": "Invalid encoding in string.",
-    "Invalid \\escape: ": "Invalid escape character in string.",
+    "Invalid \\escape": "Invalid escape character in string.",
     "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
 }
 _MISSING_COMMA = "Expecting ',' delimiter"
@@ -110,7 +110,7 @@ def _decode(text: str) -> Any:
 
 
 def _parse_error(text: str, error: json.JSONDecodeError) -> StatusError:
-    problem = _PROBLEMS.get(error.msg, error.msg)
+    problem = _PROBLEMS.get(error.msg.partition(": ")[0], error.msg)
     if error.msg == _MISSING_COMMA:
         in_object = _innermost_bracket(text[: error.pos]) == "{"
         problem = f"Missing a comma or {'} after an object member' if in_object else '] after an array element'}."

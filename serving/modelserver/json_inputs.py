@@ -138,12 +138,25 @@ def _rows(rows: list[Any], wanted: _Inputs) -> dict[str, np.ndarray]:
         )
     named = _is_object(rows[0])
     only = next(iter(wanted))
+    try:
+        if not named:
+            return {only: _tensor(rows, wanted[only].dtype)}
+        if not all(_is_object(row) and row.keys() == wanted.keys() for row in rows):
+            raise invalid_argument(f"keys of the objects in 'instances' must be equal to: {','.join(sorted(wanted))}")
+        return {name: _tensor([row[name] for row in rows], info.dtype) for name, info in wanted.items()}
+    except StatusError:
+        _find_problem(rows, named, wanted)
+        raise
+
+
+def _find_problem(rows: list[Any], named: bool, wanted: _Inputs) -> None:
+    """Raises what is wrong with the first row that is, as it is found when rows are read one by one."""
     columns: dict[str, _Column] = {}
     for position, row in enumerate(rows):
         if named != _is_object(row):
             seen = "Expecting object but got list" if named else "Expecting value/list but got object"
             raise invalid_argument(f"{seen} at item {position} of input list")
-        for name, value in row.items() if named else [(only, row)]:
+        for name, value in row.items() if named else [(next(iter(wanted)), row)]:
             try:
                 if name not in columns:
                     columns[name] = _Column(name, wanted)
@@ -157,7 +170,6 @@ def _rows(rows: list[Any], wanted: _Inputs) -> dict[str, np.ndarray]:
                 f"Failed to process element: {position} of 'instances' list. JSON object: {describe(row)} "
                 f"keys must be equal to: {','.join(sorted(wanted))}"
             )
-    return {name: column.array() for name, column in columns.items()}
 
 
 def _columns(given: Any, wanted: _Inputs) -> dict[str, np.ndarray]:
@@ -171,37 +183,36 @@ def _columns(given: Any, wanted: _Inputs) -> dict[str, np.ndarray]:
     for name, info in wanted.items():
         if name not in given:
             raise invalid_argument(f"Missing named input: {name} in '{_INPUTS}' object.")
-        shape = _shape(given[name])
-        values: list[Any] = []
-        _fill(given[name], 0, shape, info.dtype, values)
-        arrays[name] = _array(values, shape, info.dtype)
+        arrays[name] = _tensor(given[name], info.dtype)
     return arrays
 
 
 class _Column:
-    """The values of one input, row by row."""
+    """The values of one input, row by row: all of them of the first one's shape."""
 
     def __init__(self, name: str, wanted: _Inputs) -> None:
         if name not in wanted:
             raise invalid_argument(f"JSON object: does not have named input: {name}")
         self._dtype = wanted[name].dtype
         self._shape: list[int] | None = None
-        self._values: list[Any] = []
-        self._rows = 0
 
     def add(self, value: Any) -> None:
-        shape, before = _shape(value), len(self._values)
-        _fill(value, 0, shape, self._dtype, self._values)
+        shape = _shape(value)
+        values: list[Any] = []
+        _fill(value, 0, shape, self._dtype, values)
         if self._shape is None:
             self._shape = shape
-        elif len(self._values) - before != math.prod(self._shape):
-            raise invalid_argument(f"Expecting tensor size: {math.prod(self._shape)} but got: {len(self._values) - before}")
-        elif shape != self._shape:
+        if len(values) != math.prod(self._shape):
+            raise invalid_argument(f"Expecting tensor size: {math.prod(self._shape)} but got: {len(values)}")
+        if shape != self._shape:
             raise invalid_argument(f"Expecting shape {_listed(self._shape)} but got: {_listed(shape)}")
-        self._rows += 1
 
-    def array(self) -> np.ndarray:
-        return _array(self._values, [self._rows, *(self._shape or [])], self._dtype)
+
+def _tensor(value: Any, dtype: int) -> np.ndarray:
+    shape = _shape(value)
+    values: list[Any] = []
+    _fill(value, 0, shape, dtype, values)
+    return _array(values, shape, dtype)
 
 
 def _shape(value: Any) -> list[int]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,8 @@ _INDENT = "    "
 # Of a tensor's name, if its strings are bytes and not text.
 _BYTES_SUFFIX = "_bytes"
 _INTEGERS = frozenset("iu")
+_DIGITS = {np.float32: 9, np.float64: 17}
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def predictions(outputs: Mapping[str, np.ndarray], format: Format) -> str:
@@ -46,15 +47,14 @@ def predictions(outputs: Mapping[str, np.ndarray], format: Format) -> str:
 def classifications(result: classification_pb2.ClassificationResult) -> str:
     """The answer to a classify request."""
     lines = (
-        "[" + ", ".join(f"[{quote(each.label)}, {_decimal(each.score, np.float32)}]" for each in row.classes) + "]"
-        for row in result.classifications
+        "[" + ", ".join(f"[{quote(label)}, {score}]" for label, score in _scored(row)) + "]" for row in result.classifications
     )
     return f'{{\n{_INDENT}"results": [{", ".join(lines)}\n{_INDENT}]\n}}'
 
 
 def regressions(result: regression_pb2.RegressionResult) -> str:
     """The answer to a regress request."""
-    values = ", ".join(_decimal(each.value, np.float32) for each in result.regressions)
+    values = ", ".join(_decimals(np.array([each.value for each in result.regressions], np.float32)))
     return f'{{\n{_INDENT}"results": [{values}]\n}}'
 
 
@@ -134,22 +134,27 @@ def _flat_texts(array: np.ndarray, name: str, depth: int) -> list[str]:
             inner, outer = _INDENT * (depth + 1), _INDENT * depth
             return [f'{{\n{inner}"b64": "{base64.b64encode(text).decode()}"\n{outer}}}' for text in array.ravel()]
         return [quote(text.decode(errors="surrogateescape")) for text in array.ravel()]
-    if array.dtype in (np.float32, np.float64):
-        return [_decimal(number, array.dtype.type) for number in array.ravel().tolist()]
+    if array.dtype.type in _DIGITS:
+        return _decimals(array)
     # uint16 is what TensorFlow Serving cannot write either.
     if (kind in _INTEGERS and array.dtype != np.uint16) or kind == "b":
         return [str(value).lower() for value in array.ravel().tolist()]
     raise invalid_argument(f"Failed to write JSON value for tensor type: {tensors.type_name(tensors.data_type(array))}")
 
 
-def _decimal(number: float, dtype: type) -> str:
-    """A number with six digits if they are enough to get it back, otherwise with all that its type has."""
-    if not math.isfinite(number):
-        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-    text = f"{number:g}"
-    if dtype(float(text)) != number:
-        text = f"{number:.{9 if dtype is np.float32 else 17}g}"
-    return text if "." in text or "e" in text else f"{text}.0"
+def _decimals(array: np.ndarray) -> list[str]:
+    """Numbers with six digits where they are enough to get them back, otherwise with all that their type has."""
+    flat, digits = array.ravel(), _DIGITS[array.dtype.type]
+    numbers = flat.tolist()
+    texts = [f"{number:g}" for number in numbers]
+    for index in np.flatnonzero(np.array(list(map(float, texts)), array.dtype) != flat).tolist():
+        texts[index] = f"{numbers[index]:.{digits}g}"
+    return [text if "." in text or "e" in text else _NOT_FINITE.get(text) or f"{text}.0" for text in texts]
+
+
+def _scored(row: classification_pb2.Classifications) -> Iterator[tuple[str, str]]:
+    scores = _decimals(np.array([each.score for each in row.classes], np.float32))
+    return zip((each.label for each in row.classes), scores, strict=True)
 
 
 def _line(texts: Any) -> str:

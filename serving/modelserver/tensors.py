@@ -50,13 +50,16 @@ def to_proto(array: np.ndarray, *, as_content: bool = False) -> tensor_pb2.Tenso
     array = np.asarray(array)
     dtype = data_type(array)
     field = _FIELDS.get(dtype)
-    if field is None or (as_content and dtype != types_pb2.DT_STRING):
+    if field is None:
         return tf.make_tensor_proto(array)
     proto = tensor_pb2.TensorProto(dtype=dtype)
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    getattr(proto, field).extend(array.ravel().tolist())
+    if as_content and dtype != types_pb2.DT_STRING:
+        proto.tensor_content = array.tobytes()
+    else:
+        getattr(proto, field).extend(array.ravel().tolist())
     return proto
 
 
