@@ -1,0 +1,1 @@
+"""The gateway: what applications call for predictions, before the model server."""

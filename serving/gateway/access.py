@@ -1,0 +1,110 @@
+"""Who calls: by an API key or by a token of an OpenID Connect provider."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from pipeline.config import Access
+from serving.gateway.oidc import Provider, RefusedError
+from serving.gateway.problems import ProblemError
+
+_PREFIX = "cv_"
+_ANONYMOUS = "anonymous"
+_KEY_HEADER = "X-API-Key"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request.
+
+    Attributes:
+      name: of the API key, or the token's subject.
+      rate_limit: of this caller, such as 600/minute; None: none.
+    """
+
+    name: str
+    rate_limit: str | None
+
+
+def new_key() -> tuple[str, str]:
+    """A new API key, and its hash for the configuration."""
+    key = _PREFIX + secrets.token_urlsafe(32)
+    return key, _hash(key)
+
+
+def _hash(key: str) -> str:
+    # A key has 256 random bits, so that it needs no slow hash, as a password would.
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class Door:
+    """Lets callers in or not."""
+
+    def __init__(self, access: Access) -> None:
+        """Knows the keys' hashes alone.
+
+        Args:
+          access: the settings.
+        """
+        self._access = access
+        self._names = {key.sha256: name for name, key in access.api_keys.items()}
+        self._provider = Provider(access.oidc) if access.oidc else None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may call."""
+        return not self._names and self._provider is None
+
+    @property
+    def schemes(self) -> dict[str, Any]:
+        """The ways in, as OpenAPI describes them."""
+        schemes: dict[str, Any] = {}
+        if self._names:
+            schemes["API key"] = {"type": "apiKey", "in": "header", "name": _KEY_HEADER}
+        if self._provider:
+            schemes["Token"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        return schemes
+
+    async def caller(self, request: Request) -> Caller:
+        """Who sent a request.
+
+        Raises:
+          ProblemError: nobody who may.
+        """
+        caller = await self._identify(request)
+        request.scope["caller"] = caller.name
+        return caller
+
+    async def _identify(self, request: Request) -> Caller:
+        if self.is_open:
+            return Caller(request.client.host if request.client else _ANONYMOUS, self._access.rate_limit)
+        if key := request.headers.get(_KEY_HEADER):
+            name = self._names.get(_hash(key))
+            if name is None:
+                raise _refused("The API key is not known.")
+            return Caller(name, self._access.api_keys[name].rate_limit or self._access.rate_limit)
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if self._provider and scheme.lower() == "bearer":
+            try:
+                return Caller(await self._provider.subject(token), self._access.rate_limit)
+            except RefusedError as error:
+                raise _refused(str(error)) from error
+        accepted = [
+            *([f"an API key in the header {_KEY_HEADER}"] if self._names else []),
+            *(["a token in the header Authorization: Bearer"] if self._provider else []),
+        ]
+        raise _refused(f"Say who you are: by {' or '.join(accepted)}.")
+
+    async def close(self) -> None:
+        """Closes the connection to the provider."""
+        if self._provider:
+            await self._provider.close()
+
+
+def _refused(detail: str) -> ProblemError:
+    return ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})

@@ -1,0 +1,109 @@
+"""Predictions that are kept, by model version and row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from cachetools import LRUCache
+
+from serving.features import Row
+from serving.gateway.shared_store import AwayError, SharedStore
+from serving.predictions import Prediction
+
+
+class Cache(Protocol):
+    """Where predictions are kept. None of it ever fails a request."""
+
+    async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
+        """What a version answered to rows before; None for a row that is not there."""
+
+    async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
+        """Keeps answers."""
+
+
+class NoCache:
+    """Keeps nothing."""
+
+    async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
+        """See `Cache`."""
+        return [None] * len(rows)
+
+    async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
+        """See `Cache`."""
+
+
+class MemoryCache:
+    """Keeps the predictions that were asked for last, in this process."""
+
+    def __init__(self, rows: int) -> None:
+        """Empty at first.
+
+        Args:
+          rows: how many it keeps.
+        """
+        self._predictions: LRUCache[Any, Prediction] = LRUCache(rows)
+
+    async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
+        """See `Cache`."""
+        return [self._predictions.get((model, version, _key(row))) for row in rows]
+
+    async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
+        """See `Cache`."""
+        for row, prediction in zip(rows, predictions, strict=True):
+            self._predictions[prediction.model, prediction.version, _key(row)] = prediction
+
+
+class RedisCache:
+    """Keeps predictions in Redis, where all gateways find them."""
+
+    def __init__(self, store: SharedStore, seconds: int) -> None:
+        """Asks nothing yet.
+
+        Args:
+          store: the Redis.
+          seconds: how long a prediction is kept.
+        """
+        self._store, self._seconds = store, seconds
+
+    async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
+        """See `Cache`."""
+        keys = [_name(model, version, row) for row in rows]
+        try:
+            found = await self._store.attempt(lambda: self._store.redis.mget(keys))
+        except AwayError:
+            return [None] * len(rows)
+        return [None if text is None else _prediction(text) for text in found]
+
+    async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
+        """See `Cache`."""
+        pipeline = self._store.redis.pipeline(transaction=False)
+        for row, prediction in zip(rows, predictions, strict=True):
+            name = _name(prediction.model, prediction.version, row)
+            pipeline.set(name, json.dumps(asdict(prediction)), ex=self._seconds)
+        try:
+            await self._store.attempt(pipeline.execute)
+        except AwayError:
+            return
+
+
+def _key(row: Row) -> tuple[tuple[str, Any], ...]:
+    return tuple(row.items())
+
+
+def _name(model: str, version: int, row: Row) -> str:
+    """A name that does not tell the row: it may be personal."""
+    text = json.dumps(row, sort_keys=True)
+    return f"conveyor:{model}:{version}:{hashlib.blake2b(text.encode(), digest_size=20).hexdigest()}"
+
+
+def _prediction(text: bytes | str) -> Prediction | None:
+    """A prediction as `put` has written it; None if somebody else wrote something else."""
+    try:
+        content = json.loads(text)
+        return Prediction(**{**content, "probabilities": tuple(content["probabilities"])})
+    except (ValueError, TypeError, LookupError):
+        return None

@@ -1,0 +1,223 @@
+"""What a request and its response look like, as pydantic models made from the model's own schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from pipeline.config import Gateway
+from serving.errors import FeatureError
+from serving.features import Feature, Value
+from serving.gateway.domains import Domain
+from serving.gateway.problems import ProblemError, RowError
+from serving.schema import ModelSchema
+
+Row = dict[str, Any]
+
+_EXPECTED = {
+    "DT_INT64": "an integer of 64 bits, or for a time also text in ISO 8601, such as 2026-01-15T12:00:00Z",
+    "DT_FLOAT": "a number that 32 bits can hold",
+}
+_EXAMPLE_TIME = "2026-01-15T12:00:00Z"
+_SHOWN_ERRORS, _SHOWN_CHARACTERS = 20, 60
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Between the gateway and its callers.
+
+    Attributes:
+      features: of the model, by name.
+      request: of POST /v1/predict.
+      response: to it.
+    """
+
+    features: Mapping[str, Feature]
+    request: type[BaseModel]
+    response: type[BaseModel]
+
+    def read(self, body: bytes) -> list[Row]:
+        """The rows of a request, each with every feature of the model: None where it has no value.
+
+        Args:
+          body: JSON.
+
+        Raises:
+          ProblemError: it breaks the contract; the problem names rows and features.
+        """
+        try:
+            request = self.request.model_validate_json(body)
+        except ValidationError as error:
+            raise _problem(error) from None
+        rows: list[Row] = request.model_dump(by_alias=True)["rows"]
+        return rows
+
+
+def make_contract(schema: ModelSchema, domains: Mapping[str, Domain], gateway: Gateway) -> Contract:
+    """The contract of a model.
+
+    Args:
+      schema: what the model takes and gives.
+      domains: what its features may be.
+      gateway: the settings.
+    """
+    row: Any = _row_model(schema, domains, gateway)
+    rows: Any = Annotated[list[row], Field(min_length=1, max_length=gateway.max_rows, description="In any order.")]
+    request = create_model(
+        "PredictRequest",
+        __config__=ConfigDict(extra="forbid"),
+        __doc__="Rows to be answered.",
+        rows=(rows, ...),
+    )
+    return Contract(schema.features, request, _response_model(schema))
+
+
+def merge(stable: ModelSchema, canary: ModelSchema | None) -> ModelSchema:
+    """A schema for both versions: a feature that only the canary has may be given, and only it gets it."""
+    return replace(stable, features={**canary.features, **stable.features}) if canary else stable
+
+
+def _row_model(schema: ModelSchema, domains: Mapping[str, Domain], gateway: Gateway) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    # A feature's name need not be one that Python can have: the fields are numbered.
+    for number, (name, feature) in enumerate(schema.features.items()):
+        domain = domains.get(name, Domain())
+        kind = _kind(feature, domain, name in domains, gateway.enforce_domains)
+        if domain.required:
+            fields[f"field_{number}"] = (kind, Field(alias=name, title=name))
+        else:
+            fields[f"field_{number}"] = (kind | None, Field(None, alias=name, title=name))
+    example = _example(schema, domains) | {name: gateway.example[name] for name in gateway.example if name in schema.features}
+    config = ConfigDict(extra="forbid", json_schema_extra={"example": example})
+    return create_model(
+        "Row", __config__=config, __doc__="Values by feature; one without a value is left out, or null.", **fields
+    )
+
+
+def _kind(feature: Feature, domain: Domain, is_known: bool, enforce: bool) -> Any:
+    """The type of a feature's values."""
+    if feature.dtype == "DT_STRING":
+        if domain.closed and enforce:
+            return Literal[domain.values]
+        return Annotated[str, Field(examples=list(domain.values)[:5])] if domain.values else str
+    bounds = {"ge": domain.smallest, "le": domain.largest} if enforce else {"description": _range(domain)}
+    encode = _encoder(feature)
+    if feature.dtype == "DT_FLOAT":
+        return Annotated[float, Field(allow_inf_nan=False, **bounds), BeforeValidator(_number), AfterValidator(encode)]
+    if domain.is_time or not is_known:
+        text = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+        return Annotated[int, BeforeValidator(encode, json_schema_input_type=int | text)]
+    return Annotated[int, Field(**bounds), BeforeValidator(_number), AfterValidator(encode)]
+
+
+def _number(value: Any) -> Any:
+    """Refuses what pydantic would turn into a number."""
+    if isinstance(value, bool | str):
+        raise ValueError("Input should be a number")
+    return value
+
+
+def _encoder(feature: Feature) -> Callable[[Any], Value | None]:
+    """A check by the client's own rules, which also turns times into seconds."""
+
+    def encode(value: Any) -> Value | None:
+        if value is None or value != value:
+            # To the client, these are missing values; whether one may be missing is pydantic's question.
+            return None
+        try:
+            # To pydantic and the client, true is a number.
+            return feature.encode("true" if isinstance(value, bool) else value)
+        except FeatureError:
+            raise ValueError(f"Input should be {_EXPECTED[feature.dtype]}") from None
+
+    return encode
+
+
+def _range(domain: Domain) -> str | None:
+    if domain.smallest is None and domain.largest is None:
+        return None
+    return f"Usually {_shown(domain.smallest, 'any')} to {_shown(domain.largest, 'any')}."
+
+
+def _shown(bound: float | None, none: str) -> str:
+    return none if bound is None else f"{bound:g}"
+
+
+def _example(schema: ModelSchema, domains: Mapping[str, Domain]) -> Row:
+    """A row with all that is required, or, where nothing is, with all that the domains tell about."""
+    required = [name for name in schema.features if name in domains and domains[name].required]
+    names = required or [name for name in schema.features if name in domains]
+    values = {name: _example_value(schema.features[name], domains[name]) for name in names}
+    return {name: value for name, value in values.items() if value is not None or name in required}
+
+
+def _example_value(feature: Feature, domain: Domain) -> Any:
+    if feature.dtype == "DT_STRING":
+        return domain.values[0] if domain.values else "text"
+    if domain.is_time:
+        return _EXAMPLE_TIME
+    smallest, largest = domain.smallest, domain.largest
+    middle = (smallest + largest) / 2 if smallest is not None and largest is not None else smallest or largest or 0
+    return int(middle) if feature.dtype == "DT_INT64" else middle
+
+
+def _response_model(schema: ModelSchema) -> type[BaseModel]:
+    fields: dict[str, Any] = {"version": (int, Field(description="Of the model that answered."))}
+    if "labels" in schema.outputs:
+        label = str if schema.outputs["labels"] == "DT_STRING" else int
+        fields["label"] = (label, Field(description="The most probable class."))
+        fields["probability"] = (float, Field(description="Of the label."))
+        if "score" in schema.outputs:
+            fields["score"] = (float, Field(description="Of the positive class."))
+        fields["probabilities"] = (list[float], Field(description="Of each class, in the order of the training data's labels."))
+    else:
+        fields["value"] = (float, Field(description="The prediction."))
+    prediction: Any = create_model("Prediction", __doc__="Of one row.", **fields)
+    return create_model(
+        "PredictResponse",
+        __doc__="The predictions.",
+        model=(str, Field(description="The model's name.")),
+        request_id=(str, Field(description="The request's X-Request-ID, or one that the gateway gave it.")),
+        predictions=(list[prediction], Field(description="In the order of the rows.")),
+    )
+
+
+def _problem(error: ValidationError) -> ProblemError:
+    problems = error.errors(include_url=False, include_context=False)
+    if problems[0]["type"] == "json_invalid":
+        return ProblemError(400, f"The body is no JSON: {problems[0]['msg'].removeprefix('Invalid JSON: ')}.")
+    errors = [_row_error(problem) for problem in problems[:_SHOWN_ERRORS]]
+    more = f"; the first {_SHOWN_ERRORS} are listed" if len(problems) > _SHOWN_ERRORS else ""
+    where = errors[0]
+    place = ", ".join(
+        [*([f"row {where.row}"] if where.row else []), *([f"feature {where.feature!r}"] if where.feature else [])]
+    )
+    count = f"{len(problems)} problems{more}. " if len(problems) > 1 else ""
+    return ProblemError(422, f"{count}{place + ': ' if place else ''}{where.message}.", errors)
+
+
+def _row_error(problem: Any) -> RowError:
+    location = problem["loc"]
+    in_row = len(location) > 1 and location[0] == "rows"
+    kind = problem["type"]
+    message = {
+        "extra_forbidden": "The model has no such feature"
+        if in_row
+        else f"There is no field {location[0]!r}"
+        if location
+        else "",
+        "missing": "This feature is required" if in_row else "The field 'rows' is required: a list of rows",
+    }.get(kind, str(problem["msg"]).removeprefix("Value error, "))
+    seen = json.dumps(problem["input"], default=repr)
+    return RowError(
+        row=location[1] + 1 if in_row else None,
+        feature=str(location[2]) if in_row and len(location) > 2 else None,
+        message=message,
+        seen=None
+        if kind in ("missing", "extra_forbidden")
+        else seen[:_SHOWN_CHARACTERS] + "…" * (len(seen) > _SHOWN_CHARACTERS),
+    )

@@ -1,0 +1,102 @@
+"""Tokens of an OpenID Connect provider, checked by its public keys."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import httpx
+import jwt
+
+from pipeline.config import Oidc
+from serving.gateway.logs import log
+from serving.gateway.problems import ProblemError
+
+# Signatures that only the provider can make. With an HMAC, its public key would do to make one.
+_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_TIMEOUT_SECONDS = 5.0
+_KEEP_SECONDS = 600.0
+_PAUSE_SECONDS = 10.0
+"""Between two fetches of the keys at least: tokens with made-up key ids must not make the gateway fetch all the time."""
+_LEEWAY_SECONDS = 30.0
+
+
+class RefusedError(Exception):
+    """The token does not let its bearer in; the message says why."""
+
+
+class Provider:
+    """An OpenID Connect provider."""
+
+    def __init__(self, settings: Oidc) -> None:
+        """Asks nothing yet.
+
+        Args:
+          settings: of the provider.
+        """
+        self._settings = settings
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS)
+        self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._fetched = self._tried = float("-inf")
+
+    async def subject(self, token: str) -> str:
+        """Whom a token is for.
+
+        Args:
+          token: a signed JWT.
+
+        Raises:
+          RefusedError: the token is not one of this provider for this audience, or is not valid now.
+          ProblemError: the provider's keys cannot be had.
+        """
+        try:
+            key = await self._key(jwt.get_unverified_header(token).get("kid"))
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=_ALGORITHMS,
+                audience=self._settings.audience,
+                issuer=self._settings.issuer,
+                leeway=_LEEWAY_SECONDS,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.PyJWTError as error:
+            raise RefusedError(f"The token is not valid: {error}.") from error
+        return str(claims["sub"])
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._client.aclose()
+
+    async def _key(self, key_id: str | None) -> jwt.PyJWK:
+        now = time.monotonic()
+        is_stale = now - self._fetched > _KEEP_SECONDS
+        if (is_stale or key_id not in self._keys) and now - self._tried > _PAUSE_SECONDS:
+            self._tried = now
+            await self._fetch()
+        if not self._keys:
+            raise ProblemError(503, "Tokens cannot be checked at the moment.", headers={"Retry-After": "10"})
+        if key_id not in self._keys:
+            raise RefusedError("The token is signed with a key that its issuer does not have.")
+        return self._keys[key_id]
+
+    async def _fetch(self) -> None:
+        """Takes the provider's keys; those that are known stay while it is away."""
+        try:
+            url = self._settings.jwks_url or (await self._get(_discovery(self._settings.issuer)))["jwks_uri"]
+            keys = jwt.PyJWKSet.from_dict(await self._get(url)).keys
+        except (httpx.HTTPError, jwt.PyJWTError, ValueError, LookupError, TypeError) as error:
+            log(logging.ERROR, "the keys of the OpenID Connect provider cannot be had", error=str(error))
+            return
+        self._keys = {key.key_id: key for key in keys}
+        self._fetched = time.monotonic()
+
+    async def _get(self, url: str) -> Any:
+        response = await self._client.get(url)
+        response.raise_for_status()
+        return response.json()
+
+
+def _discovery(issuer: str) -> str:
+    return issuer.rstrip("/") + "/.well-known/openid-configuration"

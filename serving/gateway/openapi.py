@@ -1,0 +1,60 @@
+"""The gateway's own description (OpenAPI), with the features of the model that is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from serving.gateway.contract import Contract
+from serving.gateway.problems import MEDIA_TYPE, Problem
+
+_TEMPLATE = "#/components/schemas/{model}"
+_PROBLEMS = {
+    "400": "The body is no JSON.",
+    "401": "It is not known who calls.",
+    "413": "The body is too large.",
+    "422": "A row does not suit the model; `errors` names row and feature.",
+    "429": "The caller has asked too often.",
+    "502": "The model server failed.",
+    "503": "The model is not there at the moment.",
+    "504": "The model did not answer in time.",
+}
+
+
+def describe(app: FastAPI, contract: Contract | None, security: dict[str, Any]) -> dict[str, Any]:
+    """The description of an app.
+
+    Args:
+      app: of the gateway.
+      contract: of the model; None while no model has answered yet.
+      security: the ways in, by name.
+    """
+    description = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    predict = description["paths"]["/v1/predict"]["post"]
+    models: list[tuple[type[BaseModel], Any]] = [(Problem, "serialization")]
+    problems = _PROBLEMS if security else {status: text for status, text in _PROBLEMS.items() if status != "401"}
+    predict["responses"] = {
+        status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": _TEMPLATE.format(model="Problem")}}}}
+        for status, text in problems.items()
+    }
+    if contract:
+        models += [(contract.request, "validation"), (contract.response, "serialization")]
+        predict["requestBody"] = {"required": True, "content": _json(contract.request)}
+        predict["responses"]["200"] = {"description": "A prediction for each row.", "content": _json(contract.response)}
+    _, schemas = models_json_schema(models, ref_template=_TEMPLATE)
+    components = description.setdefault("components", {})
+    components.setdefault("schemas", {}).update(schemas["$defs"])
+    if security:
+        components["securitySchemes"] = security
+        for path in ("/v1/predict", "/v1/models"):
+            for operation in description["paths"][path].values():
+                operation["security"] = [{name: []} for name in security]
+    return description
+
+
+def _json(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _TEMPLATE.format(model=model.__name__)}}}

@@ -1,0 +1,166 @@
+"""Rows with their predictions as Parquet files, written in the background. It never fails or delays a request."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import queue
+import random
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prometheus_client import Counter
+
+from pipeline.config import PredictionLog as Settings
+from serving.features import Feature, Row
+from serving.gateway.logs import log
+from serving.gateway.metrics import confidence
+from serving.predictions import Prediction
+
+QUEUE_ROWS = 20_000
+"""Rows that wait for the disk. Those that come while it is full are dropped and counted."""
+FILE_ROWS = 10_000
+"""A file is written when it has so many rows, or when they are old enough."""
+_COMPLAINT_SECONDS = 60.0
+
+_TYPES = {
+    "DT_FLOAT": pa.float32(),
+    "DT_INT64": pa.int64(),
+    "DT_STRING": pa.string(),
+}
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A row to be written, and the columns that it has."""
+
+    columns: Mapping[str, str]
+    row: Row
+    prediction: Prediction
+    request_id: str
+    time: datetime.datetime
+
+    @property
+    def file_key(self) -> tuple[str, tuple[tuple[str, str], ...], type]:
+        """Entries with the same key fit into one file."""
+        return self.time.date().isoformat(), tuple(self.columns.items()), type(self.prediction.label)
+
+
+class PredictionLog:
+    """A folder for each day: `date=2026-01-31/<time>-<id>.parquet`.
+
+    The columns are the model's features, as in the data that it was trained with, and those of the answer: prediction_time,
+    prediction_request_id, prediction_version, and prediction_label and prediction_score, or prediction_value.
+    """
+
+    def __init__(self, settings: Settings, dropped: Counter) -> None:
+        """Starts the thread that writes.
+
+        Args:
+          settings: of the log; its folder is given.
+          dropped: counts rows that should have been written and were not.
+        """
+        self._folder = Path(settings.folder or "")
+        self._settings, self._dropped = settings, dropped
+        self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_ROWS)
+        self._complained = float("-inf")
+        self._thread = threading.Thread(target=self._write_all, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    def add(
+        self, features: Mapping[str, Feature], rows: Sequence[Row], predictions: Sequence[Prediction], request_id: str
+    ) -> None:
+        """Logs a sample of rows; returns at once.
+
+        Args:
+          features: of the model.
+          rows: by feature.
+          predictions: to them.
+          request_id: of the request.
+        """
+        now = datetime.datetime.now(datetime.timezone.utc)
+        columns = {name: feature.dtype for name, feature in features.items() if name not in self._settings.exclude}
+        for row, prediction in zip(rows, predictions, strict=True):
+            if random.random() < self._settings.sample:
+                try:
+                    self._queue.put_nowait(_Entry(columns, row, prediction, request_id, now))
+                except queue.Full:
+                    self._drop(1, "the disk is too slow")
+
+    def close(self) -> None:
+        """Writes what is waiting, and ends."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _write_all(self) -> None:
+        entries: list[_Entry] = []
+        due = float("inf")
+        while True:
+            try:
+                entry = self._queue.get(timeout=min(max(due - time.monotonic(), 0), threading.TIMEOUT_MAX))
+                is_last = entry is None
+                if entry is not None:
+                    due = min(due, time.monotonic() + self._settings.flush_seconds)
+                    entries.append(entry)
+            except queue.Empty:
+                is_last = False
+            if is_last or len(entries) >= FILE_ROWS or time.monotonic() >= due:
+                self._write(entries)
+                entries, due = [], float("inf")
+            if is_last:
+                return
+
+    def _write(self, entries: Sequence[_Entry]) -> None:
+        files = defaultdict(list)
+        for entry in entries:
+            files[entry.file_key].append(entry)
+        for (date, _, _), those in files.items():
+            try:
+                _write_file(self._folder / f"date={date}", those)
+            except Exception as error:  # The thread has to live on: nobody else would count what is lost.
+                self._drop(len(those), str(error))
+
+    def _drop(self, rows: int, reason: str) -> None:
+        self._dropped.inc(rows)
+        if time.monotonic() - self._complained > _COMPLAINT_SECONDS:
+            self._complained = time.monotonic()
+            log(logging.ERROR, "predictions cannot be logged: rows are dropped", folder=str(self._folder), error=reason)
+
+
+def _write_file(folder: Path, entries: Sequence[_Entry]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{entries[0].time:%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
+    # Readers take *.parquet: a file that is being written is none yet.
+    partial = folder / f".{name}.partial"
+    try:
+        pq.write_table(_table(entries), partial)
+        os.replace(partial, folder / name)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _table(entries: Sequence[_Entry]) -> pa.Table:
+    predictions = [entry.prediction for entry in entries]
+    columns = {
+        name: pa.array([entry.row.get(name) for entry in entries], _TYPES[dtype]) for name, dtype in entries[0].columns.items()
+    }
+    columns["prediction_time"] = pa.array([entry.time for entry in entries], _TIME)
+    columns["prediction_request_id"] = pa.array([entry.request_id for entry in entries], pa.string())
+    columns["prediction_version"] = pa.array([prediction.version for prediction in predictions], pa.int64())
+    if predictions[0].value is None:
+        label = pa.string() if isinstance(predictions[0].label, str) else pa.int64()
+        columns["prediction_label"] = pa.array([prediction.label for prediction in predictions], label)
+        columns["prediction_score"] = pa.array([confidence(prediction) for prediction in predictions], pa.float64())
+    else:
+        columns["prediction_value"] = pa.array([prediction.value for prediction in predictions], pa.float64())
+    return pa.table(columns)

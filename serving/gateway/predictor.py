@@ -1,0 +1,192 @@
+"""Answers rows: by the cache, by the stable version or by the canary."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.config import Gateway
+from pipeline.errors import ConveyorError
+from serving.address import Address
+from serving.errors import DeadlineError, ServerAwayError, UnknownModelError
+from serving.gateway.cache import Cache
+from serving.gateway.contract import Contract, Row, make_contract, merge
+from serving.gateway.domains import Domain, read_domains
+from serving.gateway.logs import log
+from serving.gateway.metrics import Metrics
+from serving.gateway.traffic import Traffic
+from serving.gateway.upstream import Upstream
+from serving.predictions import Prediction
+from serving.rollout import CANARY, STABLE
+from serving.schema import ModelSchema
+
+_LOOK_SECONDS = 1.0
+"""Between two looks at the rollout's state and the model servers."""
+
+
+class Predictor:
+    """The model, whoever serves it at the moment."""
+
+    def __init__(self, gateway: Gateway, metrics: Metrics, cache: Cache) -> None:
+        """Makes no call yet.
+
+        Args:
+          gateway: the settings.
+          metrics: what is counted.
+          cache: of predictions.
+
+        Raises:
+          ConfigError: the schema of the features cannot be read.
+        """
+        self._gateway, self._metrics, self._cache = gateway, metrics, cache
+        self._domains: Mapping[str, Domain] = (
+            read_domains(Path(gateway.feature_schema)) if gateway.feature_schema is not None else {}
+        )
+        self.traffic = Traffic(gateway.rollout)
+        self._upstreams = {
+            role: Upstream(address, role, gateway, metrics)
+            for role, address in (
+                (STABLE, Address.parse(gateway.upstream.stable)),
+                (CANARY, Address.parse(gateway.upstream.canary or gateway.upstream.stable)),
+            )
+        }
+        self._described: ModelSchema | None = None
+        self.known_contract: Contract | None = None
+        """What requests look like; None until a model has answered."""
+        self._place()
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._stable.address.model
+
+    @property
+    def contract(self) -> Contract:
+        """What requests look like.
+
+        Raises:
+          ServerAwayError: no model has answered yet.
+        """
+        if self.known_contract is None:
+            raise ServerAwayError("No model has answered yet.", where=str(self._stable.address))
+        return self.known_contract
+
+    @property
+    def version(self) -> int | None:
+        """The stable version; None before a model answered."""
+        return self._stable.version
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the stable version answers."""
+        return self.known_contract is not None and self._stable.failure is None
+
+    async def predict(self, rows: Sequence[Row], request_id: str) -> list[Prediction]:
+        """The predictions for rows, in their order.
+
+        Args:
+          rows: that fit the contract.
+          request_id: of the request.
+
+        Raises:
+          ConveyorError: see `serving.client.Client.predict`.
+        """
+        by_role: dict[str, list[int]] = defaultdict(list)
+        for position, row in enumerate(rows):
+            key = request_id if self._gateway.split_by is None else str(row.get(self._gateway.split_by))
+            by_role[self.traffic.choose(key)].append(position)
+        parts = await asyncio.gather(
+            *(self._answer(role, [rows[position] for position in positions]) for role, positions in by_role.items())
+        )
+        answers = {
+            position: prediction
+            for positions, part in zip(by_role.values(), parts, strict=True)
+            for position, prediction in zip(positions, part, strict=True)
+        }
+        return [answers[position] for position in range(len(rows))]
+
+    async def follow(self) -> None:
+        """Follows rollout and model servers until it is cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception as error:
+                log(logging.ERROR, "looking at the model servers failed", failure=error)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Takes rollout and model servers as they are now."""
+        self.traffic.read()
+        self._place()
+        await asyncio.gather(*(upstream.refresh() for upstream in self._active))
+        if self._stable.schema is None:
+            return
+        has_canary = self.traffic.state.canary is not None
+        described = merge(self._stable.schema, self._upstreams[CANARY].schema if has_canary else None)
+        if described != self._described:
+            self._described = described
+            self.known_contract = make_contract(described, self._domains, self._gateway)
+
+    async def versions(self) -> dict[str, dict[int, str]]:
+        """The state of each version by number, for each address of a model server.
+
+        Raises:
+          ConveyorError: see `serving.client.Client.versions`.
+        """
+        by_address = {str(upstream.address): upstream for upstream in self._active}
+        states = await asyncio.gather(*(upstream.versions() for upstream in by_address.values()))
+        return dict(zip(by_address, states, strict=True))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await asyncio.gather(*(upstream.close() for upstream in self._upstreams.values()))
+
+    @property
+    def _stable(self) -> Upstream:
+        return self._upstreams[STABLE]
+
+    @property
+    def _active(self) -> list[Upstream]:
+        """Those that get traffic."""
+        roles = (STABLE,) if self.traffic.state.canary is None else (STABLE, CANARY)
+        return [self._upstreams[role] for role in roles]
+
+    def _place(self) -> None:
+        state = self.traffic.state
+        self._upstreams[STABLE].place(state.stable)
+        self._upstreams[CANARY].place(state.canary)
+        self._metrics.canary_percent.set(state.traffic)
+
+    async def _answer(self, role: str, rows: Sequence[Row]) -> list[Prediction]:
+        version = self._upstreams[role].version
+        known = [None] * len(rows) if version is None else await self._cache.get(self.model, version, rows)
+        missing = [row for row, prediction in zip(rows, known, strict=True) if prediction is None]
+        self._metrics.cache_hits.inc(len(rows) - len(missing))
+        self._metrics.cache_misses.inc(len(missing))
+        asked: list[Prediction] = []
+        if missing:
+            asked = await self._ask(role, missing)
+            await self._cache.put(missing, asked)
+        new = iter(asked)
+        predictions = [next(new) if prediction is None else prediction for prediction in known]
+        self._metrics.count(predictions)
+        return predictions
+
+    async def _ask(self, role: str, rows: Sequence[Row]) -> list[Prediction]:
+        upstream = self._upstreams[role]
+        try:
+            if role == CANARY and upstream.failure is not None:
+                raise upstream.failure
+            return await upstream.predict(rows)
+        except ConveyorError as error:
+            # A canary that is not loaded yet has not failed.
+            if role == STABLE or not isinstance(error, UnknownModelError):
+                version = "unknown" if upstream.version is None else str(upstream.version)
+                self._metrics.predictions.labels(self.model, version, "error").inc(len(rows))
+            if role == STABLE or isinstance(error, DeadlineError):
+                raise
+            log(logging.WARNING, "the canary failed: the stable version answers instead", error=error.what)
+        return await self._ask(STABLE, rows)

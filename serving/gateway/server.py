@@ -1,0 +1,63 @@
+"""Runs the gateway until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from prometheus_client import disable_created_metrics
+
+from pipeline.config import Gateway
+from pipeline.errors import UsageError
+from serving.gateway import logs
+from serving.gateway.app import create_app
+
+GRACE_SECONDS = 20
+"""For requests that are under way when the gateway is told to stop."""
+_BACKLOG = 2048
+
+
+def serve(gateway: Gateway, announce: Callable[[str], None] = lambda url: None) -> None:
+    """Serves until SIGTERM or SIGINT, then answers what is under way and writes what is to be logged.
+
+    Args:
+      gateway: the settings (see `serving.gateway.settings`).
+      announce: is told the address when it is listened on.
+
+    Raises:
+      UsageError: the address cannot be listened on.
+      ConfigError: the schema of the features cannot be read.
+    """
+    # They would double the number of series.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    app = create_app(gateway)
+    listener = _listen(gateway.host, gateway.port)
+    logs.configure()
+    host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
+    announce(f"http://{host}:{listener.getsockname()[1]}")
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        lifespan="on",
+        ws="none",
+    )
+    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise UsageError(
+            "The gateway cannot listen.",
+            where=f"{host}:{port}",
+            seen=error.strerror or str(error),
+            fix="end what uses the port, or choose another: --set gateway.port=8089",
+        ) from error
+    return listener

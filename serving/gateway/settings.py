@@ -1,0 +1,96 @@
+"""What a gateway is started with: the section `gateway` of a configuration, its addresses and paths without placeholders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.config import Gateway, PipelineConfig
+from pipeline.errors import ConfigError
+from serving.address import Address
+
+
+def from_config(config: PipelineConfig) -> Gateway:
+    """The gateway of a pipeline on this machine.
+
+    Args:
+      config: of the pipeline.
+
+    Raises:
+      UsageError: an address of a model server is none.
+    """
+    section = config.gateway
+    feature_schema = section.feature_schema or config.schema_source.path
+    return _checked(
+        section.model_copy(
+            update={
+                "upstream": section.upstream.model_copy(
+                    update={
+                        role: address.replace("{name}", config.name)
+                        for role, address in section.upstream.model_dump(exclude_none=True).items()
+                    }
+                ),
+                "rollout": section.rollout and config.resolve(section.rollout),
+                "feature_schema": feature_schema and config.resolve(feature_schema),
+                "log": section.log.model_copy(update={"folder": section.log.folder and config.resolve(section.log.folder)}),
+            }
+        )
+    )
+
+
+def read_settings(path: Path) -> Gateway:
+    """The gateway of a pod.
+
+    Args:
+      path: a YAML file with the fields of the section `gateway`. Paths are relative to its folder. A pod has no workspace: the
+        rollout's state and the log's folder have no default here.
+
+    Raises:
+      ConfigError: the file cannot be read, or is wrong.
+      UsageError: an address of a model server is none.
+    """
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+        section = Gateway.model_validate(content)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError("The gateway's settings cannot be read.", where=str(path), seen=str(error)) from error
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        raise ConfigError(
+            "The gateway's settings are wrong.",
+            where=str(path),
+            expected="the fields of the section gateway, as docs/configuration.md has them",
+            seen="\n".join(problems),
+        ) from error
+    rollout = section.rollout if "rollout" in section.model_fields_set else None
+    folder = section.log.folder if "folder" in section.log.model_fields_set else None
+    placeholders = [text for text in (*section.upstream.model_dump().values(), rollout, folder) if text and "{" in text]
+    if placeholders:
+        raise ConfigError(
+            "The gateway's settings have a placeholder.",
+            where=str(path),
+            expected="whole addresses and paths: outside a pipeline's configuration, nothing stands for {name} and {workspace}",
+            seen=", ".join(placeholders),
+            fix="give upstream.stable, and whole paths",
+        )
+
+    def resolved(name: str | None) -> str | None:
+        return name and str(path.parent.absolute() / name)
+
+    return _checked(
+        section.model_copy(
+            update={
+                "rollout": resolved(rollout),
+                "feature_schema": resolved(section.feature_schema),
+                "log": section.log.model_copy(update={"folder": resolved(folder)}),
+            }
+        )
+    )
+
+
+def _checked(section: Gateway) -> Gateway:
+    for address in section.upstream.model_dump(exclude_none=True).values():
+        Address.parse(address)
+    return section

@@ -1,0 +1,71 @@
+"""Redis, which gateways share. It may be gone at any time: then each goes on by itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from serving.gateway.logs import log
+
+PASSWORD_VARIABLE = "CONVEYOR_REDIS_PASSWORD"
+_TIMEOUT_SECONDS = 0.25
+_PAUSE_SECONDS = 5.0
+"""After a failure Redis is left alone for so long, so that its absence does not slow every request down."""
+
+Result = TypeVar("Result")
+
+
+class AwayError(Exception):
+    """Redis did not answer, or did not a moment ago."""
+
+
+class SharedStore:
+    """One Redis."""
+
+    def __init__(self, url: str) -> None:
+        """Connects on the first call.
+
+        Args:
+          url: redis://HOST:PORT/DATABASE; the password, if any, is in the environment variable CONVEYOR_REDIS_PASSWORD.
+        """
+        self.url = url
+        self.redis: Redis = Redis.from_url(
+            url,
+            password=os.environ.get(PASSWORD_VARIABLE),
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+        )
+        self._again = 0.0
+
+    async def attempt(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """The result of a call.
+
+        Args:
+          call: asks Redis.
+
+        Raises:
+          AwayError: there is none.
+        """
+        if time.monotonic() < self._again:
+            raise AwayError
+        try:
+            result = await call()
+        except (RedisError, OSError) as error:
+            if not self._again:
+                log(logging.WARNING, "Redis is away: going on without it", url=self.url, error=str(error))
+            self._again = time.monotonic() + _PAUSE_SECONDS
+            raise AwayError from error
+        if self._again:
+            self._again = 0.0
+            log(logging.INFO, "Redis is back", url=self.url)
+        return result
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self.redis.aclose()

@@ -1,0 +1,58 @@
+"""Which version answers: stable or canary, by the state of the rollout."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from serving.gateway.logs import log
+from serving.rollout import CANARY, STABLE, RolloutState
+
+_SHARES = 10_000
+
+
+class Traffic:
+    """Follows the file with the rollout's state."""
+
+    def __init__(self, path: str | None) -> None:
+        """Reads the state.
+
+        Args:
+          path: of the file; None: there is no rollout.
+        """
+        self._path = Path(path) if path else None
+        self._problem = ""
+        self.state = RolloutState()
+        self.read()
+
+    def read(self) -> None:
+        """Takes the state as it is now. One that cannot be read changes nothing, and is logged once."""
+        if self._path is None:
+            return
+        try:
+            state = RolloutState.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            state = RolloutState()
+        except (OSError, ValidationError) as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                log(logging.ERROR, "the rollout's state cannot be read: the one before stays", path=str(self._path))
+            return
+        self._problem = ""
+        if state.placement != self.state.placement:
+            log(logging.INFO, "the rollout has changed", stable=state.stable, canary=state.canary, traffic=state.traffic)
+        self.state = state
+
+    def choose(self, key: str) -> str:
+        """The role that answers, STABLE or CANARY.
+
+        Args:
+          key: what decides: the same key gets the same answer for as long as the canary's share does not shrink.
+        """
+        if self.state.canary is None:
+            return STABLE
+        digest = hashlib.blake2b(key.encode(errors="replace"), digest_size=8).digest()
+        return CANARY if int.from_bytes(digest, "big") % _SHARES < self.state.traffic * (_SHARES // 100) else STABLE

@@ -1,0 +1,177 @@
+"""Rows with their predictions as Parquet."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import time
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+
+from serving.gateway import prediction_log
+from tests.unit.serving.gateway.conftest import ROW, predict, sample
+
+ROWS = [{"carrier": "UA", "distance": float(distance)} for distance in range(1, 101)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "predictions"
+
+
+def files(folder):
+    return sorted(folder.rglob("*.parquet"))
+
+
+def test_what_is_logged(start, folder):
+    with start(log={"folder": str(folder)}) as gateway:
+        (answer,) = predict(gateway, ROW, **{"X-Request-ID": "order-17"}).json()["predictions"]
+
+    (path,) = files(folder)
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    assert path.parent.name == f"date={today}"
+    table = pq.ParquetFile(path).read()
+    assert dict(zip(table.column_names, map(str, table.schema.types), strict=True)) == {
+        "carrier": "string",
+        "departure": "int64",
+        "distance": "float",
+        "prediction_time": "timestamp[us, tz=UTC]",
+        "prediction_request_id": "string",
+        "prediction_version": "int64",
+        "prediction_label": "int64",
+        "prediction_score": "double",
+    }
+    (row,) = table.to_pylist()
+    assert abs(row.pop("prediction_time") - datetime.datetime.now(datetime.timezone.utc)) < datetime.timedelta(minutes=1)
+    assert row == {
+        "carrier": "UA",
+        "departure": 1364797800,
+        "distance": 1400.0,
+        "prediction_request_id": "order-17",
+        "prediction_version": 3,
+        "prediction_label": answer["label"],
+        "prediction_score": answer["score"],
+    }
+
+
+def test_what_is_missing_is_null(start, folder):
+    with start(log={"folder": str(folder)}) as gateway:
+        predict(gateway, {"carrier": "UA", "distance": 5})
+
+    assert pq.read_table(folder).to_pylist()[0]["departure"] is None
+
+
+def test_all_rows_are_there_when_the_gateway_ends(start, folder):
+    with start(log={"folder": str(folder)}) as gateway:
+        for _ in range(3):
+            predict(gateway, *ROWS)
+        assert not files(folder)
+
+    assert pq.read_table(folder)["distance"].to_pylist() == [row["distance"] for row in ROWS] * 3
+    assert len(files(folder)) == 1
+
+
+def test_a_file_is_written_when_its_rows_are_old_enough(start, folder):
+    with start(log={"folder": str(folder), "flush_seconds": 0.2}) as gateway:
+        predict(gateway, ROW)
+        end = time.monotonic() + 10
+        while not files(folder):
+            assert time.monotonic() < end, "no file was written"
+            time.sleep(0.05)
+
+
+def test_a_sample(start, folder):
+    with start(log={"folder": str(folder), "sample": 0.3}) as gateway:
+        for _ in range(10):
+            predict(gateway, *ROWS)
+
+    assert 200 < len(pq.read_table(folder)) < 400
+
+
+def test_personal_columns_are_left_out(start, folder):
+    with start(log={"folder": str(folder), "exclude": ["carrier"]}) as gateway:
+        predict(gateway, ROW)
+
+    assert "carrier" not in pq.read_table(folder).column_names
+
+
+@pytest.mark.parametrize("log", [{"folder": None}, {"sample": 0.0}])
+def test_it_can_be_turned_off(start, folder, log):
+    with start(log={"folder": str(folder)} | log) as gateway:
+        predict(gateway, ROW)
+
+    assert not folder.exists()
+
+
+def test_what_is_answered_by_the_cache_is_logged_too(start, folder):
+    with start(log={"folder": str(folder)}, cache={"rows": 10}) as gateway:
+        predict(gateway, ROW)
+        predict(gateway, ROW)
+
+    assert len(pq.read_table(folder)) == 2
+
+
+def test_versions_with_other_features_have_files_of_their_own(start, server, folder):
+    with start(log={"folder": str(folder)}) as gateway:
+        predict(gateway, ROW)
+        server.features = {"carrier": "DT_STRING"}
+        server.versions = {4: "AVAILABLE"}
+        server.model = lambda columns: {"labels": [1], "probabilities": [0.25, 0.75], "score": [0.75]}
+        end = time.monotonic() + 10
+        while predict(gateway, {"carrier": "UA"}).status_code != 200:
+            assert time.monotonic() < end, "the new version did not answer"
+            time.sleep(0.05)
+
+    schemas = {tuple(pq.ParquetFile(path).schema_arrow.names[:2]) for path in files(folder)}
+    assert schemas == {("carrier", "departure"), ("carrier", "prediction_time")}
+
+
+def test_a_folder_that_cannot_be_written_never_fails_a_request(start, tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    with start(log={"folder": str(tmp_path / "file"), "flush_seconds": 0.05}) as gateway:
+        for _ in range(3):
+            assert predict(gateway, *ROWS).status_code == 200
+        end = time.monotonic() + 10
+        while sample(gateway, "gateway_log_dropped_total") < 300:
+            assert time.monotonic() < end, "dropped rows are not counted"
+            time.sleep(0.05)
+
+    complaints = [record for record in caplog.records if "predictions cannot be logged" in record.getMessage()]
+    assert len(complaints) == 1
+
+
+def test_a_queue_that_is_full_drops_rows_and_counts_them(start, folder, monkeypatch):
+    monkeypatch.setattr(prediction_log, "QUEUE_ROWS", 10)
+    write = prediction_log._write_file
+
+    def write_slowly(*arguments):
+        time.sleep(0.5)
+        write(*arguments)
+
+    monkeypatch.setattr(prediction_log, "_write_file", write_slowly)
+    with start(log={"folder": str(folder), "flush_seconds": 0.001}) as gateway:
+        started = time.monotonic()
+        for _ in range(5):
+            assert predict(gateway, *ROWS).status_code == 200
+        assert time.monotonic() - started < 2
+        dropped = sample(gateway, "gateway_log_dropped_total")
+
+    written = len(pa.dataset.dataset(folder).to_table()) if files(folder) else 0
+    assert dropped > 0
+    assert written + dropped == 500
+
+
+def test_nobody_reads_a_file_that_is_being_written(start, folder, monkeypatch):
+    def write_half(table, path):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(prediction_log.pq, "write_table", write_half)
+
+    with start(log={"folder": str(folder)}) as gateway:
+        predict(gateway, ROW)
+
+    assert not [path for path in folder.rglob("*") if path.is_file()]
