@@ -11,7 +11,22 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import cluster, compile, config, data, doctor, image, inspect, kubeflow, predict, run, schedule, score, serve
+from pipeline.cli import (
+    cluster,
+    compile,
+    config,
+    data,
+    doctor,
+    gateway,
+    image,
+    inspect,
+    kubeflow,
+    predict,
+    run,
+    schedule,
+    score,
+    serve,
+)
 from pipeline.errors import ConveyorError, StorageError
 
 app = typer.Typer(
@@ -40,6 +55,7 @@ app.command()(inspect.show)
 app.command()(inspect.report)
 app.command()(inspect.lineage)
 app.command()(doctor.doctor)
+app.add_typer(gateway.app, name="gateway")
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 app.add_typer(cluster.app, name="cluster")

@@ -49,9 +49,10 @@ def test_help_names_every_command(run):
     code, out, _ = run("--help")
 
     assert code == 0
-    laptop = ("config", "data", "doctor", "lineage", "predict", "report", "run", "runs", "score", "serve", "show")
+    laptop = ("config", "data", "doctor", "lineage", "report", "run", "runs", "score", "show")
+    serving = ("gateway", "predict", "serve")
     kubeflow = ("cancel", "cluster", "compile", "image", "logs", "schedule", "status", "submit")
-    for command in (*laptop, *kubeflow):
+    for command in (*laptop, *serving, *kubeflow):
         assert f" {command} " in out
 
 
