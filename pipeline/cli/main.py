@@ -21,7 +21,9 @@ from pipeline.cli import (
     image,
     inspect,
     kubeflow,
+    models,
     predict,
+    rollout,
     run,
     schedule,
     score,
@@ -56,6 +58,9 @@ app.command()(inspect.report)
 app.command()(inspect.lineage)
 app.command()(doctor.doctor)
 app.add_typer(gateway.app, name="gateway")
+app.add_typer(models.app, name="models")
+app.add_typer(rollout.app, name="rollout")
+app.command()(rollout.rollback)
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 app.add_typer(cluster.app, name="cluster")

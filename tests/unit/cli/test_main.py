@@ -50,7 +50,7 @@ def test_help_names_every_command(run):
 
     assert code == 0
     laptop = ("config", "data", "doctor", "lineage", "report", "run", "runs", "score", "show")
-    serving = ("gateway", "predict", "serve")
+    serving = ("gateway", "models", "predict", "rollback", "rollout", "serve")
     kubeflow = ("cancel", "cluster", "compile", "image", "logs", "schedule", "status", "submit")
     for command in (*laptop, *serving, *kubeflow):
         assert f" {command} " in out

@@ -1,0 +1,173 @@
+"""`conveyor models`: the versions that were pushed, who serves them, and where they come from; and deleting old ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
+from pipeline.cli.output import new_table, print_json, print_table
+from pipeline.cli.rollout_target import (
+    DEFAULT_SERVER,
+    Place,
+    ReasonOption,
+    ServerOption,
+    TargetOption,
+    open_rollout,
+    open_target,
+    tell,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.config import PipelineConfig
+    from pipeline.store import Lineage
+    from serving.rollout.state import RolloutState
+    from serving.rollout.versions import Version
+
+app = typer.Typer(help="The versions of the model: who serves them, where they come from.", invoke_without_command=True)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a version comes from, by the metadata store."""
+
+    run: str = ""
+    pushed: float | None = None
+    metrics: tuple[str, ...] = ()
+
+
+@app.callback()
+def models(
+    context: typer.Context,
+    config: ConfigOption = None,
+    overrides: Overrides = None,
+    target: TargetOption = Place.LOCAL,
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: Json = False,
+) -> None:
+    """List the versions of the model: what they are to the rollout, who serves them, by which run and metrics they came."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = read_config(config, overrides)
+    there = open_target(settings, target, server, None, None)
+    state, versions, servers = there.read(), there.versions(), there.servers()
+    origins = _origins(settings, target, versions)
+    rows = [_row(version, state, servers, origins.get(version.number, _Origin())) for version in reversed(versions)]
+    if as_json:
+        print_json({"model": settings.name, "target": target.value, "servers": list(servers), "versions": rows})
+        return
+    _print(settings, state, rows, servers)
+
+
+@app.command()
+def prune(
+    config: ConfigOption = None,
+    overrides: Overrides = None,
+    keep: Annotated[int, typer.Option("--keep", metavar="N", help="How many of the newest versions stay in any case.")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    reason: ReasonOption = "",
+    target: TargetOption = Place.LOCAL,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Delete old versions, but none that serves, that is tried, or that a rollback would return to."""
+    settings = read_config(config, overrides)
+    there = open_target(settings, target, server, None, None)
+    versions = open_rollout(there).prune(keep, reason or f"--keep {keep}", dry_run=dry_run)
+    remaining = [version.number for version in there.versions() if version.number not in versions]
+    what = f"version {', '.join(map(str, versions))}" if versions else "no version"
+    verb = "would be deleted" if dry_run else "deleted"
+    typer.echo(f"{settings.name}, {target.value}: {what} {verb}; there remains {', '.join(map(str, remaining)) or 'none'}")
+
+
+def _row(version: Version, state: RolloutState, servers: Mapping[str, list[int]], origin: _Origin) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        "stage": state.stage(version.number).value if state.stable is not None else "",
+        "labels": [label for label, number in state.labels.items() if number == version.number],
+        "traffic": _traffic(version.number, state),
+        "served_by": [server for server, numbers in servers.items() if version.number in numbers],
+        "pushed": origin.pushed or version.pushed or None,
+        "run": origin.run,
+        "metrics": list(origin.metrics),
+        "bytes": version.size,
+        "problem": version.problem,
+    }
+
+
+def _traffic(version: int, state: RolloutState) -> int | None:
+    """The percentage of the traffic by the rollout; None where there has been none."""
+    if state.stable is None:
+        return None
+    shares = {state.stable: 100 - state.traffic, state.canary: state.traffic}
+    return shares.get(version, 0)
+
+
+def _origins(config: PipelineConfig, place: Place, versions: list[Version]) -> dict[int, _Origin]:
+    from pipeline import database
+    from pipeline.errors import ConveyorError
+    from pipeline.store import open_store
+
+    connection = database.connection(config) if place is Place.LOCAL else database.from_environment()
+    if connection is None:
+        tell(f"Runs and metrics are in the cluster's database: {database.ENVIRONMENT_VARIABLE} names it.")
+        return {}
+    try:
+        with open_store(connection, config.name) as store:
+            pushed = store.pushed_versions()
+            numbers = [version.number for version in versions if str(version.number) in pushed]
+            lineages = {number: store.lineage(pushed[str(number)]) for number in numbers}
+    except ConveyorError as error:
+        tell(f"Runs and metrics are not known: {error.what}")
+        return {}
+    return {number: _origin(lineage) for number, lineage in lineages.items()}
+
+
+def _origin(lineage: Lineage) -> _Origin:
+    from pipeline.report.evaluation import read_evaluation
+
+    pusher, evaluator = lineage.execution("Pusher"), lineage.execution("Evaluator")
+    evaluations = evaluator.outputs.get("evaluation", ()) if evaluator else ()
+    metrics: tuple[str, ...] = ()
+    if evaluations:
+        try:
+            metrics = tuple(_metric(check) for check in read_evaluation(evaluations[0].path).checks)
+        except FileNotFoundError:
+            # The run's artifacts have been deleted since.
+            metrics = ()
+    return _Origin(run=next(iter(pusher.runs), "") if pusher else "", pushed=pusher.ended if pusher else None, metrics=metrics)
+
+
+def _metric(check: Any) -> str:
+    from pipeline.report import formats
+
+    if check.against_baseline:
+        return f"{check.metric} {formats.difference(check.value)} ({check.bound}) against the baseline"
+    return f"{check.metric} {formats.metric(check.value)} ({check.bound})"
+
+
+def _print(config: PipelineConfig, state: RolloutState, rows: list[dict[str, Any]], servers: Mapping[str, list[int]]) -> None:
+    from pipeline.report import formats
+
+    if not rows:
+        typer.echo(f"No version of {config.name} has been pushed yet: conveyor run trains and pushes one.")
+        return
+    typer.echo(f"{config.name}: {state.placement}" + ("" if servers else "; no model server answers"))
+    table = new_table(
+        "version", "stage", "traffic", "served by", "pushed", "run", "blessed by", "size", right=("version", "traffic", "size")
+    )
+    for row in rows:
+        table.add_row(
+            str(row["version"]),
+            row["problem"] or row["stage"] or formats.DASH,
+            formats.DASH if row["traffic"] is None else f"{row['traffic']} %",
+            ", ".join(row["served_by"]) or formats.DASH,
+            formats.moment(row["pushed"]),
+            row["run"] or formats.DASH,
+            "; ".join(row["metrics"]) or formats.DASH,
+            formats.size(row["bytes"]),
+        )
+    print_table(table)

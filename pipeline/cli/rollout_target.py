@@ -1,0 +1,114 @@
+"""Where `conveyor rollout`, `rollback` and `models` act: on this machine, or in the cluster."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from serving.rollout.controller import Rollout
+    from serving.rollout.target import Target
+
+_MODEL_SERVER = "localhost:8500"
+
+
+class Place(str, Enum):
+    """What `--target` names."""
+
+    LOCAL = "local"
+    CLUSTER = "cluster"
+
+
+TargetOption = Annotated[Place, typer.Option("--target", help="This machine, or the cluster that kubeflow.context names.")]
+ServerOption = Annotated[str, typer.Option("--server", metavar="HOST:PORT", help="local: where the model server answers gRPC.")]
+GatewayOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gateway",
+        metavar="URL",
+        help="local: a gateway whose metrics are read; that of the configuration when not given. Repeatable.",
+        show_default=False,
+    ),
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=1,
+        help="For a model server to load a version, or to move a label. Default: 120; in the cluster 600.",
+        show_default=False,
+    ),
+]
+RowsOption = Annotated[
+    int,
+    typer.Option("--min-rows", metavar="N", min=1, help="Rows that stable version and canary must each have answered."),
+]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; kept with the change.", show_default=False)
+]
+
+DEFAULT_SERVER, DEFAULT_ROWS = _MODEL_SERVER, 500
+
+
+def tell(text: str) -> None:
+    """Says what a person should know, apart from what a command was asked for."""
+    typer.echo(text, err=True)
+
+
+def open_target(config: PipelineConfig, place: Place, server: str, gateways: list[str] | None, timeout: float | None) -> Target:
+    """Where to act. For the cluster, makes sure that it answers.
+
+    Raises:
+      ConveyorError: the cluster does not answer.
+    """
+    if place is Place.LOCAL:
+        from serving.rollout.local import LocalTarget
+        from serving.rollout.server import ModelServer
+
+        return LocalTarget(config, ModelServer(server, config.name), gateways or [_gateway(config)], tell, timeout or 120.0)
+
+    from rich.console import Console
+
+    from pipeline.kubeflow.cluster import require_answer, require_context
+    from pipeline.kubeflow.install import SERVING_NAMESPACE
+    from pipeline.kubeflow.programs import Kubectl, require_programs
+    from serving.rollout.cluster import ClusterTarget
+
+    kubeflow = config.kubeflow
+    require_programs("kubectl")
+    require_context(kubeflow.context)
+    console = Console(stderr=True, highlight=False)
+    kubectl = Kubectl(kubeflow.context, SERVING_NAMESPACE, console)
+    require_answer(kubectl)
+    shell = Kubectl(kubeflow.context, kubeflow.namespace, console)
+    models = config.model_copy(update={"workspace": kubeflow.mount_path}).serving_path
+    return ClusterTarget(config.name, kubectl, shell, str(models), tell, timeout or 600.0)
+
+
+def open_rollout(target: Target, min_rows: int = DEFAULT_ROWS) -> Rollout:
+    """What can be done there, in the name of who runs this command."""
+    from serving.rollout.controller import Rollout
+
+    return Rollout(target, who(), tell, min_rows)
+
+
+def who() -> str:
+    """Who runs this command: user@machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user may have no name.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _gateway(config: PipelineConfig) -> str:
+    host = config.gateway.host
+    return f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{config.gateway.port}"

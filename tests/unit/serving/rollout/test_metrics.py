@@ -1,0 +1,140 @@
+"""Counting what versions did, from the pages of gateways."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from serving.gateway.metrics import Metrics
+from serving.predictions import Prediction
+from serving.rollout.metrics import Counts, count, read_metrics, read_page, read_traffic
+
+
+def prediction(version: int, score: float = 0.3, model: str = "flights") -> Prediction:
+    label = "late" if score > 0.5 else "in time"
+    return Prediction(model=model, version=version, latency=0.01, label=label, probabilities=(1 - score, score), score=score)
+
+
+class Gateway:
+    """A gateway's metrics, as the gateway itself counts them."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+
+    def answers(self, rows: int, version: int, score: float = 0.3, model: str = "flights") -> None:
+        self.metrics.count([prediction(version, score, model)] * rows)
+        self.metrics.prediction_seconds.labels(model, str(version)).observe(0.004)
+
+    def fails(self, rows: int, version: int) -> None:
+        self.metrics.predictions.labels("flights", str(version), "error").inc(rows)
+
+    def page(self) -> dict[str, float]:
+        return read_page(self.metrics.text().decode(), "flights", [6, 7])
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    return Gateway()
+
+
+def test_a_gateways_own_page_is_understood(gateway: Gateway):
+    gateway.answers(3, 7, score=0.3)
+    gateway.answers(1, 7, score=0.9)
+    gateway.fails(2, 7)
+    counts = count({"one": gateway.page()}, None, 7)
+    assert (counts.ok, counts.errors, counts.rows) == (4, 2, 6)
+    assert counts.error_rate == pytest.approx(1 / 3)
+    assert counts.classes == {"in time": 3, "late": 1}
+    assert counts.durations[0.002] == 0
+    assert counts.durations[0.005] == counts.durations[float("inf")] == 2
+    assert counts.scores[0.25] == 0
+    assert counts.scores[0.3] == 3
+    assert counts.scores[0.9] == 4
+
+
+def test_regression_counts_by_value(gateway: Gateway):
+    gateway.metrics.count([Prediction(model="flights", version=7, latency=0.01, value=20.0)])
+    counts = count({"one": gateway.page()}, None, 7)
+    assert counts.classes == {}
+    assert (counts.scores[10.0], counts.scores[30.0]) == (0, 1)
+
+
+def test_other_versions_and_models_do_not_count(gateway: Gateway):
+    gateway.answers(3, 6)
+    gateway.answers(5, 5)
+    gateway.answers(7, 7, model="trains")
+    assert count({"one": gateway.page()}, None, 6).ok == 3
+    assert count({"one": gateway.page()}, None, 7) == Counts()
+
+
+def test_gateways_are_added_up_from_a_moment_on(gateway: Gateway):
+    other = Gateway()
+    gateway.answers(100, 6)
+    other.answers(50, 6)
+    since = {"one": gateway.page(), "two": other.page()}
+    gateway.answers(10, 6)
+    other.answers(5, 6)
+    other.answers(2, 7)
+    now = {"one": gateway.page(), "two": other.page()}
+    assert count(now, since, 6).ok == 15
+    assert count(now, since, 7).ok == 2
+    assert count(now, since, 6).durations[float("inf")] == 2
+
+
+def test_a_gateway_that_was_started_anew_counts_from_zero(gateway: Gateway):
+    gateway.answers(100, 6)
+    since = {"one": gateway.page()}
+    again = Gateway()
+    again.answers(3, 6)
+    assert count({"one": again.page()}, since, 6).ok == 3
+
+
+def test_a_gateway_without_counts_for_a_version_was_started_anew_too(gateway: Gateway):
+    gateway.answers(100, 6)
+    assert count({"one": Gateway().page()}, {"one": gateway.page()}, 6) == Counts()
+
+
+def test_gateways_that_came_or_went_since(gateway: Gateway):
+    gateway.answers(100, 6)
+    since = {"gone": gateway.page()}
+    new = Gateway()
+    new.answers(4, 6)
+    assert count({"new": new.page()}, since, 6).ok == 4
+
+
+def test_the_share_of_the_canary(gateway: Gateway):
+    gateway.metrics.canary_percent.set(25)
+    assert read_traffic(gateway.metrics.text().decode()) == 25
+    assert read_traffic("# nothing\n") is None
+
+
+@pytest.fixture
+def address():
+    """Of an HTTP server that has a page /metrics."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/metrics" else 404)
+            self.end_headers()
+            self.wfile.write(b"gateway_canary_traffic_percent 5.0\n")
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_pages_are_read_over_http(address: str):
+    assert read_traffic(read_metrics(f"{address}/")) == 5
+    assert read_metrics(f"{address}/nowhere") == ""
+
+
+def test_a_gateway_that_does_not_answer_has_no_page():
+    assert read_metrics("http://127.0.0.1:9") == ""
+    assert read_metrics("no address") == ""
