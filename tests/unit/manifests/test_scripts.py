@@ -34,7 +34,7 @@ class TestPrepare:
     def test_makes_the_folders_of_an_empty_volume(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
         assert self.run(tmp_path).returncode == 0
-        assert {path.name for path in tmp_path.iterdir()} == {"artifacts", "backups", "data", "models", "runs"}
+        assert {path.name for path in tmp_path.iterdir()} == {"artifacts", "backups", "data", "models", "predictions", "runs"}
         assert tmp_path.stat().st_mode & 0o7777 == 0o1777
         assert (tmp_path / "data").stat().st_mode & 0o7777 == 0o1777
 

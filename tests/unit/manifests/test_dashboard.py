@@ -1,0 +1,247 @@
+"""What Prometheus and Grafana are told: right, and about metrics that gateway and model server really have."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from serving.gateway.metrics import Metrics
+from serving.modelserver import metrics as modelserver_metrics
+from tests.unit.manifests.conftest import MANIFESTS, Objects, find
+
+PROMETHEUS = MANIFESTS / "monitoring/prometheus"
+DASHBOARD = json.loads((MANIFESTS / "monitoring/grafana/serving.json").read_text())
+RULES = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
+
+# Prometheus gives it to whatever it asks.
+OF_PROMETHEUS = {"up"}
+
+
+def exported() -> set[str]:
+    """The series that gateway and model server have for Prometheus."""
+    names = set()
+    for page in (Metrics().text(), modelserver_metrics.page()):
+        for name, kind in re.findall(r"^# TYPE (\S+) (\w+)$", page.decode(), flags=re.MULTILINE):
+            names |= {f"{name}_bucket", f"{name}_count", f"{name}_sum"} if kind == "histogram" else {name}
+    return names
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Every expression, as Prometheus gets it, with the place where it stands."""
+    for panel in PANELS:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+    for annotation in DASHBOARD["annotations"]["list"]:
+        yield annotation["name"], annotation["expr"]
+    for name, rule in ALERTS.items():
+        yield name, rule["expr"]
+
+
+def names(expression: str) -> set[str]:
+    """The series that an expression asks for."""
+    return set(re.findall(r"(?<![\w:])(?:gateway_\w+|:tensorflow:[\w:]+|up)\b(?!\s*\()", expression)) - {"gateway"}
+
+
+@pytest.fixture
+def promtool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Prometheus' own checker."""
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not on the path: install prometheus to check what Prometheus is told")
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = ["promtool", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+def test_all_series_are_exported() -> None:
+    known = exported() | OF_PROMETHEUS
+    asked = {(place, name) for place, expression in expressions() for name in names(expression)}
+    assert len(asked) > 20
+    assert {pair for pair in asked if pair[1] not in known} == set()
+
+
+def test_each_count_of_the_gateway_is_shown() -> None:
+    shown = {name for _, expression in expressions() for name in names(expression)}
+    families = {re.sub(r"_(bucket|count|sum)$", "", name) for name in exported() if name.startswith("gateway_")}
+    assert families - {re.sub(r"_(bucket|count|sum)$", "", name) for name in shown} == set()
+
+
+def test_labels_are_those_of_the_series() -> None:
+    metrics = Metrics()
+    by_series = {
+        f"{collector._name}{suffix}": set(collector._labelnames)
+        for collector in vars(metrics).values()
+        if hasattr(collector, "_labelnames")
+        for suffix in ("", "_total", "_bucket")
+    }
+    for place, expression in expressions():
+        for series, matchers in re.findall(r"(gateway_\w+)\{([^}]*)\}", expression):
+            asked = set(re.findall(r"(\w+)\s*[=!]~?\s*\"", matchers))
+            assert asked <= by_series[series], place
+
+
+def test_prometheus_understands_every_expression(
+    tmp_path: Path, promtool: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    rules = [
+        {"record": f"expression_{number}", "expr": expression.replace("$__rate_interval", "1m").replace("$model", ".*")}
+        for number, (_, expression) in enumerate(expressions())
+    ]
+    (tmp_path / "expressions.yml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
+    done = promtool("check", "rules", "expressions.yml")
+    assert done.returncode == 0, done.stderr
+    assert f"{len(rules)} rules found" in done.stdout
+
+
+def test_prometheus_understands_the_rules(promtool: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = promtool("check", "rules", PROMETHEUS / "rules.yml")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", ["monitoring/prometheus/prometheus.yml", "compose/prometheus.yml"])
+def test_prometheus_understands_its_configuration(
+    path: str, tmp_path: Path, promtool: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    config = yaml.safe_load((MANIFESTS / path).read_text())
+    for job in config["scrape_configs"]:
+        # Debian's Prometheus is built without Kubernetes.
+        if job.pop("kubernetes_sd_configs", None):
+            job["static_configs"] = [{"targets": ["pod:8088"]}]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    shutil.copy(PROMETHEUS / "rules.yml", tmp_path)
+    done = promtool("check", "config", "prometheus.yml")
+    assert done.returncode == 0, done.stderr
+
+
+# What gateways count in each quarter of a minute, and the alert that fires a while later.
+REQUESTS, PREDICTIONS = 'gateway_requests_total{route="/v1/predict",status="%s"}', "gateway_predictions_total"
+SLOW = 'gateway_request_duration_seconds_bucket{route="/v1/predict",le="%s"}'
+SERIES = {
+    "GatewayAway": {'up{job="gateway"}': "0x240"},
+    "ModelServerAway": {'up{job="serving"}': "0x240"},
+    "GatewayErrors": {REQUESTS % 200: "0+98x240", REQUESTS % 503: "0+2x240"},
+    "GatewaySlow": {SLOW % "0.5": "0+90x240", SLOW % "1": "0+100x240", SLOW % "+Inf": "0+100x240"},
+    "VersionErrors": {
+        f'{PREDICTIONS}{{model="flights",version="7",outcome="ok"}}': "0+98x240",
+        f'{PREDICTIONS}{{model="flights",version="7",outcome="error"}}': "0+2x240",
+    },
+    "CanaryForgotten": {"gateway_canary_traffic_percent": "10x400"},
+    "PredictionLogDropsRows": {"gateway_log_dropped_total": "0+3x240"},
+}
+QUIET = {
+    'up{job="gateway"}': "1x400",
+    'up{job="serving"}': "1x400",
+    REQUESTS % 200: "0+1000x400",
+    REQUESTS % 503: "0+1x400",
+    SLOW % "0.5": "0+1000x400",
+    SLOW % "+Inf": "0+1001x400",
+    f'{PREDICTIONS}{{model="flights",version="7",outcome="ok"}}': "0+1000x400",
+    "gateway_canary_traffic_percent": "0x400",
+    "gateway_log_dropped_total": "7x400",
+}
+
+
+def firing(series: dict[str, str], alert: str, after: str) -> dict[str, Any]:
+    return {
+        # A day of every quarter of a minute would take a while.
+        "interval": "4m" if ALERTS[alert]["for"] == "24h" else "15s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [{"eval_time": after, "alertname": alert}],
+    }
+
+
+def test_every_alert_is_tried() -> None:
+    assert SERIES.keys() == ALERTS.keys()
+
+
+@pytest.mark.parametrize("alert", list(SERIES))
+def test_an_alert_fires_when_it_should_and_not_before(
+    alert: str, tmp_path: Path, promtool: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    def verdict(series: dict[str, str], after: str) -> str:
+        tests = {"rule_files": [str(PROMETHEUS / "rules.yml")], "tests": [firing(series, alert, after)]}
+        (tmp_path / "test.yml").write_text(yaml.safe_dump(tests))
+        done = promtool("test", "rules", "test.yml")
+        return "quiet" if done.returncode == 0 else done.stdout + done.stderr
+
+    late = "24h30m" if ALERTS[alert]["for"] == "24h" else "20m"
+    assert f'alertname="{alert}"' in verdict(SERIES[alert], late)
+    assert verdict(SERIES[alert], "1m") == "quiet"
+    assert verdict(QUIET, late) == "quiet"
+
+
+def test_alerts_say_how_urgent_they_are() -> None:
+    assert {rule["labels"]["severity"] for rule in ALERTS.values()} == {"page", "ticket"}
+    page = (MANIFESTS.parent / "docs/serving-cluster.md").read_text()
+    assert [alert for alert in ALERTS if f"`{alert}`" not in page] == []
+
+
+class TestDashboard:
+    def test_panels_do_not_overlap(self) -> None:
+        taken: set[tuple[int, int]] = set()
+        for panel in DASHBOARD["panels"]:
+            place = panel["gridPos"]
+            cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+            assert max(x for x, _ in cells) < 24, panel["title"]
+            assert not taken & cells, panel["title"]
+            taken |= cells
+
+    def test_panels_and_queries_are_told_apart(self) -> None:
+        identifiers = [panel["id"] for panel in DASHBOARD["panels"]]
+        assert len(set(identifiers)) == len(identifiers)
+        for panel in PANELS:
+            references = [target["refId"] for target in panel["targets"]]
+            assert len(set(references)) == len(references), panel["title"]
+
+    def test_every_query_asks_the_source_that_a_person_chose(self) -> None:
+        for panel in PANELS:
+            for part in (panel, *panel["targets"]):
+                assert part["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert [variable["name"] for variable in DASHBOARD["templating"]["list"]] == ["datasource", "model"]
+
+    def test_grafana_finds_it(self, render: Callable[[Path], Objects]) -> None:
+        pod = find(render(MANIFESTS / "monitoring"), "Deployment", "grafana")["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        mounted = {mount.get("subPath"): mount["mountPath"] for mount in container["volumeMounts"]}
+        (provider,) = yaml.safe_load((MANIFESTS / "monitoring/grafana/dashboards.yml").read_text())["providers"]
+        home = {variable["name"]: variable["value"] for variable in container["env"]}[
+            "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"
+        ]
+        assert mounted["serving.json"] == home == f"{provider['options']['path']}/serving.json"
+
+
+class TestCluster:
+    @pytest.fixture
+    def objects(self, render: Callable[[Path], Objects]) -> Objects:
+        return render(MANIFESTS / "monitoring")
+
+    def test_prometheus_may_look_for_pods_where_they_are_and_nothing_else(self, objects: Objects) -> None:
+        role, binding = find(objects, "Role", "prometheus"), find(objects, "RoleBinding", "prometheus")
+        (job,) = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+        (discovery,) = job["kubernetes_sd_configs"]
+        assert discovery["namespaces"]["names"] == [role["metadata"]["namespace"]] == [binding["metadata"]["namespace"]]
+        assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+        (subject,) = binding["subjects"]
+        assert find(objects, "ServiceAccount", subject["name"])["metadata"]["namespace"] == subject["namespace"]
+
+    def test_the_model_servers_let_it_in(self, objects: Objects, render: Callable[[Path], Objects]) -> None:
+        policy = find(render(MANIFESTS / "serving/base"), "NetworkPolicy", "serving")["spec"]
+        allowed = policy["ingress"][1]["from"][0]["namespaceSelector"]["matchLabels"]
+        assert allowed == {"kubernetes.io/metadata.name": find(objects, "Deployment", "prometheus")["metadata"]["namespace"]}
+
+    def test_grafana_asks_it(self, objects: Objects) -> None:
+        (source,) = yaml.safe_load((MANIFESTS / "monitoring/grafana/datasource.yml").read_text())["datasources"]
+        service = find(objects, "Service", "prometheus")
+        assert source["url"] == f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
