@@ -128,7 +128,8 @@ class _Installation:
         self._install_kubeflow()
         self._make_secret(ours)
         has_image = self._bring_image()
-        with step(self.console, "Install the volume, the metadata database and the model server"):
+        with step(self.console, "Install the volume, the metadata database, the model server and the gateway"):
+            self._keep_canary(ours)
             self._apply("--filename", "-", input=yaml.safe_dump_all(one for one in ours if not _needs_image(one)))
         self._wait_for_deployments()
         if has_image:
@@ -178,7 +179,7 @@ class _Installation:
                 fix="conveyor image push brings it to a registry; name it with --set kubeflow.image=REGISTRY/NAME:TAG",
             )
         manifest(f"kubeflow/overlays/{self.overlay}")
-        paths = [f"{part}/overlays/{self.overlay}" for part in ("conveyor", "serving")]
+        paths = [f"{part}/overlays/{self.overlay}" for part in ("conveyor", "serving", "gateway")]
         rendered = {path: render(path, self.kubeflow) for path in paths}
         for path, objects in rendered.items():
             unedited = [f"{one['kind']} {one['metadata']['name']}" for one in objects if _PLACEHOLDER in json.dumps(one)]
@@ -296,6 +297,15 @@ class _Installation:
         with step(self.console, f"Load the image {name} into the cluster"):
             images.load(name, self.kubeflow.context, self.console)
         return True
+
+    def _keep_canary(self, ours: Sequence[dict[str, Any]]) -> None:
+        """Leaves a canary that is in progress its pods; the manifests begin with none."""
+        from serving.rollout.cluster import CANARY_DEPLOYMENT
+
+        found = Kubectl(self.kubeflow.context, SERVING_NAMESPACE, self.console).get("deployment", CANARY_DEPLOYMENT)
+        for one in ours:
+            if found is not None and _is(one, "Deployment", CANARY_DEPLOYMENT):
+                one["spec"]["replicas"] = found["spec"]["replicas"]
 
     def _wait_for_deployments(self) -> None:
         with step(self.console, "Wait for every Deployment; the first time, their images are fetched"):

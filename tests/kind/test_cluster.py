@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import Kubeflow
+from pipeline.config import Gateway, Kubeflow
 from pipeline.outcome import RunOutcome
 
 SETTINGS = Kubeflow()
@@ -70,9 +70,10 @@ def in_a_pod(kubectl: Run, program: str) -> Any:
     return json.loads(done.stdout)
 
 
-def get(path: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(f"http://127.0.0.1:8501{path}", data, timeout=30) as answer:
+def get(path: str, body: Any = None, port: int = 8501) -> Any:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Content-Type": "application/json"})
+    request.data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 
 
@@ -148,6 +149,19 @@ def test_rest_and_grpc_answer_alike() -> None:
     (row,) = get("/v1/models/flights:predict", body)["predictions"]
     assert 0 < score < 1
     assert row["score"] == pytest.approx([score], abs=1e-6)
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_the_gateway_answers_the_example_on_its_page_with_the_version_that_is_served() -> None:
+    port = Gateway().port
+    row = get("/openapi.json", port=port)["components"]["schemas"]["Row"]["example"]
+    newest = max(int(path.name) for path in (VOLUME / "models/flights").glob("[0-9]*"))
+    ends = time.monotonic() + 120
+    while get("/readyz", port=port)["version"] != newest and time.monotonic() < ends:
+        time.sleep(2)
+    (prediction,) = get("/v1/predict", {"rows": [row]}, port=port)["predictions"]
+    assert prediction["version"] == newest
+    assert 0 < prediction["score"] < 1
 
 
 def test_a_backup_holds_the_tables(kubectl: Run) -> None:

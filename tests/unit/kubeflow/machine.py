@@ -102,7 +102,7 @@ class Machine:
 
     def render(self) -> None:
         """Writes what `kubectl kustomize` answers: the resources, without the patches."""
-        for part in ("conveyor", "serving"):
+        for part in ("conveyor", "serving", "gateway"):
             for overlay in ("kind", "cluster"):
                 self.write(f"{part}-{overlay}.yaml", "\n---\n".join(_resources(self.manifests / part / "overlays" / overlay)))
 

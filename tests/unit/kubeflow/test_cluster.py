@@ -114,6 +114,19 @@ class TestUp:
         assert not [call for call in again if "kind create" in call or " create " in call or "export" in call]
         assert machine.objects == objects
 
+    @pytest.mark.parametrize("pods", [0, 2])
+    def test_a_canary_in_progress_keeps_its_pods(self, machine, pods):
+        canary = {"kind": "Deployment", "metadata": {"name": "serving-canary"}, "spec": {"replicas": 0}}
+        machine.write("serving-kind.yaml", yaml.safe_dump(canary))
+        machine.up()
+        machine.put("deployment/serving-canary", spec={"replicas": pods})
+        machine.write("inputs", "")
+
+        machine.up()
+
+        (applied,) = [one for one in yaml.safe_load_all(machine.inputs) if one and one["metadata"]["name"] == "serving-canary"]
+        assert applied["spec"]["replicas"] == pods
+
     def test_after_a_failure_in_each_step_it_goes_on(self, machine):
         # But the last, whose command the step before it has too.
         for number, command in enumerate(STEPS[:-1]):
