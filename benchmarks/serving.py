@@ -1,0 +1,355 @@
+"""Load on the embedded model server, the gateway and, where Docker is, TensorFlow Serving: the same model, the same rows.
+
+    make run
+    .venv/bin/python -m benchmarks.serving
+
+The model is the newest one that was pushed, the rows are those of the newest span. Needs ghz for gRPC and wrk for HTTP
+(docs/decisions/006-load-generator.md). Exits with 1 if a request fails or a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.load import Endpoint, Measurement, grpc_load, http_load, require_generators
+from pipeline.config import PipelineConfig
+from pipeline.doctor import check_program
+from pipeline.errors import ConveyorError, UsageError
+from pipeline.loading import load_config
+from serving import docker
+from serving.address import Address
+from serving.client import Client
+from serving.features import encode_rows
+from serving.grpc_client import GrpcDialect
+from serving.rest_client import RestDialect
+from serving.rows import read_file
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DEFAULT_CONFIG = REPOSITORY / "examples" / "flights" / "pipeline.yaml"
+CONVEYOR = Path(sys.executable).with_name("conveyor")
+CLIENTS, ROWS = (1, 16), (1, 64)
+MOST_ADDED_MS, LEAST_GAIN = 5.0, 2.0
+"""The targets: what the gateway may add at p50, and by what micro-batching multiplies the throughput of single rows."""
+_START_SECONDS = 180.0
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured: an endpoint, asked by so many clients at a time for so many rows each."""
+
+    endpoint: Endpoint
+    clients: int
+    rows: int
+
+
+def main() -> int:
+    """Prints a table and the targets."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("config", nargs="?", type=Path, default=DEFAULT_CONFIG)
+    parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is made; the medians are shown")
+    arguments = parser.parse_args()
+    require_generators()
+    config = load_config(arguments.config, ())
+    with ExitStack() as stack:
+        workspace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conveyor-benchmark-")))
+        version = copy_model(config, newest_version(config), workspace)
+        servers = Servers(arguments.config, config, workspace, stack)
+        embedded = servers.serve("embedded")
+        tensorflow_serving = servers.serve("docker") if has_tensorflow_serving(config) else None
+        rows = read_rows(config, embedded.grpc)
+        cases = list(servers.cases(embedded, tensorflow_serving, rows))
+        print(
+            f"{machine()}; {len(cases)} measurements of {arguments.seconds} s, the median of {arguments.rounds}\n", flush=True
+        )
+        results = measure(cases, arguments.seconds, arguments.rounds)
+        print(table(results), flush=True)
+        sound = judge(results)
+        for endpoint in (embedded_grpc(results), gateway_http(results)):
+            version += 1
+            sound &= swap(endpoint, config, workspace, version, embedded.grpc, arguments.seconds)
+    return 0 if sound else 1
+
+
+@dataclass(frozen=True)
+class ModelServer:
+    """Where a running model server answers: addresses as the client takes them."""
+
+    name: str
+    grpc: str
+    rest: str
+
+
+class Servers:
+    """Starts `conveyor serve` and `conveyor gateway` as a person would, in a workspace of their own."""
+
+    def __init__(self, path: Path, config: PipelineConfig, workspace: Path, stack: ExitStack) -> None:
+        """Starts nothing yet; whatever is started ends with the stack."""
+        self._path, self._config, self._workspace, self._stack = path, config, workspace, stack
+
+    def serve(self, engine: str) -> ModelServer:
+        """A model server on free ports."""
+        grpc_port, rest_port = free_ports(2)
+        name = {"embedded": "embedded server", "docker": "TensorFlow Serving"}[engine]
+        server = ModelServer(
+            name,
+            f"grpc://127.0.0.1:{grpc_port}/{self._config.name}",
+            f"http://127.0.0.1:{rest_port}/v1/models/{self._config.name}",
+        )
+        ports = ["--port", str(grpc_port), "--rest-port", str(rest_port)]
+        self._start(f"{server.rest}/metadata", "serve", "--engine", engine, *ports)
+        return server
+
+    def gateway(self, server: ModelServer, *settings: str) -> str:
+        """A gateway before a model server; the address that it answers at."""
+        (port,) = free_ports(1)
+        # From the cache, it would answer the rows of this benchmark without asking the model.
+        chosen = [f"gateway.port={port}", f"gateway.upstream.stable={server.grpc}", "gateway.cache.rows=0", *settings]
+        self._start(f"http://127.0.0.1:{port}/readyz", "gateway", *(part for each in chosen for part in ("--set", each)))
+        return f"http://127.0.0.1:{port}/v1/predict"
+
+    def cases(self, embedded: ModelServer, other: ModelServer | None, rows: Rows) -> Iterator[Case]:
+        """Everything that is measured, what is compared side by side."""
+        gateway = self.gateway(embedded)
+        alone = self.gateway(embedded, "gateway.batching.max_rows=1")
+        for clients in CLIENTS:
+            for count in ROWS:
+                some = rows[:count]
+                for server in (embedded, other):
+                    if server is not None:
+                        yield Case(grpc_endpoint(server, some), clients, count)
+                        yield Case(rest_endpoint(server, some), clients, count)
+                yield Case(gateway_endpoint("gateway", gateway, some), clients, count)
+                if count == 1 and clients > 1:
+                    yield Case(gateway_endpoint("gateway without micro-batching", alone, some), clients, count)
+
+    def _start(self, url: str, command: str, *arguments: str) -> None:
+        """Returns when it answers at a URL."""
+        settings = ("--set", f"workspace={self._workspace}", "--set", f"push.destination={self._workspace}/models")
+        log = self._workspace / f"{command}-{urlsplit(url).port}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen([CONVEYOR, command, self._path, *settings, *arguments], stdout=file, stderr=file)
+        self._stack.callback(end, process)
+        end_time = time.monotonic() + _START_SECONDS
+        while not responds(url):
+            if process.poll() is not None or time.monotonic() > end_time:
+                tail = "\n".join(log.read_text().splitlines()[-15:])
+                raise UsageError(f"conveyor {command} does not answer.", where=url, expected="an answer", seen=tail)
+            time.sleep(0.2)
+
+
+def grpc_endpoint(server: ModelServer, rows: Rows) -> Endpoint:
+    """A model server's Predict with some rows."""
+    address = Address.parse(server.grpc)
+    with Client(address) as client:
+        schema = client.schema()
+    call = GrpcDialect(address).ask_answer(schema, encode_rows(rows, schema.features))
+    return Endpoint(server.name, "gRPC", address.server, call.request.SerializeToString())
+
+
+def rest_endpoint(server: ModelServer, rows: Rows) -> Endpoint:
+    """A model server's :predict with some rows."""
+    address = Address.parse(server.rest)
+    with Client(address) as client:
+        schema = client.schema()
+    call = RestDialect(address).ask_answer(schema, encode_rows(rows, schema.features))
+    # Without the version, so that the newest one answers.
+    return Endpoint(server.name, "REST", f"{server.rest}:predict", call.body or b"")
+
+
+def gateway_endpoint(name: str, url: str, rows: Rows) -> Endpoint:
+    """The gateway's /v1/predict with some rows."""
+    return Endpoint(name, "HTTP", url, json.dumps({"rows": rows}, default=lambda moment: moment.isoformat()).encode())
+
+
+def measure(cases: Sequence[Case], seconds: int, rounds: int) -> dict[Case, Measurement]:
+    """Every case in turn, and that several times: whatever else the machine does meanwhile hits all of them."""
+    found: dict[Case, list[Measurement]] = {case: [] for case in cases}
+    for _ in range(rounds):
+        for case in cases:
+            ask(case, 1)
+            found[case].append(ask(case, seconds))
+    return {case: median(several) for case, several in found.items()}
+
+
+def ask(case: Case, seconds: int) -> Measurement:
+    """One measurement."""
+    load = grpc_load if case.endpoint.protocol == "gRPC" else http_load
+    return load(case.endpoint, case.clients, seconds)
+
+
+def median(several: Sequence[Measurement]) -> Measurement:
+    """The median of each figure; requests and failures are added up."""
+    return Measurement(
+        requests=sum(one.requests for one in several),
+        failures=sum(one.failures for one in several),
+        per_second=statistics.median(one.per_second for one in several),
+        p50_ms=statistics.median(one.p50_ms for one in several),
+        p99_ms=statistics.median(one.p99_ms for one in several),
+    )
+
+
+def table(results: dict[Case, Measurement]) -> str:
+    """The figures in Markdown."""
+    lines = [
+        "| server | protocol | clients | rows | requests/s | rows/s | p50 | p99 | requests | errors |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for case in sorted(results, key=lambda case: (case.clients, case.rows)):
+        one = results[case]
+        lines.append(
+            f"| {case.endpoint.server} | {case.endpoint.protocol} | {case.clients} | {case.rows} | {one.per_second:,.0f} "
+            f"| {one.per_second * case.rows:,.0f} | {one.p50_ms:.1f} ms | {one.p99_ms:.0f} ms "
+            f"| {one.requests:,} | {one.failures} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def judge(results: dict[Case, Measurement]) -> bool:
+    """Prints what the gateway adds and what micro-batching gains; returns whether the targets are met."""
+
+    def find(server: str, protocol: str, clients: int) -> Measurement:
+        wanted = (server, protocol, clients, 1)
+        return next(
+            one
+            for case, one in results.items()
+            if (case.endpoint.server, case.endpoint.protocol, case.clients, case.rows) == wanted
+        )
+
+    added = find("gateway", "HTTP", 1).p50_ms - find("embedded server", "gRPC", 1).p50_ms
+    gain = find("gateway", "HTTP", 16).per_second / find("gateway without micro-batching", "HTTP", 16).per_second
+    failures = sum(one.failures for one in results.values())
+    print(f"The gateway adds {added:.1f} ms at p50 to a call of one row (target: under {MOST_ADDED_MS:g}).")
+    print(f"Micro-batching multiplies the single rows of 16 clients by {gain:.1f} (target: {LEAST_GAIN:g}).")
+    print(f"{failures} of {sum(one.requests for one in results.values()):,} requests failed.", flush=True)
+    return added < MOST_ADDED_MS and gain >= LEAST_GAIN and not failures
+
+
+def embedded_grpc(results: dict[Case, Measurement]) -> Endpoint:
+    """The embedded server's gRPC, single rows."""
+    return next(case.endpoint for case in results if case.endpoint.protocol == "gRPC" and case.rows == 1)
+
+
+def gateway_http(results: dict[Case, Measurement]) -> Endpoint:
+    """The gateway, single rows."""
+    return next(case.endpoint for case in results if case.endpoint.server == "gateway" and case.rows == 1)
+
+
+def swap(endpoint: Endpoint, config: PipelineConfig, workspace: Path, version: int, grpc: str, seconds: int) -> bool:
+    """Pushes the model as a new version while 16 clients ask; returns whether every request was answered, and by it at last."""
+    timer = threading.Timer(seconds / 2, copy_model, (config, newest_version(config), workspace, version))
+    timer.start()
+    one = ask(Case(endpoint, 16, 1), seconds * 2)
+    timer.join()
+    with Client(grpc) as client:
+        serves = client.schema().version
+    print(
+        f"A new version while 16 clients ask the {endpoint.server} over {endpoint.protocol}: {one.failures} of "
+        f"{one.requests:,} requests failed, {one.per_second:,.0f} a second, p99 {one.p99_ms:.0f} ms; "
+        f"version {serves} answers now.",
+        flush=True,
+    )
+    return not one.failures and serves == version
+
+
+def newest_version(config: PipelineConfig) -> Path:
+    """The folder of the model that was pushed last.
+
+    Raises:
+      UsageError: none was.
+    """
+    versions = [path for path in config.serving_path.glob("*") if path.name.isdigit()]
+    if not versions:
+        raise UsageError("No model has been pushed.", where=str(config.serving_path), fix="make run")
+    return max(versions, key=lambda path: int(path.name))
+
+
+def has_tensorflow_serving(config: PipelineConfig) -> bool:
+    """Whether Docker answers and has the image."""
+    return check_program("docker").ok and docker.has_image(config.infra_validator.image)
+
+
+def copy_model(config: PipelineConfig, model: Path, workspace: Path, version: int = 1) -> int:
+    """Puts a version into the folder that is served, whole at once as a push does; returns its number."""
+    folder = workspace / "models"
+    folder.mkdir(exist_ok=True)
+    shutil.copytree(model, folder / f".{version}")
+    (folder / f".{version}").rename(folder / str(version))
+    return version
+
+
+def read_rows(config: PipelineConfig, grpc: str) -> Rows:
+    """Rows of the newest span, without what the model does not see.
+
+    Raises:
+      UsageError: there are too few.
+    """
+    with Client(grpc) as client:
+        features = client.schema().features
+    pattern = Path(config.resolve(config.data.input))
+    root = Path(*pattern.parts[: next((i for i, part in enumerate(pattern.parts) if "{" in part), -1)])
+    files = sorted(root.glob(str(pattern.relative_to(root)).replace("{SPAN}", "*")))
+    rows = read_file(files[-1], features)[: max(ROWS)] if files else []
+    if len(rows) < max(ROWS):
+        raise UsageError("There are too few rows.", where=str(pattern), expected=f"{max(ROWS)} rows", seen=str(len(rows)))
+    return [{name: row[name] for name in features if row.get(name) is not None} for row in rows]
+
+
+def machine() -> str:
+    """The processor, its cores, and how busy it was before."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor")
+    return f"{len(os.sched_getaffinity(0))} cores of {model}, load average before {os.getloadavg()[0]:.1f}"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
+
+
+def responds(url: str) -> bool:
+    """Whether a GET is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (OSError, urllib.error.HTTPError):
+        return False
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """As Ctrl-C ends it."""
+    process.send_signal(signal.SIGINT)
+    process.wait()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except ConveyorError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
