@@ -11,7 +11,7 @@ from threading import Event
 from types import FrameType
 
 from pipeline.errors import ConveyorError
-from serving.modelserver.flags import parse_flags
+from serving.modelserver.flags import Flags, parse_flags
 
 
 def main() -> int:
@@ -21,6 +21,15 @@ def main() -> int:
       The exit status.
     """
     flags = parse_flags()
+    try:
+        flags.check()
+        return _serve(flags)
+    except ConveyorError as error:
+        print(f"Failed to start server. {error.headline}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _serve(flags: Flags) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr)
     # What they tell of starting, of restoring and of old ways is no news to whoever runs a server.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -34,20 +43,17 @@ def main() -> int:
     from serving.modelserver.status import StatusError
 
     stopping = Event()
+    server = ModelServer(flags)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stopping.set()
+        server.interrupt()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     try:
-        server = ModelServer(flags)
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            signal.signal(number, signal.SIG_DFL)
-            stopping.set()
-            server.interrupt()
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
         server.start()
-    except ConveyorError as error:
-        print(f"Failed to start server. {error.headline}: {error}", file=sys.stderr)
-        return error.exit_code
     except StatusError as error:
         print(f"Failed to start server. Error: {error}", file=sys.stderr)
         return 1

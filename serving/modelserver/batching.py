@@ -269,14 +269,8 @@ def server_parameters(flags: Flags) -> Parameters | None:
     """The parameters that a server's flags ask for; None without --enable_batching.
 
     Raises:
-      ConfigError: the flags contradict each other, or the file of parameters is wrong.
+      ConfigError: the file of parameters is wrong.
     """
-    if flags.enable_batching:
-        return Parameters.from_file(flags.batching_parameters_file) if flags.batching_parameters_file else Parameters()
-    if flags.batching_parameters_file:
-        raise ConfigError(
-            "Batching parameters are given, but batching is off.",
-            where="--batching_parameters_file",
-            fix="add --enable_batching, or leave the file out",
-        )
-    return None
+    if not flags.enable_batching:
+        return None
+    return Parameters.from_file(flags.batching_parameters_file) if flags.batching_parameters_file else Parameters()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from typing import Any
 
+from pipeline.errors import ConfigError
+
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # What TensorFlow Serving can be told that has no meaning here.
@@ -79,6 +81,36 @@ class Flags:
     monitoring_config_file: str = _flag("", "MonitoringConfig in protobuf text format: metrics for Prometheus.")
     host: str = _flag("0.0.0.0", "The address to listen on; tensorflow_model_server listens on all and has no such flag.")
     ignored: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuses what tensorflow_model_server refuses.
+
+        Raises:
+          ConfigError: the flags do not hold together.
+        """
+        if not self.port and not self.grpc_socket_path:
+            raise ConfigError("The gRPC interface has neither a port nor a socket.", where="--port, --grpc_socket_path")
+        if self.port and self.port == self.rest_api_port:
+            raise ConfigError("Both interfaces have the same port.", where="--port, --rest_api_port", seen=str(self.port))
+        if not self.model_base_path and not self.model_config_file:
+            raise ConfigError("No model is named.", expected="--model_base_path or --model_config_file")
+        if self.use_alts_credentials:
+            raise ConfigError(
+                "ALTS credentials are not supported.", where="--use_alts_credentials", fix="use --ssl_config_file"
+            )
+        if self.batching_parameters_file and not self.enable_batching:
+            raise ConfigError(
+                "Batching parameters are given, but batching is off.",
+                where="--batching_parameters_file",
+                fix="add --enable_batching, or leave the file out",
+            )
+        parallelism = self.tensorflow_intra_op_parallelism, self.tensorflow_inter_op_parallelism
+        if self.tensorflow_session_parallelism > 0 and min(parallelism) > 0:
+            raise ConfigError(
+                "The threads of a session are given twice.",
+                where="--tensorflow_session_parallelism",
+                fix="leave it out, or --tensorflow_intra_op_parallelism and --tensorflow_inter_op_parallelism",
+            )
 
 
 def parse_flags(arguments: Sequence[str] | None = None) -> Flags:

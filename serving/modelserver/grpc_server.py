@@ -193,8 +193,6 @@ def _listen(server: grpc.Server, address: str, credentials: grpc.ServerCredentia
 
 
 def _credentials(flags: Flags) -> grpc.ServerCredentials | None:
-    if flags.use_alts_credentials:
-        raise ConfigError("ALTS credentials are not supported.", where="--use_alts_credentials", fix="use --ssl_config_file")
     if not flags.ssl_config_file:
         return None
     config: Any = read_text_proto(flags.ssl_config_file, SSLConfig)

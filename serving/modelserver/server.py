@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from threading import Thread
 
-from pipeline.errors import ConfigError
 from serving.modelserver.calls import Calls
 from serving.modelserver.core import Core
 from serving.modelserver.flags import Flags
@@ -29,10 +28,9 @@ class ModelServer:
           flags: of the server.
 
         Raises:
-          ConfigError: the flags do not hold together, or a file that they name cannot be read.
+          ConfigError: a file that the flags name cannot be read.
           UsageError: a port cannot be listened on.
         """
-        _check(flags)
         self._core = Core(flags)
         calls = Calls(self._core)
         self._grpc = GrpcServer(flags, calls)
@@ -66,20 +64,3 @@ class ModelServer:
             self._rest.stop()
         grpc.join()
         self._core.stop()
-
-
-def _check(flags: Flags) -> None:
-    """Refuses what tensorflow_model_server refuses."""
-    if not flags.port and not flags.grpc_socket_path:
-        raise ConfigError("The gRPC interface has neither a port nor a socket.", where="--port, --grpc_socket_path")
-    if flags.port and flags.port == flags.rest_api_port:
-        raise ConfigError("Both interfaces have the same port.", where="--port, --rest_api_port", seen=str(flags.port))
-    if not flags.model_base_path and not flags.model_config_file:
-        raise ConfigError("No model is named.", expected="--model_base_path or --model_config_file")
-    session = flags.tensorflow_session_parallelism > 0
-    if session and flags.tensorflow_intra_op_parallelism > 0 and flags.tensorflow_inter_op_parallelism > 0:
-        raise ConfigError(
-            "The threads of a session are given twice.",
-            where="--tensorflow_session_parallelism",
-            fix="leave it out, or --tensorflow_intra_op_parallelism and --tensorflow_inter_op_parallelism",
-        )
