@@ -101,6 +101,20 @@ def test_versions_are_those_of_the_cluster(
     assert SERVICES[service]["image"] == pod["spec"]["containers"][0]["image"]
 
 
+def test_redis_and_grafana_are_told_what_they_are_told_in_the_cluster(render: Callable[[Path], Objects]) -> None:
+    def container(folder: str, deployment: str) -> dict[str, Any]:
+        pod = pod_of(find(render(MANIFESTS / folder), "Deployment", deployment))
+        assert pod is not None
+        return pod["spec"]["containers"][0]
+
+    redis, grafana = container("gateway/redis", "redis"), container("monitoring", "grafana")
+    assert (SERVICES["redis"]["entrypoint"], SERVICES["redis"]["command"]) == (redis["command"], redis["args"])
+    assert SERVICES["grafana"]["environment"] == {variable["name"]: variable["value"] for variable in grafana["env"]}
+    # Files that it looks for: the same ones, in the same places.
+    mounted = {mount["mountPath"] for mount in grafana["volumeMounts"] if mount["name"] == "config"}
+    assert bound("grafana").keys() == mounted
+
+
 def test_what_is_ours_runs_in_the_task_image() -> None:
     images = {SERVICES["gateway"]["image"], SERVICES["prepare"]["image"], EMBEDDED["model-server"]["image"]}
     assert images == {Kubeflow().image}
