@@ -13,15 +13,14 @@ from serving.gateway.contract import Contract
 from serving.gateway.problems import MEDIA_TYPE, Problem
 
 _TEMPLATE = "#/components/schemas/{model}"
-_PROBLEMS = {
-    "400": "The body is no JSON.",
-    "401": "It is not known who calls.",
-    "413": "The body is too large.",
-    "422": "A row does not suit the model; `errors` names row and feature.",
-    "429": "The caller has asked too often.",
-    "502": "The model server failed.",
-    "503": "The model is not there at the moment.",
-    "504": "The model did not answer in time.",
+_OTHER_PROBLEMS = {
+    400: "the body is no JSON",
+    401: "it is not known who calls",
+    413: "the body is too large",
+    429: "the caller has asked too often",
+    502: "the model server failed",
+    503: "the model is not there at the moment",
+    504: "the model did not answer in time",
 }
 
 
@@ -36,15 +35,17 @@ def describe(app: FastAPI, contract: Contract | None, security: dict[str, Any]) 
     description = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     predict = description["paths"]["/v1/predict"]["post"]
     models: list[tuple[type[BaseModel], Any]] = [(Problem, "serialization")]
-    problems = _PROBLEMS if security else {status: text for status, text in _PROBLEMS.items() if status != "401"}
+    problem = {MEDIA_TYPE: {"schema": {"$ref": _TEMPLATE.format(model=Problem.__name__)}}}
+    others = "; ".join(f"{status}: {text}" for status, text in _OTHER_PROBLEMS.items() if security or status != 401)
     predict["responses"] = {
-        status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": _TEMPLATE.format(model="Problem")}}}}
-        for status, text in problems.items()
+        "422": {"description": "A row does not suit the model.", "content": problem},
+        "default": {"description": f"Another problem. {others}.", "content": problem},
     }
     if contract:
         models += [(contract.request, "validation"), (contract.response, "serialization")]
         predict["requestBody"] = {"required": True, "content": _json(contract.request)}
-        predict["responses"]["200"] = {"description": "A prediction for each row.", "content": _json(contract.response)}
+        answer = {"description": "A prediction for each row.", "content": _json(contract.response)}
+        predict["responses"] = {"200": answer, **predict["responses"]}
     _, schemas = models_json_schema(models, ref_template=_TEMPLATE)
     components = description.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas["$defs"])

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from pipeline.errors import ConveyorError, DataError
@@ -30,6 +30,18 @@ class RowError(BaseModel):
 
 class Problem(BaseModel):
     """Why a request was not answered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "title": "Unprocessable Entity",
+                "status": 422,
+                "detail": "row 1, feature 'distance': Input should be a number.",
+                "request_id": "7daf5f9177e94b20a21a5471b18467a0",
+                "errors": [{"row": 1, "feature": "distance", "message": "Input should be a number", "seen": '"far"'}],
+            }
+        }
+    )
 
     title: str = Field(description="What kind of problem it is.")
     status: int = Field(description="The HTTP status.")
