@@ -65,8 +65,9 @@ def predict(
     settings = read_config(config, overrides)
     _check_source(file, json)
     with _address(settings, address, target, rest=rest) as found, Client(found, timeout=timeout) as client:
-        rows, source = _read_rows(file, json, client.schema().features)
-        unneeded = _unneeded(settings, client.schema())
+        schema = client.schema()
+        rows, source = _read_rows(file, json, schema.features)
+        unneeded = _unneeded(settings, schema)
         chosen = [{name: value for name, value in row.items() if name not in unneeded} for row in rows]
         try:
             predictions = client.predict(chosen, timeout=timeout * -(-len(chosen) // MAX_ROWS))

@@ -6,15 +6,13 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
+from pipeline.cli import main as command_line
 from serving.client import Client
 
-CONVEYOR = [sys.executable, "-m", "pipeline.cli.main"]
 CONFIG = """
 name: flights
 label: late
@@ -25,25 +23,30 @@ features:
 ROWS = "carrier,departure,distance,flight,late\nUA,900,1400,15,1\nDL,,0.5,16,0\n"
 
 
+@dataclass(frozen=True)
+class Done:
+    """How the command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def predict(tmp_path, server):
+def predict(tmp_path, server, monkeypatch, capsys):
     """Runs the command in a folder with a configuration."""
     (tmp_path / "pipeline.yaml").write_text(CONFIG)
     (tmp_path / "rows.csv").write_text(ROWS)
+    monkeypatch.chdir(tmp_path)
 
-    def _predict(*arguments, address=None, stdin="", path=""):
+    def _predict(*arguments, address=None, stdin=""):
         address = server.address("grpc") if address is None else address
         given = [*(["--address", address] if address else []), *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "PATH": f"{path}:{os.environ['PATH']}"}
-        return subprocess.run(
-            [*CONVEYOR, "predict", *given],
-            cwd=tmp_path,
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        with pytest.raises(SystemExit) as ended:
+            command_line.main(["predict", *given])
+        printed = capsys.readouterr()
+        return Done(int(ended.value.code or 0), printed.out, printed.err)
 
     return _predict
 
@@ -177,7 +180,7 @@ def test_without_an_address_the_server_of_this_machine_is_asked(predict, argumen
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
-def test_the_cluster_is_reached_by_a_forwarded_port(predict, tmp_path, server, protocol):
+def test_the_cluster_is_reached_by_a_forwarded_port(predict, tmp_path, server, protocol, monkeypatch):
     port = {"grpc": server.grpc_port, "rest": server.rest_port}[protocol]
     kubectl = tmp_path / "bin" / "kubectl"
     kubectl.parent.mkdir()
@@ -185,9 +188,10 @@ def test_the_cluster_is_reached_by_a_forwarded_port(predict, tmp_path, server, p
         f'#!/bin/sh\necho "$@" > {tmp_path}/called\necho "Forwarding from 127.0.0.1:{port} -> 1"\nexec sleep 60\n'
     )
     kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{kubectl.parent}{os.pathsep}{os.environ['PATH']}")
 
     rest = ["--rest"] if protocol == "rest" else []
-    done = predict("--file", "rows.csv", "--target", "cluster", *rest, address="", path=kubectl.parent)
+    done = predict("--file", "rows.csv", "--target", "cluster", *rest, address="")
 
     assert done.returncode == 0, done.stderr
     called = (tmp_path / "called").read_text().split()
