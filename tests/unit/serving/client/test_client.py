@@ -174,6 +174,20 @@ def test_a_new_version_answers_as_soon_as_it_is_there(server, protocol):
     assert {one.version for one in after} == {4}
 
 
+def test_a_version_that_goes_between_two_questions(server, protocol, monkeypatch):
+    """The client asks what the model takes, and then for predictions: meanwhile another version takes over."""
+    describe = server.metadata
+
+    def describe_and_go(spec):
+        answer = describe(spec)
+        server.versions = {4: "AVAILABLE"}
+        return answer
+
+    monkeypatch.setattr(server, "metadata", describe_and_go)
+    with Client(server.address(protocol)) as client:
+        assert client.predict([{}])[0].version == 4
+
+
 def test_a_new_version_may_have_other_features(server, protocol):
     with Client(server.address(protocol)) as client:
         client.predict([{}])
