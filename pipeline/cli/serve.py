@@ -171,6 +171,8 @@ def _command(config: PipelineConfig, own: Path, image: str, port: int, rest_port
         f"--model_config_file_poll_wait_seconds={_POLL_SECONDS:.0f}",
         f"--file_system_poll_wait_seconds={_POLL_SECONDS:.0f}",
         "--allow_version_labels_for_unavailable_models=true",
+        # A pushed version is whole: what cannot be loaded now cannot be loaded in a minute either.
+        "--max_num_load_retries=0",
         f"--monitoring_config_file={monitoring}",
     ]
     if not image:
