@@ -138,6 +138,8 @@ class Rollout:
         """
         with self._target.locked():
             state = self._target.read()
+            if not dry_run:
+                self._repair(state)
             loaded = {number for served in self._target.servers().values() for number in served}
             versions = prunable(self._target.versions(), state, loaded, keep)
             if versions and not dry_run:

@@ -32,7 +32,8 @@ LATENCY_MARGIN_SECONDS = 0.005
 """A smaller difference counts for nothing, whatever the ratio: it is what a busy machine does to a call."""
 
 CALLS_ABOVE_QUANTILE = 5
-"""Calls that must be slower than a quantile for it to mean something: 100 calls for p95, 500 for p99."""
+"""Calls that must be slower than a quantile for it to mean something: 100 calls for p95, 500 for p99, and never fewer calls than
+rows are asked for."""
 
 MAX_STABILITY_INDEX = 0.25
 """Of scores or classes. Below 0.1 nothing has changed, from 0.25 on the population is another one (N. Siddiqi, Credit Risk
@@ -102,7 +103,7 @@ def judge(stable: Counts, canary: Counts, *, min_rows: int = MIN_ROWS) -> Verdic
     checks = [
         _traffic(stable, canary, min_rows),
         _errors(stable, canary),
-        *(_latency(stable, canary, quantile) for quantile in LATENCY_RATIOS),
+        *(_latency(stable, canary, quantile, min_rows) for quantile in LATENCY_RATIOS),
     ]
     if stable.classes or canary.classes:
         checks.append(_distribution("classes", stable.classes, canary.classes, min_rows))
@@ -180,8 +181,9 @@ def _errors(stable: Counts, canary: Counts) -> Check:
     )
 
 
-def _latency(stable: Counts, canary: Counts, quantile: float) -> Check:
-    needed = round(CALLS_ABOVE_QUANTILE / (1 - quantile))
+def _latency(stable: Counts, canary: Counts, quantile: float, min_calls: int) -> Check:
+    # The first calls of a server that has just started are slow.
+    needed = max(round(CALLS_ABOVE_QUANTILE / (1 - quantile)), min_calls)
     limit = f"at most {LATENCY_RATIOS[quantile]:g} times, or {LATENCY_MARGIN_SECONDS * 1000:g} ms more"
     name = f"latency p{quantile * 100:g}"
     before, after = quantile_of(stable.durations, quantile), quantile_of(canary.durations, quantile)

@@ -1,0 +1,149 @@
+"""A rollout's objects in a cluster, by a kubectl of ours; no pod runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline.errors import ConveyorError, StorageError, UsageError
+from pipeline.kubeflow.programs import Kubectl
+from serving.rollout import Placement, RolloutState, cluster
+from serving.rollout.cluster import ClusterTarget
+from serving.rollout.controller import Rollout
+from tests.unit.serving.rollout.kubectl import FakeCluster
+
+
+@pytest.fixture
+def objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    for version in (1, 2, 3):
+        folder = tmp_path / "models" / "flights" / str(version)
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_text("graph")
+    return FakeCluster(tmp_path / "cluster", tmp_path / "models", monkeypatch)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def target(objects: FakeCluster, said: list[str]) -> ClusterTarget:
+    kubectl, shell = (Kubectl("kind-conveyor", name, Console(quiet=True)) for name in ("conveyor-serving", "kubeflow"))
+    return ClusterTarget("flights", kubectl, shell, "/conveyor/models/flights", said.append, 1.0)
+
+
+def in_progress(objects: FakeCluster) -> RolloutState:
+    """A canary that somebody has started."""
+    state = RolloutState().start(3, 20, [1, 2, 3], who="ada@laptop")
+    objects.write(
+        "configmap-serving-rollout",
+        {"metadata": {"name": "serving-rollout", "resourceVersion": "7"}, "data": {"rollout.json": state.model_dump_json()}},
+    )
+    return state
+
+
+def test_before_the_first_rollout_there_is_no_state_and_nothing_to_repair(target: ClusterTarget) -> None:
+    assert target.read() == RolloutState()
+    assert target.drift(Placement()) == ""
+    assert target.servers() == {}
+    assert target.pages() == {}
+
+
+def test_versions_are_listed_by_the_pod_that_has_the_volume(target: ClusterTarget) -> None:
+    assert [(version.number, version.is_whole) for version in target.versions()] == [(1, True), (2, True), (3, True)]
+
+
+def test_the_state_is_written_once_and_read_again(target: ClusterTarget, objects: FakeCluster) -> None:
+    target.read()
+    state = RolloutState().start(3, 20, [1, 2, 3], who="ada@laptop", reason="to see")
+    target.write(state)
+    assert target.read() == state
+    assert list(objects.data("serving-rollout")) == ["rollout.json"]
+
+
+def test_whoever_writes_second_is_refused(target: ClusterTarget, objects: FakeCluster) -> None:
+    target.read()
+    theirs = in_progress(objects)
+    with pytest.raises(UsageError, match="Somebody else has changed the rollout") as caught:
+        target.write(RolloutState(stable=1))
+    assert (caught.value.expected, caught.value.seen) == ("resource version 1", "7")
+    assert target.read() == theirs
+
+
+def test_a_state_that_cannot_be_read(target: ClusterTarget, objects: FakeCluster) -> None:
+    objects.write(
+        "configmap-serving-rollout",
+        {"metadata": {"name": "serving-rollout", "resourceVersion": "1"}, "data": {"rollout.json": '{"stabel": 1}'}},
+    )
+    with pytest.raises(StorageError, match="cannot be read"):
+        target.read()
+
+
+def test_a_cluster_without_the_manifests(target: ClusterTarget, objects: FakeCluster) -> None:
+    (objects.folder / "configmap-serving-rollout.json").unlink()
+    with pytest.raises(UsageError, match="no configmap serving-rollout"):
+        target.read()
+
+
+def test_what_manifests_have_set_back_is_noticed(target: ClusterTarget, objects: FakeCluster) -> None:
+    state = in_progress(objects)
+    assert "serving-config and serving-canary-config" in target.drift(state.placement)
+    target.settle(state.placement)
+    assert target.drift(state.placement) == (
+        "Deployment serving-canary has 0 pods, but the state says stable 2, canary 3 at 20 %"
+    )
+
+
+def test_the_canary_gets_pods_for_its_share(target: ClusterTarget, objects: FakeCluster) -> None:
+    objects.write("deployment-serving", {"metadata": {"name": "serving"}, "spec": {"replicas": 8}})
+    with pytest.raises(ConveyorError):
+        # No pod ever becomes ready.
+        target.expand(Placement(stable=2), Placement(stable=2, canary=3, traffic=20))
+    assert objects.replicas("serving-canary") == 2
+
+
+def test_abort_without_pods_changes_every_object(target: ClusterTarget, objects: FakeCluster, said: list[str]) -> None:
+    state = in_progress(objects)
+    objects.write("deployment-serving-canary", {"metadata": {"name": "serving-canary"}, "spec": {"replicas": 2}})
+    target.settle(state.placement)
+    assert Rollout(target, "ada@laptop", said.append).abort("no").placement == Placement(stable=2)
+    assert objects.replicas("serving-canary") == 0
+    assert "versions: 2" in objects.data("serving-config")["models.config"]
+    assert "versions: 3" not in objects.data("serving-config")["models.config"]
+    assert objects.data("serving-canary-config") == {}
+    assert said == ["Deployment serving has no pod that is ready: the next one serves this."]
+
+
+def test_the_canarys_pods_stay_while_a_gateway_sends_requests_to_them(
+    target: ClusterTarget, objects: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects.write("deployment-serving-canary", {"metadata": {"name": "serving-canary"}, "spec": {"replicas": 1}})
+    objects.add_pod("gateway", 1)
+    monkeypatch.setattr(cluster, "_GATEWAY_SECONDS", 0.0)
+    monkeypatch.setattr(cluster, "read_metrics", lambda address: "gateway_canary_traffic_percent 20.0\n")
+    with pytest.raises(ConveyorError, match="goes on sending requests") as caught:
+        target.settle(Placement(stable=2))
+    assert caught.value.where == "gateway-1"
+    assert objects.replicas("serving-canary") == 1
+
+    monkeypatch.setattr(cluster, "read_metrics", lambda address: "gateway_canary_traffic_percent 0.0\n")
+    target.settle(Placement(stable=2))
+    assert objects.replicas("serving-canary") == 0
+
+
+def test_rollback_works_when_the_volume_cannot_be_looked_at(
+    target: ClusterTarget, objects: FakeCluster, said: list[str], tmp_path: Path
+) -> None:
+    state = RolloutState(stable=3, previous=(2,))
+    objects.write(
+        "configmap-serving-rollout",
+        {"metadata": {"name": "serving-rollout", "resourceVersion": "1"}, "data": {"rollout.json": state.model_dump_json()}},
+    )
+    (tmp_path / "models").rename(tmp_path / "elsewhere")
+    assert Rollout(target, "ada@laptop", said.append).rollback("now").stable == 2
+    assert any("the state is believed" in each for each in said)
+    assert json.loads(objects.data("serving-rollout")["rollout.json"])["stable"] == 2
