@@ -522,7 +522,7 @@ class Gateway(_Section):
     """The port to listen on; 0: any that is free."""
     upstream: Upstream = Upstream()
     """The model servers behind it."""
-    timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
+    timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     """How long the model server may take for a request, with all attempts."""
     rollout: str | None = "{workspace}/serving/{name}/rollout.json"
     """The state of the rollout, which says how much traffic the canary gets; watched. No such file: no rollout."""
