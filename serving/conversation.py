@@ -65,7 +65,7 @@ class Conversation:
             # There is nothing to refuse in the question but the label.
             if self._address.label is None:
                 raise
-            raise self._explained(error, (yield from self._found())) from error
+            raise (yield from self._explained(error)) from error
         self._schema = self._dialect.read_schema(reply)
         return self._schema
 
@@ -106,17 +106,16 @@ class Conversation:
         try:
             return (yield call)
         except UnknownModelError as error:
-            found = yield from self._found()
-            raise self._explained(error, found) from error
+            raise (yield from self._explained(error)) from error
 
-    def _found(self) -> Steps[dict[int, str]]:
-        """The versions that are there; none where the server does not know the model."""
+    def _explained(self, error: ConveyorError) -> Steps[ConveyorError]:
+        """The error with what is there instead; as it is, if the server does not say."""
         try:
-            return self._dialect.read_versions((yield self._dialect.ask_versions()))
+            found = self._dialect.read_versions((yield self._dialect.ask_versions()))
+        except UnknownModelError:
+            found = {}
         except ConveyorError:
-            return {}
-
-    def _explained(self, error: ConveyorError, found: Mapping[int, str]) -> UnknownModelError:
+            return error
         address, model = self._address, repr(self._address.model)
         if not found:
             return UnknownModelError(

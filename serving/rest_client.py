@@ -96,7 +96,7 @@ class _Expected:
         """Only what a reply of another form causes is turned."""
         from google.protobuf.json_format import ParseError
 
-        if isinstance(error, KeyError | TypeError | ValueError | AttributeError | struct.error | ParseError):
+        if isinstance(error, KeyError | TypeError | ValueError | AttributeError | OverflowError | struct.error | ParseError):
             raise ServingError(
                 "What answers is no model server.", expected=self._expected, seen=json.dumps(self._reply)[:200]
             ) from error

@@ -340,6 +340,26 @@ def test_an_unknown_version_or_label_is_told_with_those_that_are_there(server, p
     assert isinstance(caught.value, UsageError)
 
 
+def test_a_server_that_does_not_say_what_is_there(server, protocol, monkeypatch):
+    def fail(spec):
+        raise RefusalError(grpc.StatusCode.INTERNAL, "out of luck")
+
+    monkeypatch.setattr(server, "status", fail)
+    with Client(server.address(protocol, "/versions/7")) as client, pytest.raises(UnknownModelError) as caught:
+        client.predict([{}])
+
+    assert "versions/7" in caught.value.what
+
+
+def test_an_answer_that_is_not_of_the_protocol(server):
+    server.model = lambda columns: {"labels": [0], "probabilities": [1e300, 0], "score": [0]}
+
+    with Client(server.address("rest")) as client, pytest.raises(ServingError) as caught:
+        client.predict([{}])
+
+    assert "outputs" in caught.value.seen
+
+
 def test_a_refusal_of_the_server_is_passed_on(server, protocol):
     def refuse(columns):
         raise RefusalError(grpc.StatusCode.INVALID_ARGUMENT, "distance must be positive")
