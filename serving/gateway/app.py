@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from pipeline.config import Gateway
@@ -66,12 +67,12 @@ class _Parts:
     store: SharedStore | None
 
     async def close(self) -> None:
+        if self.log:
+            await asyncio.to_thread(self.log.close)
         await self.predictor.close()
         await self.door.close()
         if self.store:
             await self.store.close()
-        if self.log:
-            await asyncio.to_thread(self.log.close)
 
 
 def create_app(gateway: Gateway) -> FastAPI:
@@ -93,6 +94,8 @@ def create_app(gateway: Gateway) -> FastAPI:
         following = asyncio.create_task(parts.predictor.follow())
         yield
         following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
         await parts.close()
 
     model = parts.predictor.model
@@ -159,12 +162,9 @@ def _add_routes(app: FastAPI, parts: _Parts) -> None:
         """The versions of the model, and which of them are stable and canary."""
         state = predictor.traffic.state
         labels = state.placement.labels
-        versions: dict[int, str] = {}
-        for states in (await predictor.versions()).values():
-            versions |= states
         served = [
             ServedVersion(version=number, state=stands, labels=[label for label, it in labels.items() if it == number])
-            for number, stands in sorted(versions.items())
+            for number, stands in (await predictor.versions()).items()
         ]
         return Models(models=[ServedModel(name=predictor.model, versions=served, canary_traffic=state.traffic)])
 
@@ -224,6 +224,9 @@ async def _body(request: Request, limit: int) -> bytes:
 
     try:
         return await asyncio.wait_for(read(), _BODY_SECONDS)
+    except ClientDisconnect:
+        # Nobody will read this.
+        raise ProblemError(400, "The body ended before its end.") from None
     except asyncio.TimeoutError:
         raise ProblemError(408, "The body did not come in time.", headers={"Connection": "close"}) from None
 

@@ -160,8 +160,8 @@ def _example_value(feature: Feature, domain: Domain) -> Any:
         return domain.values[0] if domain.values else "text"
     if domain.is_time:
         return _EXAMPLE_TIME
-    smallest, largest = domain.smallest, domain.largest
-    middle = (smallest + largest) / 2 if smallest is not None and largest is not None else smallest or largest or 0
+    bounds = [bound for bound in (domain.smallest, domain.largest) if bound is not None]
+    middle = sum(bounds) / len(bounds) if bounds else 0
     return int(middle) if feature.dtype == "DT_INT64" else middle
 
 
@@ -192,32 +192,25 @@ def _problem(error: ValidationError) -> ProblemError:
         return ProblemError(400, f"The body is no JSON: {problems[0]['msg'].removeprefix('Invalid JSON: ')}.")
     errors = [_row_error(problem) for problem in problems[:_SHOWN_ERRORS]]
     more = f"; the first {_SHOWN_ERRORS} are listed" if len(problems) > _SHOWN_ERRORS else ""
-    where = errors[0]
-    place = ", ".join(
-        [*([f"row {where.row}"] if where.row else []), *([f"feature {where.feature!r}"] if where.feature else [])]
-    )
     count = f"{len(problems)} problems{more}. " if len(problems) > 1 else ""
-    return ProblemError(422, f"{count}{place + ': ' if place else ''}{where.message}.", errors)
+    return ProblemError(422, f"{count}{errors[0]}.", errors)
 
 
 def _row_error(problem: Any) -> RowError:
-    location = problem["loc"]
+    kind, location = problem["type"], problem["loc"]
     in_row = len(location) > 1 and location[0] == "rows"
-    kind = problem["type"]
-    message = {
-        "extra_forbidden": "The model has no such feature"
-        if in_row
-        else f"There is no field {location[0]!r}"
-        if location
-        else "",
-        "missing": "This feature is required" if in_row else "The field 'rows' is required: a list of rows",
-    }.get(kind, str(problem["msg"]).removeprefix("Value error, "))
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        message = "The model has no such feature" if in_row else f"There is no field {location[0]!r}"
+    elif kind == "missing":
+        message = "This feature is required" if in_row else "The field 'rows' is required: a list of rows"
+    elif location and not in_row:
+        message = f"{location[0]}: {message}"
     seen = json.dumps(problem["input"], default=repr)
+    shown = seen if len(seen) <= _SHOWN_CHARACTERS else seen[:_SHOWN_CHARACTERS] + "…"
     return RowError(
         row=location[1] + 1 if in_row else None,
         feature=str(location[2]) if in_row and len(location) > 2 else None,
         message=message,
-        seen=None
-        if kind in ("missing", "extra_forbidden")
-        else seen[:_SHOWN_CHARACTERS] + "…" * (len(seen) > _SHOWN_CHARACTERS),
+        seen=None if kind in ("missing", "extra_forbidden") else shown,
     )

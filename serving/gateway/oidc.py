@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any
@@ -39,6 +40,7 @@ class Provider:
         self._client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS)
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._fetched = self._tried = float("-inf")
+        self._fetching = asyncio.Lock()
 
     async def subject(self, token: str) -> str:
         """Whom a token is for.
@@ -70,16 +72,22 @@ class Provider:
         await self._client.aclose()
 
     async def _key(self, key_id: str | None) -> jwt.PyJWK:
-        now = time.monotonic()
-        is_stale = now - self._fetched > _KEEP_SECONDS
-        if (is_stale or key_id not in self._keys) and now - self._tried > _PAUSE_SECONDS:
-            self._tried = now
-            await self._fetch()
+        if self._should_fetch(key_id):
+            async with self._fetching:
+                # Another request may have done it meanwhile.
+                if self._should_fetch(key_id):
+                    await self._fetch()
+                    self._tried = time.monotonic()
         if not self._keys:
             raise ProblemError(503, "Tokens cannot be checked at the moment.", headers={"Retry-After": "10"})
         if key_id not in self._keys:
             raise RefusedError("The token is signed with a key that its issuer does not have.")
         return self._keys[key_id]
+
+    def _should_fetch(self, key_id: str | None) -> bool:
+        now = time.monotonic()
+        wants = key_id not in self._keys or now - self._fetched > _KEEP_SECONDS
+        return wants and now - self._tried > _PAUSE_SECONDS
 
     async def _fetch(self) -> None:
         """Takes the provider's keys; those that are known stay while it is away."""

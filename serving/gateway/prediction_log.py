@@ -50,9 +50,9 @@ class _Entry:
     time: datetime.datetime
 
     @property
-    def file_key(self) -> tuple[str, tuple[tuple[str, str], ...], type]:
+    def file_key(self) -> tuple[str, int, type]:
         """Entries with the same key fit into one file."""
-        return self.time.date().isoformat(), tuple(self.columns.items()), type(self.prediction.label)
+        return self.time.date().isoformat(), id(self.columns), type(self.prediction.label)
 
 
 class PredictionLog:
@@ -73,6 +73,8 @@ class PredictionLog:
         self._settings, self._dropped = settings, dropped
         self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_ROWS)
         self._complained = float("-inf")
+        self._features: Mapping[str, Feature] = {}
+        self._columns: Mapping[str, str] = {}
         self._thread = threading.Thread(target=self._write_all, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -88,11 +90,13 @@ class PredictionLog:
           request_id: of the request.
         """
         now = datetime.datetime.now(datetime.timezone.utc)
-        columns = {name: feature.dtype for name, feature in features.items() if name not in self._settings.exclude}
+        if features is not self._features:
+            self._features = features
+            self._columns = {name: each.dtype for name, each in features.items() if name not in self._settings.exclude}
         for row, prediction in zip(rows, predictions, strict=True):
             if random.random() < self._settings.sample:
                 try:
-                    self._queue.put_nowait(_Entry(columns, row, prediction, request_id, now))
+                    self._queue.put_nowait(_Entry(self._columns, row, prediction, request_id, now))
                 except queue.Full:
                     self._drop(1, "the disk is too slow")
 

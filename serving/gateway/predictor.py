@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config import Gateway
@@ -129,16 +129,18 @@ class Predictor:
         if described != self._described:
             self._described = described
             self.known_contract = make_contract(described, self._domains, self._gateway)
+            self._warn_of_unknown(described.features)
 
-    async def versions(self) -> dict[str, dict[int, str]]:
-        """The state of each version by number, for each address of a model server.
+    async def versions(self) -> dict[int, str]:
+        """The state of each version by number: the best one that a model server has it in.
 
         Raises:
           ConveyorError: see `serving.client.Client.versions`.
         """
-        by_address = {str(upstream.address): upstream for upstream in self._active}
-        states = await asyncio.gather(*(upstream.versions() for upstream in by_address.values()))
-        return dict(zip(by_address, states, strict=True))
+        by_address = {upstream.address: upstream for upstream in self._active}
+        servers = await asyncio.gather(*(upstream.versions() for upstream in by_address.values()))
+        found = [(version, state) for states in servers for version, state in states.items()]
+        return dict(sorted(found, key=lambda each: (each[0], each[1] == "AVAILABLE")))
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -159,6 +161,13 @@ class Predictor:
         self._upstreams[STABLE].place(state.stable)
         self._upstreams[CANARY].place(state.canary)
         self._metrics.canary_percent.set(state.traffic)
+
+    def _warn_of_unknown(self, features: Collection[str]) -> None:
+        """A misspelt name would log what is personal, or send every row to the same version."""
+        gateway = self._gateway
+        named = {*gateway.log.exclude, *gateway.example, *filter(None, [gateway.split_by])}
+        if unknown := sorted(named.difference(features)):
+            log(logging.WARNING, "the settings name features that the model does not have", features=unknown)
 
     async def _answer(self, role: str, rows: Sequence[Row]) -> list[Prediction]:
         version = self._upstreams[role].version

@@ -27,6 +27,12 @@ class RowError(BaseModel):
     message: str = Field(description="What was expected.")
     seen: str | None = Field(None, description="What was found.")
 
+    def __str__(self) -> str:
+        row = "" if self.row is None else f"row {self.row}"
+        feature = "" if self.feature is None else f"feature {self.feature!r}"
+        place = ", ".join(filter(None, (row, feature)))
+        return f"{place}: {self.message}" if place else self.message
+
 
 class Problem(BaseModel):
     """Why a request was not answered."""
@@ -50,7 +56,7 @@ class Problem(BaseModel):
     errors: list[RowError] = Field(default_factory=list, description="What is wrong, by row and feature.")
 
 
-@dataclass
+@dataclass(eq=False)
 class ProblemError(Exception):
     """Ends a request with a problem.
 
@@ -78,7 +84,8 @@ def from_conveyor_error(error: ConveyorError) -> ProblemError:
     if isinstance(error, ServerAwayError | UnknownModelError):
         return ProblemError(503, "The model is not there at the moment.", headers={"Retry-After": _RETRY_SECONDS})
     if isinstance(error, DataError):
-        return ProblemError(422, f"{error.what} {error.where}".strip(), [RowError(message=error.expected, seen=error.seen)])
+        # Not where: a row's number is that in a call which others may share.
+        return ProblemError(422, error.what, [RowError(message=error.expected or error.seen, seen=error.seen)])
     return ProblemError(502, "The model server failed.")
 
 

@@ -8,12 +8,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from serving.gateway.logs import log
 
 PASSWORD_VARIABLE = "CONVEYOR_REDIS_PASSWORD"
+_CONNECTIONS = 32
 _TIMEOUT_SECONDS = 0.25
 _PAUSE_SECONDS = 5.0
 """After a failure Redis is left alone for so long, so that its absence does not slow every request down."""
@@ -35,12 +38,16 @@ class SharedStore:
           url: redis://HOST:PORT/DATABASE; the password, if any, is in the environment variable CONVEYOR_REDIS_PASSWORD.
         """
         self.url = url
-        self.redis: Redis = Redis.from_url(
+        pool = BlockingConnectionPool.from_url(
             url,
+            max_connections=_CONNECTIONS,
+            timeout=_TIMEOUT_SECONDS,
             password=os.environ.get(PASSWORD_VARIABLE),
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
         )
+        self.redis: Redis = Redis.from_pool(pool)
         self._again = 0.0
 
     async def attempt(self, call: Callable[[], Awaitable[Result]]) -> Result:

@@ -22,6 +22,9 @@ from serving.schema import ModelSchema
 
 Result = TypeVar("Result")
 
+_LOOK_SECONDS = 3.0
+"""For a look at the server: one that hangs must not hide a change of the rollout."""
+
 
 class Upstream:
     """Asks for the version with a label, or, where the server does not know the label (yet), for it by its number."""
@@ -53,14 +56,14 @@ class Upstream:
           version: by the rollout; None where there is no rollout: then the server chooses.
         """
         if version != self._placed:
-            self._placed = version
+            self._placed, self.failure = version, None
             self.version = version or self.version
 
     async def refresh(self) -> None:
         """Looks whether the server answers, with which version, and what that takes."""
         was_away = self.failure is not None or self.schema is None
         try:
-            schema = await self._ask(lambda client: client.schema())
+            schema = await self._ask(lambda client: client.schema(timeout=min(self._timeout, _LOOK_SECONDS)))
         except ConveyorError as error:
             if self.failure is None:
                 log(logging.WARNING, "the model is away", role=self.role, address=str(self.address), error=error.what)

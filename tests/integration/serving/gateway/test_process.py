@@ -24,6 +24,7 @@ from tests.integration.serving.modelserver.running import free_ports, is_open, w
 from tests.unit.serving.client.server import ModelServer
 
 CONVEYOR = Path(sys.executable).with_name("conveyor")
+BROKEN_OFF = 'gateway_requests_total{method="POST",route="/v1/predict",status="400"}'
 # unshare makes the user root there, who may mount.
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 
@@ -82,8 +83,12 @@ def test_a_caller_that_breaks_off_takes_nobody_along(slow_server: ModelServer, t
             broken.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             responses = [threads.submit(running.predict, ROW) for _ in range(4)]
             eventually(lambda: "predict" in slow_server.calls, "the request did not arrive")
+        with socket.create_connection((host, int(port))) as half:
+            half.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
 
         assert [response.result().status_code for response in responses] == [200] * 4
+        eventually(lambda: running.sample(BROKEN_OFF) == 1, "the end of the connection was not seen")
+        assert "Traceback" not in running.log.read_text()
 
 
 def test_a_full_disk_fails_no_request(slow_server: ModelServer, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
@@ -123,6 +124,13 @@ class TestTokens:
             assert self.ask(gateway, provider.token()).status_code == 200
 
         assert provider.fetches == ["/.well-known/openid-configuration", "/keys"]
+
+    def test_requests_that_come_before_the_keys_wait_for_them(self, gateway, provider):
+        with ThreadPoolExecutor(8) as threads:
+            statuses = {each.status_code for each in threads.map(lambda _: self.ask(gateway, provider.token()), range(8))}
+
+        assert statuses == {200}
+        assert provider.fetches.count("/keys") == 1
 
     def test_the_address_of_the_keys_can_be_given(self, start, provider):
         settings = {"issuer": provider.issuer, "audience": AUDIENCE, "jwks_url": f"{provider.issuer}/keys"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import anyio
 import pytest
 
 from tests.unit.serving.gateway.conftest import ROW, predict
@@ -106,9 +107,9 @@ def test_a_number_that_is_none(gateway, number):
         (b"[]", 422, "Input should be an object"),
         (b"null", 422, "Input should be an object"),
         (b"{}", 422, "The field 'rows' is required"),
-        (b'{"rows": []}', 422, "List should have at least 1 item"),
+        (b'{"rows": []}', 422, "rows: List should have at least 1 item"),
         (b'{"rows": [1]}', 422, "row 1: Input should be an object"),
-        (b'{"rows": {"carrier": "UA"}}', 422, "Input should be a valid array"),
+        (b'{"rows": {"carrier": "UA"}}', 422, "rows: Input should be a valid array"),
     ],
 )
 def test_a_body_that_has_no_rows(gateway, body, status, detail):
@@ -150,6 +151,18 @@ def test_a_huge_body_is_refused_before_it_is_read(start, declared):
     assert response.status_code == 413
     assert response.json()["detail"] == "The body may have 5,000 bytes at the most."
     assert read <= 6
+
+
+def test_a_body_that_does_not_come(gateway, monkeypatch):
+    monkeypatch.setattr("serving.gateway.app._BODY_SECONDS", 0.1)
+
+    async def chunks():
+        yield b'{"rows": '
+        await anyio.sleep(5)
+
+    response = gateway.post("/v1/predict", content=chunks())
+
+    assert response.status_code == 408
 
 
 def test_domains_can_be_shown_without_being_enforced(start, server):

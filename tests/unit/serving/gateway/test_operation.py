@@ -137,6 +137,12 @@ class TestLog:
 
         assert len(lines()) == before
 
+    def test_features_that_only_the_settings_have_are_named(self, start, lines):
+        with start(log={"folder": None, "exclude": ["carrier", "nmae"]}, split_by="customer", example={"distnace": 1}):
+            (line,) = [line for line in lines() if line["level"] == "warning"]
+
+        assert line["features"] == ["customer", "distnace", "nmae"]
+
     def test_neither_rows_nor_keys_are_in_it(self, start, lines, monkeypatch):
         monkeypatch.setenv("CONVEYOR_REDIS_PASSWORD", "secret-password")
         with start(cache={"redis": "redis://127.0.0.1:1"}, access={"api_keys": {"shop": {"sha256": "0" * 64}}}) as gateway:
