@@ -50,15 +50,7 @@ class Rollout:
         Raises:
           ConveyorError: it cannot be; what served before still does.
         """
-
-        def decide(state: RolloutState) -> RolloutState:
-            started = state.start(version, traffic, self._whole(), who=self._who, reason=reason)
-            since = self._snapshot(started.placement)
-            if not since:
-                self._tell("No gateway answers: the canary can only be judged by what they count from their own start.")
-            return started.model_copy(update={"since": since or None})
-
-        return self._change(decide)
+        return self._change(lambda state: state.start(version, traffic, self._whole(), who=self._who, reason=reason))
 
     def promote(self, reason: str, *, force: bool = False) -> RolloutState:
         """Gives the canary all of the traffic.
@@ -80,7 +72,10 @@ class Rollout:
                     seen=verdict.reason,
                     fix="conveyor rollout abort; or, if you know better: conveyor rollout promote --force --reason …",
                 )
-            return state.promote(who=self._who, reason=reason or (f"verdict {verdict.reason}" if verdict else ""))
+            promoted = state.promote(who=self._who, reason=reason or (f"verdict {verdict.reason}" if verdict else ""))
+            if verdict is None or verdict.outcome is Outcome.UNDECIDED:
+                self._tell(f"It was not judged: {verdict.reason if verdict else 'no gateway answers'}.")
+            return promoted
 
         return self._change(decide)
 
@@ -155,6 +150,8 @@ class Rollout:
             self._repair(before)
             try:
                 target.expand(before.placement, after.placement)
+                if after.canary not in (None, before.canary):
+                    after = after.model_copy(update={"since": self._beginning(after.placement)})
                 target.write(after)
             except BaseException:
                 self._undo(before)
@@ -195,6 +192,13 @@ class Rollout:
     def _snapshot(self, placement: Placement) -> Snapshot:
         pages = self._target.pages()
         return {gateway: read_page(page, self._target.model, placement.serving) for gateway, page in pages.items()}
+
+    def _beginning(self, placement: Placement) -> Snapshot | None:
+        """What the gateways have counted when a canary starts."""
+        snapshot = self._snapshot(placement)
+        if not snapshot:
+            self._tell("No gateway answers: the canary can only be judged by what they count from their own start.")
+        return snapshot or None
 
     def _verdict(self, state: RolloutState, now: Snapshot) -> Verdict | None:
         if state.canary is None or state.stable is None or not now:

@@ -50,19 +50,29 @@ def prepare(config: PipelineConfig) -> Path:
     Raises:
       StorageError: a file cannot be read or written.
     """
-    with locked(config):
-        write_models_config(config, read_state(config).placement)
-    return models_config_path(config)
+    path = models_config_path(config)
+    try:
+        with locked(config, seconds=0.0):
+            write_models_config(config, read_state(config).placement)
+    except StorageError:
+        # A command that waits for this very server has the lock: what it has written is what to begin with.
+        if not path.is_file():
+            raise
+    return path
 
 
 @contextmanager
-def locked(config: PipelineConfig) -> Iterator[None]:
+def locked(config: PipelineConfig, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
     """Keeps other commands on this machine from changing the files.
+
+    Args:
+      config: of the pipeline.
+      seconds: to wait for another command.
 
     Raises:
       StorageError: another command is at it, or the folder cannot be written to.
     """
-    lock = FileLock(folder(config) / ".rollout.lock", timeout=_LOCK_SECONDS)
+    lock = FileLock(folder(config) / ".rollout.lock", timeout=seconds)
     try:
         folder(config).mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -70,7 +80,7 @@ def locked(config: PipelineConfig) -> Iterator[None]:
         raise StorageError(
             "Another command is changing what serves.",
             where=lock.lock_file,
-            seen=f"it has not ended within {_LOCK_SECONDS:g} s",
+            seen=f"it has not ended within {seconds:g} s",
             fix="wait for it; `conveyor rollout status` shows where it stands",
         ) from error
     except OSError as error:

@@ -52,7 +52,7 @@ class Counts:
 
 
 def read_metrics(address: str) -> str:
-    """The metrics page of a gateway; empty where none answers.
+    """The metrics page of a gateway; empty where none answers, or something else does.
 
     Args:
       address: such as http://localhost:8088.
@@ -61,9 +61,10 @@ def read_metrics(address: str) -> str:
 
     try:
         with urllib.request.urlopen(f"{address.rstrip('/')}/metrics", timeout=_SECONDS) as reply:
-            return str(reply.read().decode())
+            page = str(reply.read().decode())
     except (OSError, ValueError):
         return ""
+    return page if TRAFFIC_GAUGE in page else ""
 
 
 def read_page(text: str, model: str, versions: Collection[int]) -> dict[str, float]:

@@ -32,8 +32,8 @@ LATENCY_MARGIN_SECONDS = 0.005
 """A smaller difference counts for nothing, whatever the ratio: it is what a busy machine does to a call."""
 
 CALLS_ABOVE_QUANTILE = 5
-"""Calls that must be slower than a quantile for it to mean something: 100 calls for p95, 500 for p99, and never fewer calls than
-rows are asked for."""
+"""Calls that must be slower than a quantile for it to mean something, which takes 100 calls for p95 and 500 for p99; and never
+fewer calls than the rows that are asked for."""
 
 MAX_STABILITY_INDEX = 0.25
 """Of scores or classes. Below 0.1 nothing has changed, from 0.25 on the population is another one (N. Siddiqi, Credit Risk
@@ -87,9 +87,11 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        """The outcome in a sentence, with the figures that decided it."""
+        """The outcome, with the figures that decided it."""
         deciding = [check for check in self.checks if check.outcome is self.outcome]
-        return f"{self.outcome.value}: " + "; ".join(f"{each.name} {each.measure} ({each.limit})" for each in deciding)
+        if self.outcome is Outcome.UNDECIDED:
+            return "undecided: too little traffic for " + ", ".join(each.name for each in deciding)
+        return f"{self.outcome.value}: " + ", ".join(f"{each.name} {each.measure}" for each in deciding)
 
 
 def judge(stable: Counts, canary: Counts, *, min_rows: int = MIN_ROWS) -> Verdict:
@@ -173,10 +175,10 @@ def _errors(stable: Counts, canary: Counts) -> Check:
     enough = stable.rows and canary.rows
     return Check(
         "errors",
-        f"{stable.error_rate:.2%}",
-        f"{canary.error_rate:.2%}",
+        f"{stable.error_rate * 100:.2f} %",
+        f"{canary.error_rate * 100:.2f} %",
         f"p = {chance:.2g}",
-        f"p ≥ {ERROR_SIGNIFICANCE:g}, or at most {ERROR_MARGIN:.1%} more",
+        f"p ≥ {ERROR_SIGNIFICANCE:g}, or at most {ERROR_MARGIN * 100:g} % more",
         Outcome.FAIL if worse else Outcome.PASS if enough else Outcome.UNDECIDED,
     )
 

@@ -116,9 +116,9 @@ def address():
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200 if self.path == "/metrics" else 404)
+            self.send_response(200 if self.path.endswith("/metrics") else 404)
             self.end_headers()
-            self.wfile.write(b"gateway_canary_traffic_percent 5.0\n")
+            self.wfile.write(b"gateway_canary_traffic_percent 5.0\n" if self.path == "/metrics" else b"<html>")
 
         def log_message(self, *_):
             pass
@@ -132,9 +132,12 @@ def address():
 
 def test_pages_are_read_over_http(address: str):
     assert read_traffic(read_metrics(f"{address}/")) == 5
-    assert read_metrics(f"{address}/nowhere") == ""
 
 
 def test_a_gateway_that_does_not_answer_has_no_page():
     assert read_metrics("http://127.0.0.1:9") == ""
     assert read_metrics("no address") == ""
+
+
+def test_what_is_no_gateway_has_no_page(address: str):
+    assert read_metrics(f"{address}/other") == ""
