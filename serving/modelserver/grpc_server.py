@@ -29,6 +29,7 @@ from pipeline.errors import ConfigError, UsageError
 from serving.modelserver import metrics
 from serving.modelserver.calls import Calls, counted
 from serving.modelserver.flags import Flags
+from serving.modelserver.ports import reserve
 from serving.modelserver.status import StatusError, from_exception, invalid_argument
 from serving.modelserver.text_protos import SSLConfig, read_text_proto
 
@@ -115,11 +116,10 @@ class GrpcServer:
           calls: what to answer.
 
         Raises:
-          UsageError: the port or the socket cannot be listened on.
+          UsageError: the port cannot be had.
           ConfigError: the TLS configuration cannot be read.
         """
         self._server = grpc.server(
-            # A call on hold must not keep health checks and status questions from being answered.
             ThreadPoolExecutor(max(flags.grpc_max_threads, 1), "grpc"),
             options=[
                 ("grpc.max_receive_message_length", -1),
@@ -134,15 +134,20 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [f"{_PACKAGE}.{service}" for service in _SERVICES]
         reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server, _pool())
-        credentials = _credentials(flags)
-        addresses = [f"{flags.host}:{flags.port}"] if flags.port else []
-        if flags.grpc_socket_path:
-            addresses.append(f"unix:{flags.grpc_socket_path}")
-        for address in addresses:
-            _listen(self._server, address, credentials)
+        self._credentials, self._flags = _credentials(flags), flags
+        self._reserved = reserve(flags.host, flags.port, "--port") if flags.port else None
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Begins to answer.
+
+        Raises:
+          UsageError: the socket cannot be listened on.
+        """
+        if self._reserved is not None:
+            self._reserved.close()
+            self._listen(f"{self._flags.host}:{self._flags.port}")
+        if self._flags.grpc_socket_path:
+            self._listen(f"unix:{self._flags.grpc_socket_path}")
         self._server.start()
         self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
@@ -154,6 +159,17 @@ class GrpcServer:
         """
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server.stop(grace_seconds).wait()
+        if self._reserved is not None:
+            self._reserved.close()
+
+    def _listen(self, address: str) -> None:
+        try:
+            if self._credentials is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, self._credentials)
+        except RuntimeError as error:
+            raise UsageError("The gRPC interface cannot be opened.", where=address, seen=str(error)) from error
 
     def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in (*_HEALTH_NAMES, *(f"{_PACKAGE}.{service}" for service in _SERVICES)):
@@ -175,21 +191,6 @@ def _serve(call: Callable[[Any, float | None], Message], request: Any, context: 
             _LOG.exception("A call failed.")
         context.abort(failure.grpc_code, failure.message)
         raise
-
-
-def _listen(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> None:
-    try:
-        if credentials is None:
-            server.add_insecure_port(address)
-        else:
-            server.add_secure_port(address, credentials)
-    except RuntimeError as error:
-        raise UsageError(
-            "The gRPC interface cannot be opened.",
-            where=address,
-            seen=str(error),
-            fix="end what uses it, or choose another --port",
-        ) from error
 
 
 def _credentials(flags: Flags) -> grpc.ServerCredentials | None:

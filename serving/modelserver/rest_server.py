@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from concurrent.futures import ThreadPoolExecutor
+from socket import socket
 from threading import Event, Thread
 
 import uvicorn
@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pipeline.errors import UsageError
 from serving.modelserver import metrics
 from serving.modelserver.flags import Flags
+from serving.modelserver.ports import reserve
 from serving.modelserver.rest import Reply, RestApi
 from serving.modelserver.text_protos import MonitoringConfig, read_text_proto
 
@@ -39,7 +39,7 @@ class RestServer:
         """
         self._api = api
         self._metrics_path = _metrics_path(flags)
-        self._socket = _bind(flags.host, flags.rest_api_port)
+        self._socket = reserve(flags.host, flags.rest_api_port, "--rest_api_port")
         self._workers = ThreadPoolExecutor(max(flags.rest_api_num_threads, 1), "rest")
         self._server: uvicorn.Server | None = None
         self._thread: Thread | None = None
@@ -99,7 +99,7 @@ class _Server(uvicorn.Server):
 
     on_startup: Event
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         self.on_startup.set()
 
@@ -116,22 +116,3 @@ def _metrics_path(flags: Flags) -> str | None:
     if not config.prometheus_config.enable:
         return None
     return config.prometheus_config.path or metrics.DEFAULT_PATH
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Connections have it from here; without it, answers wait 40 ms for the client's acknowledgement.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise UsageError(
-            "The REST interface cannot be opened.",
-            where=f"{host}:{port}",
-            seen=error.strerror or str(error),
-            fix="end what uses it, or choose another --rest_api_port",
-        ) from error
-    return listener
