@@ -100,6 +100,8 @@ class RunOutcome(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
     nodes: dict[str, NodeOutcome] = Field(default_factory=dict)
     problem: Problem | None = None
+    fingerprint: str = ""
+    """Of all but data that decided what the run made, where a later run may go by it; otherwise empty."""
 
     @classmethod
     def load(cls, folder: Path) -> RunOutcome:

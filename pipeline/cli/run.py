@@ -30,6 +30,7 @@ def run(
     from rich.console import Console
 
     from pipeline.local import Blueprint, run_pipeline
+    from pipeline.local.fingerprint import fingerprint
     from pipeline.local.progress import observe
     from pipeline.outcome import RunState
     from pipeline.report import print_summary, write_report
@@ -44,6 +45,7 @@ def run(
             from_nodes=tuple(from_nodes or ()),
             to_nodes=tuple(to_nodes or ()),
             observer=observer,
+            fingerprint=(lambda: fingerprint(settings)) if settings.execution.cache else None,
         )
     refusal = _refusal(outcome, settings)
     if refusal:

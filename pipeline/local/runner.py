@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from pipeline import database
 from pipeline.errors import ConveyorError, NodeError, StorageError
-from pipeline.local import worker
+from pipeline.local import unchanged, worker
 from pipeline.local.worker import Blueprint, Compiled
 from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 
@@ -88,6 +88,7 @@ def run_pipeline(
     from_nodes: tuple[str, ...] = (),
     to_nodes: tuple[str, ...] = (),
     observer: Observer = lambda outcome: None,
+    fingerprint: Callable[[], str] | None = None,
 ) -> RunOutcome:
     """Runs a pipeline to its end or to its first failure.
 
@@ -98,6 +99,9 @@ def run_pipeline(
       from_nodes: nodes at which a partial run starts.
       to_nodes: nodes at which a partial run ends.
       observer: called with the outcome so far after each change and several times a second.
+      fingerprint: computes a digest of all that decides what a whole run makes, but data and metadata store; empty when it
+        cannot be told. Where it is that of the last run, and nothing else has changed either, no node is started. None: all
+        nodes are, and those that nothing has changed for find so themselves.
 
     Returns:
       The outcome; a node's error is in it, not raised. It stands in the run's folder too.
@@ -115,7 +119,10 @@ def run_pipeline(
         outcome = RunOutcome(run_id=folder.name, pipeline=name, config=config.effective())
         run = _Run(outcome, folder, connection, observer)
         try:
-            run.execute(blueprint, from_nodes, to_nodes, config.execution.workers)
+            if from_nodes or to_nodes or fingerprint is None:
+                run.execute(blueprint, from_nodes, to_nodes, config.execution.workers)
+            else:
+                run.execute_changes(blueprint, config.execution.workers, fingerprint)
         except KeyboardInterrupt:
             run.finish(RunState.INTERRUPTED)
             raise
@@ -128,6 +135,22 @@ class _Run:
     ) -> None:
         self.outcome, self.folder, self.connection, self.observer = outcome, folder, connection, observer
         self.jobs: dict[str, _Job] = {}
+
+    def execute_changes(self, blueprint: Blueprint, workers: int, fingerprint: Callable[[], str]) -> None:
+        """Executes the whole pipeline, unless nothing has changed since the last run."""
+        before = fingerprint()
+        try:
+            outcome = self.outcome
+            outcome.nodes = unchanged.repeat(self.connection, self.folder.parent, outcome.pipeline, outcome.run_id, before)
+            outcome.fingerprint = before
+            self.finish(RunState.COMPLETE)
+        except unchanged.ChangedError as reason:
+            (self.folder / "startup.log").write_text(f"Not recorded as unchanged: {reason}\n")
+            self.execute(blueprint, (), (), workers)
+            # Not of a run during which something was edited: nobody knows what it has seen of that.
+            if outcome.state is RunState.COMPLETE and before == fingerprint():
+                outcome.fingerprint = before
+                self.publish()
 
     def execute(self, blueprint: Blueprint, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...], workers: int) -> None:
         self.publish()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,22 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(workspace: Path, *, from_nodes: tuple[str, ...] = (), to_nodes: tuple[str, ...] = (), **behaviour: Any) -> RunOutcome:
+def run(
+    workspace: Path,
+    *,
+    from_nodes: tuple[str, ...] = (),
+    to_nodes: tuple[str, ...] = (),
+    fingerprint: Callable[[], str] | None = None,
+    **behaviour: Any,
+) -> RunOutcome:
     config = PipelineConfig(name="tiny", label="y", workspace=str(workspace), data={"input": "x"})
     blueprint = Blueprint("tiny_pipeline:create", {"root": str(workspace), **behaviour})
-    return run_pipeline(config, blueprint, name="tiny", from_nodes=from_nodes, to_nodes=to_nodes)
+    return run_pipeline(config, blueprint, name="tiny", from_nodes=from_nodes, to_nodes=to_nodes, fingerprint=fingerprint)
+
+
+def was_compiled(workspace: Path, outcome: RunOutcome) -> bool:
+    """Whether TFX was asked."""
+    return (workspace / "runs" / "tiny" / outcome.run_id / "compile.log").exists()
 
 
 def states(outcome: RunOutcome) -> list[str]:
@@ -108,6 +121,39 @@ def test_a_partial_run_that_cannot_be_is_a_usage_error(workspace: Path, argument
     assert outcome.problem is not None
     assert outcome.problem.exit_code == 2
     assert words in outcome.problem.what
+
+
+def test_a_run_with_the_fingerprint_of_the_last_one_starts_no_process(workspace: Path) -> None:
+    first, second, third = (run(workspace, fingerprint=lambda: "same") for _ in range(3))
+    assert (second.state, states(second)) == (RunState.COMPLETE, ["cached"] * 4)
+    assert list(second.nodes) == list(first.nodes)
+    assert [was_compiled(workspace, outcome) for outcome in (first, second, third)] == [True, False, False]
+    assert RunOutcome.load(workspace / "runs" / "tiny" / third.run_id) == third
+    assert states(run(workspace)) == ["cached"] * 4, "by TFX, after runs without it"
+
+
+def test_a_run_with_another_fingerprint_is_compiled(workspace: Path) -> None:
+    run(workspace, fingerprint=lambda: "1")
+    changed = run(workspace, fingerprint=lambda: "2", left="copy")
+    assert states(changed) == ["cached", "complete", "cached", "complete"]
+
+
+def test_what_is_edited_while_a_run_is_at_work_counts_as_changed(workspace: Path) -> None:
+    fingerprints = iter(["1", "2", "2", "2"])
+    edited, after = (run(workspace, fingerprint=lambda: next(fingerprints)) for _ in range(2))
+    assert edited.fingerprint == ""
+    assert was_compiled(workspace, after)
+
+
+def test_after_a_failed_or_a_partial_run_everything_is_compiled_again(workspace: Path) -> None:
+    run(workspace, fingerprint=lambda: "1")
+    assert run(workspace, fingerprint=lambda: "2", left="raise").fingerprint == ""
+    whole = run(workspace, fingerprint=lambda: "1")
+    assert was_compiled(workspace, whole)
+    partial = run(workspace, fingerprint=lambda: "1", from_nodes=("Join",))
+    assert was_compiled(workspace, partial)
+    assert partial.fingerprint == ""
+    assert was_compiled(workspace, run(workspace, fingerprint=lambda: "1"))
 
 
 def test_a_killed_run_leaves_no_process_and_is_repeated_without_its_finished_nodes(workspace: Path) -> None:

@@ -1,0 +1,69 @@
+"""What decides the outcome of a run, besides its data and the metadata store, as one digest. Computed without TFX."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.infra_validator.docker import serves_in_container
+from pipeline.errors import ConveyorError
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+
+_PACKAGES = ("pipeline", "components")
+
+
+def fingerprint(config: PipelineConfig) -> str:
+    """A digest of the configuration, of all code that the pipeline is made of, and of what this machine adds to both.
+
+    Args:
+      config: the pipeline's configuration.
+
+    Returns:
+      The digest; empty where something cannot be read, so that nothing is taken to be as it was.
+    """
+    try:
+        parts = {
+            "config": config.effective(),
+            "folders": [config.resolve("."), str(config.workspace_path)],
+            "files": {str(path): _digest(path) for path in _own_files(config)},
+            "code": {str(path): _digest(path) for path in _modules()},
+            "installed": _installed(),
+            "python": sys.version,
+            "container": config.infra_validator.enabled and serves_in_container(config.infra_validator),
+        }
+    # The run itself meets the same and says so better.
+    except (OSError, ConveyorError):
+        return ""
+    return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _own_files(config: PipelineConfig) -> Iterator[Path]:
+    """The curated schema and the files with functions of the person's own."""
+    if config.schema_source.path is not None:
+        yield Path(config.resolve(config.schema_source.path))
+    for reference in (config.preprocessing.preprocessing_fn, config.model.build_model):
+        if reference is not None:
+            yield Path(config.resolve(reference.rpartition(":")[0]))
+
+
+def _modules() -> Iterator[Path]:
+    for package in _PACKAGES:
+        spec = importlib.util.find_spec(package)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            yield from (path for path in Path(folder).rglob("*.py") if not path.name.startswith("test_"))
+
+
+def _installed() -> list[str]:
+    """Name and version of what is installed, as the names of its metadata folders have them."""
+    return sorted({found.name for folder in sys.path for found in Path(folder).glob("*.dist-info")})
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
