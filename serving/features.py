@@ -20,6 +20,8 @@ Row = Mapping[str, Any]
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 _DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}")
 _SHOWN_CHARACTERS = 60
+# Made once: a union takes longer to make than to look into.
+_NUMBERS, _TIMES, _UNLIKE_ITSELF = (int, float, Decimal), (datetime.date, str), (float, datetime.datetime)
 
 
 class _UnfitError(Exception):
@@ -121,7 +123,7 @@ def _is_missing(value: Any) -> bool:
     if isinstance(value, Decimal):
         return value.is_nan()
     # Only NaN, and what pandas has for a missing time, differ from themselves.
-    return value is None or (isinstance(value, float | datetime.datetime) and value != value)
+    return value is None or (isinstance(value, _UNLIKE_ITSELF) and value != value)
 
 
 def _string(value: Any) -> bytes:
@@ -136,7 +138,7 @@ def _string(value: Any) -> bytes:
 
 
 def _float(value: Any) -> float:
-    if not isinstance(value, int | float | Decimal):
+    if not isinstance(value, _NUMBERS):
         raise _UnfitError(_EXPECTED["DT_FLOAT"])
     try:
         number = float(value)
@@ -148,9 +150,9 @@ def _float(value: Any) -> float:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, datetime.date | str):
+    if isinstance(value, _TIMES):
         return _seconds(value)
-    if not isinstance(value, int | float | Decimal):
+    if not isinstance(value, _NUMBERS):
         raise _UnfitError(_EXPECTED["DT_INT64"])
     if not _SMALLEST < value <= _LARGEST:
         raise _UnfitError(f"an integer from {_SMALLEST + 1} to {_LARGEST}")
