@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import parameters
 from pipeline.database import ENVIRONMENT_VARIABLE
 from pipeline.errors import ConfigError
+from pipeline.imports import heavy_imports
 from pipeline.kubeflow import dashboard
 from pipeline.kubeflow.finish import WEBHOOK_VARIABLE
 from pipeline.kubeflow.payload import Payload
@@ -84,7 +85,7 @@ def in_cluster(config: PipelineConfig) -> PipelineConfig:
 
 
 def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:
-    with _hushed():
+    with _hushed(), heavy_imports():
         from tfx.dsl.compiler.compiler import Compiler
 
         from pipeline.graph import create_pipeline

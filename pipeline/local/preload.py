@@ -3,7 +3,10 @@
 Nothing here may run a TensorFlow operation: its runtime starts threads, which a fork would lose.
 """
 
-import tfx.components.trainer.executor  # noqa: F401
+from pipeline.imports import heavy_imports
 
-import pipeline.graph
-import pipeline.node  # noqa: F401
+with heavy_imports():
+    import tfx.components.trainer.executor  # noqa: F401
+
+    import pipeline.graph
+    import pipeline.node  # noqa: F401

@@ -118,6 +118,7 @@ def run_pipeline(
         folder = _new_folder(runs)
         outcome = RunOutcome(run_id=folder.name, pipeline=name, config=config.effective())
         run = _Run(outcome, folder, connection, observer)
+        run.publish()
         try:
             if from_nodes or to_nodes or fingerprint is None:
                 run.execute(blueprint, from_nodes, to_nodes, config.execution.workers)
@@ -139,21 +140,27 @@ class _Run:
     def execute_changes(self, blueprint: Blueprint, workers: int, fingerprint: Callable[[], str]) -> None:
         """Executes the whole pipeline, unless nothing has changed since the last run."""
         before = fingerprint()
+        if self.repeat(before):
+            return
+        self.execute(blueprint, (), (), workers)
+        # Not of a run during which something was edited: nobody knows what it has seen of that.
+        if self.outcome.state is RunState.COMPLETE and before == fingerprint():
+            self.outcome.fingerprint = before
+            self.publish()
+
+    def repeat(self, fingerprint: str) -> bool:
+        """Records the run without running anything, if nothing has changed; returns whether it did."""
+        outcome = self.outcome
         try:
-            outcome = self.outcome
-            outcome.nodes = unchanged.repeat(self.connection, self.folder.parent, outcome.pipeline, outcome.run_id, before)
-            outcome.fingerprint = before
-            self.finish(RunState.COMPLETE)
+            outcome.nodes = unchanged.repeat(self.connection, self.folder.parent, outcome.pipeline, outcome.run_id, fingerprint)
         except unchanged.ChangedError as reason:
-            (self.folder / "startup.log").write_text(f"Not recorded as unchanged: {reason}\n")
-            self.execute(blueprint, (), (), workers)
-            # Not of a run during which something was edited: nobody knows what it has seen of that.
-            if outcome.state is RunState.COMPLETE and before == fingerprint():
-                outcome.fingerprint = before
-                self.publish()
+            (self.folder / "startup.log").write_text(f"Not recorded as unchanged: {reason}.\n")
+            return False
+        outcome.fingerprint = fingerprint
+        self.finish(RunState.COMPLETE)
+        return True
 
     def execute(self, blueprint: Blueprint, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...], workers: int) -> None:
-        self.publish()
         with _quiet_fork_server(self.folder / "startup.log"):
             job = _Job(
                 "The pipeline",
