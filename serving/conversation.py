@@ -134,5 +134,5 @@ class Conversation:
             where=str(address),
             expected="one of what is there: " + ", ".join(f"version {each} ({state})" for each, state in sorted(found.items())),
             seen=error.seen,
-            fix="conveyor models lists versions and labels",
+            fix=f"ask for one of them, as {address.model_url}/versions/{max(found)}; conveyor models lists labels, too",
         )

@@ -127,7 +127,7 @@ def _address(config: PipelineConfig, named: str | None, target: Target, *, rest:
     port = REST_PORT if rest else GRPC_PORT
     form = "http://{}/v1/models/{}" if rest else "grpc://{}/{}"
     if target is Target.LOCAL:
-        yield form.format(f"localhost:{port}", config.name)
+        yield form.format(f"localhost:{port}", config.name) + _role(config)
         return
     from rich.console import Console
 
@@ -137,6 +137,14 @@ def _address(config: PipelineConfig, named: str | None, target: Target, *, rest:
     kubectl = Kubectl(config.kubeflow.context, SERVING_NAMESPACE, Console(stderr=True))
     with kubectl.forward("service/serving", port) as server:
         yield form.format(server, config.name)
+
+
+def _role(config: PipelineConfig) -> str:
+    """Asks for the stable version where there is a rollout: without a label, a server of both would answer by the newer one."""
+    from serving.rollout import STABLE
+    from serving.rollout.files import read_state
+
+    return "" if read_state(config).stable is None else f"/labels/{STABLE}"
 
 
 def _print_table(predictions: Sequence[Prediction], address: str) -> None:

@@ -337,6 +337,7 @@ def test_an_unknown_version_or_label_is_told_with_those_that_are_there(server, p
 
     assert ("version 7" if "7" in suffix else "'canary'") in caught.value.what
     assert "version 3 (AVAILABLE)" in caught.value.expected
+    assert server.address(protocol, "/versions/3") in caught.value.fix
     assert isinstance(caught.value, UsageError)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.cli import main as command_line
 from serving.client import Client
+from serving.rollout import RolloutState
 
 CONFIG = """
 name: flights
@@ -177,6 +178,19 @@ def test_without_an_address_the_server_of_this_machine_is_asked(predict, argumen
     assert done.returncode in (1, 2)
     assert f"localhost:{port}" in done.stderr
     assert "nobody-serves-this" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "address"), [((), "grpc://localhost:8500/"), (("--rest",), "http://localhost:8501/v1/models/")]
+)
+def test_where_there_is_a_rollout_the_stable_version_is_asked(predict, tmp_path, arguments, address):
+    state = tmp_path / ".conveyor" / "serving" / "nobody-serves-this" / "rollout.json"
+    state.parent.mkdir(parents=True)
+    state.write_text(RolloutState(stable=3, canary=4, traffic=10).model_dump_json())
+
+    done = predict("--json", "{}", *arguments, "--set", "name=nobody-serves-this", "--timeout", "2", address="")
+
+    assert f"{address}nobody-serves-this/labels/stable" in done.stderr
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
