@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -109,16 +109,10 @@ class ClusterTarget:
 
     def write(self, state: RolloutState) -> None:
         """See `Target`."""
-        found = self._config_map(STATE)
-        metadata = {name: found["metadata"][name] for name in ("name", "namespace", "labels") if name in found["metadata"]}
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {**metadata, "resourceVersion": self._revision},
-            "data": {_STATE_KEY: state.model_dump_json()},
-        }
+        # Not `replace`: it would tell `kubectl apply` that the data came from a manifest, which then takes them away.
+        patch = {"metadata": {"resourceVersion": self._revision}, "data": {_STATE_KEY: state.model_dump_json()}}
         try:
-            self._kubectl.run("replace", "--filename=-", input=json.dumps(body))
+            self._kubectl.run("patch", "configmap", STATE, "--type=merge", "--patch-file=/dev/stdin", input=json.dumps(patch))
         except ConveyorError as error:
             if "Conflict" not in error.seen and "has been modified" not in error.seen:
                 raise
@@ -126,7 +120,7 @@ class ClusterTarget:
                 "Somebody else has changed the rollout meanwhile.",
                 where=f"ConfigMap {STATE}",
                 expected=f"resource version {self._revision}",
-                seen=found["metadata"]["resourceVersion"],
+                seen=self._config_map(STATE)["metadata"]["resourceVersion"],
                 fix="conveyor rollout status --target cluster shows what it is now; then try again",
             ) from error
 
@@ -165,7 +159,13 @@ class ClusterTarget:
         if after.canary is not None:
             self._write_text(CANARY_CONFIG, self._canary_text(after))
             self._kubectl.run("scale", f"deployment/{CANARY_DEPLOYMENT}", f"--replicas={self._wanted_replicas(after)}")
-            self._kubectl.run("rollout", "status", f"deployment/{CANARY_DEPLOYMENT}", f"--timeout={self._timeout:.0f}s")
+            self._kubectl.run(
+                "rollout",
+                "status",
+                f"deployment/{CANARY_DEPLOYMENT}",
+                f"--timeout={self._timeout:.0f}s",
+                fix=f"its log says why: kubectl -n conveyor-serving logs deployment/{CANARY_DEPLOYMENT} --previous",
+            )
             with self._servers(CANARY_DEPLOYMENT) as servers:
                 for server in servers.values():
                     server.wait_until_labelled({CANARY: after.canary}, self._timeout)
@@ -183,7 +183,8 @@ class ClusterTarget:
         pages = {}
         for pod in self._ready_pods(GATEWAY):
             name, port = pod["metadata"]["name"], pod["spec"]["containers"][0]["ports"][0]["containerPort"]
-            with self._kubectl.forward(f"pod/{name}", port) as address:
+            # A pod may end at any time; whoever needs its answer notices that there is none.
+            with suppress(ConveyorError), self._kubectl.forward(f"pod/{name}", port) as address:
                 pages[name] = read_metrics(f"http://{address}")
         return {name: page for name, page in pages.items() if page}
 

@@ -50,7 +50,14 @@ class Rollout:
         Raises:
           ConveyorError: it cannot be; what served before still does.
         """
-        return self._change(lambda state: state.start(version, traffic, self._whole(), who=self._who, reason=reason))
+
+        def decide(state: RolloutState) -> RolloutState:
+            started = state.start(version, traffic, self._whole(), who=self._who, reason=reason)
+            # What is left of an earlier canary, after a command that was cut off, would be in the way.
+            self._repair(state)
+            return started
+
+        return self._change(decide)
 
     def promote(self, reason: str, *, force: bool = False) -> RolloutState:
         """Gives the canary all of the traffic.
@@ -147,7 +154,6 @@ class Rollout:
         with target.locked():
             before = target.read()
             after = decide(before)
-            self._repair(before)
             try:
                 target.expand(before.placement, after.placement)
                 if after.canary not in (None, before.canary):

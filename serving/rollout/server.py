@@ -13,6 +13,8 @@ from pipeline.errors import ConveyorError
 from serving.errors import ServingError
 
 _CALL_SECONDS = 5.0
+# Of the time to wait: then the server has tried again what had failed before it was told.
+_PATIENCE = 1 / 6
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 1.0, 1.5
 
 
@@ -94,12 +96,14 @@ class ModelServer:
           ServingError: one cannot be loaded, or not in time.
         """
         known = dict(before)
+        patience = time.monotonic() + seconds * _PATIENCE
 
         def missing() -> str:
             known.update(self.versions() or {})
             for number in sorted(wanted):
-                loading = known.get(number)
-                if loading and loading.error and loading != before.get(number) and not loading.is_available:
+                loading = known.get(number, _UNKNOWN)
+                is_new = loading != before.get(number) or time.monotonic() > patience
+                if loading.error and is_new and not loading.is_available:
                     raise _not_loaded(self.address, number, loading.error)
             states = {number: known.get(number, _UNKNOWN) for number in sorted(wanted)}
             return ", ".join(f"version {number}: {each}" for number, each in states.items() if not each.is_available)

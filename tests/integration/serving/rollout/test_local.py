@@ -145,7 +145,7 @@ def test_a_version_that_cannot_be_loaded_changes_nothing(place: Place, server: R
     (place.config.serving_path / "3").mkdir()
     (place.config.serving_path / "3" / "saved_model.pb").write_bytes(b"no graph")
     with Load(running).running() as load:
-        out = place.conveyor(*on_gateway(running, "rollout", "start", "3"), code=1)
+        out = place.conveyor(*on_gateway(running, "rollout", "start", "3", "--timeout", "30"), code=1)
         assert "The model server cannot load version 3" in out
         wait_until(lambda: load.versions[2] > 50)
     assert load.failures == []

@@ -55,19 +55,17 @@ match given:
         if found := load(kind, name):
             print(json.dumps(found))
     case ["patch", "configmap", name, "--type=merge", patch]:
+        patch = json.loads(sys.stdin.read() if patch == "--patch-file=/dev/stdin" else patch.partition("=")[2])
         content = load("configmap", name)
+        version = content["metadata"]["resourceVersion"]
+        if patch.get("metadata", {{}}).get("resourceVersion", version) != version:
+            fail(f'(Conflict): Operation cannot be fulfilled on configmaps "{{name}}": the object has been modified')
         data = content.setdefault("data", {{}})
-        for key, value in json.loads(patch.partition("=")[2])["data"].items():
+        for key, value in patch["data"].items():
             if value is None:
                 data.pop(key, None)
             else:
                 data[key] = value
-        save("configmap", name, content)
-    case ["replace", "--filename=-"]:
-        content = json.load(sys.stdin)
-        name, version = content["metadata"]["name"], content["metadata"]["resourceVersion"]
-        if load("configmap", name)["metadata"]["resourceVersion"] != version:
-            fail(f'(Conflict): Operation cannot be fulfilled on configmaps "{{name}}": the object has been modified')
         save("configmap", name, content)
     case ["scale", target, replicas]:
         name = target.partition("/")[2]
