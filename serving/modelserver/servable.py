@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving.modelserver.flags import Flags
-from serving.modelserver.status import deadline_exceeded, from_exception, invalid_argument
+from serving.modelserver.status import deadline_exceeded, from_exception
 from serving.modelserver.text_protos import read_text_proto
 
+_KEPT_CALLABLES = 128
+_MAX_TIMEOUT = 2**40
 Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
 
 
@@ -101,21 +104,43 @@ class Servable:
             raise from_exception(error) from error
         self.signatures: Signatures = dict(graph.signature_def)
         self.run: Runner = self._run_session
+        self._callable = lru_cache(_KEPT_CALLABLES)(self._make_callable)
 
     def close(self) -> None:
         """Frees the memory; no call may be under way."""
+        self._callable.cache_clear()
         self._session.close()
 
     def _run_session(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: float | None) -> list[np.ndarray]:
-        options = None
-        if deadline is not None:
-            remaining = int(1000 * (deadline - time.monotonic()))
-            if remaining <= 0:
-                raise deadline_exceeded("The deadline had passed before the model was run.")
-            options = config_pb2.RunOptions(timeout_in_ms=remaining)
+        names = tuple(sorted(feeds))
+        wanted = tuple(fetch for fetch in dict.fromkeys(fetches) if fetch not in feeds)
+        timeout = _timeout(deadline)
         try:
-            return self._session.run(list(fetches), dict(feeds), options=options)
-        except ValueError as error:  # How a Python session refuses a shape, before the graph could.
-            raise invalid_argument(str(error)) from error
+            answers = self._callable(names, wanted, timeout)(*(feeds[name] for name in names))
         except Exception as error:
             raise from_exception(error) from error
+        known = dict(feeds) | dict(zip(wanted, map(_array, answers), strict=True))
+        return [known[fetch] for fetch in fetches]
+
+    def _make_callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...], timeout: int) -> Callable[..., list[np.ndarray]]:
+        """Runs the graph without the Python of Session.run, which costs ten times as much and keeps other threads waiting."""
+        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+        options.run_options.timeout_in_ms = timeout
+        return self._session._make_callable_from_options(options)
+
+
+def _array(answer: Any) -> np.ndarray:
+    """What a session answers; a scalar is no array, and a string among them just bytes."""
+    if isinstance(answer, np.ndarray):
+        return answer
+    return np.array(answer, object if isinstance(answer, bytes) else None)
+
+
+def _timeout(deadline: float | None) -> int:
+    """Milliseconds until a deadline, 0 for none; the next power of two, so that few callables serve all requests."""
+    if deadline is None:
+        return 0
+    remaining = int(1000 * (deadline - time.monotonic()))
+    if remaining <= 0:
+        raise deadline_exceeded("The deadline had passed before the model was run.")
+    return min(1 << (remaining - 1).bit_length(), _MAX_TIMEOUT)

@@ -73,12 +73,6 @@ def test_a_signature_by_name(server: Running) -> None:
     assert answer.json() == {"outputs": 4.0}
 
 
-def test_a_scalar_cannot_be_written_by_row(server: Running) -> None:
-    answer = server.post("module:predict", {"signature_name": "scalar", "instances": [2.0]})
-
-    assert answer.status_code == 400
-
-
 def test_classify(server: Running) -> None:
     answer = server.post("module:classify", {"signature_name": "label", "examples": [{"name": "Ann"}, {}]})
 
