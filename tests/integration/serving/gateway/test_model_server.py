@@ -91,6 +91,7 @@ def test_a_server_that_is_killed_and_started_again(models: Path, tmp_path: Path)
             eventually(lambda: running.http.get("/readyz").status_code == 503, "it still says that it is ready")
             with program(*flags, f"--port={server.port}", log=tmp_path / "again.log"):
                 eventually(lambda: running.predict(ROW).status_code == 200, "it does not find the server again")
+                eventually(lambda: running.http.get("/readyz").status_code == 200, "it does not say that it is ready again")
             events = [json.loads(line)["event"] for line in running.log.read_text().splitlines()]
 
     assert events.count("the model is away") == 1
