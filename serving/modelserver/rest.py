@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 import zlib
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -56,6 +55,11 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def failure(error: StatusError) -> Reply:
+    """The answer when there is none."""
+    return Reply(error.http_code, json_outputs.failure(error))
+
+
 @dataclass
 class _Request:
     method: str
@@ -74,10 +78,9 @@ class RestApi:
     def __init__(self, calls: Calls) -> None:
         """Answers from what the calls answer."""
         self._calls = calls
-        self._timeout_seconds = calls.core.flags.rest_api_timeout_in_ms / 1000
         self._cors = calls.core.flags.rest_api_enable_cors_support
 
-    def answer(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Reply:
+    def answer(self, method: str, target: str, body: bytes, headers: dict[str, str], deadline: float | None = None) -> Reply:
         """Answers a request.
 
         Args:
@@ -85,10 +88,10 @@ class RestApi:
           target: path and query, percent-encoded.
           body: as it was sent, compressed if Content-Encoding says gzip.
           headers: of the request, their names in lower case.
+          deadline: when to give up, on the clock of time.monotonic().
         """
         if not _ANY.fullmatch(target):
             return Reply(404, _NOT_FOUND, "text/html")
-        deadline = time.monotonic() + self._timeout_seconds if self._timeout_seconds > 0 else None
         request = _Request(method, target, body, deadline)
         extra = _CORS if self._cors else {}
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from socket import socket
 from threading import Event, Thread
 
@@ -15,7 +17,9 @@ from starlette.types import Receive, Scope, Send
 from serving.modelserver import metrics
 from serving.modelserver.flags import Flags
 from serving.modelserver.ports import reserve
-from serving.modelserver.rest import Reply, RestApi
+from serving.modelserver.rest import Reply, RestApi, failure
+from serving.modelserver.servable import TIMED_OUT
+from serving.modelserver.status import deadline_exceeded
 from serving.modelserver.text_protos import MonitoringConfig, read_text_proto
 
 _BACKLOG = 2048
@@ -39,6 +43,8 @@ class RestServer:
         """
         self._api = api
         self._metrics_path = _metrics_path(flags)
+        # Seconds; None for no limit.
+        self._timeout = flags.rest_api_timeout_in_ms / 1000 if flags.rest_api_timeout_in_ms > 0 else None
         self._socket = reserve(flags.host, flags.rest_api_port, "--rest_api_port")
         self._workers = ThreadPoolExecutor(max(flags.rest_api_num_threads, 1), "rest")
         self._server: uvicorn.Server | None = None
@@ -89,8 +95,12 @@ class RestServer:
             return
         query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         target = scope["raw_path"].decode("latin-1") + query
-        loop = asyncio.get_running_loop()
-        reply = await loop.run_in_executor(self._workers, self._api.answer, request.method, target, body, dict(request.headers))
+        deadline = time.monotonic() + self._timeout if self._timeout else None
+        answer = partial(self._api.answer, request.method, target, body, dict(request.headers), deadline)
+        try:
+            reply = await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._workers, answer), self._timeout)
+        except asyncio.TimeoutError:
+            reply = failure(deadline_exceeded(TIMED_OUT))
         await _response(reply)(scope, receive, send)
 
 

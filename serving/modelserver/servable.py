@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,9 @@ from serving.modelserver.status import deadline_exceeded, from_exception
 from serving.modelserver.text_protos import read_text_proto
 
 _KEPT_CALLABLES = 128
-_MAX_TIMEOUT = 2**40
+TIMED_OUT = "Timed out waiting for notification"
+"""TensorFlow's words for a run that took too long."""
+
 Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
 
 
@@ -105,6 +108,7 @@ class Servable:
         self.signatures: Signatures = dict(graph.signature_def)
         self.run: Runner = self._run_session
         self._callable = lru_cache(_KEPT_CALLABLES)(self._make_callable)
+        self._prepare()
 
     def close(self) -> None:
         """Frees the memory; no call may be under way."""
@@ -113,20 +117,33 @@ class Servable:
 
     def _run_session(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: float | None) -> list[np.ndarray]:
         names = tuple(sorted(feeds))
-        wanted = tuple(fetch for fetch in dict.fromkeys(fetches) if fetch not in feeds)
-        timeout = _timeout(deadline)
+        wanted = tuple(sorted({*fetches} - {*feeds}))
+        _check(deadline)
         try:
-            answers = self._callable(names, wanted, timeout)(*(feeds[name] for name in names))
+            answers = self._callable(names, wanted)(*(feeds[name] for name in names)) if wanted else []
         except Exception as error:
             raise from_exception(error) from error
+        _check(deadline)
         known = dict(feeds) | dict(zip(wanted, map(_array, answers), strict=True))
         return [known[fetch] for fetch in fetches]
 
-    def _make_callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...], timeout: int) -> Callable[..., list[np.ndarray]]:
-        """Runs the graph without the Python of Session.run, which costs ten times as much and keeps other threads waiting."""
-        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-        options.run_options.timeout_in_ms = timeout
-        return self._session._make_callable_from_options(options)
+    def _make_callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Callable[..., list[np.ndarray]]:
+        """Runs the graph without the Python of Session.run, which costs ten times as much and keeps other threads waiting.
+
+        It optimises the graph, which may take a second: that is why a deadline, which differs from request to request, is not
+        among its options, and a run that has begun goes on.
+        """
+        return self._session._make_callable_from_options(config_pb2.CallableOptions(feed=feeds, fetch=fetches))
+
+    def _prepare(self) -> None:
+        """Makes the callables of all signatures, so that no first request has to wait for them."""
+        for signature in self.signatures.values():
+            inputs = {info.name for info in signature.inputs.values()}
+            outputs = {info.name for info in signature.outputs.values()} - inputs
+            # What cannot be run is told to whoever asks for it; the other signatures are none the worse.
+            with suppress(tf.errors.OpError):
+                if inputs and outputs:
+                    self._callable(tuple(sorted(inputs)), tuple(sorted(outputs)))
 
 
 def _array(answer: Any) -> np.ndarray:
@@ -136,11 +153,6 @@ def _array(answer: Any) -> np.ndarray:
     return np.array(answer, object if isinstance(answer, bytes) else None)
 
 
-def _timeout(deadline: float | None) -> int:
-    """Milliseconds until a deadline, 0 for none; the next power of two, so that few callables serve all requests."""
-    if deadline is None:
-        return 0
-    remaining = int(1000 * (deadline - time.monotonic()))
-    if remaining <= 0:
-        raise deadline_exceeded("The deadline had passed before the model was run.")
-    return min(1 << (remaining - 1).bit_length(), _MAX_TIMEOUT)
+def _check(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise deadline_exceeded(TIMED_OUT)
