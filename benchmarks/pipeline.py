@@ -1,0 +1,306 @@
+"""Stock TFX beside Conveyor: the same table, model, steps and metrics, node by node.
+
+    .venv/bin/python benchmarks/pipeline.py                  # stock, then ours, then ours again from the cache
+    .venv/bin/python benchmarks/pipeline.py --only ours --times 10
+
+Both run in a fresh folder, one after the other, each in processes of its own. Exits with 1 where their results do not agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# Run as a file, Python would take this one for the package `pipeline`.
+sys.path[0] = str(REPOSITORY)
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+from ml_metadata import MetadataStore  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from benchmarks.measuring import Cost, Measured, measure  # noqa: E402
+from pipeline import database  # noqa: E402
+from pipeline.datasets import flights  # noqa: E402
+from pipeline.loading import load_config  # noqa: E402
+from pipeline.outcome import RunOutcome  # noqa: E402
+
+CONFIG = REPOSITORY / "examples" / "flights" / "pipeline.yaml"
+# One CSV file, divided as CsvExampleGen does by default, and one epoch. TFX's templates have no InfraValidator.
+OVERRIDES = {
+    "data.input": "{folder}/data/flights.csv",
+    "data.split": "{{method: hash, eval_fraction: {fraction}}}",
+    "training.epochs": "1",
+    "tuner.reuse": "false",
+    "infra_validator.enabled": "false",
+    "execution.workers": "{workers}",
+    "workspace": "{folder}/ours",
+}
+EVAL_FRACTION = 1 / 3
+TOLERANCE = 1e-6
+STATISTICS_TOLERANCE = 1e-4
+STOCK_NAMES = {"SchemaGen": "ImportSchemaGen"}
+ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONPATH": str(REPOSITORY)}
+
+Costs = dict[str, Cost]
+WHOLE = "whole run"
+
+
+def main() -> int:
+    """Runs what the command line asks for, prints the table, and says whether the results agree."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["stock", "ours"], help="one of the two alone; then nothing is compared")
+    parser.add_argument("--times", type=int, default=1, help="how often the 336,776 flights are repeated, each time jittered")
+    parser.add_argument("--workers", type=int, default=2, help="nodes that Conveyor runs side by side")
+    parser.add_argument("--folder", type=Path, help="where to work, kept; a temporary one when not given")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures, too")
+    options = parser.parse_args()
+    console = Console(highlight=False)
+    folder = (options.folder or Path(tempfile.mkdtemp(prefix="conveyor-benchmark-"))).absolute()
+    try:
+        rows = write_data(folder / "data" / "flights.csv", options.times)
+        console.print(f"{rows:,} flights in {folder}, {os.cpu_count()} cores")
+        config = write_config(folder, options.workers)
+        measured: dict[str, Costs] = {}
+        if options.only != "ours":
+            measured["stock"] = run_stock(console, folder, config)
+        if options.only != "stock":
+            measured["ours"] = run_ours(console, folder, config, "ours")
+            measured["ours again"] = run_ours(console, folder, config, "ours again")
+            measured["from the cache"] = run_ours(console, folder, config, "from the cache")
+        show(console, measured)
+        if options.json:
+            figures = {run: {node: dataclasses.asdict(cost) for node, cost in costs.items()} for run, costs in measured.items()}
+            options.json.write_text(json.dumps({"rows": rows, "cores": os.cpu_count(), "runs": figures}, indent=2))
+        return 0 if options.only or agree(console, folder, config) else 1
+    finally:
+        if not options.folder:
+            shutil.rmtree(folder)
+
+
+def write_data(path: Path, times: int) -> int:
+    """Writes the flights as one CSV file; returns the number of rows. A file that is there is kept."""
+    table = flights.read_flights().drop(columns="span")
+    table["scheduled_departure"] = table["scheduled_departure"].astype("datetime64[s]").astype("int64")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        random = np.random.default_rng(0)
+        for copy in range(times):
+            jittered(table, random, copy).to_csv(partial, mode="a", header=copy == 0, index=False)
+        partial.rename(path)
+    return len(table) * times
+
+
+def jittered(table: pd.DataFrame, random: np.random.Generator, copy: int) -> pd.DataFrame:
+    """A copy whose measured values differ a little, so that no row is there twice; the first is as it is."""
+    if copy == 0:
+        return table
+    changed = table.copy()
+    for name in ("temp", "dewp", "humid", "pressure", "wind_speed"):
+        changed[name] = (changed[name] * random.normal(1, 0.01, len(table))).round(3)
+    return changed
+
+
+def write_config(folder: Path, workers: int) -> Path:
+    """The example's configuration with our overrides, as a file that both pipelines read."""
+    import yaml
+
+    values = {"folder": folder, "fraction": EVAL_FRACTION, "workers": workers}
+    overrides = [f"{field}={value.format(**values)}" for field, value in OVERRIDES.items()]
+    settings = load_config(CONFIG, tuple(overrides))
+    document = settings.effective()
+    document["schema"]["path"] = str(CONFIG.parent / "schema.pbtxt")
+    path = folder / "pipeline.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return path
+
+
+def run_stock(console: Console, folder: Path, config: Path) -> Costs:
+    """Runs TFX's own pipeline; what it took by node."""
+    home = folder / "stock"
+    measured = observed(console, "stock TFX", [sys.executable, "-m", "benchmarks.stock", str(config), str(home)], home)
+    costs = {WHOLE: measured.whole()}
+    store = MetadataStore(database.sqlite(home / "metadata.sqlite"))
+    for execution in store.get_executions():
+        contexts = [context.name for context in store.get_contexts_by_execution(execution.id)]
+        node = next(name.rpartition(".")[2] for name in contexts if "." in name)
+        start, end = execution.create_time_since_epoch / 1e3, execution.last_update_time_since_epoch / 1e3
+        costs[node] = measured.between(start, end)
+    return costs
+
+
+def run_ours(console: Console, folder: Path, config: Path, title: str) -> Costs:
+    """Runs Conveyor; what it took by node."""
+    command = [str(Path(sys.executable).with_name("conveyor")), "run", str(config)]
+    measured = observed(console, title, command, folder / "ours")
+    newest = max((folder / "ours" / "runs").glob("*/*/run.json"), key=lambda path: path.stat().st_mtime)
+    outcome = RunOutcome.load(newest.parent)
+    costs = {WHOLE: measured.whole()}
+    for name, node in outcome.nodes.items():
+        if node.started and node.ended:
+            costs[name] = measured.of_log(f"{name}.log", node.started, node.ended)
+    return costs
+
+
+def observed(console: Console, title: str, command: list[str], home: Path) -> Measured:
+    """Runs a command with a clock on the terminal."""
+    home.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with console.status(title) as status:
+        measured = measure(
+            command,
+            home / f"{title.replace(' ', '-')}.log",
+            environment=ENVIRONMENT,
+            watch=lambda: status.update(f"{title}: {time.monotonic() - started:.0f} s"),
+        )
+    console.print(f"{title}: {measured.whole().wall:.1f} s")
+    return measured
+
+
+def show(console: Console, measured: dict[str, Costs]) -> None:
+    """Prints wall seconds, CPU seconds and peak memory of each node, and how many times faster than stock it is."""
+    table = Table("node", *(f"{run}\nwall, CPU s, GiB" for run in measured), box=None, pad_edge=False)
+    stock, ours = measured.get("stock", {}), measured.get("ours", {})
+    if stock and ours:
+        table.add_column("times\nfaster", justify="right")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for node in dict.fromkeys([*(ours or stock), WHOLE]):
+        counterpart = stock.get(STOCK_NAMES.get(node, node)) or stock.get(node)
+        cells = []
+        for run, costs in measured.items():
+            cost = counterpart if run == "stock" else costs.get(node)
+            cells.append(f"{cost.wall:6.1f} {cost.cpu:6.1f} {cost.memory / 2**30:5.2f}" if cost else "")
+        if stock and ours:
+            cells.append(f"{counterpart.wall / ours[node].wall:.1f}" if counterpart and node in ours else "")
+        table.add_row(node, *cells)
+    console.print(table)
+
+
+def agree(console: Console, folder: Path, config: Path) -> bool:
+    """Whether the rows, the statistics and the evaluation agree; each is told."""
+    stock, ours = Artifacts(folder / "stock" / "metadata.sqlite"), Artifacts(folder / "ours" / "metadata.sqlite")
+    checks = {
+        "rows of ExampleGen": _rows(stock.examples) == _rows(ours.examples),
+        "statistics of the same rows": _statistics_agree(stock),
+        "metrics and blessing of the same model": _evaluations_agree(stock, config, folder / "evaluation"),
+    }
+    for name, equal in checks.items():
+        console.print(f"{'equal' if equal else 'DIFFERENT':>9}  {name}", style="" if equal else "red")
+    return all(checks.values())
+
+
+class Artifacts:
+    """Where the first run of a pipeline has put its outputs."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads ML Metadata's database."""
+        store = MetadataStore(database.sqlite(path))
+
+        def oldest(kind: str) -> Path:
+            return Path(min(store.get_artifacts_by_type(kind), key=lambda artifact: artifact.id).uri)
+
+        # Examples are ExampleGen's first, then Transform's.
+        self.examples, self.statistics = oldest("Examples"), oldest("ExampleStatistics")
+        self.model, self.evaluation, self.blessing = oldest("Model"), oldest("ModelEvaluation"), oldest("ModelBlessing")
+
+
+def _rows(examples: Path) -> collections.Counter[bytes]:
+    """Rows of all splits by what they hold, in whatever order: a feature without a value and no feature are both a null."""
+    from components.statistics_gen.batches import read_batches
+
+    counts: collections.Counter[bytes] = collections.Counter()
+    for split in ("train", "eval"):
+        for batch in read_batches(f"{examples}/Split-{split}/*"):
+            names = sorted(batch.schema.names)
+            columns = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names]
+            for values in zip(*columns, strict=True):
+                present = [(name, value) for name, value in zip(names, values, strict=True) if value]
+                counts[hashlib.blake2b(repr(present).encode(), digest_size=12).digest()] += 1
+    return counts
+
+
+def _statistics_agree(stock: Artifacts) -> bool:
+    """Whether our statistics of TFX's examples are TFX's."""
+    from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
+
+    from components.statistics_gen.batches import read_batches
+    from components.statistics_gen.statistics import compute_statistics
+
+    for split in ("train", "eval"):
+        content = (stock.statistics / f"Split-{split}" / "FeatureStats.pb").read_bytes()
+        theirs = dict(_numbers(DatasetFeatureStatisticsList.FromString(content)))
+        ours = dict(_numbers(compute_statistics(read_batches(f"{stock.examples}/Split-{split}/*"))))
+        if theirs.keys() != ours.keys():
+            return False
+        pairs = np.array([(value, ours[name]) for name, value in theirs.items()])
+        if not np.allclose(pairs[:, 0], pairs[:, 1], rtol=STATISTICS_TOLERANCE, atol=1e-12, equal_nan=True):
+            return False
+    return True
+
+
+def _numbers(statistics: object) -> Iterator[tuple[str, float]]:
+    """The numbers of each feature that TFDV's page shows."""
+    for feature in statistics.datasets[0].features:  # type: ignore[attr-defined]
+        name = ".".join(feature.path.step)
+        kind = feature.num_stats if feature.HasField("num_stats") else feature.string_stats
+        yield f"{name}: present", kind.common_stats.num_non_missing
+        yield f"{name}: missing", kind.common_stats.num_missing
+        if feature.HasField("num_stats"):
+            for figure in ("mean", "std_dev", "num_zeros", "min", "median", "max"):
+                yield f"{name}: {figure}", getattr(kind, figure)
+        else:
+            yield f"{name}: unique", kind.unique
+            yield f"{name}: avg_length", kind.avg_length
+            for value in kind.top_values:
+                yield f"{name}: {value.value}", value.frequency
+
+
+def _evaluations_agree(stock: Artifacts, config: Path, folder: Path) -> bool:
+    """Whether our evaluation of TFX's model on TFX's examples has TFX's metrics in every slice, and its verdict."""
+    import tensorflow_model_analysis as tfma
+
+    from components.evaluator import eval_config
+    from components.evaluator.evaluation import evaluate
+
+    settings = tfma.utils.update_eval_config_with_defaults(
+        eval_config(load_config(config, ())), has_baseline=False, rubber_stamp=True
+    )
+    files = sorted(map(str, (stock.examples / "Split-eval").iterdir()))
+    validation = evaluate(settings, {"": str(stock.model / "Format-Serving")}, files, str(folder))
+    theirs, ours = _metrics(stock.evaluation), _metrics(folder)
+    blessed = (stock.blessing / "BLESSED").exists()
+    return (
+        theirs.keys() == ours.keys()
+        and np.allclose(list(theirs.values()), [ours[key] for key in theirs], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        and blessed == validation.validation_ok
+    )
+
+
+def _metrics(evaluation: Path) -> dict[tuple[str, str], float]:
+    import tensorflow_model_analysis as tfma
+
+    result = tfma.load_eval_result(str(evaluation))
+    return {
+        (repr(slice_key), name): float(value["doubleValue"])
+        for slice_key, outputs in result.slicing_metrics
+        for name, value in outputs[""][""].items()
+        if "doubleValue" in value
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
