@@ -24,7 +24,7 @@ class Stage(str, Enum):
     """What a version is to the rollout."""
 
     CANDIDATE = "candidate"
-    """It has never served."""
+    """None of the others: usually it was just pushed."""
     CANARY = "canary"
     """It gets a share of the traffic."""
     STABLE = "stable"
