@@ -332,7 +332,7 @@ def test_warm_up_requests_are_replayed_before_a_version_answers(base: Path, moni
     assert f':tensorflow:serving:model_warmup_records_read{{model_path="{base}/2",status="OK"}} 2' in page
 
 
-def test_the_process_keeps_its_memory_and_files_over_many_switches(base: Path) -> None:
+def test_files_are_closed_again_over_many_switches(base: Path) -> None:
     with serving(model_name="half", model_base_path=str(base)) as server:
         files = []
         for version in range(2, 8):
