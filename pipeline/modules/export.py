@@ -17,6 +17,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 from pipeline.config import Task
 from pipeline.modules import raw
 from pipeline.modules.labels import LabelEncoding
+from pipeline.modules.warmup import write_warmup_requests
 
 CONTRACT_PATH = "assets.extra/conveyor.json"
 """Within the SavedModel: what a client needs to know of its columns and classes."""
@@ -41,7 +42,8 @@ def export_model(
       binary: `probabilities` [N, 2] float32 (negative, positive), `labels` [N, 1], `score` [N, 1] of the positive class;
       multiclass: `probabilities` [N, classes] float32, `labels` [N, 1];
       regression: `predictions` [N, 1] float32.
-    Where labels are not class indices themselves, `transformed_labels` gives those indices to TFMA.
+    Where labels are not class indices themselves, `transformed_labels` gives those indices to TFMA. The model carries warm-up
+    requests for model servers.
 
     Args:
       model: from transformed features to logits or the standardised label.
@@ -85,6 +87,7 @@ def export_model(
     archive.write_out(destination, verbose=False)
     if tuple(inputs) != columns:
         _rename_inputs(destination, inputs)
+    write_warmup_requests({column: spec.dtype for column, spec in needed.items()}, destination)
     _write_contract(needed, label, encoding, model.count_params(), destination)
 
 

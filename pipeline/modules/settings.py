@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 _PREPROCESSING_MODULES = ("features", "preprocessing", "raw", "user_code")
-_TRAINING_MODULES = (*_PREPROCESSING_MODULES, "examples", "export", "labels", "model", "training")
+_TRAINING_MODULES = (*_PREPROCESSING_MODULES, "examples", "export", "labels", "model", "training", "warmup")
 _TUNING_MODULES = (*_TRAINING_MODULES, "tuning")
 
 

@@ -26,6 +26,9 @@ from pipeline.loading import load_config
 from pipeline.modules import settings
 from pipeline.modules.preprocessing import preprocessing_fn
 from pipeline.modules.training import run_fn
+from serving.modelserver.flags import Flags
+from serving.modelserver.servable import Servable, SessionOptions
+from serving.modelserver.warmup import warm_up
 
 NUM_ROWS = 2000
 # Columns are called whatever a person called them.
@@ -235,6 +238,15 @@ def test_missing_and_unknown_values_are_answered(trained: Trained) -> None:
     for values in trained.predict([{}, unknown, {"distance": 1e30}]).values():
         assert len(values) == 3
         assert values.dtype.kind != "f" or np.isfinite(values).all()
+
+
+def test_a_model_server_replays_its_warm_up_requests(trained: Trained) -> None:
+    servable = Servable("model", 1, Path(trained.model), SessionOptions.from_flags(Flags()))
+    try:
+        # A row and several, of each signature; a request that cannot be answered would be an error.
+        assert warm_up(servable, Path(trained.model)) == 4
+    finally:
+        servable.close()
 
 
 def test_a_client_finds_out_what_to_send(trained: Trained, label: str) -> None:
