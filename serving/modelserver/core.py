@@ -13,7 +13,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from pipeline.errors import ConfigError
 from serving.modelserver.batching import PER_MODEL_FILE, Batcher, Parameters, server_parameters
 from serving.modelserver.flags import Flags
-from serving.modelserver.manager import Change, Manager, Observer, Retries
+from serving.modelserver.manager import Change, Manager, Retries
 from serving.modelserver.model_config import ModelConfig, ModelServerConfig, check_config, read_config
 from serving.modelserver.servable import Servable, SessionOptions
 from serving.modelserver.source import wanted_versions
@@ -27,12 +27,11 @@ _Labels = dict[str, dict[str, int]]
 class Core:
     """Models, their versions and labels."""
 
-    def __init__(self, flags: Flags, observer: Observer = lambda change: None) -> None:
+    def __init__(self, flags: Flags) -> None:
         """Reads the configuration and loads nothing yet.
 
         Args:
           flags: of the server.
-          observer: is told each change of a version; must not call the core.
 
         Raises:
           ConfigError: a configuration file cannot be read.
@@ -46,13 +45,12 @@ class Core:
         self._labels: _Labels = {}
         self._reloading, self._stopping = Lock(), Event()
         self._missing: dict[str, str] = {}
-        self._observer = observer
         self._manager: Manager[Servable] = Manager(
             self._load,
             retries=Retries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6),
             load_threads=flags.num_load_threads,
             unload_threads=flags.num_unload_threads,
-            observer=self._observe,
+            observer=_log,
         )
 
     def start(self) -> None:
@@ -123,14 +121,6 @@ class Core:
             else:
                 added.status.SetInParent()
         return response
-
-    def models(self) -> list[str]:
-        """The names of the models that are configured."""
-        return [model.name for model in self._config.model_config_list.config]
-
-    def is_available(self, model: str) -> bool:
-        """Whether a version of a model answers."""
-        return self._manager.is_available(model)
 
     @property
     def is_stopping(self) -> bool:
@@ -228,9 +218,9 @@ class Core:
 
         Thread(target=repeat, name=action.__name__, daemon=True).start()
 
-    def _observe(self, change: Change) -> None:
-        if change.error:
-            _LOG.error("%s version %d: %s: %s", change.model, change.version, change.state.name, change.error)
-        else:
-            _LOG.info("%s version %d: %s", change.model, change.version, change.state.name)
-        self._observer(change)
+
+def _log(change: Change) -> None:
+    if change.error:
+        _LOG.error("%s version %d: %s: %s", change.model, change.version, change.state.name, change.error)
+    else:
+        _LOG.info("%s version %d: %s", change.model, change.version, change.state.name)
