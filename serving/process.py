@@ -21,14 +21,15 @@ _STOP_SECONDS = 35.0
 class ServerProcess:
     """Runs as long as the `with` block, at the most."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, fix: str) -> None:
         """Runs nothing yet.
 
         Args:
           command: that runs the server until it gets SIGTERM.
           log: where everything goes that it prints; written anew.
+          fix: what to do when it ends by itself.
         """
-        self.log = log
+        self.log, self._fix = log, fix
         self._command = list(command)
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
@@ -67,5 +68,5 @@ class ServerProcess:
             f"The model server has ended with status {status}.",
             where=str(self.log),
             seen="\n".join(lines[-_TAIL_LINES:]),
-            fix="mend what its log tells, then: conveyor serve",
+            fix=self._fix,
         )

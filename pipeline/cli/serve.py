@@ -54,6 +54,7 @@ def serve(
 ) -> None:
     """Serve the pushed model over gRPC and REST until Ctrl-C: the newest version, or those of the rollout."""
     from serving.process import ServerProcess
+    from serving.rollout.files import read_state
 
     settings = read_config(config, overrides)
     _require_versions(settings, version)
@@ -63,9 +64,11 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="conveyor-serve-") as own:
         command = _command(settings, Path(own), image, port, rest_port, version)
         log = settings.workspace_path / "serving" / settings.name / f"server-{port}.log"
-        with ServerProcess(command, log) as process:
-            server = f"TensorFlow Serving in Docker, {image}" if image else "the embedded model server"
+        server = f"TensorFlow Serving in Docker, {image}" if image else "the embedded model server"
+        fix = "mend what its log tells" + ("; or without Docker: conveyor serve --engine embedded" if image else "")
+        with ServerProcess(command, log, fix) as process:
             _say(f"Serving {settings.name} with {server}{f': {reason}' if reason else ''}")
+            _say(f"  Version  {version or read_state(settings).placement}")
             _say(f"  gRPC     grpc://localhost:{port}/{settings.name}")
             _say(f"  REST     http://localhost:{rest_port}/v1/models/{settings.name}")
             _say(f"  Metrics  http://localhost:{rest_port}{_METRICS}")
@@ -75,6 +78,7 @@ def serve(
 
 
 def _require_versions(config: PipelineConfig, version: int | None) -> None:
+    from serving.rollout.files import read_state
     from serving.rollout.versions import files_below, read_versions
 
     present = [each.number for each in read_versions(files_below(config.serving_path)) if each.is_whole]
@@ -91,6 +95,15 @@ def _require_versions(config: PipelineConfig, version: int | None) -> None:
             where=str(config.serving_path),
             expected=f"one of {', '.join(map(str, present))}",
             fix=f"conveyor serve --version {present[-1]}",
+        )
+    placement = read_state(config).placement
+    if version is None and placement.stable is not None and placement.stable not in present:
+        raise UsageError(
+            f"Version {placement.stable}, which the rollout says is stable, is gone.",
+            where=str(config.serving_path),
+            expected=str(placement),
+            seen=f"versions {', '.join(map(str, present))}",
+            fix=f"bring its folder back; or serve another one meanwhile: conveyor serve --version {present[-1]}",
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main as command_line
+from serving.rollout import RolloutState
 
 CONFIG = Path(__file__).resolve().parents[3] / "examples" / "flights" / "pipeline.yaml"
 
@@ -58,6 +59,19 @@ def test_a_version_that_is_not_there(serve):
     assert code == 2
     assert "There is no version 7 of flights." in printed
     assert "one of 3" in printed
+
+
+@pytest.mark.usefixtures("pushed")
+def test_a_stable_version_that_is_gone(serve, tmp_path: Path):
+    state = tmp_path / ".conveyor" / "serving" / "flights" / "rollout.json"
+    state.parent.mkdir(parents=True)
+    state.write_text(RolloutState(stable=2).model_dump_json())
+
+    code, printed = serve()
+
+    assert code == 2
+    assert "Version 2, which the rollout says is stable, is gone." in printed
+    assert "conveyor serve --version 3" in printed
 
 
 @pytest.mark.usefixtures("pushed")

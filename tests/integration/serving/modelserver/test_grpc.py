@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import grpc
 import numpy as np
 import pytest
@@ -247,6 +249,15 @@ def test_a_deadline_that_has_passed(server: Running) -> None:
     request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0]))
 
     assert failure(server.predictions.Predict, request, timeout=0.0001)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_deadline_that_passes_during_a_run_leaves_the_server_well(slow: Path) -> None:
+    with serving(model_name="half", model_base_path=str(slow)) as server:
+        request = predict_pb2.PredictRequest(model_spec=model_spec("half"))
+        request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0]))
+
+        assert failure(server.predictions.Predict, request, timeout=0.2)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert server.half_plus(0.0) == (2.0, 1)
 
 
 def test_a_message_of_many_megabytes(server: Running) -> None:
