@@ -15,7 +15,10 @@ DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
 _REGISTRY = CollectorRegistry()
 _MICROS = 1e6
+# Its name where batching parameters do not give it another; here it is one for all models in any case.
+_THREAD_POOL = "model_server_batch_threads"
 _LATENCY_BUCKETS = [10 * 1.8**power for power in range(33)]
+_QUEUING_BUCKETS = [100 * 1.2**power for power in range(52)]
 _EXAMPLE_BUCKETS = [2.0**power for power in range(15)]
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -25,7 +28,7 @@ class _Counts(Collector):
     """A counter whose name does not end in _total: TensorFlow Serving's do not, and prometheus_client's always do."""
 
     def __init__(self, name: str, help: str, *labels: str) -> None:
-        self.name, self._help, self._labels = f":tensorflow:serving:{name}", help, labels
+        self.name, self._help, self._labels = f":tensorflow:{name}", help, labels
         self._counts: Counter[tuple[str, ...]] = Counter()
         self._lock = Lock()
         _REGISTRY.register(self)
@@ -50,10 +53,10 @@ def _histogram(name: str, help: str, *labels: str, buckets: list[float]) -> Hist
     return Histogram(f":tensorflow:serving:{name}", help, labels, registry=_REGISTRY, buckets=buckets)
 
 
-_REQUESTS = _Counts("request_count", "The total number of requests.", "model_name", "status")
-_EXAMPLES = _Counts("request_example_count_total", "The total number of tensorflow.Examples.", "model")
-_WARMUP_RECORDS = _Counts("model_warmup_records_read", "Warm-up records that were replayed.", "model_path", "status")
-_LOADS = _Counts("load_attempt_count", "How often loading a version was tried.", "model_path", "status")
+_REQUESTS = _Counts("serving:request_count", "The total number of requests.", "model_name", "status")
+_EXAMPLES = _Counts("serving:request_example_count_total", "The total number of tensorflow.Examples.", "model")
+_WARMUP_RECORDS = _Counts("serving:model_warmup_records_read", "Warm-up records that were replayed.", "model_path", "status")
+_LOADS = _Counts("cc:saved_model:load_attempt_count", "How often loading a version was tried.", "model_path", "status")
 _EXAMPLES_PER_REQUEST = _histogram(
     "request_example_counts", "The number of tensorflow.Examples per request.", "model", buckets=_EXAMPLE_BUCKETS
 )
@@ -64,7 +67,10 @@ _RUNTIME_LATENCY = _histogram(
     "runtime_latency", "Wall time in TensorFlow (us).", "model_name", "API", "runtime", buckets=_LATENCY_BUCKETS
 )
 _QUEUING_LATENCY = _histogram(
-    "batching_session:queuing_latency", "Wall time that requests wait for their batch (us).", buckets=_LATENCY_BUCKETS
+    "batching_session:queuing_latency",
+    "Wall time that requests wait for their batch (us).",
+    "thread_pool_name",
+    buckets=_QUEUING_BUCKETS,
 )
 _WARMUP_LATENCY = _histogram(
     "model_warmup_latency", "Wall time to warm a version up (us).", "model_path", "status", buckets=_LATENCY_BUCKETS
@@ -91,7 +97,7 @@ def record_examples(model: str, count: int) -> None:
 
 def record_queuing(seconds: float) -> None:
     """Counts the time that a request waited for its batch."""
-    _QUEUING_LATENCY.observe(seconds * _MICROS)
+    _QUEUING_LATENCY.labels(_THREAD_POOL).observe(seconds * _MICROS)
 
 
 def record_warmup(path: str, seconds: float, records: int, status: str) -> None:

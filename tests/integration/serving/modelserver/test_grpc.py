@@ -291,7 +291,7 @@ def test_reflection_lists_the_services_and_their_calls(server: Running) -> None:
 
 def test_a_reload_adds_and_removes_models(folder, tmp_path) -> None:
     with serving(model_name="half", model_base_path=str(folder / "half")) as server:
-        request = model_management_pb2.ReloadConfigRequest(metric_names=[":tensorflow:serving:load_attempt_count"])
+        request = model_management_pb2.ReloadConfigRequest(metric_names=[":tensorflow:cc:saved_model:load_attempt_count"])
         added = request.config.model_config_list.config.add(
             name="keras", base_path=str(folder / "keras"), model_platform="tensorflow"
         )

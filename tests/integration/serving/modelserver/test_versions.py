@@ -207,7 +207,7 @@ def test_a_version_that_failed_is_tried_again_as_often_as_the_flag_says(base: Pa
         wait_until(lambda: server.states().get(2) == "END")
         page = server.http.get("/monitoring/prometheus/metrics").text
 
-    assert f':tensorflow:serving:load_attempt_count{{model_path="{base}/2",status="INTERNAL"}} 3' in page
+    assert f':tensorflow:cc:saved_model:load_attempt_count{{model_path="{base}/2",status="INTERNAL"}} 3' in page
 
 
 def test_a_server_whose_only_version_is_broken_does_not_start(base: Path) -> None:
