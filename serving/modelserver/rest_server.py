@@ -6,14 +6,14 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from socket import socket
-from threading import Event, Thread
+from threading import Thread
 
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from serving.errors import ServingError
 from serving.modelserver import metrics
 from serving.modelserver.flags import Flags
 from serving.modelserver.ports import reserve
@@ -23,6 +23,7 @@ from serving.modelserver.status import deadline_exceeded
 from serving.modelserver.text_protos import MonitoringConfig, read_text_proto
 
 _BACKLOG = 2048
+_POLL_SECONDS = 0.01
 # Longer than clients and proxies keep an idle connection, so that it is they who close it and no request gets lost on it.
 _KEEP_ALIVE_SECONDS = 75
 
@@ -55,6 +56,9 @@ class RestServer:
 
         Args:
           grace_seconds: after which `stop` cuts off requests that are under way.
+
+        Raises:
+          ServingError: it could not be opened.
         """
         config = uvicorn.Config(
             self._respond,
@@ -68,12 +72,13 @@ class RestServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(grace_seconds),
         )
-        server, started = _Server(config), Event()
-        server.on_startup = started
-        self._server = server
-        self._thread = Thread(target=server.run, args=([self._socket],), name="rest-server", daemon=True)
+        self._server = uvicorn.Server(config)
+        self._thread = Thread(target=self._server.run, args=([self._socket],), name="rest-server", daemon=True)
         self._thread.start()
-        started.wait()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise ServingError("The REST interface did not start.", where=str(self._socket), fix="see the log")
+            time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
         """Accepts no more connections, and waits for the requests that are under way."""
@@ -102,16 +107,6 @@ class RestServer:
         except asyncio.TimeoutError:
             reply = failure(deadline_exceeded(TIMED_OUT))
         await _response(reply)(scope, receive, send)
-
-
-class _Server(uvicorn.Server):
-    """Says when its port is open."""
-
-    on_startup: Event
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_startup.set()
 
 
 def _response(reply: Reply) -> Response:
