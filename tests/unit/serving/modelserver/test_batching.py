@@ -21,6 +21,7 @@ class Model:
 
     def __init__(self) -> None:
         self.batches: list[list[float]] = []
+        self.asked = 0
         self.hold = Event()
         self.hold.set()
 
@@ -44,7 +45,12 @@ def ask(model: Model) -> Callable[..., Callable[..., list]]:
     def make(**parameters) -> Callable[..., list]:
         chosen = Parameters(**{"num_batch_threads": 1, **parameters})
         run = Batcher(chosen.num_batch_threads).wrap(model.run, chosen)
-        return lambda *x, deadline=None: run({"x": np.array(x, np.float32)}, ["y"], deadline)[0].tolist()
+
+        def asked(*x: float, deadline: float | None = None) -> list:
+            model.asked += 1
+            return run({"x": np.array(x, np.float32)}, ["y"], deadline)[0].tolist()
+
+        return asked
 
     return make
 
@@ -56,7 +62,9 @@ def at_once(model: Model, ask: Callable[..., list], *requests: Sequence[float]) 
         first = threads.submit(ask, 0.0)
         time.sleep(0.1)
         answers = [threads.submit(ask, *request) for request in requests]
-        time.sleep(0.2)
+        while model.asked <= len(requests):
+            time.sleep(0.01)
+        time.sleep(0.1)
         model.hold.set()
         assert first.result() == [0.0]
         return [answer.exception() or answer.result() for answer in answers]
@@ -77,7 +85,7 @@ def test_a_batch_is_no_larger_than_it_may_be(model: Model, ask) -> None:
 
 
 def test_a_request_waits_for_others_as_long_as_it_is_told(model: Model, ask) -> None:
-    asked = ask(batch_timeout_micros=300_000)
+    asked = ask(batch_timeout_micros=1_000_000)
     with ThreadPoolExecutor() as threads:
         first = threads.submit(asked, 1.0)
         time.sleep(0.05)
