@@ -113,7 +113,9 @@ def jittered(table: pd.DataFrame, random: np.random.Generator, copy: int) -> pd.
         return table
     changed = table.copy()
     for name in ("temp", "dewp", "humid", "pressure", "wind_speed"):
-        changed[name] = (changed[name] * random.normal(1, 0.01, len(table))).round(3)
+        noise = (changed[name] * random.normal(1, 0.01, len(table))).round(3)
+        # Within what the schema allows.
+        changed[name] = noise.clip(table[name].min(), table[name].max())
     return changed
 
 
