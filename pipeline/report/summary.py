@@ -106,7 +106,7 @@ def _pointers(facts: RunFacts) -> list[tuple[str, Text]]:
 
 def _next_step(facts: RunFacts) -> Text:
     if facts.version:
-        command, purpose = f"conveyor lineage {facts.version}", "shows what the model was made from"
+        command, purpose = "conveyor serve", f"answers with it; conveyor lineage {facts.version} tells its history"
     elif facts.outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
         command, purpose = "the same command", "goes on where this run stopped, once the cause is mended"
     else:
