@@ -118,6 +118,11 @@ def test_a_full_disk_fails_no_request(slow_server: ModelServer, tmp_path: Path) 
     assert "No space left on device" in complaint["error"]
 
 
+def _take_interrupts() -> None:
+    """Of what a shell starts in the background, Ctrl-C is ignored, down to its last child."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class TestStart:
     def test_conveyor_gateway_says_where_its_page_is(self, slow_server: ModelServer, tmp_path: Path) -> None:
         (tmp_path / "pipeline.yaml").write_text("name: flights\nlabel: late\ndata: {input: flights.csv}\n")
@@ -125,7 +130,9 @@ class TestStart:
         settings = [f"gateway.port={port}", f"gateway.upstream.stable={slow_server.address('grpc')}"]
         line = [str(CONVEYOR), "gateway", *(part for setting in settings for part in ("--set", setting))]
         with (tmp_path / "output").open("wb") as output:
-            process = subprocess.Popen(line, cwd=tmp_path, stdout=output, stderr=output, env=ENVIRONMENT)
+            process = subprocess.Popen(
+                line, cwd=tmp_path, stdout=output, stderr=output, env=ENVIRONMENT, preexec_fn=_take_interrupts
+            )
         try:
             wait_until(lambda: is_open(port), seconds=60)
             response = httpx.post(f"http://127.0.0.1:{port}/v1/predict", json={"rows": [ROW]})
