@@ -89,7 +89,7 @@ def test_arguments_and_network_are_handed_on(machine: Machine) -> None:
 
 
 def test_an_index_holds_in_the_build_and_is_not_shown(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "https://user:hush@mirror/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", "file:///packages/hush")
 
     image.build(NAME, machine.console)
 
