@@ -133,10 +133,20 @@ def write_config(folder: Path, workers: int) -> Path:
     return path
 
 
+def stock_command(config: Path, home: Path) -> list[str]:
+    """The command that runs TFX's own pipeline; artifacts, metadata and models go to `home`."""
+    return [sys.executable, "-m", "benchmarks.stock", str(config), str(home)]
+
+
+def our_command(config: Path) -> list[str]:
+    """The command that runs Conveyor."""
+    return [str(Path(sys.executable).with_name("conveyor")), "run", str(config)]
+
+
 def run_stock(console: Console, folder: Path, config: Path) -> Costs:
     """Runs TFX's own pipeline; what it took by node."""
     home = folder / "stock"
-    measured = observed(console, "stock TFX", [sys.executable, "-m", "benchmarks.stock", str(config), str(home)], home)
+    measured = observed(console, "stock TFX", stock_command(config, home), home)
     costs = {WHOLE: measured.whole()}
     store = MetadataStore(database.sqlite(home / "metadata.sqlite"))
     for execution in store.get_executions():
@@ -148,8 +158,7 @@ def run_stock(console: Console, folder: Path, config: Path) -> Costs:
 
 def run_ours(console: Console, folder: Path, config: Path, title: str) -> Costs:
     """Runs Conveyor; what it took by node."""
-    command = [str(Path(sys.executable).with_name("conveyor")), "run", str(config)]
-    measured = observed(console, title, command, folder / "ours")
+    measured = observed(console, title, our_command(config), folder / "ours")
     newest = max((folder / "ours" / "runs").glob("*/*/run.json"), key=lambda path: path.stat().st_mtime)
     outcome = RunOutcome.load(newest.parent)
     costs = {WHOLE: measured.whole()}
