@@ -27,7 +27,7 @@ NARROWEST = 0.5
 
 FLAME_GRAPH = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="{{ width }}" height="{{ height }}" font-family="sans-serif" font-size="11">
-<style>rect { height: {{ frame_height }}px; stroke: #ffffff; stroke-width: 0.5 }</style>
+<style>rect { height: {{ frame_height }}px; fill-opacity: 0.7; stroke: #ffffff; stroke-width: 0.5 }</style>
 {% for box in boxes -%}
 <g><title>{{ box.name }}: {{ "%.2f" | format(box.seconds) }} s</title>
 <rect x="{{ "%.1f" | format(box.x) }}" y="{{ box.y }}" width="{{ "%.1f" | format(box.width) }}" fill="{{ box.fill }}"/>
@@ -48,6 +48,7 @@ body { width: 860px; padding: 20px; background: var(--card); }
 .bars .row i { height: 100%; flex: none; }
 .bars .row span { padding-left: 6px; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .key { height: 10px; width: 10px; }
+.legend { margin-bottom: 12px; }
 </style>
 <div class="legend">
 {% for category, colour in colours.items() %}<span><i class="key" style="background: {{ colour }}"></i>{{ category }}</span>

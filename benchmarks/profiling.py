@@ -1,7 +1,7 @@
 """Where the time of each node goes, in stock TFX and in Conveyor: both run under py-spy, on the data of benchmarks/pipeline.py.
 
     .venv/bin/python -m benchmarks.profiling                # some five minutes; folder .conveyor/profile
-    chromium --headless --hide-scrollbars --window-size=900,410 --screenshot=docs/profile.png .conveyor/profile/profile.html
+    chromium --headless --hide-scrollbars --window-size=900,420 --screenshot=docs/profile.png .conveyor/profile/profile.html
 
 The folder then has a flame graph of each node, stock/Transform.svg and ours/Transform.svg, and profile.html: how the seconds of
 the nodes divide by the rules of benchmarks/stacks.py.

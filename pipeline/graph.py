@@ -77,12 +77,14 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         examples=examples,
         schema=schema,
         preprocessing_fn=PREPROCESSING_FN,
+        # The Trainer and the Tuner apply the transform graph as they read, in less time than transformed rows take to write.
+        materialize=False,
         custom_config=settings.for_transform(config, curated_schema),
     ).with_id("Transform")
     transform.add_upstream_node(validator)
-    hyperparameters = _hyperparameters_node(config, curated_schema, transform)
+    hyperparameters = _hyperparameters_node(config, curated_schema, examples, transform.outputs["transform_graph"])
     trainer = Trainer(
-        examples=transform.outputs["transformed_examples"],
+        examples=examples,
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
         hyperparameters=_only_output(hyperparameters),
@@ -137,13 +139,13 @@ def _schema_node(curated: schema_pb2.Schema | None, statistics: BaseChannel) -> 
 
 
 def _hyperparameters_node(
-    config: PipelineConfig, curated_schema: schema_pb2.Schema | None, transform: FastTransform
+    config: PipelineConfig, curated_schema: schema_pb2.Schema | None, examples: BaseChannel, transform_graph: BaseChannel
 ) -> BaseNode | None:
     """Where the Trainer's hyperparameters come from: a search in this run, the last search, or (None) the configuration."""
     if config.tuner.enabled:
         return Tuner(
-            examples=transform.outputs["transformed_examples"],
-            transform_graph=transform.outputs["transform_graph"],
+            examples=examples,
+            transform_graph=transform_graph,
             tuner_fn=TUNER_FN,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["eval"]),

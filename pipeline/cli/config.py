@@ -62,7 +62,7 @@ def _commented(section: BaseModel, indent: str = "") -> list[str]:
         key, value = field.alias or name, getattr(section, name)
         if isinstance(value, BaseModel):
             lines += [f"{indent}{key}:", *_commented(value, indent + "  ")]
-        elif isinstance(value, dict) and value:
+        elif isinstance(value, dict) and any(isinstance(inner, BaseModel) for inner in value.values()):
             lines.append(f"{indent}{key}:")
             for entry, inner in value.items():
                 quoted = yaml.safe_dump(entry, allow_unicode=True, width=sys.maxsize).splitlines()[0]

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 import tensorflow_transform as tft
 
 from pipeline.modules.features import FeaturePlan
@@ -18,7 +19,7 @@ from pipeline.modules.raw import dtype_name
 
 _MAX_EMBEDDING = 32
 # Boundaries of bins are taken from about as many rows at the most: quantiles hardly move beyond that.
-_ROWS_FOR_BOUNDARIES = 200_000
+ROWS_FOR_BOUNDARIES = 200_000
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,7 @@ class PiecewiseLinear(keras.layers.Layer):
           values: [N, columns], NaN where missing.
           num_bins: for each column.
         """
-        # Rows from everywhere rather than the first ones: they are often in the order of time.
-        sample = values[:: math.ceil(len(values) / _ROWS_FOR_BOUNDARIES)]
-        present = [column[np.isfinite(column)] for column in sample.T]
+        present = [column[np.isfinite(column)] for column in values.T]
         shares = np.linspace(0, 1, num_bins + 1)
         return cls(np.array([np.quantile(column, shares) if len(column) else 0 * shares for column in present], np.float32))
 
@@ -117,14 +116,14 @@ class PiecewiseLinear(keras.layers.Layer):
 
 
 def number_encoder(
-    settings: Mapping[str, Any], transform_output: tft.TFTransformOutput, features: Mapping[str, npt.NDArray[np.generic]]
+    settings: Mapping[str, Any], transform_output: tft.TFTransformOutput, features: Mapping[str, tf.Tensor]
 ) -> PiecewiseLinear | None:
     """The encoding of the standardised columns, None where there are none or the configuration wants them as they are.
 
     Args:
       settings: as `pipeline.modules.settings.for_trainer` returns them.
       transform_output: of the transform graph that these settings led to.
-      features: the transformed features of the training rows, by name.
+      features: the transformed features of training rows, by name, `ROWS_FOR_BOUNDARIES` of them or fewer.
     """
     num_bins = settings["model"]["numeric_bins"]
     if num_bins is None or settings["preprocessing_fn"] is not None:
@@ -133,7 +132,8 @@ def number_encoder(
     if not num_columns:
         return None
     # Missing values are the mean there, and would take bins of their own.
-    values, missing = features[NUMERIC][:, :num_columns], features[NUMERIC][:, num_columns : 2 * num_columns]
+    numeric = features[NUMERIC].numpy()
+    values, missing = numeric[:, :num_columns], numeric[:, num_columns : 2 * num_columns]
     return PiecewiseLinear.fit(np.where(missing, np.nan, values).astype(np.float32), num_bins)
 
 

@@ -1,4 +1,4 @@
-"""The Trainer's run_fn: reads transformed rows, trains with early stopping, exports."""
+"""The Trainer's run_fn: reads and transforms rows, trains with early stopping, exports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.modules import examples
 from pipeline.modules.export import export_model
 from pipeline.modules.features import FeaturePlan
 from pipeline.modules.labels import LabelEncoding
-from pipeline.modules.model import build_model, categories, input_layers, number_encoder
+from pipeline.modules.model import ROWS_FOR_BOUNDARIES, build_model, categories, input_layers, number_encoder
 from pipeline.modules.raw import dtype_name
 from pipeline.modules.user_code import UserFunction
 
@@ -63,7 +63,7 @@ def run_fn(fn_args: FnArgs) -> None:
     export_model(
         model,
         transform_output,
-        _columns(settings, transform_output),
+        raw_columns(settings, transform_output),
         settings["label"],
         data.encoding,
         fn_args.serving_model_dir,
@@ -75,12 +75,15 @@ class TrainingData:
 
     Attributes:
       encoding: of the label.
-      train: rows to train on.
-      validation: rows held back for early stopping; may be empty.
+      train: the indices of the rows to train on.
+      validation: the indices of the rows held back for early stopping; may be empty.
     """
 
-    def __init__(self, train: examples.Rows, validation: examples.Rows, encoding: LabelEncoding) -> None:
-        self.train, self.validation, self.encoding = train, validation, encoding
+    def __init__(self, rows: examples.Rows, encoding: LabelEncoding, validation_fraction: float, seed: int) -> None:
+        self.encoding = encoding
+        self.train, self.validation = rows.divide(validation_fraction, seed)
+        self._features = rows.features
+        self._labels = encoding.encode(rows.labels)
 
     @classmethod
     def read(cls, fn_args: FnArgs, transform_output: tft.TFTransformOutput) -> TrainingData:
@@ -90,22 +93,30 @@ class TrainingData:
           DataError: the label is missing, has one value, or does not suit the task.
         """
         settings = fn_args.custom_config
-        rows = examples.read(fn_args.train_files, transform_output, settings["label"])
-        encoding = LabelEncoding.fit(Task(settings["task"]), settings["label"], rows.labels)
-        training = settings["training"]
-        return cls(*rows.split(training["validation_fraction"], training["seed"]), encoding)
+        label, training = settings["label"], settings["training"]
+        rows = examples.read(fn_args.train_files, transform_output, raw_columns(settings, transform_output), label)
+        encoding = LabelEncoding.fit(Task(settings["task"]), label, rows.labels)
+        return cls(rows, encoding, training["validation_fraction"], training["seed"])
+
+    def sample(self, most: int) -> dict[str, tf.Tensor]:
+        """The transformed features of some rows to train on, by name, [N, values].
+
+        Args:
+          most: how many rows at most. They are from everywhere rather than the first ones: rows are often in the order of time.
+        """
+        chosen = self.train[:: math.ceil(len(self.train) / most)]
+        return {name: tf.gather(values, chosen) for name, values in self._features.items()}
 
     def steps_per_epoch(self, hyperparameters: Mapping[str, Any]) -> int:
         """Batches in an epoch of training: as many as configured, or all there are."""
         return hyperparameters["steps_per_epoch"] or math.ceil(len(self.train) / hyperparameters["batch_size"])
 
     def batches(self, batch_size: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
-        """Training rows, shuffled anew each epoch, and validation rows, None where there are none."""
-        train = examples.batches(self.train, self.encoding.encode(self.train.labels), batch_size, seed)
+        """Training rows without end, in a new order each epoch, and validation rows, None where there are none."""
+        train = examples.batches(self._features, self._labels, self.train, batch_size, seed)
         if not len(self.validation):
             return train, None
-        labels = self.encoding.encode(self.validation.labels)
-        return train, examples.batches(self.validation, labels, max(batch_size, 8192), shuffle_seed=None)
+        return train, examples.batches(self._features, self._labels, self.validation, max(batch_size, 8192), shuffle_seed=None)
 
 
 def make_deterministic(seed: int) -> None:
@@ -160,7 +171,7 @@ def compiled_model(
     }
     own = UserFunction.of(settings["build_model"])
     if own is None:
-        model = build_model(**arguments, encoder=number_encoder(settings, transform_output, data.train.features))
+        model = build_model(**arguments, encoder=number_encoder(settings, transform_output, data.sample(ROWS_FOR_BOUNDARIES)))
     else:
         model = own.load()(**arguments)
         _check_model(model, encoding.num_outputs, f"{own.file}:{own.function}")
@@ -227,8 +238,7 @@ def _fit(
             keras.callbacks.EarlyStopping("val_loss", patience=hyperparameters["patience"], restore_best_weights=True)
         )
     model.fit(
-        # Endless, so that steps_per_epoch may be more or fewer than one pass over the rows.
-        train.repeat(),
+        train,
         validation_data=validation,
         epochs=hyperparameters["epochs"],
         steps_per_epoch=data.steps_per_epoch(hyperparameters),
@@ -246,7 +256,7 @@ def _strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _columns(settings: Mapping[str, Any], transform_output: tft.TFTransformOutput) -> tuple[str, ...]:
+def raw_columns(settings: Mapping[str, Any], transform_output: tft.TFTransformOutput) -> tuple[str, ...]:
     """The raw columns that the model needs: all of them where a person's own preprocessing_fn may use any."""
     specs = transform_output.raw_feature_spec()
     if settings["preprocessing_fn"] is not None:

@@ -27,13 +27,14 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     make_deterministic(training["seed"])
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     data = TrainingData.read(fn_args, transform_output)
+    steps_per_epoch = math.ceil(len(data.train) / training["batch_size"])
 
     def build(hyperparameters: keras_tuner.HyperParameters) -> keras.Model:
         declare_space(hyperparameters)
         # Each trial starts from the same state, whatever the trials before it used up.
         keras.utils.set_random_seed(training["seed"])
         merged = merge_hyperparameters(settings, hyperparameters.get_config())
-        num_steps = settings["tuner"]["epochs"] * math.ceil(len(data.train) / training["batch_size"])
+        num_steps = settings["tuner"]["epochs"] * steps_per_epoch
         return compiled_model(settings, transform_output, data, merged, num_steps)
 
     tuner = keras_tuner.RandomSearch(
@@ -47,7 +48,13 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     train, validation = data.batches(training["batch_size"], training["seed"])
     return TunerFnResult(
         tuner=tuner,
-        fit_kwargs={"x": train, "validation_data": validation, "epochs": settings["tuner"]["epochs"], "verbose": 2},
+        fit_kwargs={
+            "x": train,
+            "validation_data": validation,
+            "epochs": settings["tuner"]["epochs"],
+            "steps_per_epoch": steps_per_epoch,
+            "verbose": 2,
+        },
     )
 
 

@@ -42,6 +42,14 @@ def test_comments_change_nothing_but_explain_every_field(conveyor):
     assert "  # Passes over the training split at the most.\n  epochs: 10\n" in commented
 
 
+def test_comments_leave_entries_alone_that_have_no_fields(conveyor):
+    example = ("--set", "gateway.example={rooms: 3}", "--set", "features={rooms: {kind: numeric}}")
+    commented = conveyor("config", "show", "--comments", *example)
+
+    assert yaml.safe_load(commented) == yaml.safe_load(conveyor("config", "show", *example))
+    assert "  example:\n    rooms: 3\n" in commented
+
+
 def test_the_schema_describes_every_field_that_is_shown(conveyor):
     schema = json.loads(conveyor("config", "schema"))
 

@@ -64,7 +64,7 @@ def test_a_run_goes_from_waiting_over_running_to_complete(client: Client) -> Non
     assert pod_at_work.nodes["ExampleGen"].ended is None
     assert states(first_done, "ExampleGen") == {"ExampleGen": NodeState.COMPLETE}
     assert first_done.nodes["ExampleGen"].seconds == 50  # from the driver's start to the pod's end
-    assert first_done.nodes["Trainer"].upstream == ["LatestHyperparameters", "SchemaGen", "Transform"]
+    assert first_done.nodes["Trainer"].upstream == ["ExampleGen", "LatestHyperparameters", "SchemaGen", "Transform"]
     assert first_done.note == "a try"
     assert first_done.ended is None
 
