@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config import PipelineConfig, _Section
+from pipeline.config import PipelineConfig
+from pipeline.config.section import Section
 
 
 def config(**fields) -> PipelineConfig:
@@ -65,7 +66,7 @@ def test_the_folder_survives_the_way_to_a_worker_process():
 
 
 def test_every_field_is_described():
-    sections = {"PipelineConfig": PipelineConfig, **{kind.__name__: kind for kind in _Section.__subclasses__()}}
+    sections = {"PipelineConfig": PipelineConfig, **{kind.__name__: kind for kind in Section.__subclasses__()}}
 
     assert [
         f"{name}.{field}"

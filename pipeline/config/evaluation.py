@@ -1,0 +1,48 @@
+"""How a model is judged."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pipeline.config.section import Section
+
+# A column, or a crossing of several.
+_Columns = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        lambda columns: (columns,) if isinstance(columns, str) else columns, json_schema_input_type=str | tuple[str, ...]
+    ),
+]
+
+
+class Threshold(Section):
+    """What a metric must reach for the model to be blessed. At least one bound; all that are given must hold."""
+
+    min: float | None = None
+    """The metric's smallest acceptable value."""
+    max: float | None = None
+    """The metric's largest acceptable value."""
+    max_regression: Annotated[float, Field(ge=0)] | None = None
+    """How much worse than the baseline, the latest blessed model, the candidate may be (absolute)."""
+
+    @model_validator(mode="after")
+    def _bounds_leave_room(self) -> Threshold:
+        if self.min is None and self.max is None and self.max_regression is None:
+            raise ValueError("a threshold needs at least one of min, max and max_regression")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"no value lies between min {self.min} and max {self.max}")
+        return self
+
+
+class Evaluation(Section):
+    """How the candidate is judged, overall and slice by slice."""
+
+    slices: tuple[_Columns, ...] = ()
+    """Columns whose values divide the evaluation rows, each entry a column or a crossing of columns."""
+    thresholds: dict[str, Threshold] = Field(default_factory=dict)
+    """Bounds by metric: for binary classification auc, accuracy, precision, recall, calibration, loss; for multiclass
+    accuracy and loss; for regression mae, mse, rmse. Without any, a model need only be no worse than the baseline."""
+    min_slice_rows: Annotated[int, Field(ge=1)] = 100
+    """Slices with fewer rows are left out of the report."""

@@ -1,0 +1,122 @@
+"""The gateway before the model servers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.config.section import Section
+
+_Model = Annotated[str, Field(pattern=r"^(grpc|https?)://.+/.+", examples=["grpc://localhost:8500/flights"])]
+_Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/(second|minute|hour|day)$", examples=["600/minute"])]
+
+
+class Upstream(Section):
+    """The model servers behind the gateway, each as grpc://HOST:PORT/MODEL or http://HOST:PORT/v1/models/MODEL."""
+
+    stable: _Model = "grpc://localhost:8500/{name}"
+    """Serves the stable version; {name} stands for the pipeline's name."""
+    canary: _Model | None = None
+    """Serves the canary of a rollout, where that has a server of its own; the same as `stable` when not given."""
+
+
+class Batching(Section):
+    """Rows of requests that come at the same time go to the model server in one call."""
+
+    max_rows: Annotated[int, Field(ge=1)] = 64
+    """Of one call; 1: every request is a call of its own."""
+    max_wait_ms: Annotated[float, Field(ge=0)] = 5.0
+    """Milliseconds that a row waits at the most while another call is under way; without one, it does not wait."""
+
+
+class Cache(Section):
+    """Predictions that are kept, by model version and row."""
+
+    rows: Annotated[int, Field(ge=0)] = 10_000
+    """How many the process keeps; 0: none. Redis has a limit of its own."""
+    redis: Annotated[str, Field(pattern=r"^rediss?://[^@]+$", examples=["redis://redis:6379/0"])] | None = None
+    """Keep them in this Redis instead, where all gateways find them, and count requests there for rate limits. The password, if
+    it has one, is in the environment variable CONVEYOR_REDIS_PASSWORD."""
+    redis_seconds: Annotated[int, Field(ge=1)] = 3600
+    """redis: how long one is kept."""
+
+
+class ApiKey(Section):
+    """A key that lets a caller in; `conveyor gateway key` makes one."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """The key's hash. The key itself is kept by the caller alone."""
+    rate_limit: _Rate | None = None
+    """Of this caller; that of the gateway when not given."""
+
+
+class Oidc(Section):
+    """Tokens of an OpenID Connect provider."""
+
+    issuer: Annotated[str, Field(pattern=r"^https?://.+", examples=["https://login.example.com/realms/main"])]
+    """The provider's address, as its tokens have it in `iss`."""
+    audience: str
+    """What the tokens have in `aud`."""
+    jwks_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
+    """Where the provider's keys are; asked of the provider when not given."""
+
+
+class Access(Section):
+    """Who may call. Without keys and without a provider: everybody."""
+
+    api_keys: dict[str, ApiKey] = Field(default_factory=dict)
+    """By the caller's name; sent as `X-API-Key: KEY`."""
+    oidc: Oidc | None = None
+    """Tokens sent as `Authorization: Bearer TOKEN`."""
+    rate_limit: _Rate | None = None
+    """Requests for predictions of each caller, such as 600/minute; not limited when not given."""
+
+
+class PredictionLog(Section):
+    """Rows with their predictions, as Parquet files in a folder for each day."""
+
+    folder: str | None = "{workspace}/predictions/{name}"
+    """Where they are written; null: nowhere."""
+    sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The share of rows that is logged."""
+    exclude: tuple[str, ...] = ()
+    """Features that are left out, such as personal ones."""
+    flush_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """How old a row gets at the most before its file is written."""
+
+
+class Gateway(Section):
+    """What applications call: HTTP before the model server, with a page that shows the model's features."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; 0.0.0.0: all of the machine's."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8088
+    """The port to listen on; 0: any that is free."""
+    upstream: Upstream = Upstream()
+    """The model servers behind it."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How long the model server may take for a request, with all attempts."""
+    rollout: str | None = "{workspace}/serving/{name}/rollout.json"
+    """The state of the rollout, which says how much traffic the canary gets; watched. No such file: no rollout."""
+    split_by: str | None = None
+    """The feature whose value decides between stable and canary, for example a customer's id; the request id when not given."""
+    feature_schema: str | None = None
+    """A TFX schema (.pbtxt) with what features may be: what it requires and its ranges hold for requests, too. The pipeline's
+    curated one (schema.path) when not given; types alone where there is none."""
+    enforce_domains: bool = True
+    """Refuse values outside the schema's ranges and lists; if not, the page shows them, and the model decides."""
+    example: dict[str, int | float | str] = Field(default_factory=dict)
+    """The row that the page shows, by feature; whatever is required and not given here is made up from the schema."""
+    max_rows: Annotated[int, Field(ge=1)] = 1000
+    """Of one request."""
+    max_body_bytes: Annotated[int, Field(ge=1)] = 1_048_576
+    """Of one request."""
+    batching: Batching = Batching()
+    """Requests that come at the same time."""
+    cache: Cache = Cache()
+    """Predictions that are kept."""
+    access: Access = Access()
+    """Who may call, and how often."""
+    log: PredictionLog = PredictionLog()
+    """What is written down for later checks of the data."""

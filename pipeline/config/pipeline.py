@@ -1,0 +1,110 @@
+"""The configuration of a pipeline as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from pipeline.config.data import Data, SchemaSource
+from pipeline.config.evaluation import Evaluation
+from pipeline.config.execution import Execution
+from pipeline.config.features import Feature, Preprocessing
+from pipeline.config.gateway import Gateway
+from pipeline.config.kubeflow import Kubeflow
+from pipeline.config.push import InfraValidator, Push
+from pipeline.config.section import Section
+from pipeline.config.task import Task
+from pipeline.config.training import Model, Training, Tuner
+
+
+class PipelineConfig(Section):
+    """A pipeline: from a table of data to a served model."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    """Of the pipeline and of the model it serves: lower-case letters, digits and dashes."""
+    task: Task = Task.BINARY
+    """What the model predicts."""
+    label: str
+    """The column that the model learns to predict."""
+    workspace: str = ".conveyor"
+    """Where everything a run makes is kept. The one path that is relative to the working directory."""
+    data: Data
+    """Where the rows come from."""
+    # "schema" is a method of BaseModel, hence the alias.
+    schema_source: SchemaSource = Field(default=SchemaSource(), alias="schema")
+    """Where the schema comes from, and what happens to data that breaks it."""
+    features: dict[str, Feature] = Field(default_factory=dict)
+    """How single columns are prepared, by name; the others are derived from the schema."""
+    preprocessing: Preprocessing = Preprocessing()
+    """From raw columns to what the model sees."""
+    model: Model = Model()
+    """The Keras model."""
+    training: Training = Training()
+    """How the model is trained."""
+    tuner: Tuner = Tuner()
+    """A search for better hyperparameters."""
+    evaluation: Evaluation = Evaluation()
+    """How the candidate is judged."""
+    infra_validator: InfraValidator = InfraValidator()
+    """Whether the candidate can be served."""
+    push: Push = Push()
+    """Where blessed models go."""
+    execution: Execution = Execution()
+    """How nodes are run on this machine."""
+    kubeflow: Kubeflow = Kubeflow()
+    """How nodes run as pods on Kubeflow Pipelines."""
+    gateway: Gateway = Gateway()
+    """What applications call for predictions."""
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    def model_post_init(self, context: Any) -> None:
+        """Takes the folder that paths are relative to from the validation context, where `load_config` puts it."""
+        if context:
+            self._folder = context["folder"]
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> PipelineConfig:
+        if self.data.split.method == "window" and "{SPAN}" not in self.data.input:
+            raise ValueError("data.split.method 'window' divides rows by span, so data.input must contain {SPAN}")
+        if "{VERSION}" in self.data.input and "{SPAN}" not in self.data.input:
+            raise ValueError("data.input has {VERSION} without {SPAN}: a version is a version of a span")
+        if self.label in self.features:
+            raise ValueError(f"features names {self.label}, the label: what the model predicts is not one of its inputs")
+        return self
+
+    @property
+    def workspace_path(self) -> Path:
+        """Absolute path of the workspace."""
+        return Path(self.workspace).absolute()
+
+    @property
+    def metadata_path(self) -> Path:
+        """The ML Metadata database (SQLite)."""
+        return self.workspace_path / "metadata.sqlite"
+
+    @property
+    def artifacts_path(self) -> Path:
+        """The TFX pipeline root."""
+        return self.workspace_path / "artifacts" / self.name
+
+    @property
+    def runs_path(self) -> Path:
+        """One folder a run: logs by node, the outcome (run.json) and the report (report.html)."""
+        return self.workspace_path / "runs" / self.name
+
+    @property
+    def serving_path(self) -> Path:
+        """The folder that the model server watches."""
+        return Path(self.resolve(self.push.destination))
+
+    def resolve(self, path: str) -> str:
+        """A path of the configuration as an absolute path, placeholders but {SPAN} and {VERSION} replaced."""
+        expanded = path.replace("{workspace}", str(self.workspace_path)).replace("{name}", self.name)
+        return str(self._folder / expanded)
+
+    def effective(self) -> dict[str, Any]:
+        """Every field with its value, as YAML would hold it."""
+        return self.model_dump(mode="json", by_alias=True)
