@@ -68,7 +68,7 @@ def profile(console: Console, side: str, command: Sequence[str], home: Path) -> 
       The stacks by node, as by_node tells them apart.
 
     Raises:
-      SystemExit: it has pushed no model, so it did not run to its end.
+      SystemExit: it has pushed no model: it has failed, or its model was not blessed.
     """
     shutil.rmtree(home, ignore_errors=True)
     samples = home.with_suffix(".stacks")
@@ -77,7 +77,7 @@ def profile(console: Console, side: str, command: Sequence[str], home: Path) -> 
     observed(console, side, [*spy, *command], home)
     # However the command ends, py-spy ends well.
     if not any((home / "models").rglob("saved_model.pb")):
-        raise SystemExit(f"{' '.join(command)} has pushed no model; its output is in {home / side}.log")
+        raise SystemExit(f"{' '.join(command)} has failed, or its model was not blessed; its output is in {home / side}.log")
     with samples.open() as lines:
         return by_node(lines, RATE)
 
