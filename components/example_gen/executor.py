@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor as Pool
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeGuard
 
-import pyarrow as pa
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import io_utils
 
 from components.example_gen import properties
-from components.example_gen.columns import FileSummary, Kind, reconcile, require_label
+from components.example_gen.columns import require_label
 from components.example_gen.conform import conform
-from components.example_gen.encoder import ColumnError, encode
-from components.example_gen.reader import READERS
+from components.example_gen.ingested import EarlierRuns
+from components.example_gen.inputs import InputSpan, input_spans
+from components.example_gen.output import Output
 from components.example_gen.spans import SingleSplit
 from components.example_gen.splitter import Hashed, Splitter, Whole
-from components.example_gen.writer import SplitWriter
+from components.example_gen.table import Table
 from pipeline.config import Split
 from pipeline.errors import DataError
 
 _LOG = logging.getLogger(__name__)
 _MOST_WORKERS = 8
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 class Executor(base_executor.BaseExecutor):
-    """Reads, encodes, splits and writes batch by batch, so that memory does not grow with the number of rows."""
+    """Reads, encodes, splits and writes batch by batch, so that memory does not grow with the number of rows.
+
+    Spans that an earlier run has stored are taken over as they are.
+    """
 
     def Do(
         self,
@@ -50,102 +50,58 @@ class Executor(base_executor.BaseExecutor):
           StorageError: the output cannot be written.
         """
         artifact = artifact_utils.get_single_instance(output_dict[properties.EXAMPLES])
-        files: dict[str, list[str]] = json.loads(exec_properties[properties.INPUT_FILES])
+        spans = input_spans(exec_properties)
         split = properties.split_from_json(exec_properties[properties.SPLIT])
-        artifact.split_names = artifact_utils.encode_split_names(list(files))
+        artifact.split_names = artifact_utils.encode_split_names(list(spans))
         artifact.set_string_custom_property(properties.PAYLOAD_FORMAT, properties.TF_EXAMPLE)
         artifact.set_string_custom_property(properties.OUTPUT_FORMAT, properties.TFRECORDS)
 
+        settings = _settings(exec_properties, split)
+        earlier = EarlierRuns(artifact.uri, settings)
         workers = min(_MOST_WORKERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(workers) as pool:
-            table = _Table.scan(exec_properties[properties.FILE_FORMAT], files, pool)
+            table = Table.scan(exec_properties[properties.FILE_FORMAT], spans, earlier, pool)
             if label := exec_properties.get(properties.LABEL):
                 require_label(label, table.kinds, exec_properties[properties.INPUT_PATTERN])
             if schemas := input_dict.get(properties.SCHEMA):
                 unneeded = json.loads(exec_properties[properties.UNNEEDED])
                 table.kinds = conform(table.kinds, _read_schema(schemas), unneeded, exec_properties[properties.INPUT_PATTERN])
-            writers = {
-                name: SplitWriter(artifact_utils.get_split_uri([artifact], name), exec_properties[properties.COMPRESSION], pool)
-                for name in files
-            }
-            for paths, splitter in _sources(files, split):
-                for examples in _in_order(pool, table.encode, table.batches(paths), ahead=workers):
-                    for name, rows in splitter.split(examples).items():
-                        writers[name].write(rows)
-            for writer in writers.values():
-                writer.close()
-        rows = {name: writer.rows for name, writer in writers.items()}
+            output = Output(artifact, exec_properties[properties.COMPRESSION], table, pool)
+            for span, splitter, targets in _sources(spans, split):
+                stored = earlier.stored(span, table.kinds)
+                if stored:
+                    output.take_over(span, targets, *stored)
+                else:
+                    output.write(span, targets, map(splitter.split, table.encoded(span, pool, ahead=workers)))
+            rows = output.close(settings)
         _require_rows(rows)
         artifact.set_string_custom_property(properties.ROWS, json.dumps(rows))
         _LOG.info("Rows: %s.", ", ".join(f"{name} {count:,}" for name, count in rows.items()))
 
 
-class _Table:
-    """The rows of all files, with columns of one kind throughout."""
-
-    def __init__(self, file_format: str, files: Sequence[FileSummary]) -> None:
-        self._reader = READERS[file_format]
-        self._files = {file.path: file for file in files}
-        self.kinds = reconcile(files)
-        for file in files:
-            if absent := self.kinds.keys() - file.kinds.keys():
-                _LOG.warning("%s has no column %s: null in its rows.", file.path, ", ".join(sorted(absent)))
-
-    @classmethod
-    def scan(cls, file_format: str, files: Mapping[str, Sequence[str]], pool: Pool) -> _Table:
-        paths = dict.fromkeys(path for paths in files.values() for path in paths)
-        table = cls(file_format, list(pool.map(READERS[file_format].scan, paths)))
-        for file in table._files.values():
-            if file.rows == 0:
-                raise DataError(
-                    "An input file has no rows.",
-                    where=file.path,
-                    expected="at least one row",
-                    seen=f"{len(file.kinds)} columns, 0 rows",
-                    fix="write the file again, or remove it",
-                )
-        return table
-
-    def batches(self, paths: Iterable[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
-        for path in paths:
-            for batch in self._reader.batches(path, self._files[path].kinds):
-                yield path, batch
-
-    def encode(self, source: tuple[str, pa.RecordBatch]) -> pa.Array:
-        path, batch = source
-        try:
-            return encode(batch, self.kinds)
-        except ColumnError as error:
-            kind = self.kinds[error.column]
-            raise DataError(
-                f"The column {error.column!r} has a value that a tf.Example cannot hold.",
-                where=path,
-                expected=f"{kind.value} that fit into 64 bits" if kind is not Kind.FLOAT else "floats",
-                seen=str(error),
-                fix="correct the value, or write the column as text",
-            ) from error
+def _settings(exec_properties: Mapping[str, Any], split: Split | SingleSplit) -> str:
+    """A digest of what shards depend on besides the spans' content and the kinds of their columns."""
+    names = (properties.CODE_FINGERPRINT, properties.FILE_FORMAT, properties.COMPRESSION)
+    fraction = split.eval_fraction if _is_hashed(split) else None
+    return hashlib.sha256(repr(([exec_properties[name] for name in names], fraction)).encode()).hexdigest()
 
 
-def _sources(files: Mapping[str, Sequence[str]], split: Split | SingleSplit) -> list[tuple[Sequence[str], Splitter]]:
-    if isinstance(split, Split) and split.method == "hash":
-        return [(files["train"], Hashed(split.eval_fraction))]
-    return [(paths, Whole(name)) for name, paths in files.items()]
+def _sources(
+    spans: Mapping[str, Sequence[InputSpan]], split: Split | SingleSplit
+) -> list[tuple[InputSpan, Splitter, dict[str, str]]]:
+    """The spans to read, what divides the rows of each, and the split for each part."""
+    if _is_hashed(split):
+        return [(span, Hashed(split.eval_fraction), {name: name for name in spans}) for span in spans["train"]]
+    return [(span, Whole(), {Whole.PART: name}) for name, of_split in spans.items() for span in of_split]
+
+
+def _is_hashed(split: Split | SingleSplit) -> TypeGuard[Split]:
+    return isinstance(split, Split) and split.method == "hash"
 
 
 def _read_schema(artifacts: list[Artifact]) -> schema_pb2.Schema:
     uri = artifact_utils.get_single_uri(artifacts)
     return io_utils.parse_pbtxt_file(os.path.join(uri, "schema.pbtxt"), schema_pb2.Schema())
-
-
-def _in_order(pool: Pool, function: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int) -> Iterator[_Result]:
-    """Maps side by side, a few items ahead: `Executor.map` would read the whole table first."""
-    running: deque[Future[_Result]] = deque()
-    for item in items:
-        running.append(pool.submit(function, item))
-        if len(running) > ahead:
-            yield running.popleft().result()
-    while running:
-        yield running.popleft().result()
 
 
 def _require_rows(rows: Mapping[str, int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,26 +17,44 @@ from components.example_gen.files import unreadable
 _CHUNK_BYTES = 1 << 20
 
 
-def fingerprint_of_files(splits: Mapping[str, Sequence[str]]) -> str:
-    """A digest of which splits are made of which content, independent of folders and modification times.
-
-    Args:
-      splits: the files of each split, in the order in which they are read.
+def digests_of_files(paths: Iterable[str]) -> dict[str, str]:
+    """A digest of each file's content, by path.
 
     Raises:
       DataError: a file cannot be read.
     """
-    paths = sorted({path for files in splits.values() for path in files})
+    paths = sorted(set(paths))
     with ThreadPoolExecutor() as pool:
-        digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
-    lines = [f"{name} {os.path.basename(path)} {digests[path]}" for name in sorted(splits) for path in splits[name]]
-    return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return dict(zip(paths, pool.map(_digest, paths), strict=True))
+
+
+def fingerprint_of_span(files: Iterable[str], digests: Mapping[str, str]) -> str:
+    """A digest of the files of a span, in their order: of their names and contents, not of folders and modification times.
+
+    Args:
+      files: paths.
+      digests: of their contents, by path.
+    """
+    return _digest_of_lines(f"{os.path.basename(path)} {digests[path]}" for path in files)
+
+
+def fingerprint_of_splits(spans: Mapping[str, Iterable[str]]) -> str:
+    """A digest of which splits are made of which content.
+
+    Args:
+      spans: the fingerprints of each split's spans, in the order in which they are read.
+    """
+    return _digest_of_lines(f"{name} {span}" for name in sorted(spans) for span in spans[name])
 
 
 def fingerprint_of_code() -> str:
     """A digest of this package's own modules: rows that an older version wrote are not reused."""
     modules = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_"))
     return "sha256:" + hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
+
+
+def _digest_of_lines(lines: Iterable[str]) -> str:
+    return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _digest(path: str) -> str:

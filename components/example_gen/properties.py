@@ -21,6 +21,7 @@ UNNEEDED = "unneeded"  # JSON: a list of columns
 
 # Found by the driver; the cache key covers them all.
 INPUT_FILES = "input_files"  # JSON: the files of each split; of a hashed split the same files for both
+INPUT_SPANS = "input_spans"  # JSON: the spans of each split, as (number, content's fingerprint, how many of the files)
 CODE_FINGERPRINT = "code_fingerprint"
 
 # Of the artifact, as TFX's stock ExampleGen names them.

@@ -12,21 +12,20 @@ _HASH_RANGE = 1 << 64
 
 
 class Splitter(Protocol):
-    """Divides rows."""
+    """Divides rows into parts by what each row holds, whatever rows are around it."""
 
     def split(self, examples: pa.Array) -> dict[str, pa.Array]:
-        """Serialized tf.Examples (large_binary) by the name of their split, in their order."""
+        """Serialized tf.Examples (large_binary) by the name of their part, in their order."""
 
 
 class Whole:
-    """Sends every row to one split: the spans have decided already."""
+    """Leaves the rows together: their span decides on the split."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    PART = "all"
 
     def split(self, examples: pa.Array) -> dict[str, pa.Array]:
-        """All rows under the one name."""
-        return {self._name: examples}
+        """All rows under one name."""
+        return {self.PART: examples}
 
 
 class Hashed:

@@ -27,7 +27,7 @@ from tfx.utils import proto_utils
 from components.example_gen import properties, tfrecord
 from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor
-from components.example_gen.fingerprint import fingerprint_of_files
+from components.example_gen.fingerprint import digests_of_files, fingerprint_of_span, fingerprint_of_splits
 from components.example_gen.inputs import resolve
 from components.example_gen.spans import SingleSplit
 from components.example_gen.splitter import Hashed
@@ -186,13 +186,17 @@ def test_a_hashed_split_keeps_every_row_once_and_nests(rows: list[bytes], fracti
 
 def test_the_fingerprint_is_the_contents(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
+
+    def fingerprint(split: str) -> str:
+        return fingerprint_of_splits({split: [fingerprint_of_span([str(path)], digests_of_files([str(path)]))]})
+
     path.write_text("x\n1\n")
-    first = fingerprint_of_files({"all": [str(path)]})
+    first = fingerprint("all")
     os.utime(path, (0, 0))
-    assert fingerprint_of_files({"all": [str(path)]}) == first
-    assert fingerprint_of_files({"train": [str(path)]}) != first
+    assert fingerprint("all") == first
+    assert fingerprint("train") != first
     path.write_text("x\n2\n")
-    assert fingerprint_of_files({"all": [str(path)]}) != first
+    assert fingerprint("all") != first
 
 
 def test_a_pipeline_reads_again_only_what_is_new(tmp_path: Path) -> None:

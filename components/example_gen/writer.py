@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import gzip
+import os
+import shutil
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -56,38 +60,75 @@ class SplitWriter:
         if self._waiting_bytes >= SHARD_BYTES:
             self._start_shard()
 
-    def close(self) -> None:
-        """Writes what is left and gives the files their names.
+    def take_over(self, shards: Sequence[Path], rows: int) -> None:
+        """Takes rows that another split's shards hold, which must have been written with the same compression.
+
+        Raises:
+          StorageError: an earlier shard could not be written.
+        """
+        self.rows += rows
+        for shard in shards:
+            self._start(_link_or_copy, shard)
+
+    def end_shard(self) -> int:
+        """Has what comes next begin a shard of its own; returns how many there are until then.
+
+        Raises:
+          StorageError: an earlier shard could not be written.
+        """
+        if any(len(examples) for examples in self._waiting):
+            self._start_shard()
+        return len(self._shards)
+
+    def close(self) -> list[str]:
+        """Writes what is left and gives the files their names, which are returned in order.
 
         Raises:
           StorageError: a shard could not be written.
         """
-        if any(len(examples) for examples in self._waiting):
-            self._start_shard()
+        self.end_shard()
         while self._running:
             self._running.popleft().result()
         suffix = ".gz" if self._compression == "gzip" else ""
-        for number, path in enumerate(self._shards):
-            path.rename(self._folder / f"data_tfrecord-{number:05d}-of-{len(self._shards):05d}{suffix}")
+        names = [f"data_tfrecord-{number:05d}-of-{len(self._shards):05d}{suffix}" for number in range(len(self._shards))]
+        for path, name in zip(self._shards, names, strict=True):
+            path.rename(self._folder / name)
+        return names
 
     def _start_shard(self) -> None:
+        batches, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        self._start(_write_shard, batches, self._compression)
+
+    def _start(self, make: Callable[..., None], *arguments: object) -> None:
         while len(self._running) >= _SHARDS_IN_FLIGHT:
             self._running.popleft().result()
         path = self._folder / f"{len(self._shards):05d}.partial"
         self._shards.append(path)
-        self._running.append(self._pool.submit(_write_shard, path, self._waiting, self._compression))
-        self._waiting, self._waiting_bytes = [], 0
+        self._running.append(self._pool.submit(make, path, *arguments))
 
 
 def _write_shard(path: Path, batches: list[pa.Array], compression: str) -> None:
+    with _storage_errors(path), open(path, "wb") as file:
+        if compression == "gzip":
+            # Neither a time nor a name: the same rows make the same file.
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=file, mtime=0) as compressed:
+                _write_records(compressed, batches)
+        else:
+            _write_records(file, batches)
+
+
+def _link_or_copy(path: Path, source: Path) -> None:
     try:
-        with open(path, "wb") as file:
-            if compression == "gzip":
-                # Neither a time nor a name: the same rows make the same file.
-                with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=file, mtime=0) as compressed:
-                    _write_records(compressed, batches)
-            else:
-                _write_records(file, batches)
+        os.link(source, path)
+    except OSError:  # across file systems, and where there are no links, as in a mounted bucket
+        with _storage_errors(path):
+            shutil.copyfile(source, path)
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise StorageError(

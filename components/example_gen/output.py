@@ -1,0 +1,121 @@
+"""The splits of an `Examples` artifact, written span by span."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor as Pool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from tfx.types import Artifact, artifact_utils
+
+from components.example_gen.ingested import Ingested, IngestedSpan, Part
+from components.example_gen.inputs import InputSpan
+from components.example_gen.table import Table
+from components.example_gen.writer import SplitWriter
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Shards:
+    """Where a part of a span is within its split."""
+
+    split: str
+    first: int
+    end: int
+    rows: int
+
+
+class Output:
+    """Writes rows, and tells beside them what was made of each span."""
+
+    def __init__(self, artifact: Artifact, compression: str, table: Table, pool: Pool) -> None:
+        """Begins the splits that the artifact names.
+
+        Args:
+          artifact: the `Examples`.
+          compression: `gzip` or `none`.
+          table: what the spans are of.
+          pool: writes.
+        """
+        self._uri = artifact.uri
+        self._table = table
+        self._writers = {
+            name: SplitWriter(artifact_utils.get_split_uri([artifact], name), compression, pool)
+            for name in artifact_utils.decode_split_names(artifact.split_names)
+        }
+        self._spans: list[tuple[InputSpan, dict[str, _Shards]]] = []
+
+    def write(self, span: InputSpan, targets: Mapping[str, str], batches: Iterable[Mapping[str, pa.Array]]) -> None:
+        """Writes a span.
+
+        Args:
+          span: the next one.
+          targets: the split for each part.
+          batches: serialized tf.Examples (large_binary) by part.
+
+        Raises:
+          StorageError: the output cannot be written.
+        """
+        with self._span(span, targets):
+            for parts in batches:
+                for part, rows in parts.items():
+                    self._writers[targets[part]].write(rows)
+
+    def take_over(self, span: InputSpan, targets: Mapping[str, str], folder: Path, stored: IngestedSpan) -> None:
+        """Takes a span that an earlier run has stored in a folder.
+
+        Raises:
+          StorageError: the output cannot be written.
+        """
+        _LOG.info("Span %d: as in %s.", span.number, folder)
+        with self._span(span, targets):
+            for name, part in stored.parts.items():
+                split = folder / f"Split-{part.split}"
+                self._writers[targets[name]].take_over([split / file for file in part.files], part.rows)
+
+    def close(self, settings: str) -> dict[str, int]:
+        """Ends the splits.
+
+        Args:
+          settings: the digest of what the shards were made with.
+
+        Returns:
+          The rows by split.
+
+        Raises:
+          StorageError: the output cannot be written.
+        """
+        names = {split: writer.close() for split, writer in self._writers.items()}
+        spans = [
+            self._table.ingested(
+                span,
+                {
+                    part: Part(split=shards.split, files=names[shards.split][shards.first : shards.end], rows=shards.rows)
+                    for part, shards in parts.items()
+                },
+            )
+            for span, parts in self._spans
+        ]
+        Ingested(settings=settings, spans=spans).save(self._uri)
+        return {split: writer.rows for split, writer in self._writers.items()}
+
+    @contextmanager
+    def _span(self, span: InputSpan, targets: Mapping[str, str]) -> Iterator[None]:
+        """Keeps account of the shards that are written meanwhile: they hold this span alone."""
+        writers = {part: (split, self._writers[split]) for part, split in targets.items()}
+        before = {part: (writer.end_shard(), writer.rows) for part, (_, writer) in writers.items()}
+        yield
+        self._spans.append(
+            (
+                span,
+                {
+                    part: _Shards(split, before[part][0], writer.end_shard(), writer.rows - before[part][1])
+                    for part, (split, writer) in writers.items()
+                },
+            )
+        )

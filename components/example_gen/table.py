@@ -1,0 +1,118 @@
+"""The rows of all input files as one table."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor as Pool
+from concurrent.futures import Future
+from typing import TypeVar
+
+import pyarrow as pa
+
+from components.example_gen.columns import FileSummary, Kind, reconcile
+from components.example_gen.encoder import ColumnError, encode
+from components.example_gen.ingested import Columns, EarlierRuns, IngestedSpan, Part
+from components.example_gen.inputs import InputSpan
+from components.example_gen.reader import READERS
+from pipeline.errors import DataError
+
+_LOG = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class Table:
+    """The rows of all files, with columns of one kind throughout.
+
+    Attributes:
+      kinds: what each column is stored as.
+    """
+
+    def __init__(self, file_format: str, files: Sequence[FileSummary]) -> None:
+        """Makes a table of files of one format.
+
+        Raises:
+          DataError: files disagree on what a column holds, or one has no rows.
+        """
+        for file in files:
+            if file.rows == 0:
+                raise DataError(
+                    "An input file has no rows.",
+                    where=file.path,
+                    expected="at least one row",
+                    seen=f"{len(file.kinds)} columns, 0 rows",
+                    fix="write the file again, or remove it",
+                )
+        self._reader = READERS[file_format]
+        self._files = {file.path: file for file in files}
+        self.kinds = reconcile(files)
+        for file in files:
+            if absent := self.kinds.keys() - file.kinds.keys():
+                _LOG.warning("%s has no column %s: null in its rows.", file.path, ", ".join(sorted(absent)))
+
+    @classmethod
+    def scan(cls, file_format: str, spans: Mapping[str, Sequence[InputSpan]], earlier: EarlierRuns, pool: Pool) -> Table:
+        """Reads what columns the files have, those that no earlier run has read.
+
+        Raises:
+          DataError: a file is damaged or has no rows, or files disagree on what a column holds.
+        """
+        known: dict[str, FileSummary] = {}
+        for span in {span for of_split in spans.values() for span in of_split}:
+            known.update((file.path, file) for file in earlier.summaries(span) or ())
+        paths = dict.fromkeys(path for of_split in spans.values() for span in of_split for path in span.files)
+        new = [path for path in paths if path not in known]
+        known.update(zip(new, pool.map(READERS[file_format].scan, new), strict=True))
+        return cls(file_format, [known[path] for path in paths])
+
+    def encoded(self, span: InputSpan, pool: Pool, ahead: int) -> Iterator[pa.Array]:
+        """The rows of a span as serialized tf.Examples (large_binary), in order.
+
+        Args:
+          span: one of the table's.
+          pool: encodes.
+          ahead: batches that are read while one is encoded.
+
+        Raises:
+          DataError: a file is damaged, or has a value that a tf.Example cannot hold.
+        """
+        batches = ((path, batch) for path in span.files for batch in self._reader.batches(path, self._files[path].kinds))
+        return _in_order(pool, self._encode, batches, ahead=ahead)
+
+    def ingested(self, span: InputSpan, parts: dict[str, Part]) -> IngestedSpan:
+        """What was made of a span."""
+        files = [self._files[path] for path in span.files]
+        return IngestedSpan(
+            number=span.number,
+            content=span.content,
+            columns=[Columns(rows=file.rows, kinds=file.kinds) for file in files],
+            stored={name: self.kinds[name] for file in files for name in file.kinds},
+            parts=parts,
+        )
+
+    def _encode(self, source: tuple[str, pa.RecordBatch]) -> pa.Array:
+        path, batch = source
+        try:
+            return encode(batch, self.kinds)
+        except ColumnError as error:
+            kind = self.kinds[error.column]
+            raise DataError(
+                f"The column {error.column!r} has a value that a tf.Example cannot hold.",
+                where=path,
+                expected=f"{kind.value} that fit into 64 bits" if kind is not Kind.FLOAT else "floats",
+                seen=str(error),
+                fix="correct the value, or write the column as text",
+            ) from error
+
+
+def _in_order(pool: Pool, function: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int) -> Iterator[_Result]:
+    """Maps side by side, a few items ahead: `Executor.map` would read the whole table first."""
+    running: deque[Future[_Result]] = deque()
+    for item in items:
+        running.append(pool.submit(function, item))
+        if len(running) > ahead:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
