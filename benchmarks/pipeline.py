@@ -237,13 +237,17 @@ def _rows(examples: Path) -> collections.Counter[bytes]:
 
     counts: collections.Counter[bytes] = collections.Counter()
     for split in ("train", "eval"):
-        for batch in read_batches(f"{examples}/Split-{split}/*"):
+        for batch in read_batches(_files(examples, split)):
             names = sorted(batch.schema.names)
             columns = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names]
             for values in zip(*columns, strict=True):
                 present = [(name, value) for name, value in zip(names, values, strict=True) if value]
                 counts[hashlib.blake2b(repr(present).encode(), digest_size=12).digest()] += 1
     return counts
+
+
+def _files(examples: Path, split: str) -> list[str]:
+    return sorted(map(str, (examples / f"Split-{split}").iterdir()))
 
 
 def _statistics_agree(stock: Artifacts) -> bool:
@@ -256,7 +260,7 @@ def _statistics_agree(stock: Artifacts) -> bool:
     for split in ("train", "eval"):
         content = (stock.statistics / f"Split-{split}" / "FeatureStats.pb").read_bytes()
         theirs = dict(_numbers(DatasetFeatureStatisticsList.FromString(content)))
-        ours = dict(_numbers(compute_statistics(read_batches(f"{stock.examples}/Split-{split}/*"))))
+        ours = dict(_numbers(compute_statistics(read_batches(_files(stock.examples, split)))))
         if theirs.keys() != ours.keys():
             return False
         pairs = np.array([(value, ours[name]) for name, value in theirs.items()])

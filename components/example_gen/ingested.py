@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from components.earlier_artifacts import earlier_artifacts
 from components.example_gen.columns import FileSummary, Kind
 from components.example_gen.inputs import InputSpan
 
@@ -22,7 +22,6 @@ FILE_NAME = "spans.json"
 """In the `Examples` artifact, beside its splits."""
 
 _LOG = logging.getLogger(__name__)
-_MOST_RUNS = 16
 
 
 class Columns(BaseModel):
@@ -63,11 +62,6 @@ class IngestedSpan(BaseModel):
     stored: dict[str, Kind]
     parts: dict[str, Part]
 
-    def key(self, settings: str, part: str) -> str:
-        """A digest of all that the rows of a part depend on."""
-        stored = sorted((name, kind.name) for name, kind in self.stored.items())
-        return hashlib.sha256(repr((settings, self.content, stored, part)).encode()).hexdigest()
-
     def summaries(self, span: InputSpan) -> list[FileSummary]:
         """What is known of the files of a span with this content."""
         return [FileSummary(path, file.rows, file.kinds) for path, file in zip(span.files, self.columns, strict=True)]
@@ -83,6 +77,17 @@ class Ingested(BaseModel):
 
     settings: str
     spans: list[IngestedSpan]
+
+    def parts(self, split: str) -> list[tuple[str, list[str]]]:
+        """What a split is made of, in order: the names of some of its files, and a digest of all that their rows depend on."""
+        found = []
+        for span in self.spans:
+            stored = sorted((name, kind.name) for name, kind in span.stored.items())
+            for name, part in span.parts.items():
+                if part.split == split and part.files:
+                    depends_on = repr((self.settings, span.content, stored, name))
+                    found.append((hashlib.sha256(depends_on.encode()).hexdigest(), part.files))
+        return found
 
     def save(self, uri: str) -> None:
         """Writes the file into an artifact, whole or not at all."""
@@ -115,7 +120,7 @@ class EarlierRuns:
           settings: what theirs must equal.
         """
         self._spans: dict[str, list[tuple[Path, IngestedSpan]]] = {}
-        for folder in _siblings(Path(uri)):
+        for folder in earlier_artifacts(uri, FILE_NAME):
             ingested = Ingested.load(str(folder))
             if ingested and ingested.settings == settings:
                 for span in ingested.spans:
@@ -134,10 +139,3 @@ class EarlierRuns:
             ):
                 return folder, known
         return None
-
-
-def _siblings(folder: Path) -> Iterator[Path]:
-    """The newest artifacts beside one: many have a year of runs, and a span that is nowhere would be looked for in all."""
-    found = [path for path in folder.parent.glob(f"*/{FILE_NAME}") if path.parent != folder]
-    found.sort(key=os.path.getmtime, reverse=True)
-    return (path.parent for path in found[:_MOST_RUNS])

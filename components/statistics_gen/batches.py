@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import tensorflow as tf
@@ -12,20 +12,20 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 BATCH_SIZE = 16_384
 
 
-def read_batches(pattern: str) -> Iterator[pa.RecordBatch]:
-    """Reads the TFRecord files of a split.
+def read_batches(files: Iterable[str]) -> Iterator[pa.RecordBatch]:
+    """Reads TFRecord files.
 
     Args:
-      pattern: of the files; those whose names end in .gz are compressed.
+      files: paths; those whose names end in .gz are compressed.
 
     Yields:
       Batches of up to `BATCH_SIZE` rows, in the files' order; a column is a list a row, null where the row lacks it, and
       is absent where every row of the batch lacks it.
     """
     decoder = ExamplesToRecordBatchDecoder()
-    files = sorted(tf.io.gfile.glob(pattern))
+    paths = list(files)
     for compression in ("GZIP", ""):
-        chosen = [file for file in files if file.endswith(".gz") == (compression == "GZIP")]
+        chosen = [path for path in paths if path.endswith(".gz") == (compression == "GZIP")]
         if chosen:
             dataset = tf.data.TFRecordDataset(chosen, compression).batch(BATCH_SIZE)
             # The next batch is read while this one is decoded.

@@ -5,20 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from absl import logging
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 from tfx import types
 from tfx.components.statistics_gen import executor as stock
 from tfx.components.util import examples_utils
+from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, stats_utils
 
 from components.beam_runner import distributed_runner
+from components.example_gen.ingested import Ingested
 from components.statistics_gen.batches import read_batches
-from components.statistics_gen.statistics import compute_statistics
+from components.statistics_gen.partial import PartialStatistics
+from components.statistics_gen.statistics import compute_statistics, merge
 
 
 class Executor(stock.Executor):
-    """TFX's StatisticsGen without Beam, where nothing asks for Beam."""
+    """TFX's StatisticsGen without Beam, where nothing asks for Beam.
+
+    Spans that an earlier run has counted are not read again.
+    """
 
     def Do(
         self,
@@ -44,9 +51,9 @@ class Executor(stock.Executor):
         splits = [split for split in artifact_utils.decode_split_names(examples.split_names) if split not in excluded]
         statistics = artifact_utils.get_single_instance(output_dict[standard_component_specs.STATISTICS_KEY])
         _describe(statistics, examples, splits)
+        partial = PartialStatistics(statistics.uri)
         for split in splits:
-            (pattern,) = examples_utils.get_split_file_patterns([examples], split)
-            result = compute_statistics(read_batches(pattern))
+            result = _statistics_of(examples, split, partial)
             path = f"{artifact_utils.get_split_uri([statistics], split)}/{stock.DEFAULT_FILE_NAME}"
             io_utils.write_bytes_file(path, result.SerializeToString(deterministic=True))
 
@@ -67,6 +74,17 @@ class Executor(stock.Executor):
             if exec_properties.get(key) not in (None, False, "", "null"):
                 return f"{key} is set"
         return None
+
+
+def _statistics_of(examples: types.Artifact, split: str, partial: PartialStatistics) -> DatasetFeatureStatisticsList:
+    """The statistics of a split, part by part where its ExampleGen tells what parts there are."""
+    folder = artifact_utils.get_split_uri([examples], split)
+    files = sorted(fileio.listdir(folder))
+    ingested = Ingested.load(examples.uri)
+    parts = ingested.parts(split) if ingested else []
+    if not parts or sorted(file for _, names in parts for file in names) != files:
+        return compute_statistics(read_batches(f"{folder}/{file}" for file in files))
+    return merge([partial.of(part, [f"{folder}/{file}" for file in names]) for part, names in parts])
 
 
 def _describe(statistics: types.Artifact, examples: types.Artifact, splits: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pyarrow as pa
 from tensorflow_data_validation.statistics import stats_impl
@@ -11,6 +12,9 @@ from tensorflow_data_validation.statistics.stats_options import StatsOptions
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from components.statistics_gen.top_k import ExactTopK
+
+Accumulators = list[Any]
+"""One for each generator. They can be pickled."""
 
 
 def compute_statistics(batches: Iterable[pa.RecordBatch]) -> DatasetFeatureStatisticsList:
@@ -22,6 +26,32 @@ def compute_statistics(batches: Iterable[pa.RecordBatch]) -> DatasetFeatureStati
     Returns:
       One data set, without features if there are no rows.
     """
+    return merge([accumulate(batches)])
+
+
+def accumulate(batches: Iterable[pa.RecordBatch]) -> Accumulators:
+    """Takes in some of the rows, as `compute_statistics` does."""
+    generators = _generators()
+    accumulators = [generator.create_accumulator() for generator in generators]
+    for batch in batches:
+        for position, generator in enumerate(generators):
+            accumulators[position] = generator.add_input(accumulators[position], batch)
+    return [generator.compact(accumulator) for generator, accumulator in zip(generators, accumulators, strict=True)]
+
+
+def merge(parts: Sequence[Accumulators]) -> DatasetFeatureStatisticsList:
+    """The statistics of several parts together, as `compute_statistics` returns them.
+
+    Args:
+      parts: at least one; not to be used again.
+    """
+    generators = _generators()
+    by_generator = zip(generators, zip(*parts, strict=True), strict=True)
+    merged = [generator.merge_accumulators(accumulators) for generator, accumulators in by_generator]
+    return stats_impl.extract_statistics_output(merged, generators)
+
+
+def _generators() -> list[CombinerStatsGenerator]:
     options = StatsOptions()
     # The one default generator that needs Beam counts values; it has a stand-in.
     generators = [
@@ -30,8 +60,4 @@ def compute_statistics(batches: Iterable[pa.RecordBatch]) -> DatasetFeatureStati
     generators.append(ExactTopK(options))
     for generator in generators:
         generator.setup()
-    accumulators = [generator.create_accumulator() for generator in generators]
-    for batch in batches:
-        for position, generator in enumerate(generators):
-            accumulators[position] = generator.add_input(accumulators[position], batch)
-    return stats_impl.extract_statistics_output(accumulators, generators)
+    return generators
