@@ -119,13 +119,14 @@ def jittered(table: pd.DataFrame, random: np.random.Generator, copy: int) -> pd.
     return changed
 
 
-def write_config(folder: Path, workers: int) -> Path:
-    """The example's configuration with our overrides, as a file that both pipelines read."""
+def write_config(folder: Path, workers: int, **overrides: str) -> Path:
+    """The example's configuration with our overrides, and more of them by section, as a file that both pipelines read."""
     import yaml
 
     values = {"folder": folder, "fraction": EVAL_FRACTION, "workers": workers}
-    overrides = [f"{field}={value.format(**values)}" for field, value in OVERRIDES.items()]
-    settings = load_config(CONFIG, tuple(overrides))
+    changed = [f"{field}={value.format(**values)}" for field, value in OVERRIDES.items()]
+    changed += [f"{section}={value}" for section, value in overrides.items()]
+    settings = load_config(CONFIG, tuple(changed))
     document = settings.effective()
     document["schema"]["path"] = str(CONFIG.parent / "schema.pbtxt")
     path = folder / "pipeline.yaml"

@@ -1,4 +1,4 @@
-"""What ExampleGen's output depends on besides its settings: the content of the input files and its own code.
+"""What ExampleGen's output depends on besides its settings and code: the content of the input files.
 
 TFX's stock fingerprint is made of names, sizes and modification times, so data that is copied, cloned or written anew is
 ingested again, and everything after it repeated. The content costs little more: SHA-256 reads about 1 GB a second and core.
@@ -10,7 +10,6 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from components.example_gen.files import unreadable
 
@@ -45,12 +44,6 @@ def fingerprint_of_splits(spans: Mapping[str, Iterable[str]]) -> str:
       spans: the fingerprints of each split's spans, in the order in which they are read.
     """
     return _digest_of_lines(f"{name} {span}" for name in sorted(spans) for span in spans[name])
-
-
-def fingerprint_of_code() -> str:
-    """A digest of this package's own modules: rows that an older version wrote are not reused."""
-    modules = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_"))
-    return "sha256:" + hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
 
 
 def _digest_of_lines(lines: Iterable[str]) -> str:

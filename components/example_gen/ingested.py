@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
+from tfx.dsl.io import fileio
 
 from components.earlier_artifacts import earlier_artifacts
 from components.example_gen.columns import FileSummary, Kind
@@ -78,15 +81,15 @@ class Ingested(BaseModel):
     settings: str
     spans: list[IngestedSpan]
 
-    def parts(self, split: str) -> list[tuple[str, list[str]]]:
-        """What a split is made of, in order: the names of some of its files, and a digest of all that their rows depend on."""
-        found = []
+    def digests(self, split: str) -> dict[str | None, list[str]]:
+        """The names of a split's files by a digest of all that the rows in them depend on, in order."""
+        found: dict[str | None, list[str]] = {}
         for span in self.spans:
             stored = sorted((name, kind.name) for name, kind in span.stored.items())
             for name, part in span.parts.items():
                 if part.split == split and part.files:
                     depends_on = repr((self.settings, span.content, stored, name))
-                    found.append((hashlib.sha256(depends_on.encode()).hexdigest(), part.files))
+                    found.setdefault(hashlib.sha256(depends_on.encode()).hexdigest(), []).extend(part.files)
         return found
 
     def save(self, uri: str) -> None:
@@ -107,6 +110,35 @@ class Ingested(BaseModel):
         except ValidationError as error:
             _LOG.warning("%s is left aside: %s", path, error)
             return None
+
+
+@dataclass(frozen=True)
+class SplitPart:
+    """Some of the rows of a split.
+
+    Attributes:
+      files: paths of TFRecords, in order.
+      digest: of all that these rows depend on; None where that is not known.
+    """
+
+    files: tuple[str, ...]
+    digest: str | None
+
+
+def parts_of_split(uri: str, split: str) -> list[SplitPart]:
+    """What a split of an `Examples` artifact is made of, in order: a part a span, or a single one where it does not say.
+
+    Args:
+      uri: of the artifact.
+      split: its name.
+    """
+    folder = os.path.join(uri, f"Split-{split}")
+    files = sorted(fileio.listdir(folder))
+    ingested = Ingested.load(uri)
+    parts = ingested.digests(split) if ingested else {}
+    if sorted(name for names in parts.values() for name in names) != files:
+        parts = {None: files}
+    return [SplitPart(tuple(os.path.join(folder, name) for name in names), digest) for digest, names in parts.items()]
 
 
 class EarlierRuns:

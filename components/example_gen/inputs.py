@@ -12,11 +12,11 @@ from components.example_gen import properties
 from components.example_gen.files import format_of
 from components.example_gen.fingerprint import (
     digests_of_files,
-    fingerprint_of_code,
     fingerprint_of_span,
     fingerprint_of_splits,
 )
 from components.example_gen.spans import at_or_below, find_spans, select
+from components.partial import digest_of_code
 from pipeline.errors import ConfigError
 
 
@@ -61,7 +61,7 @@ def resolve(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
         properties.INPUT_SPANS: json.dumps(numbers),
         properties.FILE_FORMAT: _format(exec_properties[properties.FILE_FORMAT], files),
         properties.FINGERPRINT: fingerprint_of_splits(contents),
-        properties.CODE_FINGERPRINT: fingerprint_of_code(),
+        properties.CODE_FINGERPRINT: digest_of_code(__file__),
         properties.SPAN: newest.number,
     }
     if newest.version is not None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import tensorflow_data_validation as tfdv
 from absl import logging
-from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 from tfx import types
 from tfx.components.statistics_gen import executor as stock
 from tfx.components.util import examples_utils
-from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, stats_utils
 
 from components.beam_runner import distributed_runner
-from components.example_gen.ingested import Ingested
+from components.example_gen.ingested import SplitPart, parts_of_split
+from components.partial import PartialResults, digest_of_code
 from components.statistics_gen.batches import read_batches
-from components.statistics_gen.partial import PartialStatistics
-from components.statistics_gen.statistics import compute_statistics, merge
+from components.statistics_gen.statistics import Accumulators, accumulate, merge
 
 
 class Executor(stock.Executor):
@@ -51,11 +50,11 @@ class Executor(stock.Executor):
         splits = [split for split in artifact_utils.decode_split_names(examples.split_names) if split not in excluded]
         statistics = artifact_utils.get_single_instance(output_dict[standard_component_specs.STATISTICS_KEY])
         _describe(statistics, examples, splits)
-        partial = PartialStatistics(statistics.uri)
+        counted = PartialResults(statistics.uri, f"{tfdv.__version__} {digest_of_code(__file__)}")
         for split in splits:
-            result = _statistics_of(examples, split, partial)
+            parts = [_accumulators(part, counted) for part in parts_of_split(examples.uri, split)]
             path = f"{artifact_utils.get_split_uri([statistics], split)}/{stock.DEFAULT_FILE_NAME}"
-            io_utils.write_bytes_file(path, result.SerializeToString(deterministic=True))
+            io_utils.write_bytes_file(path, merge(parts).SerializeToString(deterministic=True))
 
     def _reason_for_beam(
         self, examples: types.Artifact, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
@@ -76,15 +75,11 @@ class Executor(stock.Executor):
         return None
 
 
-def _statistics_of(examples: types.Artifact, split: str, partial: PartialStatistics) -> DatasetFeatureStatisticsList:
-    """The statistics of a split, part by part where its ExampleGen tells what parts there are."""
-    folder = artifact_utils.get_split_uri([examples], split)
-    files = sorted(fileio.listdir(folder))
-    ingested = Ingested.load(examples.uri)
-    parts = ingested.parts(split) if ingested else []
-    if not parts or sorted(file for _, names in parts for file in names) != files:
-        return compute_statistics(read_batches(f"{folder}/{file}" for file in files))
-    return merge([partial.of(part, [f"{folder}/{file}" for file in names]) for part, names in parts])
+def _accumulators(part: SplitPart, counted: PartialResults) -> Accumulators:
+    def count() -> Accumulators:
+        return accumulate(read_batches(part.files))
+
+    return counted.of(part.digest, count) if part.digest else count()
 
 
 def _describe(statistics: types.Artifact, examples: types.Artifact, splits: list[str]) -> None:

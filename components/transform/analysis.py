@@ -6,10 +6,12 @@ operations, apply the function of each phase, write the SavedModel with the resu
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import tensorflow as tf
@@ -20,7 +22,10 @@ from tensorflow_transform.beam import analysis_graph_builder
 from tensorflow_transform.saved import saved_transform_io_v2
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
+from components.example_gen.ingested import SplitPart
+from components.partial import PartialResults, digest_of_code
 from components.transform.operations import Interpreter, Signature
+from components.transform.passes import Batch
 from components.transform.reader import Reader
 from components.transform.unsupported import UnsupportedError
 
@@ -28,14 +33,14 @@ PreprocessingFn = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def analyze(
-    preprocessing_fn: PreprocessingFn, schema: schema_pb2.Schema, files: Sequence[str], output: str, temporary: str
+    preprocessing_fn: PreprocessingFn, schema: schema_pb2.Schema, parts: Sequence[SplitPart], output: str, temporary: str
 ) -> list[str]:
     """Writes the transform graph as TFX's Transform does: `transform_fn`, `transformed_metadata` and `metadata`.
 
     Args:
       preprocessing_fn: from raw tensors to transformed ones, by name.
       schema: of the raw data.
-      files: TFRecord files of the rows to analyse.
+      parts: the rows to analyse. Those with a digest that an earlier run has analysed in the same way are not read again.
       output: the folder of the `TransformGraph` artifact.
       temporary: a folder for intermediate files.
 
@@ -58,8 +63,12 @@ def analyze(
     saved_model, _, _ = analysis_graph_builder.build(graph, inputs, outputs)
     columns = list(graph_tools.get_dependent_inputs(graph, inputs, outputs))
 
-    phases = _Phases(preprocessing_fn, reader, files, inputs, temporary)
-    traverser = nodes.Traverser(Interpreter(phases.batches, temporary))
+    partial_results = PartialResults(output, _digest(schema, fingerprint))
+
+    def start(signature: Signature) -> _Phase:
+        return _Phase(preprocessing_fn, reader, inputs, temporary, parts, signature, partial_results)
+
+    traverser = nodes.Traverser(Interpreter(start, temporary))
     bindings = [traverser.visit_value_node(binding) for binding in saved_model.parent_operation.inputs]
     replacements = dict(binding.get() for binding in bindings)
 
@@ -71,43 +80,71 @@ def analyze(
     return columns
 
 
-class _Phases:
-    """The preprocessing function up to the analyzers that each phase computes."""
+class _Phase:
+    """The preprocessing function up to the analyzers that one phase computes."""
 
     def __init__(
         self,
         preprocessing_fn: PreprocessingFn,
         reader: Reader,
-        files: Sequence[str],
         inputs: Mapping[str, Any],
         temporary: str,
+        parts: Sequence[SplitPart],
+        signature: Signature,
+        partial_results: PartialResults,
     ) -> None:
+        self.parts = parts
         self._preprocessing_fn = preprocessing_fn
         self._reader = reader
-        self._files = files
         self._inputs = inputs
         self._temporary = temporary
+        self._signature = signature
+        self._partial_results = partial_results
 
-    def batches(self, signature: Signature) -> Iterable[Mapping[str, Any]]:
-        """The tensors of a phase, batch by batch, as numpy arrays."""
+    def batches(self, part: SplitPart) -> Iterator[Batch]:
+        """The tensors of the phase, batch by batch."""
+        concrete, columns, unused = self._traced
+        for batch in self._reader.batches(part.files, columns):
+            yield {name: tensor.numpy() for name, tensor in concrete({**batch, **unused}).items()}
+
+    def states(self, part: SplitPart, accumulators: Collection[str], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What the accumulators make of a part: kept in the first phase, as later ones depend on what all parts gave before."""
+        if part.digest is None or self._signature.replacements:
+            return read()
+        return self._partial_results.of(f"{part.digest} {sorted(accumulators)}", read)
+
+    @cached_property
+    def _traced(self) -> tuple[Any, Collection[str], dict[str, Any]]:
+        """The function, the columns it needs, and what stands for the others."""
         module = tf.Module()
-        context = graph_context.TFGraphContext(module, self._temporary, signature.replacements)
+        context = graph_context.TFGraphContext(module, self._temporary, self._signature.replacements)
         function = impl_helper.get_traced_transform_fn(
             self._preprocessing_fn,
             self._reader.type_specs,
             context,
-            output_keys_to_name_map={name: tensor.name for name, tensor in signature.tensors.items()},
+            output_keys_to_name_map={name: tensor.name for name, tensor in self._signature.tensors.items()},
         )
-        # The module holds what the function needs to stay alive: its lookup tables.
         concrete = saved_transform_io_v2.trace_and_update_module(
             module, function, "transform_fn", strip_control_dependencies=False
         )
+        # What the function needs to stay alive, its lookup tables, is the module's.
+        self._module = module
         inputs = tf2_utils.get_structured_inputs_from_func_graph(concrete.graph)
-        outputs = {name: concrete.graph.get_tensor_by_name(tensor.name) for name, tensor in signature.tensors.items()}
+        outputs = {name: concrete.graph.get_tensor_by_name(tensor.name) for name, tensor in self._signature.tensors.items()}
         columns = graph_tools.get_dependent_inputs(concrete.graph, inputs, outputs)
-        unused = tf2_utils.supply_missing_inputs(self._inputs, 1, set(inputs) - set(columns))
-        for batch in self._reader.batches(self._files, columns):
-            yield {name: tensor.numpy() for name, tensor in concrete({**batch, **unused}).items()}
+        return concrete, columns, tf2_utils.supply_missing_inputs(self._inputs, 1, set(inputs) - set(columns))
+
+
+def _digest(schema: schema_pb2.Schema, fingerprint: Mapping[str, Any]) -> str:
+    """A digest of what the first phase's accumulators depend on besides the rows.
+
+    Args:
+      schema: of the rows.
+      fingerprint: by analyzer, TFT's hashes of the paths from the columns to it.
+    """
+    paths = sorted((name, sorted(analyzer.unique_path_hash)) for name, analyzer in fingerprint.items())
+    settings = (tft.__version__, digest_of_code(__file__), schema.SerializeToString(deterministic=True), paths)
+    return hashlib.sha256(repr(settings).encode()).hexdigest()
 
 
 def _write_metadata(output: str, folder: str, schema: schema_pb2.Schema, asset_map: Mapping[str, str]) -> None:

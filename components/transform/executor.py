@@ -17,6 +17,7 @@ from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
 from components.beam_runner import distributed_runner
+from components.example_gen.ingested import SplitPart, parts_of_split
 from components.transform.analysis import analyze
 from components.transform.materialization import Materializer
 from components.transform.unsupported import UnsupportedError
@@ -75,10 +76,10 @@ class Executor(base_executor.BaseExecutor):
         )
         transform_graph = artifact_utils.get_single_uri(output_dict[standard_component_specs.TRANSFORM_GRAPH_KEY])
         temporary = os.path.join(transform_graph, _TEMPORARY)
-        analyzed = [file for split in splits.analyze for artifact in examples for file in _files(artifact, split)]
+        parts = [part for split in splits.analyze for artifact in examples for part in _parts(artifact, split)]
 
         print("progress: analysing", flush=True)
-        columns = analyze(_preprocessing_fn(exec_properties), schema, analyzed, transform_graph, temporary)
+        columns = analyze(_preprocessing_fn(exec_properties), schema, parts, transform_graph, temporary)
         fileio.rmtree(temporary)
 
         transformed = output_dict.get(standard_component_specs.TRANSFORMED_EXAMPLES_KEY)
@@ -102,8 +103,17 @@ def _preprocessing_fn(exec_properties: dict[str, Any]) -> Any:
     return executor_utils.MaybeBindCustomConfig(config, function)
 
 
+def _parts(examples: Artifact, split: str) -> list[SplitPart]:
+    _check_format(examples)
+    return parts_of_split(examples.uri, split)
+
+
 def _files(examples: Artifact, split: str) -> list[str]:
-    if examples_utils.get_payload_format(examples) != example_gen_pb2.FORMAT_TF_EXAMPLE:
-        raise UnsupportedError("the examples are not TFRecords of tf.Examples")
+    _check_format(examples)
     uri = artifact_utils.get_split_uri([examples], split)
     return sorted(os.path.join(uri, name) for name in fileio.listdir(uri))
+
+
+def _check_format(examples: Artifact) -> None:
+    if examples_utils.get_payload_format(examples) != example_gen_pb2.FORMAT_TF_EXAMPLE:
+        raise UnsupportedError("the examples are not TFRecords of tf.Examples")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import heapq
 import os
+import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,51 +22,8 @@ import tensorflow as tf
 from tensorflow_transform import analyzer_nodes, analyzers, nodes
 from tensorflow_transform.beam import beam_nodes
 
+from components.transform.passes import Accumulator, Batch, Deferred, Pass, Reading
 from components.transform.unsupported import UnsupportedError
-
-_Batch = Mapping[str, npt.NDArray[Any]]
-
-
-class Deferred:
-    """A value that is computed when it is first asked for."""
-
-    def __init__(self, compute: Callable[[], Any]) -> None:
-        self._compute: Callable[[], Any] | None = compute
-        self._value: Any = None
-
-    def get(self) -> Any:
-        """The value."""
-        if self._compute is not None:
-            self._value, self._compute = self._compute(), None
-        return self._value
-
-
-class Pass:
-    """One reading of the data, for all accumulators that register before the first result is asked for."""
-
-    def __init__(self, batches: Callable[[], Iterable[_Batch]]) -> None:
-        """Makes a pass.
-
-        Args:
-          batches: starts the reading; tensors by name.
-        """
-        self._consumers: list[Callable[[_Batch], None]] = []
-        self._done = Deferred(lambda: self._read(batches()))
-
-    def accumulate(self, consumer: Callable[[_Batch], None], result: Callable[[], Any]) -> Deferred:
-        """Registers an accumulator; what is returned waits for the end of the pass."""
-        self._consumers.append(consumer)
-
-        def finished() -> Any:
-            self._done.get()
-            return result()
-
-        return Deferred(finished)
-
-    def _read(self, batches: Iterable[_Batch]) -> None:
-        for batch in batches:
-            for consume in self._consumers:
-                consume(batch)
 
 
 class Signature(NamedTuple):
@@ -88,14 +46,14 @@ class _Columns(NamedTuple):
 class Interpreter(nodes.Visitor):
     """Gives each operation its deferred value. Nothing is computed while the graph is visited."""
 
-    def __init__(self, batches: Callable[[Signature], Iterable[_Batch]], folder: str) -> None:
+    def __init__(self, start: Callable[[Signature], Reading], folder: str) -> None:
         """Makes an interpreter.
 
         Args:
-          batches: starts reading the data, with the tensors of a phase by name.
+          start: opens the data for a phase.
           folder: for vocabularies, until they are part of the transform graph.
         """
-        self._batches = batches
+        self._start = start
         self._folder = folder
 
     def validate_value(self, value: Any) -> None:
@@ -122,7 +80,7 @@ class Interpreter(nodes.Visitor):
 
     def apply(self, operation: beam_nodes.ApplySavedModel, saved_model: Deferred, data: None) -> Pass:
         """A pass over the data with the function of a phase."""
-        return Pass(lambda: self._batches(saved_model.get()))
+        return Pass(lambda: self._start(saved_model.get()))
 
     def extract(self, operation: beam_nodes.ExtractFromDict, source: Pass | Deferred) -> _Columns | Deferred:
         """Some tensors of a pass, or one of several results."""
@@ -182,9 +140,13 @@ class Interpreter(nodes.Visitor):
         """How often each token occurs, in a Counter."""
         if len(columns.keys) != 1:
             raise UnsupportedError("a vocabulary is ordered by something else than frequency")
-        counts: Counter[bytes | int] = Counter()
         (key,) = columns.keys
-        return columns.data.accumulate(lambda batch: counts.update(batch[key].tolist()), lambda: counts)
+
+        def add(counts: Counter[bytes | int], batch: Batch) -> Counter[bytes | int]:
+            counts.update(batch[key].tolist())
+            return counts
+
+        return columns.data.accumulate(Accumulator(f"tokens of {key}", Counter, add, _total))
 
     def vocabulary_merge(self, operation: analyzer_nodes.VocabularyMerge, counts: Deferred) -> Deferred:
         """Pairs of count and token."""
@@ -232,12 +194,22 @@ class Interpreter(nodes.Visitor):
 
 
 def _accumulate(combiner: analyzer_nodes.Combiner, columns: _Columns) -> Deferred:
-    state = [combiner.create_accumulator()]
+    name = f"{hashlib.sha256(pickle.dumps(combiner)).hexdigest()} of {', '.join(columns.keys)}"
 
-    def consume(batch: _Batch) -> None:
-        state[0] = combiner.add_input(state[0], tuple(batch[key] for key in columns.keys))
+    def add(state: Any, batch: Batch) -> Any:
+        return combiner.add_input(state, tuple(batch[key] for key in columns.keys))
 
-    return columns.data.accumulate(consume, lambda: combiner.compact(state[0]))
+    def merge(states: Sequence[Any]) -> Any:
+        return combiner.compact(combiner.merge_accumulators(states))
+
+    return columns.data.accumulate(Accumulator(name, combiner.create_accumulator, add, merge))
+
+
+def _total(counts: Sequence[Counter[bytes | int]]) -> Counter[bytes | int]:
+    total: Counter[bytes | int] = Counter()
+    for some in counts:
+        total.update(some)
+    return total
 
 
 def _outputs(combiner: analyzer_nodes.Combiner, accumulators: list[Any]) -> Any:

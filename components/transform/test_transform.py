@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
+from components.example_gen.ingested import SplitPart
 from components.transform import FastTransform
 from components.transform.executor import Executor
-from components.transform.operations import Deferred, Pass
+from components.transform.passes import Accumulator, Batch, Deferred, Pass
 from components.transform.reader import Reader
 from components.transform.unsupported import UnsupportedError
 from pipeline.errors import NodeError
@@ -63,23 +65,45 @@ def test_columns_other_than_values_and_lists_are_left_to_tfx(schema: str, reason
         Reader(text_format.Parse(schema, schema_pb2.Schema()))
 
 
+class Numbers:
+    """A reading of two parts."""
+
+    parts = (SplitPart(("a",), "digest of a"), SplitPart(("b",), None))
+
+    def __init__(self, kept: dict[str, Any]) -> None:
+        self.read: list[str | None] = []
+        self._kept = kept
+
+    def batches(self, part: SplitPart) -> Iterator[Batch]:
+        self.read.append(part.digest)
+        yield {"x": np.array([1, 2]), "y": np.array([10])}
+        yield {"x": np.array([3]), "y": np.array([20])}
+
+    def states(self, part: SplitPart, accumulators: Collection[str], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return self._kept if part.digest and self._kept else read()
+
+
+def total_of(column: str) -> Accumulator:
+    return Accumulator(f"total of {column}", lambda: 0, lambda state, batch: state + int(batch[column].sum()), sum)
+
+
 def test_one_pass_feeds_all_accumulators() -> None:
-    readings = []
+    reading = Numbers(kept={})
+    data = Pass(lambda: reading)
+    first, second, again = (data.accumulate(total_of(column)) for column in ("x", "y", "x"))
 
-    def batches() -> list[dict[str, Any]]:
-        readings.append(1)
-        return [{"x": np.array([1, 2])}, {"x": np.array([3])}]
+    assert reading.read == []
+    assert (first.get(), second.get(), again.get()) == (12, 60, 12)
+    assert reading.read == ["digest of a", None]
 
-    seen: dict[str, list[int]] = {"first": [], "second": []}
-    data = Pass(batches)
-    first, second = (
-        data.accumulate(lambda batch, name=name: seen[name].extend(batch["x"].tolist()), lambda name=name: sum(seen[name]))
-        for name in seen
-    )
 
-    assert readings == []
-    assert (first.get(), second.get()) == (6, 6)
-    assert readings == [1]
+def test_a_part_whose_states_are_kept_is_not_read() -> None:
+    reading = Numbers(kept={"total of x 0": 100, "total of x 1": 1000})
+    data = Pass(lambda: reading)
+    first, second = data.accumulate(total_of("x")), data.accumulate(total_of("x"))
+
+    assert (first.get(), second.get()) == (106, 1006)
+    assert reading.read == [None]
 
 
 def test_a_deferred_value_is_computed_once() -> None:

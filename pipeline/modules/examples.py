@@ -64,6 +64,8 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
     needed = {name: specs[name] for name in (*columns, label)}
     transform = transform_output.transform_features_layer()
 
+    # Without it TensorFlow would rewrite the transform graph's Python: a second or two.
+    @tf.autograph.experimental.do_not_convert
     def prepare(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         transformed = transform(tf.io.parse_example(examples, needed))
         return {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Mapping
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils, standard_artifacts
 
+from components.example_gen.ingested import Ingested, IngestedSpan, Part
 from components.transform.executor import Executor
 from components.transform.materialization import Materializer
 from components.transform.reader import Reader
@@ -199,6 +201,70 @@ def test_repeated_runs_write_the_same_examples(inputs: dict[str, list[Any]], fas
     assert _files(again / "transformed_examples") == names
     for name in names:
         assert (again / "transformed_examples" / name).read_bytes() == (fast / "transformed_examples" / name).read_bytes()
+
+
+def test_a_span_that_was_analysed_before_is_not_read(
+    inputs: dict[str, list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    batches = Reader.batches
+
+    def spy(self: Reader, files: Sequence[str], columns: Collection[str]) -> tf.data.Dataset:
+        read.extend(Path(file).name for file in files)
+        return batches(self, files, columns)
+
+    monkeypatch.setattr(Reader, "batches", spy)
+    folder = tmp_path / "examples"
+    shutil.copytree(inputs["examples"][0].uri, folder)
+    names = _files(folder / "Split-train")
+
+    def analyse(run: str, *spans: list[str]) -> Path:
+        """The transform graph of a train split that holds these spans."""
+        ingested = [
+            IngestedSpan(
+                number=number,
+                content="".join(files),
+                columns=[],
+                stored={},
+                parts={"all": Part(split="train", files=files, rows=0)},
+            )
+            for number, files in enumerate(spans)
+        ]
+        Ingested(settings="", spans=ingested).save(str(folder))
+        for name in names:
+            shutil.copy(Path(inputs["examples"][0].uri, "Split-train", name), folder / "Split-train" / name)
+        for name in set(names) - {file for files in spans for file in files}:
+            (folder / "Split-train" / name).unlink()
+        examples = standard_artifacts.Examples()
+        examples.uri = str(folder)
+        examples.split_names = artifact_utils.encode_split_names(["train"])
+        graph = standard_artifacts.TransformGraph()
+        graph.uri = str(tmp_path / run)
+        context = BaseBeamExecutor.Context(beam_pipeline_args=[RUNNER], tmp_dir=str(tmp_path / "temporary"), unique_id="1")
+        function = f"{transform_everything.__module__}.{transform_everything.__name__}"
+        properties = {"preprocessing_fn": function, "custom_config": json.dumps({"buckets": 4}), "force": "fast"}
+        read.clear()
+        Executor(context).Do({**inputs, "examples": [examples]}, {"transform_graph": [graph]}, properties)
+        return Path(graph.uri)
+
+    analyse("graphs/1", names[:2])
+    first_phase = [name for name in read if name == names[0]]
+    moved = analyse("graphs/2", names[:2], names[2:])
+    # Later phases depend on what the first has found, so they read everything.
+    assert read.count(names[2]) == len(first_phase)
+    assert read.count(names[0]) == len(first_phase) - 1
+
+    fresh = analyse("elsewhere/1", names[:2], names[2:])
+    assert read.count(names[0]) == len(first_phase)
+    example = tf.constant([_example(random.Random(1)).SerializeToString()])
+    for name, values in _transformed(moved, example).items():
+        np.testing.assert_array_equal(values, _transformed(fresh, example)[name], err_msg=name)
+
+
+def _transformed(graph: Path, examples: tf.Tensor) -> dict[str, np.ndarray]:
+    output = tft.TFTransformOutput(str(graph))
+    rows = output.transform_features_layer()(tf.io.parse_example(examples, output.raw_feature_spec()))
+    return {name: (value.values if isinstance(value, tf.SparseTensor) else value).numpy() for name, value in rows.items()}
 
 
 def test_what_only_beam_runs_is_left_to_tfx(inputs: dict[str, list[Any]], tmp_path: Path) -> None:
