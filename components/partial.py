@@ -37,7 +37,7 @@ class PartialResults:
         self._depends_on = depends_on
 
     def of(self, part: str, compute: Callable[[], _Result]) -> _Result:
-        """The result for a part, computed only if no run has done that; it must be one that can be pickled.
+        """The result for a part, computed only if no run has done that. One that cannot be pickled is not kept.
 
         Args:
           part: a digest of its rows.
@@ -56,7 +56,12 @@ class PartialResults:
             self._keep(name, content)
             return result
         result = compute()
-        self._keep(name, pickle.dumps(result))
+        try:
+            content = pickle.dumps(result)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            _LOG.info("What was made of a part is not kept: %s", error)
+        else:
+            self._keep(name, content)
         return result
 
     def _keep(self, name: str, content: bytes) -> None:

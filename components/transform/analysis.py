@@ -33,12 +33,18 @@ PreprocessingFn = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def analyze(
-    preprocessing_fn: PreprocessingFn, schema: schema_pb2.Schema, parts: Sequence[SplitPart], output: str, temporary: str
+    preprocessing_fn: PreprocessingFn,
+    settings: str,
+    schema: schema_pb2.Schema,
+    parts: Sequence[SplitPart],
+    output: str,
+    temporary: str,
 ) -> list[str]:
     """Writes the transform graph as TFX's Transform does: `transform_fn`, `transformed_metadata` and `metadata`.
 
     Args:
       preprocessing_fn: from raw tensors to transformed ones, by name.
+      settings: what decides on the function, a person's own code included.
       schema: of the raw data.
       parts: the rows to analyse. Those with a digest that an earlier run has analysed in the same way are not read again.
       output: the folder of the `TransformGraph` artifact.
@@ -63,7 +69,7 @@ def analyze(
     saved_model, _, _ = analysis_graph_builder.build(graph, inputs, outputs)
     columns = list(graph_tools.get_dependent_inputs(graph, inputs, outputs))
 
-    partial_results = PartialResults(output, _digest(schema, fingerprint))
+    partial_results = PartialResults(output, _digest(settings, schema, fingerprint))
 
     def start(signature: Signature) -> _Phase:
         return _Phase(preprocessing_fn, reader, inputs, temporary, parts, signature, partial_results)
@@ -135,16 +141,17 @@ class _Phase:
         return concrete, columns, tf2_utils.supply_missing_inputs(self._inputs, 1, set(inputs) - set(columns))
 
 
-def _digest(schema: schema_pb2.Schema, fingerprint: Mapping[str, Any]) -> str:
+def _digest(settings: str, schema: schema_pb2.Schema, fingerprint: Mapping[str, Any]) -> str:
     """A digest of what the first phase's accumulators depend on besides the rows.
 
     Args:
+      settings: see `analyze`. The traced function tells most, but not what a Python function in it does.
       schema: of the rows.
       fingerprint: by analyzer, TFT's hashes of the paths from the columns to it.
     """
     paths = sorted((name, sorted(analyzer.unique_path_hash)) for name, analyzer in fingerprint.items())
-    settings = (tft.__version__, digest_of_code(__file__), schema.SerializeToString(deterministic=True), paths)
-    return hashlib.sha256(repr(settings).encode()).hexdigest()
+    depends_on = (tft.__version__, digest_of_code(__file__), settings, schema.SerializeToString(deterministic=True), paths)
+    return hashlib.sha256(repr(depends_on).encode()).hexdigest()
 
 
 def _write_metadata(output: str, folder: str, schema: schema_pb2.Schema, asset_map: Mapping[str, str]) -> None:

@@ -25,6 +25,12 @@ from pipeline.errors import NodeError
 
 FORCE_KEY = "force"
 
+_FUNCTION_KEYS = (
+    standard_component_specs.PREPROCESSING_FN_KEY,
+    standard_component_specs.MODULE_FILE_KEY,
+    standard_component_specs.MODULE_PATH_KEY,
+    standard_component_specs.CUSTOM_CONFIG_KEY,
+)
 _WORKERS = 2
 _TEMPORARY = ".temp_path"
 
@@ -79,7 +85,8 @@ class Executor(base_executor.BaseExecutor):
         parts = [part for split in splits.analyze for artifact in examples for part in _parts(artifact, split)]
 
         print("progress: analysing", flush=True)
-        columns = analyze(_preprocessing_fn(exec_properties), schema, parts, transform_graph, temporary)
+        settings = repr([exec_properties.get(name) for name in _FUNCTION_KEYS])
+        columns = analyze(_preprocessing_fn(exec_properties), settings, schema, parts, transform_graph, temporary)
         fileio.rmtree(temporary)
 
         transformed = output_dict.get(standard_component_specs.TRANSFORMED_EXAMPLES_KEY)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import heapq
 import os
-import pickle
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from apache_beam.internal import pickler
 from tensorflow_transform import analyzer_nodes, analyzers, nodes
 from tensorflow_transform.beam import beam_nodes
 
@@ -194,7 +194,7 @@ class Interpreter(nodes.Visitor):
 
 
 def _accumulate(combiner: analyzer_nodes.Combiner, columns: _Columns) -> Deferred:
-    name = f"{hashlib.sha256(pickle.dumps(combiner)).hexdigest()} of {', '.join(columns.keys)}"
+    name = f"{hashlib.sha256(pickler.dumps(combiner)).hexdigest()} of {', '.join(columns.keys)}"
 
     def add(state: Any, batch: Batch) -> Any:
         return combiner.add_input(state, tuple(batch[key] for key in columns.keys))
