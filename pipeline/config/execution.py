@@ -14,7 +14,8 @@ class Execution(Section):
     """How nodes are run on this machine."""
 
     cache: bool = True
-    """Reuse the outputs of a node whose inputs, settings and code are the same as before."""
+    """Reuse the outputs of a node whose inputs, settings and code are the same as before. A node that runs takes over, in any
+    case, what earlier runs made of spans with the same content."""
     workers: Annotated[int, Field(ge=1)] = 2
     """Nodes that may run side by side, each in a process of its own."""
     beam: Beam = Beam()
