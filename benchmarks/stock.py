@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import tensorflow as tf
+import tensorflow_transform as tft
 from tfx.components.evaluator.component import Evaluator
 from tfx.components.example_gen.csv_example_gen.component import CsvExampleGen
 from tfx.components.example_validator.component import ExampleValidator
@@ -15,6 +17,7 @@ from tfx.components.pusher.component import Pusher
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
+from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.transform.component import Transform
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
@@ -28,9 +31,13 @@ from tfx.types.channel import Channel
 from components.evaluator import eval_config
 from components.schema_importer import read_schema
 from pipeline.config import PipelineConfig
-from pipeline.graph import PREPROCESSING_FN, RUN_FN
+from pipeline.graph import PREPROCESSING_FN
 from pipeline.loading import load_config
-from pipeline.modules import settings
+from pipeline.modules import raw, settings
+from pipeline.modules.examples import Rows
+from pipeline.modules.training import TrainingData, make_deterministic, train
+
+READ_BATCH_SIZE = 16_384
 
 
 def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
@@ -57,7 +64,7 @@ def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
-        run_fn=RUN_FN,
+        run_fn="benchmarks.stock.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=settings.for_trainer(config, curated),
@@ -88,6 +95,21 @@ def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(folder / "metadata.sqlite")),
     )
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """The Trainer's: Conveyor's model, on the rows that TFX's Transform has written."""
+    config = fn_args.custom_config
+    make_deterministic(config["training"]["seed"])
+    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    spec = transform_output.transformed_feature_spec()
+    files = sorted(path for pattern in fn_args.train_files for path in tf.io.gfile.glob(pattern))
+    records = tf.data.TFRecordDataset(files, "GZIP").batch(READ_BATCH_SIZE)
+    batches = list(records.map(lambda batch: tf.io.parse_example(batch, spec), tf.data.AUTOTUNE, deterministic=True))
+    label = config["label"]
+    labels = tf.concat([raw.to_dense(batch.pop(label)) for batch in batches], axis=0)
+    features = {name: tf.concat([batch[name] for batch in batches], axis=0) for name in batches[0]}
+    train(fn_args, transform_output, TrainingData(Rows(features, labels.numpy()), config))
 
 
 if __name__ == "__main__":

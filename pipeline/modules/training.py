@@ -43,11 +43,15 @@ def run_fn(fn_args: FnArgs) -> None:
       ConfigError: a person's own code does not return what it should.
       NodeError: the loss is not a number.
     """
+    make_deterministic(fn_args.custom_config["training"]["seed"])
+    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    train(fn_args, transform_output, TrainingData.read(fn_args, transform_output))
+
+
+def train(fn_args: FnArgs, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:
+    """What `run_fn` does with rows that have been read."""
     settings = fn_args.custom_config
     hyperparameters = merge_hyperparameters(settings, fn_args.hyperparameters)
-    make_deterministic(settings["training"]["seed"])
-    transform_output = tft.TFTransformOutput(fn_args.transform_output)
-    data = TrainingData.read(fn_args, transform_output)
     strategy = _strategy()
     with strategy.scope():
         num_steps = hyperparameters["epochs"] * data.steps_per_epoch(hyperparameters)
@@ -79,24 +83,33 @@ class TrainingData:
       validation: the indices of the rows held back for early stopping; may be empty.
     """
 
-    def __init__(self, rows: examples.Rows, encoding: LabelEncoding, validation_fraction: float, seed: int) -> None:
-        self.encoding = encoding
-        self.train, self.validation = rows.divide(validation_fraction, seed)
+    def __init__(self, rows: examples.Rows, settings: Mapping[str, Any]) -> None:
+        """Divides rows.
+
+        Args:
+          rows: of the training split.
+          settings: as `pipeline.modules.settings.for_trainer` returns them.
+
+        Raises:
+          DataError: the label is missing, has one value, or does not suit the task.
+        """
+        self.encoding = LabelEncoding.fit(Task(settings["task"]), settings["label"], rows.labels)
+        training = settings["training"]
+        self.train, self.validation = rows.divide(training["validation_fraction"], training["seed"])
         self._features = rows.features
-        self._labels = encoding.encode(rows.labels)
+        self._labels = self.encoding.encode(rows.labels)
 
     @classmethod
     def read(cls, fn_args: FnArgs, transform_output: tft.TFTransformOutput) -> TrainingData:
         """Reads the training split.
 
         Raises:
+          ConfigError: a person's own preprocessing_fn returned features that cannot be batched.
           DataError: the label is missing, has one value, or does not suit the task.
         """
         settings = fn_args.custom_config
-        label, training = settings["label"], settings["training"]
-        rows = examples.read(fn_args.train_files, transform_output, raw_columns(settings, transform_output), label)
-        encoding = LabelEncoding.fit(Task(settings["task"]), label, rows.labels)
-        return cls(rows, encoding, training["validation_fraction"], training["seed"])
+        columns = raw_columns(settings, transform_output)
+        return cls(examples.read(fn_args.train_files, transform_output, columns, settings["label"]), settings)
 
     def sample(self, most: int) -> dict[str, tf.Tensor]:
         """The transformed features of some rows to train on, by name, [N, values].
