@@ -81,15 +81,15 @@ class Ingested(BaseModel):
     settings: str
     spans: list[IngestedSpan]
 
-    def digests(self, split: str) -> dict[str | None, list[str]]:
-        """The names of a split's files by a digest of all that the rows in them depend on, in order."""
-        found: dict[str | None, list[str]] = {}
+    def parts(self, split: str) -> list[tuple[str, list[str]]]:
+        """What a split is made of, in order: a digest of all that some rows depend on, and the names of their files."""
+        found = []
         for span in self.spans:
             stored = sorted((name, kind.name) for name, kind in span.stored.items())
             for name, part in span.parts.items():
                 if part.split == split and part.files:
                     depends_on = repr((self.settings, span.content, stored, name))
-                    found.setdefault(hashlib.sha256(depends_on.encode()).hexdigest(), []).extend(part.files)
+                    found.append((hashlib.sha256(depends_on.encode()).hexdigest(), part.files))
         return found
 
     def save(self, uri: str) -> None:
@@ -135,10 +135,10 @@ def parts_of_split(uri: str, split: str) -> list[SplitPart]:
     folder = os.path.join(uri, f"Split-{split}")
     files = sorted(fileio.listdir(folder))
     ingested = Ingested.load(uri)
-    parts = ingested.digests(split) if ingested else {}
-    if sorted(name for names in parts.values() for name in names) != files:
-        parts = {None: files}
-    return [SplitPart(tuple(os.path.join(folder, name) for name in names), digest) for digest, names in parts.items()]
+    parts: list[tuple[str | None, list[str]]] = [*ingested.parts(split)] if ingested else []
+    if not parts or sorted(name for _, names in parts for name in names) != files:
+        parts = [(None, files)]
+    return [SplitPart(tuple(os.path.join(folder, name) for name in names), digest) for digest, names in parts]
 
 
 class EarlierRuns:

@@ -46,8 +46,10 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def ingest(root: Path, run: str, newest: int) -> standard_artifacts.Examples:
-    component = ArrowExampleGen(str(root / "{SPAN}.csv"), split=WINDOW, newest_span=newest)
+def ingest(
+    root: Path, run: str, newest: int, pattern: str = "{SPAN}.csv", split: Split = WINDOW
+) -> standard_artifacts.Examples:
+    component = ArrowExampleGen(str(root / pattern), split=split, newest_span=newest)
     settings = {name: value for name, value in component.exec_properties.items() if value is not None}
     examples = standard_artifacts.Examples()
     examples.uri = str(root / "examples" / run)
@@ -80,6 +82,21 @@ def test_they_are_those_of_all_rows_at_once(root: Path) -> None:
     for split, content in count(examples, root / "statistics" / "1").items():
         files = sorted(map(str, Path(examples.uri, f"Split-{split}").iterdir()))
         assert_close(DatasetFeatureStatisticsList.FromString(content), compute_statistics(read_batches(files)), split)
+
+
+def test_two_spans_with_the_same_rows_are_two(root: Path) -> None:
+    for number in (1, 2):
+        (root / str(number)).mkdir()
+        (root / str(number) / "rows.csv").write_text("id\n1\n2\n")
+    (root / "3").mkdir()
+    (root / "3" / "rows.csv").write_text("id\n3\n")
+    count(
+        ingest(root, "1", 2, pattern="{SPAN}/rows.csv", split=Split(method="window", train_spans=1)), root / "statistics" / "1"
+    )
+
+    after = count(ingest(root, "2", 3, pattern="{SPAN}/rows.csv"), root / "statistics" / "2")
+
+    assert DatasetFeatureStatisticsList.FromString(after["train"]).datasets[0].num_examples == 4
 
 
 def test_what_was_kept_but_damaged_is_counted_again(root: Path, read: list[str]) -> None:
