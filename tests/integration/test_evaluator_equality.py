@@ -78,13 +78,15 @@ def _labels(task: str, x: np.ndarray, noise: np.ndarray) -> np.ndarray:
 CLASSES = ["calm", "middling", "stürmisch", "wild"]
 
 
-def _save_model(folder: Path, task: str, shift: float, has_text_labels: bool) -> Path:
+def _save_model(
+    folder: Path, outputs: Callable[[tf.Tensor], dict[str, tf.Tensor]], shift: float, has_text_labels: bool
+) -> Path:
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def class_indices(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         labels = tf.io.parse_example(examples, {"y": tf.io.FixedLenFeature([1], tf.string)})["y"]
         return {"y": tf.argmax(tf.cast(labels == tf.constant(CLASSES), tf.int64), axis=1)[:, tf.newaxis]}
 
-    model = _Model(OUTPUTS[task], shift)
+    model = _Model(outputs, shift)
     signatures = {"serving_default": model.serve, **({"transformed_labels": class_indices} if has_text_labels else {})}
     tf.saved_model.save(model, str(folder / "Format-Serving"), signatures=signatures)
     return folder
@@ -152,8 +154,11 @@ class World:
 
     def __post_init__(self) -> None:
         self.examples = _write_examples(self.folder / "examples", self.task, self.has_text_labels)
-        self.candidate = _save_model(self.folder / "candidate", self.task, 0.0, self.has_text_labels)
-        self.other = _save_model(self.folder / "other", self.task, 0.7, self.has_text_labels)
+        outputs = OUTPUTS[self.task]
+        self.candidate = _save_model(self.folder / "candidate", outputs, 0.0, self.has_text_labels)
+        self.other = _save_model(self.folder / "other", outputs, 0.7, self.has_text_labels)
+        # A model that has learnt nothing says the same of every row.
+        self.constant = _save_model(self.folder / "constant", lambda x: outputs(0 * x - 0.9), 0.0, self.has_text_labels)
 
     def run(
         self, config: config_pb2.EvalConfig, force: str, baseline: Path | None = None, model: Path | None = None
@@ -163,7 +168,7 @@ class World:
         examples = standard_artifacts.Examples()
         examples.uri = str(self.examples)
         examples.split_names = artifact_utils.encode_split_names(["eval"])
-        inputs = {keys.EXAMPLES_KEY: [examples], keys.MODEL_KEY: [_model(self.candidate)]}
+        inputs = {keys.EXAMPLES_KEY: [examples], keys.MODEL_KEY: [_model(model or self.candidate)]}
         if baseline:
             inputs[keys.BASELINE_MODEL_KEY] = [_model(baseline)]
         results = Results(folder / "evaluation", standard_artifacts.ModelBlessing())
@@ -291,6 +296,11 @@ def test_a_first_run_has_the_same_results_and_blessing(world: World) -> None:
     fast, stock = world.run(config, "fast"), world.run(config, "stock")
     assert_same_results(fast, stock)
     assert _blessing(fast) == (["BLESSED"], 1)
+
+
+def test_a_model_that_says_the_same_of_every_row_has_the_same_results(world: World) -> None:
+    config = _config(world.task)
+    assert_same_results(world.run(config, "fast", model=world.constant), world.run(config, "stock", model=world.constant))
 
 
 def test_against_a_baseline_the_differences_and_the_verdict_are_the_same(world: World) -> None:

@@ -1,0 +1,70 @@
+"""Whether training waits for its input: milliseconds a batch for the input alone, and for a training step with it.
+
+.venv/bin/python benchmarks/pipeline.py --only ours --times 10 --folder FOLDER
+.venv/bin/python -m benchmarks.training FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.schema_importer import read_schema
+from pipeline.loading import load_config
+from pipeline.modules import examples, settings
+from pipeline.modules.training import TrainingData, compiled_model, make_deterministic, merge_hyperparameters, raw_columns
+
+_Result = TypeVar("_Result")
+
+
+def main() -> None:
+    """Reads the rows of the newest run in a folder of benchmarks/pipeline.py and goes through them twice."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="that benchmarks/pipeline.py has kept")
+    folder: Path = parser.parse_args().folder
+    config = load_config(folder / "pipeline.yaml", ())
+    values = settings.for_trainer(config, read_schema(Path(config.resolve(config.schema_source.path or ""))))
+    artifacts = folder / "ours" / "artifacts" / "flights"
+    graph, rows = (newest(artifacts / output) for output in ("Transform/transform_graph", "ExampleGen/examples"))
+    make_deterministic(values["training"]["seed"])
+    transform_output = tft.TFTransformOutput(str(graph))
+    columns = raw_columns(values, transform_output)
+
+    def read() -> TrainingData:
+        return TrainingData(examples.read([f"{rows}/Split-train/*"], transform_output, columns, values["label"]), values)
+
+    data, seconds = timed(read)
+    count = len(data.train) + len(data.validation)
+    print(f"reading and transforming {count:,} rows: {seconds:.1f} s, {seconds / count * 1e6:.1f} µs a row")
+    hyperparameters = merge_hyperparameters(values, None)
+    batches, _ = data.batches(hyperparameters["batch_size"], hyperparameters["seed"])
+    steps = data.steps_per_epoch(hyperparameters)
+    model = compiled_model(values, transform_output, data, hyperparameters, steps)
+    model.fit(batches, epochs=1, steps_per_epoch=model.steps_per_execution, verbose=0)  # traces it
+    _, alone = timed(lambda: sum(1 for _ in batches.take(steps)))
+    _, training = timed(lambda: model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0))
+    print(f"{steps:,} batches of {hyperparameters['batch_size']:,}: {alone / steps * 1e3:.1f} ms each alone")
+    print(f"with a training step on each: {training / steps * 1e3:.1f} ms")
+
+
+def newest(folder: Path) -> Path:
+    """The artifact that was written last."""
+    return max(folder.iterdir(), key=lambda path: int(path.name))
+
+
+def timed(work: Callable[[], _Result]) -> tuple[_Result, float]:
+    """What some work returns, and its seconds."""
+    started = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    tf.get_logger().setLevel("ERROR")
+    main()
