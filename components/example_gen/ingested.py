@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +70,21 @@ class IngestedSpan(BaseModel):
         return [FileSummary(path, file.rows, file.kinds) for path, file in zip(span.files, self.columns, strict=True)]
 
 
+@dataclass(frozen=True)
+class SplitPart:
+    """Some of the rows of a split.
+
+    Attributes:
+      files: paths of TFRecords, in order.
+      digest: of all that these rows depend on; None where that is not known.
+      kinds: what their columns are stored as; None where that is not known.
+    """
+
+    files: tuple[str, ...]
+    digest: str | None = None
+    kinds: Mapping[str, Kind] | None = None
+
+
 class Ingested(BaseModel):
     """All spans of an artifact.
 
@@ -81,15 +96,16 @@ class Ingested(BaseModel):
     settings: str
     spans: list[IngestedSpan]
 
-    def parts(self, split: str) -> list[tuple[str, list[str]]]:
-        """What a split is made of, in order: a digest of all that some rows depend on, and the names of their files."""
+    def parts(self, uri: str, split: str) -> list[SplitPart]:
+        """What a split of the artifact is made of, in order."""
         found = []
         for span in self.spans:
             stored = sorted((name, kind.name) for name, kind in span.stored.items())
             for name, part in span.parts.items():
                 if part.split == split and part.files:
                     depends_on = repr((self.settings, span.content, stored, name))
-                    found.append((hashlib.sha256(depends_on.encode()).hexdigest(), part.files))
+                    digest = hashlib.sha256(depends_on.encode()).hexdigest()
+                    found.append(SplitPart(_paths(uri, split, part.files), digest, span.stored))
         return found
 
     def save(self, uri: str) -> None:
@@ -112,19 +128,6 @@ class Ingested(BaseModel):
             return None
 
 
-@dataclass(frozen=True)
-class SplitPart:
-    """Some of the rows of a split.
-
-    Attributes:
-      files: paths of TFRecords, in order.
-      digest: of all that these rows depend on; None where that is not known.
-    """
-
-    files: tuple[str, ...]
-    digest: str | None
-
-
 def parts_of_split(uri: str, split: str) -> list[SplitPart]:
     """What a split of an `Examples` artifact is made of, in order: a part a span, or a single one where it does not say.
 
@@ -132,13 +135,15 @@ def parts_of_split(uri: str, split: str) -> list[SplitPart]:
       uri: of the artifact.
       split: its name.
     """
-    folder = os.path.join(uri, f"Split-{split}")
-    files = sorted(fileio.listdir(folder))
+    files = _paths(uri, split, sorted(fileio.listdir(os.path.join(uri, f"Split-{split}"))))
     ingested = Ingested.load(uri)
-    parts: list[tuple[str | None, list[str]]] = [*ingested.parts(split)] if ingested else []
-    if not parts or sorted(name for _, names in parts for name in names) != files:
-        parts = [(None, files)]
-    return [SplitPart(tuple(os.path.join(folder, name) for name in names), digest) for digest, names in parts]
+    parts = ingested.parts(uri, split) if ingested else []
+    is_whole = parts and sorted(path for part in parts for path in part.files) == [*files]
+    return parts if is_whole else [SplitPart(files)]
+
+
+def _paths(uri: str, split: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(os.path.join(uri, f"Split-{split}", name) for name in names)
 
 
 class EarlierRuns:

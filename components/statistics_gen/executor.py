@@ -77,7 +77,7 @@ class Executor(stock.Executor):
 
 def _accumulators(part: SplitPart, counted: PartialResults) -> Accumulators:
     def count() -> Accumulators:
-        return accumulate(read_batches(part.files))
+        return accumulate(read_batches(part.files, part.kinds))
 
     return counted.of(part.digest, count) if part.digest else count()
 

@@ -38,9 +38,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that have been read, in order."""
     seen: list[str] = []
 
-    def spy(files: list[str]) -> object:
+    def spy(files: list[str], *arguments: object) -> object:
         seen.extend(files)
-        return read_batches(files)
+        return read_batches(files, *arguments)
 
     monkeypatch.setattr(executor, "read_batches", spy)
     return seen
