@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -75,12 +76,43 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
 
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     records = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).flat_map(_records)
-    parts = list(records.batch(_READ_BATCH_SIZE).map(prepare, _BATCHES_AT_ONCE, deterministic=True))
-    if not parts:
-        return Rows({}, np.empty(0))
-    # One at a time, its parts freed before the next: twice the largest is held at the most, not twice all of them.
-    joined = {name: tf.concat([part.pop(name) for part in parts], axis=0) for name in list(parts[0])}
-    return Rows({name: values for name, values in joined.items() if name != label}, joined[label].numpy())
+    features: dict[str, _Column] = {}
+    labels: list[npt.NDArray[np.generic]] = []
+    for part in records.batch(_READ_BATCH_SIZE).map(prepare, _BATCHES_AT_ONCE, deterministic=True).as_numpy_iterator():
+        labels.append(part.pop(label))
+        for name, values in part.items():
+            features.setdefault(name, _Column(values)).append(values)
+    # One at a time: all of them twice would take twice the memory.
+    tensors = {name: features.pop(name).to_tensor() for name in list(features)}
+    return Rows(tensors, np.concatenate(labels) if labels else np.empty(0))
+
+
+class _Column:
+    """Values that come in parts.
+
+    They lie in memory of their own, which grows in place and is given back to the system at once: kept in parts until they
+    are joined, or grown by an allocator, they would take up to three times their size.
+    """
+
+    def __init__(self, like: npt.NDArray[np.generic]) -> None:
+        """Makes a column without rows, of the dtype and the width of an array [N, values]."""
+        self._dtype, self._shape = like.dtype, (-1, *like.shape[1:])
+        self._size = 0
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+    def append(self, values: npt.NDArray[np.generic]) -> None:
+        """Adds rows."""
+        end = self._size + values.nbytes
+        if end > len(self._memory):
+            # Pages that nothing has been written to take no memory.
+            self._memory.resize(2 * end)
+        self._memory[self._size : end] = values.tobytes()
+        self._size = end
+
+    def to_tensor(self) -> tf.Tensor:
+        """All rows, copied."""
+        array = np.frombuffer(self._memory, self._dtype, self._size // self._dtype.itemsize)
+        return tf.constant(array.reshape(self._shape))
 
 
 def check_dense(spec: dict[str, object], label: str) -> None:

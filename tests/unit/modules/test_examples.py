@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.modules.examples import Rows, batches
+from pipeline.modules import examples, raw
+from pipeline.modules.examples import Rows, batches, read
 
 NUM_ROWS = 10
 FEATURES = {"numeric": tf.reshape(tf.range(2.0 * NUM_ROWS), [NUM_ROWS, 2])}
@@ -55,3 +57,45 @@ def test_rows_are_divided_into_two_parts(fraction):
     assert all(
         np.array_equal(again, part) for again, part in zip(rows.divide(fraction, seed=3), (train, validation), strict=True)
     )
+
+
+class TransformGraph:
+    """What `read` needs of a tft.TFTransformOutput: it doubles numbers and leaves the label."""
+
+    def raw_feature_spec(self) -> dict[str, object]:
+        return {"number": tf.io.FixedLenFeature([], tf.int64), "label": tf.io.VarLenFeature(tf.string)}
+
+    def transformed_feature_spec(self) -> dict[str, object]:
+        return {"twice": tf.io.FixedLenFeature([2], tf.float32), "label": tf.io.VarLenFeature(tf.string)}
+
+    def transform_features_layer(self) -> object:
+        def transform(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            number = tf.cast(columns["number"], tf.float32)
+            return {"twice": tf.stack([number, 2 * number], axis=1), "label": columns["label"]}
+
+        return transform
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 4096])
+def test_rows_are_read_in_the_order_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int):
+    monkeypatch.setattr(examples, "_READ_BATCH_SIZE", batch_size)
+    num_rows = 3_000
+    for name, compression, numbers in (("a.gz", "GZIP", range(1_000)), ("b", "", range(1_000, num_rows))):
+        with tf.io.TFRecordWriter(str(tmp_path / name), compression) as writer:
+            for number in numbers:
+                example = tf.train.Example()
+                example.features.feature["number"].int64_list.value.append(number)
+                if number % 3:
+                    example.features.feature["label"].bytes_list.value.append(b"%d" % number)
+                writer.write(example.SerializeToString())
+
+    rows = read([str(tmp_path / "*")], TransformGraph(), ["number"], "label")
+
+    numbers = np.arange(num_rows, dtype=np.float32)
+    assert rows.features["twice"].dtype == tf.float32
+    assert np.array_equal(rows.features["twice"], np.stack([numbers, 2 * numbers], axis=1))
+    assert list(rows.labels) == [b"%d" % number if number % 3 else raw.MISSING[tf.string] for number in range(num_rows)]
+
+
+def test_no_files_are_no_rows(tmp_path: Path):
+    assert len(read([str(tmp_path / "*")], TransformGraph(), ["number"], "label")) == 0
