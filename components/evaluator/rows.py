@@ -14,6 +14,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.evaluator.slices import Column
 from components.evaluator.unsupported import UnsupportedError
+from components.progress import RowProgress
 from pipeline.errors import DataError
 
 # Large enough for the model and numpy to work in bulk, small enough for memory not to matter.
@@ -178,9 +179,10 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models) -
     names = sorted({*columns, *label_names})
     decoder = ExamplesToRecordBatchDecoder()
     num_rows, num_labelled = 0, 0
+    progress = RowProgress("evaluating")
     for file in files:
         compression = "GZIP" if file.endswith(".gz") else ""
-        for examples in tf.data.TFRecordDataset(file, compression).batch(BATCH_SIZE).prefetch(1):
+        for examples in progress.through(tf.data.TFRecordDataset(file, compression).batch(BATCH_SIZE).prefetch(1)):
             decoded = _decode(decoder, examples, names)
             has_label = np.logical_and.reduce([decoded[name].present for name in label_names])
             num_rows, num_labelled = num_rows + len(has_label), num_labelled + int(has_label.sum())

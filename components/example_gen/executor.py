@@ -24,6 +24,7 @@ from components.example_gen.output import Output
 from components.example_gen.spans import SingleSplit
 from components.example_gen.splitter import Hashed, Splitter, Whole
 from components.example_gen.table import Table
+from components.progress import RowProgress
 from pipeline.config import Split
 from pipeline.errors import DataError
 
@@ -67,12 +68,16 @@ class Executor(base_executor.BaseExecutor):
                 unneeded = json.loads(exec_properties[properties.UNNEEDED])
                 table.kinds = conform(table.kinds, _read_schema(schemas), unneeded, exec_properties[properties.INPUT_PATTERN])
             output = Output(artifact, exec_properties[properties.COMPRESSION], table, pool)
-            for span, splitter, targets in _sources(spans, split):
+            sources = _sources(spans, split)
+            progress = RowProgress("reading", sum(table.rows(span) for span, _, _ in sources))
+            for span, splitter, targets in sources:
                 stored = earlier.stored(span, table.kinds)
                 if stored:
                     output.take_over(span, targets, *stored)
+                    progress.add(table.rows(span))
                 else:
-                    output.write(span, targets, map(splitter.split, table.encoded(span, pool, ahead=workers)))
+                    encoded = progress.through(table.encoded(span, pool, ahead=workers))
+                    output.write(span, targets, map(splitter.split, encoded))
             rows = output.close(settings)
         _require_rows(rows)
         artifact.set_string_custom_property(properties.ROWS, json.dumps(rows))

@@ -78,11 +78,13 @@ class SplitPart:
       files: paths of TFRecords, in order.
       digest: of all that these rows depend on; None where that is not known.
       kinds: what their columns are stored as; None where that is not known.
+      rows: how many there are; None where that is not known.
     """
 
     files: tuple[str, ...]
     digest: str | None = None
     kinds: Mapping[str, Kind] | None = None
+    rows: int | None = None
 
 
 class Ingested(BaseModel):
@@ -105,7 +107,7 @@ class Ingested(BaseModel):
                 if part.split == split and part.files:
                     depends_on = repr((self.settings, span.content, stored, name))
                     digest = hashlib.sha256(depends_on.encode()).hexdigest()
-                    found.append(SplitPart(_paths(uri, split, part.files), digest, span.stored))
+                    found.append(SplitPart(_paths(uri, split, part.files), digest, span.stored, part.rows))
         return found
 
     def save(self, uri: str) -> None:

@@ -67,6 +67,10 @@ class Table:
         known.update(zip(new, pool.map(READERS[file_format].scan, new), strict=True))
         return cls(file_format, [known[path] for path in paths])
 
+    def rows(self, span: InputSpan) -> int:
+        """How many rows a span has."""
+        return sum(self._files[path].rows for path in span.files)
+
     def encoded(self, span: InputSpan, pool: Pool, ahead: int) -> Iterator[pa.Array]:
         """The rows of a span as serialized tf.Examples (large_binary), in order.
 

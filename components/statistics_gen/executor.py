@@ -16,6 +16,7 @@ from tfx.utils import io_utils, json_utils, stats_utils
 from components.beam_runner import distributed_runner
 from components.example_gen.ingested import SplitPart, parts_of_split
 from components.partial import PartialResults, digest_of_code
+from components.progress import RowProgress
 from components.statistics_gen.batches import read_batches
 from components.statistics_gen.statistics import Accumulators, accumulate, merge
 
@@ -52,7 +53,7 @@ class Executor(stock.Executor):
         _describe(statistics, examples, splits)
         counted = PartialResults(statistics.uri, f"{tfdv.__version__} {digest_of_code(__file__)}")
         for split in splits:
-            parts = [_accumulators(part, counted) for part in parts_of_split(examples.uri, split)]
+            parts = [_accumulators(part, counted, f"counting {split}") for part in parts_of_split(examples.uri, split)]
             path = f"{artifact_utils.get_split_uri([statistics], split)}/{stock.DEFAULT_FILE_NAME}"
             io_utils.write_bytes_file(path, merge(parts).SerializeToString(deterministic=True))
 
@@ -75,9 +76,10 @@ class Executor(stock.Executor):
         return None
 
 
-def _accumulators(part: SplitPart, counted: PartialResults) -> Accumulators:
+def _accumulators(part: SplitPart, counted: PartialResults, doing: str) -> Accumulators:
     def count() -> Accumulators:
-        return accumulate(read_batches(part.files, part.kinds))
+        progress = RowProgress(doing, part.rows)
+        return accumulate(progress.through(read_batches(part.files, part.kinds), lambda batch: batch.num_rows))
 
     return counted.of(part.digest, count) if part.digest else count()
 

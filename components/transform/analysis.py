@@ -24,6 +24,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from components.example_gen.ingested import SplitPart
 from components.partial import PartialResults, digest_of_code
+from components.progress import RowProgress
 from components.transform.operations import Interpreter, Signature
 from components.transform.passes import Batch
 from components.transform.reader import Reader
@@ -110,7 +111,8 @@ class _Phase:
     def batches(self, part: SplitPart) -> Iterator[Batch]:
         """The tensors of the phase, batch by batch."""
         concrete, columns, unused = self._traced
-        for batch in self._reader.batches(part.files, columns):
+        progress = RowProgress("analysing", part.rows)
+        for batch in progress.through(self._reader.batches(part.files, columns), _num_rows):
             yield {name: tensor.numpy() for name, tensor in concrete({**batch, **unused}).items()}
 
     def states(self, part: SplitPart, accumulators: Collection[str], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -139,6 +141,10 @@ class _Phase:
         outputs = {name: concrete.graph.get_tensor_by_name(tensor.name) for name, tensor in self._signature.tensors.items()}
         columns = graph_tools.get_dependent_inputs(concrete.graph, inputs, outputs)
         return concrete, columns, tf2_utils.supply_missing_inputs(self._inputs, 1, set(inputs) - set(columns))
+
+
+def _num_rows(batch: Mapping[str, tf.Tensor | tf.SparseTensor]) -> int:
+    return int(next(iter(batch.values())).shape[0])
 
 
 def _digest(settings: str, schema: schema_pb2.Schema, fingerprint: Mapping[str, Any]) -> str:

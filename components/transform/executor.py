@@ -18,6 +18,7 @@ from tfx.utils import io_utils
 
 from components.beam_runner import distributed_runner
 from components.example_gen.ingested import SplitPart, parts_of_split
+from components.progress import say
 from components.transform.analysis import analyze
 from components.transform.materialization import Materializer
 from components.transform.unsupported import UnsupportedError
@@ -84,7 +85,7 @@ class Executor(base_executor.BaseExecutor):
         temporary = os.path.join(transform_graph, _TEMPORARY)
         parts = [part for split in splits.analyze for artifact in examples for part in _parts(artifact, split)]
 
-        print("progress: analysing", flush=True)
+        say("analysing")
         settings = repr([exec_properties.get(name) for name in _FUNCTION_KEYS])
         columns = analyze(_preprocessing_fn(exec_properties), settings, schema, parts, transform_graph, temporary)
         fileio.rmtree(temporary)
@@ -98,7 +99,7 @@ class Executor(base_executor.BaseExecutor):
         materializer = Materializer(transform_graph, columns)
         with ThreadPoolExecutor(_WORKERS) as pool:
             for split in names:
-                print(f"progress: transforming {split}", flush=True)
+                say(f"transforming {split}")
                 for source, target in zip(examples, transformed, strict=True):
                     rows = materializer.write(_files(source, split), artifact_utils.get_split_uri([target], split), pool)
                     logging.info("Split %s: %d rows.", split, rows)

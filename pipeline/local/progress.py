@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from components.progress import MARK
 from pipeline.report import progress
 
 if TYPE_CHECKING:
     from pipeline.local.runner import Observer
 
-# A node that has something to say about its progress prints a line that starts so.
-PROGRESS_MARK = "progress: "
 _TAIL_BYTES = 4096
 
 
@@ -33,5 +32,5 @@ def _last_said(log: Path) -> str:
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         lines = stream.read().decode(errors="replace").splitlines()
-    marked = [line for line in lines if line.startswith(PROGRESS_MARK)]
-    return marked[-1].removeprefix(PROGRESS_MARK) if marked else ""
+    marked = [line for line in lines if line.startswith(MARK)]
+    return marked[-1].removeprefix(MARK) if marked else ""

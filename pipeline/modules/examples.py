@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.progress import RowProgress
 from pipeline.errors import ConfigError
 from pipeline.modules import raw
 
@@ -78,10 +79,12 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
     records = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).flat_map(_records)
     features: dict[str, _Column] = {}
     labels: list[npt.NDArray[np.generic]] = []
-    for part in records.batch(_READ_BATCH_SIZE).map(prepare, _BATCHES_AT_ONCE, deterministic=True).as_numpy_iterator():
-        labels.append(part.pop(label))
+    parts = records.batch(_READ_BATCH_SIZE).map(prepare, _BATCHES_AT_ONCE, deterministic=True)
+    for part in RowProgress("reading").through(parts.as_numpy_iterator(), lambda part: len(part[label])):
+        labels.append(part[label])
         for name, values in part.items():
-            features.setdefault(name, _Column(values)).append(values)
+            if name != label:
+                features.setdefault(name, _Column(values)).append(values)
     # One at a time: all of them twice would take twice the memory.
     tensors = {name: features.pop(name).to_tensor() for name in list(features)}
     return Rows(tensors, np.concatenate(labels) if labels else np.empty(0))

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from components.progress import say
 from pipeline.config import Task
 from pipeline.errors import ConfigError, NodeError
 from pipeline.modules import examples
@@ -237,7 +238,7 @@ class _Progress(keras.callbacks.Callback):
         seconds = time.monotonic() - self._started
         self.history.append({"epoch": epoch + 1, "seconds": seconds, **metrics})
         values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        print(f"progress: epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {values}", flush=True)
+        say(f"epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {values}")
 
 
 def _fit(
