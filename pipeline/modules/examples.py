@@ -85,17 +85,12 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
         for name, values in part.items():
             if name != label:
                 features.setdefault(name, _Column(values)).append(values)
-    # One at a time: all of them twice would take twice the memory.
-    tensors = {name: features.pop(name).to_tensor() for name in list(features)}
+    tensors = {name: column.to_tensor() for name, column in features.items()}
     return Rows(tensors, np.concatenate(labels) if labels else np.empty(0))
 
 
 class _Column:
-    """Values that come in parts.
-
-    They lie in memory of their own, which grows in place and is given back to the system at once: kept in parts until they
-    are joined, or grown by an allocator, they would take up to three times their size.
-    """
+    """Values that come in parts, held once: in memory that grows in place and becomes a tensor as it is."""
 
     def __init__(self, like: npt.NDArray[np.generic]) -> None:
         """Makes a column without rows, of the dtype and the width of an array [N, values]."""
@@ -113,9 +108,12 @@ class _Column:
         self._size = end
 
     def to_tensor(self) -> tf.Tensor:
-        """All rows, copied."""
-        array = np.frombuffer(self._memory, self._dtype, self._size // self._dtype.itemsize)
-        return tf.constant(array.reshape(self._shape))
+        """All rows. No more can be added."""
+        array = np.frombuffer(self._memory, self._dtype, self._size // self._dtype.itemsize).reshape(self._shape)
+        try:
+            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        except BufferError:  # bfloat16, which numpy cannot hand on
+            return tf.constant(array)
 
 
 def check_dense(spec: dict[str, object], label: str) -> None:
@@ -167,6 +165,8 @@ def batches(
 
     dataset = in_order(rows) if shuffle_seed is None else tf.data.Dataset.counter().flat_map(shuffled)
     options = tf.data.Options()
+    # They would copy all rows, to find nothing that is to be fused or moved.
+    options.experimental_optimization.apply_default_optimizations = False
     # A strategy would divide the files of a dataset among replicas, and there are none.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

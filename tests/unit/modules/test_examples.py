@@ -97,5 +97,23 @@ def test_rows_are_read_in_the_order_of_the_files(tmp_path: Path, monkeypatch: py
     assert list(rows.labels) == [b"%d" % number if number % 3 else raw.MISSING[tf.string] for number in range(num_rows)]
 
 
+@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.bool, tf.float64, tf.uint8])
+def test_features_of_any_type_that_holds_numbers(tmp_path: Path, dtype: tf.DType):
+    class Graph(TransformGraph):
+        def transform_features_layer(self) -> object:
+            return lambda columns: {"cast": tf.cast(columns["number"], dtype), "label": columns["label"]}
+
+    with tf.io.TFRecordWriter(str(tmp_path / "rows")) as writer:
+        for number in range(3):
+            example = tf.train.Example()
+            example.features.feature["number"].int64_list.value.append(number)
+            writer.write(example.SerializeToString())
+
+    values = read([str(tmp_path / "*")], Graph(), ["number"], "label").features["cast"]
+
+    assert values.dtype == dtype
+    assert tf.cast(values, tf.int64).numpy().tolist() == tf.cast(tf.cast([[0], [1], [2]], dtype), tf.int64).numpy().tolist()
+
+
 def test_no_files_are_no_rows(tmp_path: Path):
     assert len(read([str(tmp_path / "*")], TransformGraph(), ["number"], "label")) == 0
