@@ -18,20 +18,17 @@ from pipeline.modules import raw
 _READ_BATCH_SIZE = 16_384
 _BATCHES_AT_ONCE = 2
 
-Features = dict[str, npt.NDArray[np.generic]]
-"""Columns by name, [N, values]."""
-
 
 @dataclass(frozen=True)
 class Rows:
     """Rows as columns.
 
     Attributes:
-      features: what the model takes.
+      features: by name, [N, values].
       labels: [N]; bytes, integers or floats; `raw.MISSING` where there is none.
     """
 
-    features: Features
+    features: dict[str, tf.Tensor]
     labels: npt.NDArray[np.generic]
 
     def __len__(self) -> int:
@@ -88,12 +85,12 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
         for name, values in part.items():
             if name != label:
                 features.setdefault(name, _Column(values)).append(values)
-    arrays = {name: column.to_array() for name, column in features.items()}
-    return Rows(arrays, np.concatenate(labels) if labels else np.empty(0))
+    tensors = {name: column.to_tensor() for name, column in features.items()}
+    return Rows(tensors, np.concatenate(labels) if labels else np.empty(0))
 
 
 class _Column:
-    """Values that come in parts, held once: in memory that grows in place and becomes an array as it is."""
+    """Values that come in parts, held once: in memory that grows in place and becomes a tensor as it is."""
 
     def __init__(self, like: npt.NDArray[np.generic]) -> None:
         """Makes a column without rows, of the dtype and the width of an array [N, values]."""
@@ -110,9 +107,13 @@ class _Column:
         self._memory[self._size : end] = values.tobytes()
         self._size = end
 
-    def to_array(self) -> npt.NDArray[np.generic]:
-        """All rows, [N, values]. No more can be added."""
-        return np.frombuffer(self._memory, self._dtype, self._size // self._dtype.itemsize).reshape(self._shape)
+    def to_tensor(self) -> tf.Tensor:
+        """All rows. No more can be added."""
+        array = np.frombuffer(self._memory, self._dtype, self._size // self._dtype.itemsize).reshape(self._shape)
+        try:
+            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        except BufferError:  # bfloat16, which numpy cannot hand on
+            return tf.constant(array)
 
 
 def check_dense(spec: dict[str, object], label: str) -> None:
@@ -133,7 +134,7 @@ def check_dense(spec: dict[str, object], label: str) -> None:
 
 
 def batches(
-    features: Features,
+    features: dict[str, tf.Tensor],
     labels: npt.NDArray[np.float32],
     indices: npt.NDArray[np.int64],
     batch_size: int,
@@ -149,20 +150,14 @@ def batches(
       shuffle_seed: makes epoch after epoch without end, each in an order of its own, the same for the same seed. None: one
         epoch in the order of the indices.
     """
-    rows = tf.constant(indices)
+    rows, tensors = tf.constant(indices), (features, tf.convert_to_tensor(labels))
 
     def in_order(order: tf.Tensor) -> tf.data.Dataset:
         starts = tf.data.Dataset.range(0, len(indices), batch_size)
-        return starts.map(lambda start: take(order[start : start + batch_size]))
-
-    # In numpy: of tensors that its functions refer to, a dataset makes a copy.
-    def take(chosen: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        arrays = [*features.values(), labels]
-        dtypes = [tf.as_dtype(array.dtype) for array in arrays]
-        taken = tf.numpy_function(lambda rows: [array[rows] for array in arrays], [chosen], dtypes, stateful=False)
-        for tensor, array in zip(taken, arrays, strict=True):
-            tensor.set_shape([None, *array.shape[1:]])
-        return dict(zip(features, taken[:-1], strict=True)), taken[-1]
+        return starts.map(
+            lambda start: tf.nest.map_structure(lambda tensor: tf.gather(tensor, order[start : start + batch_size]), tensors),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
         # Dataset.shuffle holds an object for each row: at two million rows 400 MB, and two seconds before the first batch.
@@ -170,6 +165,8 @@ def batches(
 
     dataset = in_order(rows) if shuffle_seed is None else tf.data.Dataset.counter().flat_map(shuffled)
     options = tf.data.Options()
+    # They would copy all rows, to find nothing that is to be fused or moved.
+    options.experimental_optimization.apply_default_optimizations = False
     # A strategy would divide the files of a dataset among replicas, and there are none.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

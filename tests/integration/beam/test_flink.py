@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
 import tensorflow_transform as tft
 from google.protobuf.message import Message
@@ -95,7 +96,7 @@ def _rows(project: Project, split: str, graph: Path) -> np.ndarray:
     output = tft.TFTransformOutput(str(graph))
     columns = output.raw_feature_spec().keys() - {"late"}
     rows = examples.read([str(folder / f"Split-{split}" / "*")], output, columns, "late")
-    return np.column_stack([values.astype(np.float64) for _, values in sorted(rows.features.items())])
+    return np.column_stack([tf.cast(values, tf.float64).numpy() for _, values in sorted(rows.features.items())])
 
 
 def _metrics(folder: Path) -> Iterator[tuple[tuple[Any, str], float]]:
