@@ -150,23 +150,26 @@ def batches(
       shuffle_seed: makes epoch after epoch without end, each in an order of its own, the same for the same seed. None: one
         epoch in the order of the indices.
     """
-    rows, tensors = tf.constant(indices), (features, tf.convert_to_tensor(labels))
 
-    def in_order(order: tf.Tensor) -> tf.data.Dataset:
-        starts = tf.data.Dataset.range(0, len(indices), batch_size)
-        return starts.map(
-            lambda start: tf.nest.map_structure(lambda tensor: tf.gather(tensor, order[start : start + batch_size]), tensors),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+    def in_order(features: dict[str, tf.Tensor], labels: tf.Tensor, order: tf.Tensor) -> tf.data.Dataset:
+        def batch(start: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            chosen = order[start : start + batch_size]
+            return {name: tf.gather(values, chosen) for name, values in features.items()}, tf.gather(labels, chosen)
 
-    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.range(0, len(indices), batch_size).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def shuffled(features: dict[str, tf.Tensor], labels: tf.Tensor, rows: tf.Tensor) -> tf.data.Dataset:
         # Dataset.shuffle holds an object for each row: at two million rows 400 MB, and two seconds before the first batch.
-        return in_order(tf.random.experimental.stateless_shuffle(rows, tf.stack([shuffle_seed, epoch])))
+        def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            order = tf.random.experimental.stateless_shuffle(rows, tf.stack([shuffle_seed, epoch]))
+            return in_order(features, labels, order)
 
-    dataset = in_order(rows) if shuffle_seed is None else tf.data.Dataset.counter().flat_map(shuffled)
+        return tf.data.Dataset.counter().flat_map(of_epoch)
+
+    # All rows are the one element of a dataset: of tensors that its functions refer to, it would make a copy.
+    rows = tf.data.Dataset.from_tensors((features, labels, indices))
+    dataset = rows.flat_map(in_order if shuffle_seed is None else shuffled)
     options = tf.data.Options()
-    # They would copy all rows, to find nothing that is to be fused or moved.
-    options.experimental_optimization.apply_default_optimizations = False
     # A strategy would divide the files of a dataset among replicas, and there are none.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
