@@ -108,7 +108,7 @@ def run_fn(fn_args: FnArgs) -> None:
     batches = list(records.map(lambda batch: tf.io.parse_example(batch, spec), tf.data.AUTOTUNE, deterministic=True))
     label = config["label"]
     labels = tf.concat([raw.to_dense(batch.pop(label)) for batch in batches], axis=0)
-    features = {name: tf.concat([batch[name] for batch in batches], axis=0) for name in batches[0]}
+    features = {name: tf.Variable(tf.concat([batch[name] for batch in batches], axis=0)) for name in batches[0]}
     train(fn_args, transform_output, TrainingData(Rows(features, labels.numpy()), config))
 
 

@@ -18,17 +18,20 @@ from pipeline.modules import raw
 _READ_BATCH_SIZE = 16_384
 _BATCHES_AT_ONCE = 2
 
+Features = dict[str, tf.Variable]
+"""Columns by name, [N, values]. Variables, as a dataset makes a copy of tensors that its functions refer to."""
+
 
 @dataclass(frozen=True)
 class Rows:
     """Rows as columns.
 
     Attributes:
-      features: by name, [N, values].
+      features: what the model takes.
       labels: [N]; bytes, integers or floats; `raw.MISSING` where there is none.
     """
 
-    features: dict[str, tf.Tensor]
+    features: Features
     labels: npt.NDArray[np.generic]
 
     def __len__(self) -> int:
@@ -85,12 +88,12 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
         for name, values in part.items():
             if name != label:
                 features.setdefault(name, _Column(values)).append(values)
-    tensors = {name: column.to_tensor() for name, column in features.items()}
-    return Rows(tensors, np.concatenate(labels) if labels else np.empty(0))
+    variables = {name: column.to_variable() for name, column in features.items()}
+    return Rows(variables, np.concatenate(labels) if labels else np.empty(0))
 
 
 class _Column:
-    """Values that come in parts, held once: in memory that grows in place and becomes a tensor as it is."""
+    """Values that come in parts, held once: in memory that grows in place and becomes a variable as it is."""
 
     def __init__(self, like: npt.NDArray[np.generic]) -> None:
         """Makes a column without rows, of the dtype and the width of an array [N, values]."""
@@ -107,13 +110,15 @@ class _Column:
         self._memory[self._size : end] = values.tobytes()
         self._size = end
 
-    def to_tensor(self) -> tf.Tensor:
-        """All rows. No more can be added."""
+    def to_variable(self) -> tf.Variable:
+        """All rows, [N, values]. No more can be added."""
         array = np.frombuffer(self._memory, self._dtype, self._size // self._dtype.itemsize).reshape(self._shape)
         try:
-            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+            tensor = tf.experimental.dlpack.from_dlpack(array.__dlpack__())
         except BufferError:  # bfloat16, which numpy cannot hand on
-            return tf.constant(array)
+            tensor = tf.constant(array)
+        with tf.device("CPU"):
+            return tf.Variable(tensor, trainable=False)
 
 
 def check_dense(spec: dict[str, object], label: str) -> None:
@@ -134,7 +139,7 @@ def check_dense(spec: dict[str, object], label: str) -> None:
 
 
 def batches(
-    features: dict[str, tf.Tensor],
+    features: Features,
     labels: npt.NDArray[np.float32],
     indices: npt.NDArray[np.int64],
     batch_size: int,
@@ -150,25 +155,22 @@ def batches(
       shuffle_seed: makes epoch after epoch without end, each in an order of its own, the same for the same seed. None: one
         epoch in the order of the indices.
     """
+    rows, encoded = tf.constant(indices), tf.constant(labels)
 
-    def in_order(features: dict[str, tf.Tensor], labels: tf.Tensor, order: tf.Tensor) -> tf.data.Dataset:
+    def in_order(order: tf.Tensor) -> tf.data.Dataset:
         def batch(start: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             chosen = order[start : start + batch_size]
-            return {name: tf.gather(values, chosen) for name, values in features.items()}, tf.gather(labels, chosen)
+            return {name: tf.gather(values.read_value(), chosen) for name, values in features.items()}, tf.gather(
+                encoded, chosen
+            )
 
         return tf.data.Dataset.range(0, len(indices), batch_size).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def shuffled(features: dict[str, tf.Tensor], labels: tf.Tensor, rows: tf.Tensor) -> tf.data.Dataset:
+    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
         # Dataset.shuffle holds an object for each row: at two million rows 400 MB, and two seconds before the first batch.
-        def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(rows, tf.stack([shuffle_seed, epoch]))
-            return in_order(features, labels, order)
+        return in_order(tf.random.experimental.stateless_shuffle(rows, tf.stack([shuffle_seed, epoch])))
 
-        return tf.data.Dataset.counter().flat_map(of_epoch)
-
-    # All rows are the one element of a dataset: of tensors that its functions refer to, it would make a copy.
-    rows = tf.data.Dataset.from_tensors((features, labels, indices))
-    dataset = rows.flat_map(in_order if shuffle_seed is None else shuffled)
+    dataset = in_order(rows) if shuffle_seed is None else tf.data.Dataset.counter().flat_map(shuffled)
     options = tf.data.Options()
     # A strategy would divide the files of a dataset among replicas, and there are none.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

@@ -119,7 +119,7 @@ class TrainingData:
           most: how many rows at most. They are from everywhere rather than the first ones: rows are often in the order of time.
         """
         chosen = self.train[:: math.ceil(len(self.train) / most)]
-        return {name: tf.gather(values, chosen) for name, values in self._features.items()}
+        return {name: tf.gather(values.read_value(), chosen) for name, values in self._features.items()}
 
     def steps_per_epoch(self, hyperparameters: Mapping[str, Any]) -> int:
         """Batches in an epoch of training: as many as configured, or all there are."""

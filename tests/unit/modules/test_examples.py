@@ -13,7 +13,7 @@ from pipeline.modules import examples, raw
 from pipeline.modules.examples import Rows, batches, read
 
 NUM_ROWS = 10
-FEATURES = {"numeric": tf.reshape(tf.range(2.0 * NUM_ROWS), [NUM_ROWS, 2])}
+FEATURES = {"numeric": tf.Variable(tf.reshape(tf.range(2.0 * NUM_ROWS), [NUM_ROWS, 2]))}
 LABELS = np.arange(NUM_ROWS, dtype=np.float32)
 
 
