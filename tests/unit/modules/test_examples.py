@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,10 @@ from pipeline.modules.examples import Rows, batches, read
 NUM_ROWS = 10
 FEATURES = {"numeric": tf.Variable(tf.reshape(tf.range(2.0 * NUM_ROWS), [NUM_ROWS, 2]))}
 LABELS = np.arange(NUM_ROWS, dtype=np.float32)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def epochs(indices: list[int], batch_size: int, seed: int, count: int) -> list[list[int]]:
@@ -45,6 +50,17 @@ def test_without_a_seed_there_is_one_epoch_in_order():
 
     assert [labels.tolist() for _, labels in data] == [[1, 4], [7]]
     assert [features["numeric"].tolist() for features, _ in data] == [[[2, 3], [8, 9]], [[14, 15]]]
+
+
+def test_rows_are_not_copied_to_make_batches():
+    num_rows, size = 1 << 20, 128 << 20
+    features = {"numeric": tf.Variable(tf.ones([num_rows, size // num_rows // 4]))}
+    before = resident_bytes()
+
+    data = iter(batches(features, np.zeros(num_rows, np.float32), np.arange(num_rows), 64, shuffle_seed=1))
+    next(data)
+
+    assert resident_bytes() - before < size / 2
 
 
 @pytest.mark.parametrize("fraction", [0, 0.1, 0.5])
