@@ -160,9 +160,8 @@ def batches(
     def in_order(order: tf.Tensor) -> tf.data.Dataset:
         def batch(start: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             chosen = order[start : start + batch_size]
-            return {name: tf.gather(values.read_value(), chosen) for name, values in features.items()}, tf.gather(
-                encoded, chosen
-            )
+            taken = {name: tf.gather(values.read_value(), chosen) for name, values in features.items()}
+            return taken, tf.gather(encoded, chosen)
 
         return tf.data.Dataset.range(0, len(indices), batch_size).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
