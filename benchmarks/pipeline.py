@@ -51,7 +51,7 @@ OVERRIDES = {
 }
 EVAL_FRACTION = 1 / 3
 TOLERANCE = 1e-6
-# Twice the most that a prediction was seen to differ by with the size of its batch.
+# Twice the most that a row's score was seen to differ by with the size of its batch.
 LAST_BITS = 2.0**-22
 STATISTICS_TOLERANCE = 1e-4
 OUR_NAMES = {"CsvExampleGen": "ExampleGen", "ImportSchemaGen": "SchemaGen"}
@@ -296,9 +296,9 @@ def _numbers(statistics: object) -> Iterator[tuple[str, float]]:
 def _different_metrics(stock: Artifacts, config: Path, folder: Path) -> Iterator[str]:
     """In what our evaluation of TFX's model on TFX's examples is not TFX's: metrics by slice, and the verdict.
 
-    A row by itself gets a prediction that differs by up to 1.2e-7 from the one that it gets among others, and Beam begins with
-    batches of one row. Where that takes a row over one of the AUC's ten thousand thresholds, TFX's own metrics differ from run
-    to run. So they may lie between ours for predictions that are a little lower and a little higher.
+    TFX's own metrics differ from one evaluation of a model to the next where a row lies at the edge of one of the AUC's ten thousand
+    thresholds: the last bits of a score are not always the same, for one they depend on whether the row has a batch of its own. So
+    they may lie between ours for scores that are a little lower and a little higher.
     """
     import tensorflow_model_analysis as tfma
 
