@@ -296,9 +296,9 @@ def _numbers(statistics: object) -> Iterator[tuple[str, float]]:
 def _different_metrics(stock: Artifacts, config: Path, folder: Path) -> Iterator[str]:
     """In what our evaluation of TFX's model on TFX's examples is not TFX's: metrics by slice, and the verdict.
 
-    TFX's own metrics differ from one evaluation of a model to the next where a row lies at the edge of one of the AUC's ten thousand
-    thresholds: the last bits of a score are not always the same, for one they depend on whether the row has a batch of its own. So
-    they may lie between ours for scores that are a little lower and a little higher.
+    TFX's own metrics differ from one evaluation of a model to the next where a row lies at the edge of one of the AUC's ten
+    thousand thresholds: the last bits of a score are not always the same, for one they depend on whether the row has a batch
+    of its own. So they may lie between ours for scores that are a little lower and a little higher.
     """
     import tensorflow_model_analysis as tfma
 
