@@ -64,4 +64,4 @@ LABEL org.opencontainers.image.title="Conveyor" \
       org.opencontainers.image.revision="${REVISION}"
 
 USER 1000:1000
-CMD ["python", "-m", "pipeline.kubeflow.entrypoint", "--help"]
+CMD ["python", "-m", "pipeline.kubeflow.pod.entrypoint", "--help"]

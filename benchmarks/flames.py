@@ -8,10 +8,10 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-import pipeline.report
+import pipeline.report.html
 from benchmarks.stacks import BEAM, FIGURES, GRAPHS, IMPORTS, OTHER, ROWS, RUNNING, Stack, seconds_by_category, total
 
-STYLE = Path(pipeline.report.__file__).with_name("templates") / "report.css"
+STYLE = Path(pipeline.report.html.__file__).with_name("templates") / "report.css"
 # Okabe and Ito's colours, which the colour-blind tell apart as well.
 COLOURS = {
     IMPORTS: "#999999",

@@ -33,10 +33,10 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.measuring import Cost, Measured, measure  # noqa: E402
-from pipeline import database  # noqa: E402
+from pipeline.config.loading import load_config  # noqa: E402
 from pipeline.datasets import flights  # noqa: E402
-from pipeline.loading import load_config  # noqa: E402
-from pipeline.outcome import RunOutcome  # noqa: E402
+from pipeline.runs import database  # noqa: E402
+from pipeline.runs.status import RunOutcome  # noqa: E402
 
 CONFIG = REPOSITORY / "examples" / "flights" / "pipeline.yaml"
 # One CSV file, divided as CsvExampleGen does by default, and one epoch. TFX's templates have no InfraValidator.

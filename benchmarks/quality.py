@@ -24,9 +24,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from pipeline.config import PipelineConfig
+from pipeline.config.loading import load_config
 from pipeline.errors import ConveyorError, UsageError
-from pipeline.loading import load_config
-from pipeline.modules.features import DEFAULT_PARTS
+from pipeline.training.features import DEFAULT_PARTS
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "examples" / "flights" / "pipeline.yaml"
 # What scikit-learn's trees can tell apart: the missing value takes one of 256 bins, all rare values together another.

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pipeline.report
-from pipeline.report.charts import Series, legend, line_chart
+import pipeline.report.html
+from pipeline.report.html.charts import Series, legend, line_chart
 
-STYLE = Path(pipeline.report.__file__).with_name("templates") / "report.css"
+STYLE = Path(pipeline.report.html.__file__).with_name("templates") / "report.css"
 WHOLE = "whole run"
 
 

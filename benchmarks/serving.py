@@ -32,16 +32,16 @@ from urllib.parse import urlsplit
 
 from benchmarks.load import Endpoint, Measurement, grpc_load, http_load, require_generators
 from pipeline.config import PipelineConfig
-from pipeline.doctor import check_program
+from pipeline.config.loading import load_config
 from pipeline.errors import ConveyorError, UsageError
-from pipeline.loading import load_config
+from pipeline.util.capabilities import check_program
 from serving import docker
-from serving.address import Address
-from serving.client import Client
-from serving.features import encode_rows
-from serving.grpc_client import GrpcDialect
-from serving.rest_client import RestDialect
-from serving.rows import read_file
+from serving.client.address import Address
+from serving.client.client import Client
+from serving.client.features import encode_rows
+from serving.client.grpc import GrpcDialect
+from serving.client.rest import RestDialect
+from serving.client.rows import read_file
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT_CONFIG = REPOSITORY / "examples" / "flights" / "pipeline.yaml"

@@ -31,11 +31,11 @@ from tfx.types.channel import Channel
 from components.evaluator import eval_config
 from components.schema_importer import read_schema
 from pipeline.config import PipelineConfig
+from pipeline.config.loading import load_config
 from pipeline.graph import PREPROCESSING_FN
-from pipeline.loading import load_config
-from pipeline.modules import raw, settings
-from pipeline.modules.examples import Rows
-from pipeline.modules.training import TrainingData, make_deterministic, train
+from pipeline.training import raw, settings
+from pipeline.training.examples import Rows
+from pipeline.training.trainer import TrainingData, make_deterministic, train
 
 READ_BATCH_SIZE = 16_384
 

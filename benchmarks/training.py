@@ -16,9 +16,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.schema_importer import read_schema
-from pipeline.loading import load_config
-from pipeline.modules import examples, settings
-from pipeline.modules.training import TrainingData, compiled_model, make_deterministic, merge_hyperparameters, raw_columns
+from pipeline.config.loading import load_config
+from pipeline.training import examples, settings
+from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic, merge_hyperparameters, raw_columns
 
 _Result = TypeVar("_Result")
 

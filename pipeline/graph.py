@@ -25,9 +25,9 @@ from components.pusher.component import AtomicPusher
 from components.schema_importer import SchemaImporter, read_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform
-from pipeline import database
-from pipeline.beam import beam_arguments
-from pipeline.modules import settings
+from pipeline.runs import database
+from pipeline.runs.beam import beam_arguments
+from pipeline.training import settings
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 # In the IR they are named by import path: importing them here would load TensorFlow to compile a pipeline.
-PREPROCESSING_FN = "pipeline.modules.preprocessing.preprocessing_fn"
-RUN_FN = "pipeline.modules.training.run_fn"
-TUNER_FN = "pipeline.modules.tuning.tuner_fn"
+PREPROCESSING_FN = "pipeline.training.preprocessing.preprocessing_fn"
+RUN_FN = "pipeline.training.trainer.run_fn"
+TUNER_FN = "pipeline.training.tuner.tuner_fn"
 
 
 def create_pipeline(config: PipelineConfig) -> Pipeline:

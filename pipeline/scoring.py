@@ -14,9 +14,9 @@ from components.example_gen.component import ArrowExampleGen
 from components.example_gen.spans import SingleSplit, find_spans
 from components.prediction_writer import PredictionWriter
 from components.pusher.strategy import LatestPushedModelStrategy
-from pipeline import database
-from pipeline.beam import beam_arguments
 from pipeline.errors import UsageError
+from pipeline.runs import database
+from pipeline.runs.beam import beam_arguments
 
 if TYPE_CHECKING:
     from tfx.types.artifact import Artifact

@@ -18,9 +18,9 @@ from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
-from components.beam_runner import distributed_runner
 from components.evaluator.evaluation import evaluate
 from components.evaluator.unsupported import UnsupportedError
+from components.shared.beam_runner import distributed_runner
 from pipeline.errors import NodeError
 
 FORCE_KEY = "force"

@@ -14,8 +14,8 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.evaluator.slices import Column
 from components.evaluator.unsupported import UnsupportedError
-from components.progress import RowProgress
 from pipeline.errors import DataError
+from pipeline.util.progress import RowProgress
 
 # Large enough for the model and numpy to work in bulk, small enough for memory not to matter.
 BATCH_SIZE = 8192

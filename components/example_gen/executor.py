@@ -24,9 +24,9 @@ from components.example_gen.output import Output
 from components.example_gen.spans import SingleSplit
 from components.example_gen.splitter import Hashed, Splitter, Whole
 from components.example_gen.table import Table
-from components.progress import RowProgress
 from pipeline.config import Split
 from pipeline.errors import DataError
+from pipeline.util.progress import RowProgress
 
 _LOG = logging.getLogger(__name__)
 _MOST_WORKERS = 8

@@ -17,9 +17,9 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from tfx.dsl.io import fileio
 
-from components.earlier_artifacts import earlier_artifacts
 from components.example_gen.columns import FileSummary, Kind
 from components.example_gen.inputs import InputSpan
+from components.shared.earlier_artifacts import earlier_artifacts
 
 FILE_NAME = "spans.json"
 """In the `Examples` artifact, beside its splits."""

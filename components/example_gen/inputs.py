@@ -16,7 +16,7 @@ from components.example_gen.fingerprint import (
     fingerprint_of_splits,
 )
 from components.example_gen.spans import at_or_below, find_spans, select
-from components.partial import digest_of_code
+from components.shared.partial import digest_of_code
 from pipeline.errors import ConfigError
 
 

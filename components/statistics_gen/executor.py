@@ -13,12 +13,12 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, stats_utils
 
-from components.beam_runner import distributed_runner
 from components.example_gen.ingested import SplitPart, parts_of_split
-from components.partial import PartialResults, digest_of_code
-from components.progress import RowProgress
+from components.shared.beam_runner import distributed_runner
+from components.shared.partial import PartialResults, digest_of_code
 from components.statistics_gen.batches import read_batches
 from components.statistics_gen.statistics import Accumulators, accumulate, merge
+from pipeline.util.progress import RowProgress
 
 
 class Executor(stock.Executor):

@@ -23,12 +23,12 @@ from tensorflow_transform.saved import saved_transform_io_v2
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from components.example_gen.ingested import SplitPart
-from components.partial import PartialResults, digest_of_code
-from components.progress import RowProgress
+from components.shared.partial import PartialResults, digest_of_code
 from components.transform.operations import Interpreter, Signature
 from components.transform.passes import Batch
 from components.transform.reader import Reader
 from components.transform.unsupported import UnsupportedError
+from pipeline.util.progress import RowProgress
 
 PreprocessingFn = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 

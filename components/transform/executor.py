@@ -16,13 +16,13 @@ from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
-from components.beam_runner import distributed_runner
 from components.example_gen.ingested import SplitPart, parts_of_split
-from components.progress import say
+from components.shared.beam_runner import distributed_runner
 from components.transform.analysis import analyze
 from components.transform.materialization import Materializer
 from components.transform.unsupported import UnsupportedError
 from pipeline.errors import NodeError
+from pipeline.util.progress import say
 
 FORCE_KEY = "force"
 

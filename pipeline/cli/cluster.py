@@ -34,7 +34,7 @@ def up(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes = F
     """
     from rich.console import Console
 
-    from pipeline.kubeflow import install
+    from pipeline.cluster import install
 
     settings = read_config(config, overrides)
     console = Console(highlight=False)
@@ -47,8 +47,8 @@ def down(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes =
     """Delete the local cluster. The folder with data, artifacts and models stays; the databases in the cluster go."""
     from rich.console import Console
 
-    from pipeline.kubeflow.kind import KindCluster, cluster_name
-    from pipeline.kubeflow.programs import require_programs
+    from pipeline.cluster.kind import KindCluster, cluster_name
+    from pipeline.util.programs import require_programs
 
     context = read_config(config, overrides).kubeflow.context
     name = cluster_name(context)
@@ -81,10 +81,10 @@ def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: 
     """Show what runs in the cluster, what is not ready, and why. The exit code is 1 when runs cannot start."""
     from rich.console import Console
 
-    from pipeline.kubeflow import cluster as clusters
-    from pipeline.kubeflow.health import troubles, workloads
-    from pipeline.kubeflow.install import SERVING_NAMESPACE
-    from pipeline.kubeflow.programs import Kubectl, require_programs
+    from pipeline.cluster import preflight as clusters
+    from pipeline.cluster.checks import troubles, workloads
+    from pipeline.cluster.install import SERVING_NAMESPACE
+    from pipeline.util.programs import Kubectl, require_programs
 
     settings = read_config(config, overrides)
     kubeflow = settings.kubeflow
@@ -125,7 +125,7 @@ def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: 
 
 def _problem(config: PipelineConfig) -> ConveyorError | None:
     """Why runs cannot start."""
-    from pipeline.kubeflow.cluster import require_cluster
+    from pipeline.cluster.preflight import require_cluster
 
     try:
         require_cluster(config)

@@ -10,13 +10,13 @@ import typer
 from pipeline.cli.options import Json
 
 if TYPE_CHECKING:
-    from pipeline.doctor import Diagnosis
+    from pipeline.util.capabilities import Diagnosis
 
 
 def doctor(as_json: Json = False) -> None:
     """Say what this machine can do, and how to mend what is missing. Exits with 1 where pipelines cannot run."""
     from pipeline.config import PipelineConfig
-    from pipeline.doctor import diagnose
+    from pipeline.util.capabilities import diagnose
 
     diagnosis = diagnose(Path(PipelineConfig.model_fields["workspace"].default))
     if as_json:

@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.image import Image
+    from pipeline.cluster.image import Image
 
 app = typer.Typer(help="Build the image that pods run, and bring it to the cluster.", no_args_is_help=True)
 
@@ -37,7 +37,7 @@ def build(
     """Build the image from this checkout. What pip's environment variables say of indexes holds in the build too."""
     from rich.console import Console
 
-    from pipeline.kubeflow import image
+    from pipeline.cluster import image
 
     settings = read_config(config, overrides)
     started = time.monotonic()
@@ -51,7 +51,7 @@ def load(config: ConfigArgument = None, overrides: Overrides = None) -> None:
     """Load the image into the kind cluster, and make the volume ready with it where `cluster up` has not."""
     from rich.console import Console
 
-    from pipeline.kubeflow import image, install
+    from pipeline.cluster import image, install
 
     settings, console = read_config(config, overrides), Console()
     loaded = image.load(settings.kubeflow.image, settings.kubeflow.context, console)
@@ -64,7 +64,7 @@ def push(config: ConfigArgument = None, overrides: Overrides = None) -> None:
     """Push the image to the registry in its name."""
     from rich.console import Console
 
-    from pipeline.kubeflow import image
+    from pipeline.cluster import image
 
     pushed = image.push(read_config(config, overrides).kubeflow.image, Console())
     typer.echo(f"Pushed {_described(pushed)}\nNext: conveyor submit")

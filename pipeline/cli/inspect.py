@@ -10,8 +10,8 @@ from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 
 if TYPE_CHECKING:
-    from pipeline.report.facts import RunFacts
-    from pipeline.report.lineage import LineageView
+    from pipeline.report.html.lineage import LineageView
+    from pipeline.report.read.run_details import RunFacts
 
 _RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or `latest`.")]
 
@@ -24,8 +24,8 @@ def runs(
 ) -> None:
     """List the runs of the pipeline, newest first."""
     from pipeline.report import formats
-    from pipeline.report.facts import read_facts
-    from pipeline.report.runs import run_ids
+    from pipeline.report.read.run_details import read_facts
+    from pipeline.runs.find import run_ids
 
     settings = read_config(config, overrides)
     newest = list(reversed(run_ids(settings)))[:limit]
@@ -46,9 +46,9 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline.report.facts import read_facts
-    from pipeline.report.runs import find_run
+    from pipeline.report.read.run_details import read_facts
     from pipeline.report.summary import nodes_table, print_metrics, verdict_lines
+    from pipeline.runs.find import find_run
 
     settings = read_config(config, overrides)
     facts = read_facts(settings, find_run(settings, run))
@@ -79,7 +79,7 @@ def report(
 ) -> None:
     """Write the report of a run again and print its path."""
     from pipeline.report import write_report
-    from pipeline.report.runs import find_run
+    from pipeline.runs.find import find_run
 
     settings = read_config(config, overrides)
     path = write_report(settings, find_run(settings, run))
@@ -101,9 +101,9 @@ def lineage(
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline import database
-    from pipeline.report.lineage import view_lineage
-    from pipeline.store import open_store
+    from pipeline.report.html.lineage import view_lineage
+    from pipeline.runs import database
+    from pipeline.runs.metadata import open_store
 
     settings = read_config(config, overrides)
     with open_store(database.connection(settings), settings.name) as store:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.kubeflow.client import Client
     from pipeline.kubeflow.follow import Follower
-    from pipeline.outcome import RunOutcome
+    from pipeline.runs.status import RunOutcome
 
 _RUN_HELP = "Its id, the beginning of one, the name that the dashboard shows, or `latest`."
 
@@ -76,7 +76,7 @@ def status(
 
     from pipeline.kubeflow.client import Client
     from pipeline.kubeflow.runs import find_run, outcome_of
-    from pipeline.outcome import RunState
+    from pipeline.runs.status import RunState
 
     if follow and (as_json or list_runs):
         raise UsageError("--follow shows one run, for people.", where="status", fix="leave out --json and --list")
@@ -148,8 +148,8 @@ def cancel(
     """End a run on Kubeflow: no node starts any more, and those at work are told to stop."""
     from pipeline.kubeflow.client import Client
     from pipeline.kubeflow.runs import find_run, outcome_of
-    from pipeline.outcome import RunState
     from pipeline.report import formats
+    from pipeline.runs.status import RunState
 
     settings = read_config(config, overrides)
     client = Client(settings)

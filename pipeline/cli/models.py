@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.config import PipelineConfig
-    from pipeline.store import Lineage
+    from pipeline.runs.metadata import Lineage
     from serving.rollout.state import RolloutState
     from serving.rollout.versions import Version
 
@@ -107,9 +107,9 @@ def _traffic(version: int, state: RolloutState) -> int | None:
 
 
 def _origins(config: PipelineConfig, place: Place, versions: list[Version]) -> dict[int, _Origin]:
-    from pipeline import database
     from pipeline.errors import ConveyorError
-    from pipeline.store import open_store
+    from pipeline.runs import database
+    from pipeline.runs.metadata import open_store
 
     connection = database.connection(config) if place is Place.LOCAL else database.from_environment()
     if connection is None:
@@ -127,7 +127,7 @@ def _origins(config: PipelineConfig, place: Place, versions: list[Version]) -> d
 
 
 def _origin(lineage: Lineage) -> _Origin:
-    from pipeline.report.evaluation import read_evaluation
+    from pipeline.report.read.evaluation import read_evaluation
 
     pusher, evaluator = lineage.execution("Pusher"), lineage.execution("Evaluator")
     evaluations = evaluator.outputs.get("evaluation", ()) if evaluator else ()

@@ -74,6 +74,6 @@ def read_config(named: Path | None, overrides: Sequence[str] | None = None) -> P
       UsageError: no configuration is named or found.
       ConfigError: it cannot be read, or does not hold together.
     """
-    from pipeline.loading import load_config
+    from pipeline.config.loading import load_config
 
     return load_config(find_config(named), overrides or ())

@@ -17,9 +17,9 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
-    from serving.features import Feature
-    from serving.predictions import Prediction
-    from serving.schema import ModelSchema
+    from serving.client.features import Feature
+    from serving.client.predictions import Prediction
+    from serving.client.schema import ModelSchema
 
 _SHOWN_ROWS = 50
 
@@ -59,7 +59,7 @@ def predict(
 
     Columns that the model was not made to see, the label and what the configuration ignores, are left out.
     """
-    from serving.client import MAX_ROWS, Client
+    from serving.client.client import MAX_ROWS, Client
     from serving.errors import FeatureError
 
     settings = read_config(config, overrides)
@@ -94,7 +94,7 @@ def _check_source(file: Path | None, json: str | None) -> None:
 
 def _read_rows(file: Path | None, json: str | None, features: Mapping[str, Feature]) -> tuple[list[dict[str, Any]], str]:
     """The rows, and where they come from."""
-    from serving.rows import parse_json, parse_text, read_file
+    from serving.client.rows import parse_json, parse_text, read_file
 
     if file is not None:
         return read_file(file, features), str(file)
@@ -112,7 +112,7 @@ def _unneeded(config: PipelineConfig, schema: ModelSchema) -> set[str]:
 @contextmanager
 def _address(config: PipelineConfig, named: str | None, target: Target, *, rest: bool) -> Iterator[str]:
     """Where the model is asked, as long as the block is not left."""
-    from serving.address import GRPC_PORT, REST_PORT
+    from serving.client.address import GRPC_PORT, REST_PORT
 
     if named is not None:
         if rest or target is Target.CLUSTER:
@@ -131,8 +131,8 @@ def _address(config: PipelineConfig, named: str | None, target: Target, *, rest:
         return
     from rich.console import Console
 
-    from pipeline.kubeflow.install import SERVING_NAMESPACE
-    from pipeline.kubeflow.programs import Kubectl
+    from pipeline.cluster.install import SERVING_NAMESPACE
+    from pipeline.util.programs import Kubectl
 
     kubectl = Kubectl(config.kubeflow.context, SERVING_NAMESPACE, Console(stderr=True))
     with kubectl.forward("service/serving", port) as server:

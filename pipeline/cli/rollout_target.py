@@ -76,9 +76,9 @@ def open_target(config: PipelineConfig, place: Place, server: str, gateways: lis
 
     from rich.console import Console
 
-    from pipeline.kubeflow.cluster import require_answer, require_context
-    from pipeline.kubeflow.install import SERVING_NAMESPACE
-    from pipeline.kubeflow.programs import Kubectl, require_programs
+    from pipeline.cluster.install import SERVING_NAMESPACE
+    from pipeline.cluster.preflight import require_answer, require_context
+    from pipeline.util.programs import Kubectl, require_programs
     from serving.rollout.cluster import ClusterTarget
 
     kubeflow = config.kubeflow

@@ -11,7 +11,7 @@ from pipeline.errors import NotBlessedError
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
-    from pipeline.outcome import RunOutcome
+    from pipeline.runs.status import RunOutcome
 
 
 def run(
@@ -32,8 +32,8 @@ def run(
     from pipeline.local import Blueprint, run_pipeline
     from pipeline.local.fingerprint import fingerprint
     from pipeline.local.progress import observe
-    from pipeline.outcome import RunState
     from pipeline.report import print_summary, write_report
+    from pipeline.runs.status import RunState
 
     settings = read_config(config, [*(overrides or ()), *(["execution.cache=false"] if no_cache else [])])
     console = Console()
@@ -65,12 +65,12 @@ def run(
 
 def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | None:
     """Why a complete run ends without a push, if a validator of the model refused it."""
-    from pipeline.outcome import RunState
+    from pipeline.runs.status import RunState
 
     if outcome.state is not RunState.COMPLETE:
         return None
-    from pipeline import database
-    from pipeline.store import open_store
+    from pipeline.runs import database
+    from pipeline.runs.metadata import open_store
 
     with open_store(database.connection(config), config.name) as store:
         refusal = store.run(outcome.run_id).refusal()

@@ -114,8 +114,8 @@ def _destination(output: Path) -> Path:
 
 
 def _require_blessed_model(config: PipelineConfig) -> None:
-    from pipeline import database
-    from pipeline.store import open_store
+    from pipeline.runs import database
+    from pipeline.runs.metadata import open_store
 
     connection = database.connection(config)
     with open_store(connection, config.name) as store:

@@ -16,7 +16,7 @@ import typer
 
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
 from pipeline.errors import UsageError
-from serving.address import GRPC_PORT, REST_PORT
+from serving.client.address import GRPC_PORT, REST_PORT
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -129,7 +129,7 @@ def _choose(engine: Engine, image: str) -> tuple[str, str]:
     """The image of TensorFlow Serving, or nothing for the embedded server; and why, if that was not asked for."""
     if engine is Engine.EMBEDDED:
         return "", ""
-    from pipeline.doctor import check_program
+    from pipeline.util.capabilities import check_program
     from serving import docker
 
     check = check_program("docker")

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import parameters
-from pipeline.database import ENVIRONMENT_VARIABLE
 from pipeline.errors import ConfigError
-from pipeline.imports import heavy_imports
-from pipeline.kubeflow import dashboard
-from pipeline.kubeflow.finish import WEBHOOK_VARIABLE
-from pipeline.kubeflow.payload import Payload
-from pipeline.kubeflow.tasks import Task, tasks_of
+from pipeline.kubeflow.groups import Task, tasks_of
+from pipeline.kubeflow.pod import dashboard
+from pipeline.kubeflow.pod.finish import WEBHOOK_VARIABLE
+from pipeline.kubeflow.pod.payload import Payload
+from pipeline.runs.database import ENVIRONMENT_VARIABLE
+from pipeline.util.imports import heavy_imports
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -186,7 +186,7 @@ class _Package:
         module = "finish" if name == EXIT_TASK else "entrypoint"
         spec = dsl.ContainerSpec(
             image=self.config.kubeflow.image,
-            command=["python", "-m", f"pipeline.kubeflow.{module}"],
+            command=["python", "-m", f"pipeline.kubeflow.pod.{module}"],
             args=[*arguments, *self.payload, "--executor-input", _EXECUTOR_INPUT],
         )
 

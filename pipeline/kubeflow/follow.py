@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConveyorError, NodeError, NotBlessedError, UsageError
 from pipeline.kubeflow.client import ApiError, Client
-from pipeline.kubeflow.programs import ProgramError
 from pipeline.kubeflow.runs import PackageTask, outcome_of
-from pipeline.outcome import NodeState, RunOutcome, RunState
+from pipeline.runs.status import NodeState, RunOutcome, RunState
+from pipeline.util.programs import ProgramError
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.run_pods import RunPods

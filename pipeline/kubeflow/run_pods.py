@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConveyorError, NodeError, UsageError
-from pipeline.kubeflow.programs import Kubectl, ProgramError
-from pipeline.outcome import RunState
+from pipeline.runs.status import RunState
+from pipeline.util.programs import Kubectl, ProgramError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ _STEP_ANNOTATION = "workflows.argoproj.io/node-name"
 _EXECUTOR = re.compile(r"\.(?P<task>[^.]+)\.executor(\(\d+\))?")
 _DRIVER = re.compile(r"\.(?P<task>[^.]+)-driver(\(\d+\))?")
 _CONTAINER = "main"
-# The last line of `python -m pipeline.kubeflow.finish`.
+# The last line of `python -m pipeline.kubeflow.pod.finish`.
 _FINAL = r"^.+, run {}: (\w+)$"
 _TAIL_LINES = 400
 _SHOWN_LINES = 12
@@ -189,7 +189,7 @@ def trouble_of(pod: dict[str, Any]) -> str:
 
 
 def error_in(log: str) -> ConveyorError | None:
-    """The last error in a pod's log, as `python -m pipeline.kubeflow.entrypoint` prints it; None when there is none.
+    """The last error in a pod's log, as `python -m pipeline.kubeflow.pod.entrypoint` prints it; None when there is none.
 
     Args:
       log: of the pod.

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.outcome import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import Client

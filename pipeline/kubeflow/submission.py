@@ -51,7 +51,7 @@ def compile_and_upload(client: Client, console: Console) -> Version:
     Raises:
       ConveyorError: the cluster is not ready, or the configuration cannot be compiled for it.
     """
-    from pipeline.kubeflow.cluster import require_cluster
+    from pipeline.cluster.preflight import require_cluster
 
     with console.status("looking at the cluster"):
         require_cluster(client.config)

@@ -3,10 +3,10 @@
 Nothing here may run a TensorFlow operation: its runtime starts threads, which a fork would lose.
 """
 
-from pipeline.imports import heavy_imports
+from pipeline.util.imports import heavy_imports
 
 with heavy_imports():
     import tfx.components.trainer.executor  # noqa: F401
 
     import pipeline.graph
-    import pipeline.node  # noqa: F401
+    import pipeline.runs.execute  # noqa: F401

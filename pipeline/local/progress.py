@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from components.progress import MARK
 from pipeline.report import progress
+from pipeline.util.progress import MARK
 
 if TYPE_CHECKING:
     from pipeline.local.runner import Observer

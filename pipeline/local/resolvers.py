@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-from pipeline.store import BASELINE_KEY, HYPERPARAMETERS_KEY
+from pipeline.runs.metadata import BASELINE_KEY, HYPERPARAMETERS_KEY
 
 TYPE_NAME = "tfx.dsl.components.common.resolver.Resolver"
 

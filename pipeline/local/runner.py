@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from pipeline import database
 from pipeline.errors import ConveyorError, NodeError, StorageError
 from pipeline.local import unchanged, worker
 from pipeline.local.worker import Blueprint, Compiled
-from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from pipeline.runs import database
+from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2

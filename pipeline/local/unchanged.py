@@ -19,10 +19,10 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.example_gen import inputs
 from components.pusher.serving_folder import push_is_in_place
-from pipeline import store
 from pipeline.errors import ConveyorError
 from pipeline.local.resolvers import RESOLVERS, TYPE_NAME, Choice
-from pipeline.outcome import NodeOutcome, NodeState, RunOutcome
+from pipeline.runs import metadata
+from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome
 
 _Event = metadata_store_pb2.Event
 _INPUTS = (_Event.INPUT, _Event.DECLARED_INPUT, _Event.INTERNAL_INPUT)
@@ -45,7 +45,7 @@ class _LastRun:
     """
 
     outcome: RunOutcome
-    run: store.Run
+    run: metadata.Run
     pipeline: metadata_store_pb2.Context
     live: Mapping[int, metadata_store_pb2.Artifact]
     choices: Mapping[str, Choice]
@@ -77,7 +77,7 @@ def repeat(
         with FileLock(f"{path}.lock"):
             mlmd = MetadataStore(connection)
             last = _read(mlmd, runs, pipeline, fingerprint)
-            _check_data(store.Store(mlmd, pipeline), last.run)
+            _check_data(metadata.Store(mlmd, pipeline), last.run)
             _check_choices(last)
             _check_outputs(last)
             _record(mlmd, last, run_id)
@@ -104,7 +104,7 @@ def _read(mlmd: MetadataStore, runs: Path, pipeline: str, fingerprint: str) -> _
     outcome = RunOutcome.load(runs / contexts["pipeline_run"].name)
     if not fingerprint or outcome.fingerprint != fingerprint:
         raise ChangedError("configuration, code or installed packages are not those of the last run, or it was not a whole one")
-    run = store.Store(mlmd, pipeline).run(outcome.run_id)
+    run = metadata.Store(mlmd, pipeline).run(outcome.run_id)
     if run.executions.keys() != outcome.nodes.keys() or not all(map(run.completed, run.executions)):
         raise ChangedError("the last run did not complete")
     artifacts = sorted(mlmd.get_artifacts_by_context(contexts["pipeline"].id), key=lambda artifact: artifact.id)
@@ -118,7 +118,7 @@ def _read(mlmd: MetadataStore, runs: Path, pipeline: str, fingerprint: str) -> _
     return _LastRun(outcome, run, contexts["pipeline"], live, choices)
 
 
-def _check_data(reader: store.Store, run: store.Run) -> None:
+def _check_data(reader: metadata.Store, run: metadata.Run) -> None:
     """Whether ExampleGen would read what it read."""
     example_gen = run.executions.get("ExampleGen")
     if example_gen is None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import as_conveyor_error
-from pipeline.outcome import NodeState, Problem
+from pipeline.runs.status import NodeState, Problem
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
@@ -78,14 +78,15 @@ def compile_blueprint(
     """
     from tfx.dsl.compiler.compiler import Compiler
 
-    from pipeline import earlier_runs, node
+    from pipeline.runs import execute
+    from pipeline.runs import resume as earlier_runs
 
     module, _, function = blueprint.builder.partition(":")
     ir = Compiler().compile(getattr(importlib.import_module(module), function)(**blueprint.arguments))
     for name in (*from_nodes, *to_nodes):
-        node.find_node(ir, name)
-    node.bind(ir, run_id)
-    with node.open_metadata(connection) as handle:
+        execute.find_node(ir, name)
+    execute.bind(ir, run_id)
+    with execute.open_metadata(connection) as handle:
         # Who holds the run lock of this workspace is alone in its SQLite file. Others may be at work in a server's database.
         if connection.HasField("sqlite"):
             earlier_runs.cancel_interrupted(handle, ir.pipeline_info.id)
@@ -101,12 +102,12 @@ def compile_blueprint(
 
 
 def run_node(compiled: Compiled, node_id: str) -> NodeState:
-    """Runs one node and returns its state; see pipeline.node.run."""
+    """Runs one node and returns its state; see pipeline.runs.execute.run."""
     from tfx.proto.orchestration import pipeline_pb2
 
-    from pipeline import node
+    from pipeline.runs import execute
 
-    return node.run(pipeline_pb2.Pipeline.FromString(compiled.ir), node_id, compiled.connection).state
+    return execute.run(pipeline_pb2.Pipeline.FromString(compiled.ir), node_id, compiled.connection).state
 
 
 def enter(connection: Connection, log: Path, title: str, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.outcome import NodeState, RunOutcome
+from pipeline.runs.status import NodeState, RunOutcome
 
 STYLES = {
     NodeState.WAITING: ("·", "dim"),

@@ -7,12 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.config import PipelineConfig
-from pipeline.outcome import NodeState, RunOutcome, RunState
 from pipeline.report import formats
-from pipeline.report.evaluation import Check, Comparison, Evaluation
-from pipeline.report.facts import RunFacts, read_facts
-from pipeline.report.page import FILE_NAME
+from pipeline.report.html.page import FILE_NAME
+from pipeline.report.read.evaluation import Check, Comparison, Evaluation
+from pipeline.report.read.run_details import RunFacts, read_facts
 from pipeline.report.verdict import Tone, judge
+from pipeline.runs.status import NodeState, RunOutcome, RunState
 
 _WORST_SLICES = 3
 _STATE_STYLES = {

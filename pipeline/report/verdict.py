@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from pipeline.outcome import NodeState, RunState
-from pipeline.report.facts import RunFacts
+from pipeline.report.read.run_details import RunFacts
+from pipeline.runs.status import NodeState, RunState
 
 
 class Tone(str, Enum):

@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from pipeline.config import Gateway
 from pipeline.errors import ConveyorError
+from serving.client.predictions import Prediction
 from serving.gateway.access import Caller, Door
 from serving.gateway.cache import Cache, MemoryCache, NoCache, RedisCache
 from serving.gateway.metrics import Metrics
@@ -28,7 +29,6 @@ from serving.gateway.predictor import Predictor
 from serving.gateway.problems import ProblemError, from_conveyor_error, respond
 from serving.gateway.rate_limits import RateLimits
 from serving.gateway.shared_store import SharedStore
-from serving.predictions import Prediction
 
 _BODY_SECONDS = 30.0
 """For a caller to send a request's body."""

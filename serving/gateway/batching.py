@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from pipeline.errors import DataError
-from serving.features import Row
-from serving.predictions import Prediction
+from serving.client.features import Row
+from serving.client.predictions import Prediction
 
 Call = Callable[[Sequence[Row]], Awaitable[list[Prediction]]]
 _Waiting = tuple[Sequence[Row], "asyncio.Future[list[Prediction]]"]

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from cachetools import LRUCache
 
-from serving.features import Row
+from serving.client.features import Row
+from serving.client.predictions import Prediction
 from serving.gateway.shared_store import AwayError, SharedStore
-from serving.predictions import Prediction
 
 
 class Cache(Protocol):

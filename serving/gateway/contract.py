@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from pipeline.config import Gateway
+from serving.client.features import Feature, Value
+from serving.client.schema import ModelSchema
 from serving.errors import FeatureError
-from serving.features import Feature, Value
 from serving.gateway.domains import Domain
 from serving.gateway.problems import ProblemError, RowError
-from serving.schema import ModelSchema
 
 Row = dict[str, Any]
 

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from prometheus_client import Counter
 
 from pipeline.config import PredictionLog as Settings
-from serving.features import Feature, Row
+from serving.client.features import Feature, Row
+from serving.client.predictions import Prediction
 from serving.gateway.logs import log
 from serving.gateway.metrics import confidence
-from serving.predictions import Prediction
 
 QUEUE_ROWS = 20_000
 """Rows that wait for the disk. Those that come while it is full are dropped and counted."""

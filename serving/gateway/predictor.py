@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pipeline.config import Gateway
 from pipeline.errors import ConveyorError
-from serving.address import Address
+from serving.client.address import Address
+from serving.client.predictions import Prediction
+from serving.client.schema import ModelSchema
 from serving.errors import DeadlineError, ServerAwayError, UnknownModelError
 from serving.gateway.cache import Cache
 from serving.gateway.contract import Contract, Row, make_contract, merge
@@ -19,9 +21,7 @@ from serving.gateway.logs import log
 from serving.gateway.metrics import Metrics
 from serving.gateway.traffic import Traffic
 from serving.gateway.upstream import Upstream
-from serving.predictions import Prediction
 from serving.rollout import CANARY, STABLE
-from serving.schema import ModelSchema
 
 _LOOK_SECONDS = 1.0
 """Between two looks at the rollout's state and the model servers."""
@@ -92,7 +92,7 @@ class Predictor:
           request_id: of the request.
 
         Raises:
-          ConveyorError: see `serving.client.Client.predict`.
+          ConveyorError: see `serving.client.client.Client.predict`.
         """
         by_role: dict[str, list[int]] = defaultdict(list)
         for position, row in enumerate(rows):
@@ -135,7 +135,7 @@ class Predictor:
         """The state of each version by number: the best one that a model server has it in.
 
         Raises:
-          ConveyorError: see `serving.client.Client.versions`.
+          ConveyorError: see `serving.client.client.Client.versions`.
         """
         by_address = {upstream.address: upstream for upstream in self._active}
         servers = await asyncio.gather(*(upstream.versions() for upstream in by_address.values()))

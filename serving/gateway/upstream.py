@@ -10,15 +10,15 @@ from typing import TypeVar
 
 from pipeline.config import Gateway
 from pipeline.errors import ConveyorError
-from serving.address import Address
-from serving.client import AsyncClient
+from serving.client.address import Address
+from serving.client.client import AsyncClient
+from serving.client.features import Row
+from serving.client.predictions import Prediction
+from serving.client.schema import ModelSchema
 from serving.errors import RejectedError, UnknownModelError
-from serving.features import Row
 from serving.gateway.batching import Batcher
 from serving.gateway.logs import log
 from serving.gateway.metrics import Metrics
-from serving.predictions import Prediction
-from serving.schema import ModelSchema
 
 Result = TypeVar("Result")
 
@@ -77,7 +77,7 @@ class Upstream:
         """The predictions for rows, which may share a call with others.
 
         Raises:
-          ConveyorError: see `serving.client.Client.predict`.
+          ConveyorError: see `serving.client.client.Client.predict`.
         """
         if self.schema:
             # The other version may take more features than this one.
@@ -89,7 +89,7 @@ class Upstream:
         """The state of each version that the server knows.
 
         Raises:
-          ConveyorError: see `serving.client.Client.versions`.
+          ConveyorError: see `serving.client.client.Client.versions`.
         """
         return await self._client(self.address).versions()
 

@@ -36,7 +36,7 @@ _GATEWAY_SECONDS = 180.0
 
 
 class Kubectl(Protocol):
-    """kubectl on one namespace, as pipeline.kubeflow.programs has it. Its errors are ConveyorErrors with kubectl's words."""
+    """kubectl on one namespace, as pipeline.util.programs has it. Its errors are ConveyorErrors with kubectl's words."""
 
     def run(self, *arguments: str, input: str | None = None, timeout: float | None = None, fix: str = "") -> None:
         """Runs it, and shows what it does."""

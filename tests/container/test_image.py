@@ -6,7 +6,7 @@ import itertools
 import json
 import subprocess
 
-from pipeline.kubeflow.payload import code_digest
+from pipeline.kubeflow.pod.payload import code_digest
 from pipeline.local import runner
 from tests.container.conftest import BuiltImage
 
@@ -60,7 +60,7 @@ def test_a_change_of_code_changes_small_layers_only(image: BuiltImage) -> None:
 
 
 def test_the_code_is_that_of_the_checkout(image: BuiltImage) -> None:
-    digest = "from pipeline.kubeflow.payload import code_digest; print(code_digest())"
+    digest = "from pipeline.kubeflow.pod.payload import code_digest; print(code_digest())"
     assert image.python(digest) == code_digest()
 
 
@@ -76,13 +76,13 @@ print(len(files) > 50, [file for file in files if not Path(cache_from_source(fil
 
 def test_the_entry_points_answer(image: BuiltImage) -> None:
     assert "--executor-input" in image.run().stdout
-    assert "--executor-input" in image.run("python", "-m", "pipeline.kubeflow.finish", "--help").stdout
+    assert "--executor-input" in image.run("python", "-m", "pipeline.kubeflow.pod.finish", "--help").stdout
 
 
 def test_any_user_can_run_it(image: BuiltImage) -> None:
     program = """
 import getpass, os, pathlib
-import pipeline.graph, pipeline.kubeflow.finish, pipeline.modules.training, pipeline.node
+import pipeline.graph, pipeline.kubeflow.pod.finish, pipeline.training.trainer, pipeline.runs.execute
 (pathlib.Path.home() / "file").write_text("")
 print(os.getuid(), getpass.getuser())
 """

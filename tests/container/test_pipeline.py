@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import database
+from pipeline.config.loading import load_config
 from pipeline.datasets import flights
 from pipeline.kubeflow.compile import compile_package
-from pipeline.loading import load_config
-from pipeline.outcome import NodeState, RunOutcome, RunState
-from pipeline.store import open_store
+from pipeline.runs import database
+from pipeline.runs.metadata import open_store
+from pipeline.runs.status import NodeState, RunOutcome, RunState
 from tests.container.conftest import CONFIG, BuiltImage
 from tests.container.runner import DockerRunner
 from tests.walker import Package, Run, State, walk

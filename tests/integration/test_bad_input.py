@@ -12,9 +12,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import database
-from pipeline.outcome import NodeState
-from pipeline.store import open_store
+from pipeline.runs import database
+from pipeline.runs.metadata import open_store
+from pipeline.runs.status import NodeState
 from tests.integration.conftest import CONFIG, CONVEYOR, ENVIRONMENT, OVERRIDES, Project
 
 NEWEST = 201304

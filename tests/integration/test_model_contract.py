@@ -22,10 +22,10 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, sche
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.config import PipelineConfig
-from pipeline.loading import load_config
-from pipeline.modules import settings
-from pipeline.modules.preprocessing import preprocessing_fn
-from pipeline.modules.training import run_fn
+from pipeline.config.loading import load_config
+from pipeline.training import settings
+from pipeline.training.preprocessing import preprocessing_fn
+from pipeline.training.trainer import run_fn
 from serving.modelserver.flags import Flags
 from serving.modelserver.servable import Servable, SessionOptions
 from serving.modelserver.warmup import warm_up

@@ -16,11 +16,11 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from components.beam_runner import distributed_runner
-from pipeline.beam import beam_arguments
+from components.shared.beam_runner import distributed_runner
 from pipeline.config import PipelineConfig
+from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError, NodeError
-from pipeline.loading import load_config
+from pipeline.runs.beam import beam_arguments
 
 FLINK = {"job_server": "beam-jobs:8099", "worker_pool": "localhost:50000"}
 DATAFLOW = {

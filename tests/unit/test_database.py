@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import database
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
+from pipeline.runs import database
 
 
 @pytest.fixture

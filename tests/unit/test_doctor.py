@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.doctor import Capability, Check, diagnose
+from pipeline.util.capabilities import Capability, Check, diagnose
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import PipelineConfig, Task
+from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError
-from pipeline.loading import load_config
 
 MINIMAL = """\
 name: houses

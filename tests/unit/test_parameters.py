@@ -9,9 +9,9 @@ from tfx.dsl.compiler.compiler import Compiler
 
 from pipeline import parameters
 from pipeline.config import PipelineConfig
+from pipeline.config.loading import load_config
 from pipeline.errors import UsageError
 from pipeline.graph import create_pipeline
-from pipeline.loading import load_config
 
 FLIGHTS = Path(__file__).parents[2] / "examples" / "flights" / "pipeline.yaml"
 TUNED = "tuner.enabled=true"

@@ -14,7 +14,7 @@ import tensorflow_transform as tft
 from google.protobuf.message import Message
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics, DatasetFeatureStatisticsList
 
-from pipeline.modules import examples
+from pipeline.training import examples
 from tests.integration.beam.session_cluster import SessionCluster
 from tests.integration.conftest import Project
 

@@ -6,8 +6,8 @@ import time
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline import database, node
 from pipeline.errors import ConveyorError, as_conveyor_error
+from pipeline.runs import database, execute
 
 NODES = ("Source", "Left", "Right", "Join")
 
@@ -35,12 +35,12 @@ def run(ir: bytes, url: str, run_id: str, nodes: tuple[str, ...] = NODES, start:
     from tfx.proto.orchestration import pipeline_pb2
 
     pipeline = pipeline_pb2.Pipeline.FromString(ir)
-    node.bind(pipeline, run_id)
+    execute.bind(pipeline, run_id)
     time.sleep(max(0.0, start - time.time()))
     states = []
     for node_id in nodes:
         try:
-            states.append(node.run(pipeline, node_id, database.parse(url)).state.value)
+            states.append(execute.run(pipeline, node_id, database.parse(url)).state.value)
         except ConveyorError:
             raise
         except Exception as error:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import database as databases
 from pipeline.errors import StorageError
+from pipeline.runs import database as databases
 from tests.integration.conftest import CONFIG, CONVEYOR
 from tests.integration.database.servers import PASSWORD, Server
 

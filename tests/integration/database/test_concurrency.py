@@ -10,9 +10,9 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.dsl.compiler.compiler import Compiler
 
-from pipeline import database as databases
-from pipeline.outcome import NodeState
-from pipeline.store import open_store
+from pipeline.runs import database as databases
+from pipeline.runs.metadata import open_store
+from pipeline.runs.status import NodeState
 from tests.integration.database import nodes
 from tests.integration.database.conftest import PROCESSES
 from tests.integration.database.servers import PostgreSQL, Server

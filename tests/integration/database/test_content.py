@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline import database
+from pipeline.runs import database
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.local import Blueprint, run_pipeline
-from pipeline.outcome import RunOutcome, RunState
+from pipeline.runs.status import RunOutcome, RunState
 from tests.integration.conftest import CONVEYOR
 from tests.integration.database.servers import PASSWORD, Server
 from tests.integration.local_runner import tiny_pipeline

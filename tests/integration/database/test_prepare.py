@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import database as databases
-from pipeline.kubeflow import prepare
+from pipeline.kubeflow.pod import prepare
+from pipeline.runs import database as databases
 from tests.integration.database.servers import Server
 
 

@@ -18,10 +18,10 @@ import pytest
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline import database
-from pipeline import store as recorded_run
-from pipeline.outcome import RunOutcome
-from pipeline.store import open_store
+from pipeline.runs import database
+from pipeline.runs import metadata as recorded_run
+from pipeline.runs.metadata import open_store
+from pipeline.runs.status import RunOutcome
 from tests.integration.conftest import REPOSITORY, Project
 from tests.integration.database.servers import MariaDB
 from tests.walker import Package, ProcessRunner, Run, walk
@@ -76,7 +76,7 @@ class Cluster(Project):
 
     def prepare(self) -> None:
         """Runs what the Job conveyor-prepare does."""
-        line = [sys.executable, "-m", "pipeline.kubeflow.prepare", "--workspace", str(self.folder)]
+        line = [sys.executable, "-m", "pipeline.kubeflow.pod.prepare", "--workspace", str(self.folder)]
         environment = {**os.environ, **ENVIRONMENT, "CONVEYOR_METADATA": self.metadata}
         subprocess.run(line, cwd=self.folder, env=environment, check=True, capture_output=True)
 

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from tfx.dsl.compiler.compiler import Compiler
 
-from pipeline import database, node
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow.payload import Payload
-from pipeline.outcome import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.kubeflow.pod.payload import Payload
+from pipeline.runs import database, execute
+from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 
 TINY = Path(__file__).parents[1] / "local_runner"
 TERMINATED = 128 + signal.SIGTERM
@@ -46,7 +46,7 @@ class Volume:
 
     def command(self, module: str, *arguments: str, **inputs: Any) -> list[str]:
         executor_input = json.dumps({"inputs": {"parameterValues": {"run_id": "run-1", **inputs}}})
-        command = [sys.executable, "-m", f"pipeline.kubeflow.{module}", *arguments, *self.payload]
+        command = [sys.executable, "-m", f"pipeline.kubeflow.pod.{module}", *arguments, *self.payload]
         return [*command, "--executor-input", executor_input]
 
     def start(self, module: str, *arguments: str, **inputs: Any) -> subprocess.Popen[str]:
@@ -72,7 +72,7 @@ class Volume:
 
     def executions(self) -> list[str]:
         """The states of the executions in ML Metadata, oldest first."""
-        with node.open_metadata(database.sqlite(self.folder / "metadata.sqlite")) as handle:
+        with execute.open_metadata(database.sqlite(self.folder / "metadata.sqlite")) as handle:
             executions = sorted(handle.store.get_executions(), key=lambda execution: execution.id)
         return [type(execution).State.Name(execution.last_known_state) for execution in executions]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pytest
 
-from pipeline.outcome import RunState
+from pipeline.runs.status import RunState
 from tests.integration.conftest import Project
 from tests.integration.kubeflow.conftest import ENVIRONMENT, Cluster, Webhook, new_cluster
 from tests.walker import Package, Pod, ProcessRunner, Run, State

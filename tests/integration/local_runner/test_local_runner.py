@@ -16,7 +16,7 @@ import pytest
 from pipeline.config import PipelineConfig
 from pipeline.errors import StorageError
 from pipeline.local import Blueprint, run_pipeline
-from pipeline.outcome import NodeState, RunOutcome, RunState
+from pipeline.runs.status import NodeState, RunOutcome, RunState
 
 HERE = Path(__file__).parent
 

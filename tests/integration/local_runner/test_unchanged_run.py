@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ml_metadata import MetadataStore
 
-from pipeline import database
+from pipeline.runs import database
 from tests.integration.conftest import ENVIRONMENT, Project
 from tests.integration.local_runner.recorded import artifacts_by_context, recorded
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main as command_line
-from pipeline.kubeflow import image
+from pipeline.cluster import image
 
 CONFIG = str(Path(__file__).resolve().parents[3] / "examples" / "flights" / "pipeline.yaml")
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from rich.console import Console
 
+from pipeline.cluster import install, manifests
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow import install, manifests
 
 _VERSIONS = {
     "docker": "28.2.2",

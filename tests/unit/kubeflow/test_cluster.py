@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.cluster import install
+from pipeline.cluster.preflight import require_cluster
 from pipeline.errors import ConfigError, ConveyorError, StorageError, UsageError
-from pipeline.kubeflow import install
-from pipeline.kubeflow.cluster import require_cluster
-from pipeline.kubeflow.programs import ProgramError
+from pipeline.util.programs import ProgramError
 from tests.unit.kubeflow.machine import Machine, configuration
 
 # One command of each step, in the order of the steps.

@@ -12,10 +12,10 @@ from google.protobuf import json_format
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError
 from pipeline.kubeflow.compile import compile_package
-from pipeline.kubeflow.payload import Payload
-from pipeline.loading import load_config
+from pipeline.kubeflow.pod.payload import Payload
 
 FLIGHTS = Path(__file__).parents[3] / "examples" / "flights" / "pipeline.yaml"
 GOLDEN = Path(__file__).with_name("golden") / "flights.yaml"

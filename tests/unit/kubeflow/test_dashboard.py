@@ -16,9 +16,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.config import PipelineConfig, Task
-from pipeline.kubeflow import dashboard
-from pipeline.outcome import RunOutcome, RunState
+from pipeline.kubeflow.pod import dashboard
 from pipeline.report import read_facts
+from pipeline.runs.status import RunOutcome, RunState
 from tests.unit.report.artifacts import (
     EVIL,
     write_anomalies,
@@ -381,7 +381,7 @@ def test_a_pod_needs_neither_tensorflow_nor_kfp_for_it(workspace, config, tmp_pa
     program = f"""
 import sys
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow import dashboard
+from pipeline.kubeflow.pod import dashboard
 from pipeline.report import read_facts
 config = PipelineConfig.model_validate({config.effective()!r})
 dashboard.write(dashboard.artifacts_of(read_facts(config, "first"), ["Trainer", "Evaluator"]), {given!r})

@@ -9,7 +9,7 @@ from pipeline.kubeflow.client import ApiError, Client
 from pipeline.kubeflow.follow import Follower
 from pipeline.kubeflow.run_pods import RunPods
 from pipeline.kubeflow.runs import package_tasks
-from pipeline.outcome import NodeState, RunOutcome, RunState
+from pipeline.runs.status import NodeState, RunOutcome, RunState
 from tests.unit.kubeflow.kfp_server import KfpServer
 from tests.unit.kubeflow.kubectl import FakeKubectl
 

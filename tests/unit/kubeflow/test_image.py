@@ -13,9 +13,9 @@ import pytest
 from packaging.requirements import Requirement
 from rich.console import Console
 
+from pipeline.cluster import image
 from pipeline.errors import ConfigError, UsageError
-from pipeline.kubeflow import image
-from pipeline.kubeflow.programs import ProgramError
+from pipeline.util.programs import ProgramError
 
 NAME = "conveyor:0.1.0"
 DESCRIBED = [

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError, UsageError
-from pipeline.kubeflow import payload
-from pipeline.kubeflow.payload import LIMIT, Payload, code_digest
+from pipeline.kubeflow.pod import payload
+from pipeline.kubeflow.pod.payload import LIMIT, Payload, code_digest
 
 CONFIG = PipelineConfig(name="houses", label="price", data={"input": "/conveyor/houses.csv"}, workspace="/conveyor")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StorageError
-from pipeline.kubeflow import prepare
+from pipeline.kubeflow.pod import prepare
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.errors import UsageError
-from pipeline.kubeflow.programs import Kubectl, ProgramError, read, require_programs, run
+from pipeline.util.programs import Kubectl, ProgramError, read, require_programs, run
 
 AddProgram = Callable[[str, str], Path]
 

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import DataError, NodeError, NotBlessedError, UsageError
-from pipeline.kubeflow.programs import ProgramError
 from pipeline.kubeflow.run_pods import RunPods, error_in, trouble_of
-from pipeline.outcome import RunState
+from pipeline.runs.status import RunState
+from pipeline.util.programs import ProgramError
 from tests.unit.kubeflow.kubectl import FakeKubectl
 
 RUN = "1f0c6d5e-0000-4000-8000-000000000000"
@@ -57,7 +57,7 @@ def test_an_error_is_read_back_from_the_log_as_it_was_raised() -> None:
 
 
 def test_what_a_pod_really_prints_is_read() -> None:
-    command = [sys.executable, "-m", "pipeline.kubeflow.entrypoint", "--node", "Trainer", "--executor-input", "{}"]
+    command = [sys.executable, "-m", "pipeline.kubeflow.pod.entrypoint", "--node", "Trainer", "--executor-input", "{}"]
     ended = subprocess.run([*command, "--ir", "broken", "--config", "broken"], capture_output=True, text=True)
 
     error = error_in(ended.stdout + ended.stderr)

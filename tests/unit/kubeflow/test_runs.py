@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.kubeflow.client import Client
 from pipeline.kubeflow.runs import PackageTask, find_run, find_task, outcome_of, package_tasks
-from pipeline.outcome import NodeState, RunOutcome, RunState
+from pipeline.runs.status import NodeState, RunOutcome, RunState
 from tests.unit.kubeflow.kfp_server import KfpServer, moment
 
 PACKAGE = (Path(__file__).parent / "golden" / "flights.yaml").read_text()

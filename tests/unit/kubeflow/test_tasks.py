@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.kubeflow.tasks import Task, tasks_of
+from pipeline.kubeflow.groups import Task, tasks_of
 
 UPSTREAM = {
     "ExampleGen": [],

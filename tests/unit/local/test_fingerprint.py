@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.infra_validator.docker import engine_answers
-from pipeline.loading import load_config
+from pipeline.config.loading import load_config
 from pipeline.local import fingerprint as module
 from pipeline.local.fingerprint import fingerprint
 
@@ -105,5 +105,5 @@ def test_there_is_none_where_the_configuration_cannot_be_followed(project: Proje
 
 def test_it_covers_the_code_of_the_pipeline_and_its_components() -> None:
     modules = {path.parent.name + "/" + path.name for path in module._modules()}
-    assert {"pipeline/graph.py", "modules/training.py", "transform/executor.py"} <= modules
+    assert {"pipeline/graph.py", "training/trainer.py", "transform/executor.py"} <= modules
     assert not [name for name in modules if "/test_" in name]

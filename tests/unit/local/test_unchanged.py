@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline import database
 from pipeline.local import unchanged
-from pipeline.outcome import NodeState
-from pipeline.store import open_store
+from pipeline.runs import database
+from pipeline.runs.metadata import open_store
+from pipeline.runs.status import NodeState
 from tests.unit.local.history import History
 
 

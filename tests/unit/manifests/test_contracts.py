@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.config import InfraValidator, Kubeflow
-from pipeline.database import ENVIRONMENT_VARIABLE, parse
+from pipeline.runs.database import ENVIRONMENT_VARIABLE, parse
 from tests.unit.manifests.conftest import MANIFESTS, Objects, find, is_remote, pod_of
 from tests.unit.manifests.pod_security import containers
 

@@ -11,8 +11,8 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from pipeline.modules.features import vocabulary_file
-from pipeline.report.records import tfma_protos
+from pipeline.report.read.protos import tfma_protos
+from pipeline.training.features import vocabulary_file
 
 EVIL = "<script>alert('x')</script>"
 OVERALL: tuple[tuple[str, str], ...] = ()

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report import charts, formats
-from pipeline.report.charts import Box, Series
+from pipeline.report import formats
 from pipeline.report.formats import DASH
+from pipeline.report.html import charts
+from pipeline.report.html.charts import Box, Series
 from tests.unit.report.artifacts import EVIL
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)

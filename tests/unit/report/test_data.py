@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from pipeline.outcome import NodeState
-from pipeline.report.data import data_of
 from pipeline.report.formats import DASH
-from pipeline.store import Execution
+from pipeline.report.read.data import data_of
+from pipeline.runs.metadata import Execution
+from pipeline.runs.status import NodeState
 
 
 def example_gen(pattern: str, **files: list[str]) -> Execution:

@@ -8,9 +8,9 @@ import math
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.outcome import RunOutcome
-from pipeline.report.facts import read_facts
-from pipeline.report.model_card import ModelCard, model_card
+from pipeline.report.html.model_card import ModelCard, model_card
+from pipeline.report.read.run_details import read_facts
+from pipeline.runs.status import RunOutcome
 from tests.unit.report.artifacts import OVERALL, metrics_for_slice, write_records
 
 

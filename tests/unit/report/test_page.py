@@ -8,10 +8,10 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.errors import DataError, UsageError
-from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from pipeline.report import write_report
-from pipeline.report.facts import read_facts
+from pipeline.report.read.run_details import read_facts
 from pipeline.report.verdict import Tone, judge
+from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from tests.unit.report.artifacts import EVIL, write_anomalies
 from tests.unit.report.browser import Page
 

@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from pipeline.outcome import NodeOutcome, NodeState, RunOutcome
 from pipeline.report.progress import observe
+from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome
 
 
 def outcome(**nodes: NodeOutcome) -> RunOutcome:

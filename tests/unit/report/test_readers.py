@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.anomalies import read_anomalies
-from pipeline.report.evaluation import CANDIDATE, Comparison, read_evaluation
-from pipeline.report.evaluation_view import EvaluationView
-from pipeline.report.records import read_records, tfma_protos
-from pipeline.report.saved_model import read_saved_model
-from pipeline.report.schema import read_schema
-from pipeline.report.search import read_hyperparameters, read_search
-from pipeline.report.statistics import read_statistics
-from pipeline.report.training import Training, read_training
-from pipeline.report.transformation import TransformedFeature, Vocabulary, read_transformation
+from pipeline.report.html.evaluation_view import EvaluationView
+from pipeline.report.read.anomalies import read_anomalies
+from pipeline.report.read.evaluation import CANDIDATE, Comparison, read_evaluation
+from pipeline.report.read.protos import read_records, tfma_protos
+from pipeline.report.read.saved_model import read_saved_model
+from pipeline.report.read.schema import read_schema
+from pipeline.report.read.statistics import read_statistics
+from pipeline.report.read.training import Training, read_training
+from pipeline.report.read.transformation import TransformedFeature, Vocabulary, read_transformation
+from pipeline.report.read.tuning import read_hyperparameters, read_search
 from tests.unit.report import artifacts
 from tests.unit.report.artifacts import EVIL, OVERALL
 

@@ -8,10 +8,10 @@ import sys
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline import database
 from pipeline.errors import StorageError, UsageError
-from pipeline.outcome import NodeState
-from pipeline.store import open_store
+from pipeline.runs import database
+from pipeline.runs.metadata import open_store
+from pipeline.runs.status import NodeState
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_reading_needs_neither_tensorflow_nor_tfx(workspace, config):
 import sys
 from pathlib import Path
 from pipeline.config import PipelineConfig
-from pipeline.report.facts import read_facts
+from pipeline.report.read.run_details import read_facts
 config = PipelineConfig.model_validate({config.effective()!r})
 assert read_facts(config, "first").evaluation.overall.rows == 100
 print([name for name in ("tensorflow", "tfx", "apache_beam") if name in sys.modules])

@@ -12,11 +12,11 @@ from rich.console import Console
 
 from pipeline.cli import main as command_line
 from pipeline.errors import DataError, UsageError
-from pipeline.outcome import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from pipeline.report import print_summary, write_report
-from pipeline.report.facts import read_facts
 from pipeline.report.formats import DASH
-from pipeline.report.runs import find_run, run_ids
+from pipeline.report.read.run_details import read_facts
+from pipeline.runs.find import find_run, run_ids
+from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from tests.unit.report.artifacts import metrics_for_slice, write_records
 
 

@@ -9,7 +9,7 @@ import sys
 def test_tensorflow_is_not_needed_and_can_be_had_afterwards() -> None:
     script = (
         "import sys, time\n"
-        "import serving.grpc_client as client\n"
+        "import serving.client.grpc as client\n"
         "assert 'tensorflow' not in sys.modules\n"
         "tensor = client.to_tensor('DT_FLOAT', [1.5, 2.0])\n"
         "import tensorflow as tf\n"

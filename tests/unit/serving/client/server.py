@@ -19,8 +19,9 @@ from google.protobuf import json_format
 from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 
-from serving.address import Address
-from serving.grpc_client import read_rows, to_tensor
+from serving.client.address import Address
+from serving.client.grpc import read_rows, to_tensor
+from serving.client.schema import SIGNATURE
 from serving.protocol import (
     GetModelMetadataResponse,
     GetModelStatusResponse,
@@ -29,7 +30,6 @@ from serving.protocol import (
     SignatureDefMap,
     types_pb2,
 )
-from serving.schema import SIGNATURE
 
 FEATURES = {"carrier": "DT_STRING", "departure": "DT_INT64", "distance": "DT_FLOAT"}
 OUTPUTS = {"labels": ("DT_INT64", 1), "probabilities": ("DT_FLOAT", 2), "score": ("DT_FLOAT", 1)}

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from serving.client.features import Feature, encode_rows
 from serving.errors import FeatureError
-from serving.features import Feature, encode_rows
 
 UTC = datetime.timezone.utc
 FLOAT, INTEGER, STRING = Feature("distance", "DT_FLOAT"), Feature("departure", "DT_INT64"), Feature("carrier", "DT_STRING")

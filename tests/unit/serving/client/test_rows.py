@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from serving.features import Feature, encode_rows
-from serving.rows import parse_csv, parse_json, parse_text, read_file
+from serving.client.features import Feature, encode_rows
+from serving.client.rows import parse_csv, parse_json, parse_text, read_file
 
 FEATURES = {
     name: Feature(name, dtype)

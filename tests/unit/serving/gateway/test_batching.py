@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from serving.client.predictions import Prediction
 from serving.errors import FeatureError, ServingError
 from serving.gateway.batching import Batcher
-from serving.predictions import Prediction
 from tests.unit.serving.gateway.conftest import ROW, predict
 
 

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from serving.client.predictions import Prediction
 from serving.gateway.metrics import Metrics
-from serving.predictions import Prediction
 from serving.rollout.metrics import Counts, count, read_metrics, read_page, read_traffic
 
 

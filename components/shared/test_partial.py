@@ -1,0 +1,57 @@
+"""Results of parts: made once, found again by later runs, and made anew where they are damaged."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from components.shared.partial import FOLDER, PartialResults
+
+
+class Work:
+    """Counts how often it is done."""
+
+    def __init__(self, result: Any) -> None:
+        self.done = 0
+        self._result = result
+
+    def __call__(self) -> Any:
+        self.done += 1
+        return self._result
+
+
+def test_a_later_run_finds_what_an_earlier_one_has_made(tmp_path: Path) -> None:
+    work = Work({"a": 1})
+    assert PartialResults(str(tmp_path / "1"), "code").of("part", work) == {"a": 1}
+    assert PartialResults(str(tmp_path / "2"), "code").of("part", work) == {"a": 1}
+    assert work.done == 1
+
+    (kept,) = (tmp_path / "1" / FOLDER).iterdir()
+    kept.unlink()
+    assert PartialResults(str(tmp_path / "3"), "code").of("part", work) == {"a": 1}
+    assert work.done == 1
+
+
+def test_other_code_or_another_part_is_made_anew(tmp_path: Path) -> None:
+    work = Work(1)
+    PartialResults(str(tmp_path / "1"), "code").of("part", work)
+    PartialResults(str(tmp_path / "2"), "other code").of("part", work)
+    PartialResults(str(tmp_path / "3"), "code").of("other part", work)
+    assert work.done == 3
+
+
+def test_what_is_damaged_is_made_anew(tmp_path: Path) -> None:
+    work = Work(list(range(100)))
+    PartialResults(str(tmp_path / "1"), "code").of("part", work)
+    (kept,) = (tmp_path / "1" / FOLDER).iterdir()
+    os.truncate(kept, 20)
+    assert PartialResults(str(tmp_path / "2"), "code").of("part", work) == list(range(100))
+    assert work.done == 2
+
+
+def test_what_cannot_be_pickled_is_not_kept(tmp_path: Path) -> None:
+    lock = threading.Lock()
+    assert PartialResults(str(tmp_path / "1"), "code").of("part", Work(lock)) is lock
+    assert not (tmp_path / "1").exists()

@@ -1,0 +1,66 @@
+"""What the command lines of tasks have in common: their arguments, their log, and how an error ends them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from pipeline.errors import as_conveyor_error
+from pipeline.kubeflow.pod.context import Pod
+from pipeline.kubeflow.pod.payload import Payload
+
+_BY_HAND = '{"inputs": {"parameterValues": {"run_id": "by-hand"}}}'
+
+
+def run_task(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, work: Callable[[Pod, argparse.Namespace], None]
+) -> int:
+    """Runs a task from its command line.
+
+    Args:
+      parser: knows the arguments that this task alone has.
+      arguments: the command line; the process's own when not given.
+      work: what the task does.
+
+    Returns:
+      The exit code: 0, or that of the error, which is the last thing on stderr.
+    """
+    parser.add_argument("--ir", required=True, help="the compiled pipeline, packed")
+    parser.add_argument("--config", required=True, help="the configuration, packed")
+    parser.add_argument(
+        "--executor-input",
+        required=True,
+        type=json.loads,
+        help=f"what Kubeflow says of inputs and outputs; by hand: {_BY_HAND}",
+    )
+    options = parser.parse_args(arguments)
+    _log_briefly()
+    try:
+        work(Pod.of(Payload.read(options.ir, options.config), options.executor_input), options)
+    except Exception as error:
+        problem = as_conveyor_error(error, "The task", "the log of this task")
+        if problem is not error:
+            traceback.print_exc()
+        print(f"\n{problem.headline}: {problem}", file=sys.stderr, flush=True)
+        return problem.exit_code
+    return 0
+
+
+def _log_briefly() -> None:
+    """Logs to stderr; of what TFX says in passing, which holds whole compiled pipelines, the first line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Brief("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # Hundreds of lines about type hints, each time Beam is imported.
+    logging.getLogger("apache_beam.typehints").setLevel(logging.WARNING)
+
+
+class _Brief(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        first, newline, _ = text.partition("\n")
+        return f"{first} …" if newline and record.levelno <= logging.INFO else text

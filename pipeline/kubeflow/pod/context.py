@@ -1,0 +1,146 @@
+"""What a task's process knows of itself: the run it belongs to, its parameters, the database, and where outcomes are kept."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import parameters
+from pipeline.errors import StorageError, UsageError
+from pipeline.kubeflow.pod import dashboard
+from pipeline.kubeflow.pod.payload import Payload
+from pipeline.report.read.run_details import read_facts
+from pipeline.runs import database
+from pipeline.runs.status import NodeOutcome
+
+if TYPE_CHECKING:
+    from ml_metadata.proto import metadata_store_pb2
+    from tfx.proto.orchestration import pipeline_pb2
+
+    from pipeline.config import PipelineConfig
+
+_RUN_ID = "run_id"
+# Of the exit task: how Kubeflow says the nodes ended.
+_STATUS = "status"
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A task's process.
+
+    Attributes:
+      payload: what the package carries.
+      executor_input: what Kubeflow says of the task's inputs and outputs.
+      run_id: of the run, in Kubeflow and in ML Metadata.
+      parameters: the run's, all of them.
+    """
+
+    payload: Payload
+    executor_input: dict[str, Any]
+    run_id: str
+    parameters: dict[str, parameters.Value]
+
+    @classmethod
+    def of(cls, payload: Payload, executor_input: dict[str, Any]) -> Pod:
+        """The pod that a task's arguments describe.
+
+        Raises:
+          UsageError: there is no run id, or a parameter has a value that it cannot have.
+          StorageError: the volume is not mounted, or this user cannot write to it.
+        """
+        given = dict(executor_input.get("inputs", {}).get("parameterValues", {}))
+        run_id = given.pop(_RUN_ID, "")
+        given.pop(_STATUS, None)
+        if not run_id:
+            raise UsageError(
+                "The task does not know which run it belongs to.",
+                where="--executor-input",
+                expected=f"inputs.parameterValues.{_RUN_ID}",
+                seen=", ".join(given) or "no inputs",
+            )
+        _require_volume(payload.config)
+        return cls(payload, executor_input, str(run_id), parameters.checked(payload.config, given))
+
+    @property
+    def config(self) -> PipelineConfig:
+        """Of the pipeline, with the paths of the cluster."""
+        return self.payload.config
+
+    @cached_property
+    def connection(self) -> metadata_store_pb2.ConnectionConfig:
+        """To the ML Metadata database.
+
+        Raises:
+          ConfigError: the address of the database is missing or malformed.
+        """
+        return database.connection(self.config)
+
+    def pipeline(self) -> pipeline_pb2.Pipeline:
+        """The compiled pipeline, bound to the run and its parameters."""
+        from pipeline.runs import execute
+
+        ir = self.payload.pipeline()
+        parameters.apply(ir, self.parameters)
+        execute.bind(ir, self.run_id)
+        return ir
+
+    @property
+    def folder(self) -> Path:
+        """Of the run, on the volume."""
+        return self.config.runs_path / self.run_id
+
+    @property
+    def final_status(self) -> dict[str, Any]:
+        """How Kubeflow says the nodes ended: of the exit task alone."""
+        status = self.executor_input.get("inputs", {}).get("parameterValues", {}).get(_STATUS)
+        return dict(status or {})
+
+    def keep(self, node_id: str, outcome: NodeOutcome) -> None:
+        """Keeps a node's outcome for the exit task, whole or not at all."""
+        path = self.outcome_path(node_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(outcome.model_dump_json(indent=2))
+        os.replace(partial, path)
+
+    def kept(self, node_id: str) -> NodeOutcome | None:
+        """A node's outcome, if the node has started."""
+        path = self.outcome_path(node_id)
+        return NodeOutcome.model_validate_json(path.read_text()) if path.is_file() else None
+
+    def outcome_path(self, node_id: str) -> Path:
+        """Where a node's outcome is kept."""
+        return self.folder / "nodes" / f"{node_id}.json"
+
+    def show(self, nodes: Sequence[str]) -> None:
+        """Gives the dashboard what there is to see of the nodes. What cannot be shown is told in the log, and ends nothing."""
+        try:
+            facts = read_facts(self.config, self.run_id)
+            dashboard.write(dashboard.artifacts_of(facts, nodes), self.executor_input)
+        except Exception:
+            print("The dashboard has nothing to show of this task:", flush=True)
+            traceback.print_exc()
+
+
+def _require_volume(config: PipelineConfig) -> None:
+    folder = config.workspace_path
+    if not folder.is_dir():
+        raise StorageError(
+            "The volume is not mounted.",
+            where=str(folder),
+            expected=f"the PersistentVolumeClaim {config.kubeflow.volume}",
+            fix="compile with the kubeflow.volume and kubeflow.mount_path of the cluster",
+        )
+    if not os.access(folder, os.W_OK):
+        raise StorageError(
+            "The volume cannot be written to.",
+            where=str(folder),
+            expected=f"a folder that the user {config.kubeflow.user} may write to",
+            seen=f"user {os.getuid()}, owner {folder.stat().st_uid}",
+            fix="run the Job conveyor-prepare again, or set kubeflow.user to the owner",
+        )

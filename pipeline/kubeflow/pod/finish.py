@@ -1,0 +1,173 @@
+"""The exit task: gathers what became of the nodes, writes the run's outcome and report, and tells whoever wants to know."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import NodeError
+from pipeline.kubeflow.pod import dashboard
+from pipeline.kubeflow.pod.command import run_task
+from pipeline.kubeflow.pod.context import Pod
+from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+
+if TYPE_CHECKING:
+    from tfx.proto.orchestration import pipeline_pb2
+
+WEBHOOK_VARIABLE = "CONVEYOR_WEBHOOK"
+_WEBHOOK_SECONDS = 10
+_DONE = (NodeState.COMPLETE, NodeState.CACHED, NodeState.SKIPPED)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Finishes a run.
+
+    Args:
+      arguments: the command line; the process's own when not given.
+
+    Returns:
+      The exit code: 0 when the outcome is written and told, whatever it is.
+    """
+    parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow.pod.finish", description=__doc__)
+    return run_task(parser, arguments, lambda pod, options: finish(pod))
+
+
+def finish(pod: Pod) -> None:
+    """Writes the run's outcome and report, and posts the outcome.
+
+    Args:
+      pod: of the exit task.
+
+    Raises:
+      NodeError: the webhook could not be told; outcome and report are written by then.
+    """
+    cancel_unfinished(pod)
+    outcome = gather(pod, pod.pipeline())
+    outcome.save(pod.folder)
+    _report(pod)
+    # `conveyor submit` reads the state from here, since the API knows a refused model's run as a success.
+    print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
+    tell(outcome)
+
+
+def cancel_unfinished(pod: Pod) -> None:
+    """Marks the executions of this run that no pod is at work on any more as canceled."""
+    from pipeline.runs import execute
+    from pipeline.runs import resume as earlier_runs
+
+    with execute.open_metadata(pod.connection) as handle:
+        earlier_runs.cancel_run(handle, pod.run_id)
+
+
+def gather(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
+    """The run's outcome, from what the nodes' pods have kept on the volume.
+
+    Args:
+      pod: of the exit task.
+      ir: the pipeline, bound to the run.
+    """
+    outcome = RunOutcome(
+        run_id=pod.run_id,
+        pipeline=pod.config.name,
+        note=str(pod.parameters["run_note"]),
+        config=pod.config.effective(),
+        ended=time.time(),
+    )
+    for entry in ir.nodes:
+        node = entry.pipeline_node
+        kept = pod.kept(node.node_info.id)
+        if kept is not None and kept.state is NodeState.RUNNING:
+            kept.state = NodeState.INTERRUPTED
+        outcome.nodes[node.node_info.id] = kept or NodeOutcome(upstream=list(node.upstream_nodes), state=NodeState.BLOCKED)
+    outcome.started = min((node.started for node in outcome.nodes.values() if node.started), default=outcome.started)
+    states = {node.state for node in outcome.nodes.values()}
+    problems = [node.problem for node in outcome.nodes.values() if node.problem]
+    if NodeState.FAILED in states or pod.final_status.get("state") == "FAILED":
+        outcome.state, outcome.problem = RunState.FAILED, problems[0] if problems else _never_started(pod, outcome)
+    elif all(state in _DONE for state in states):
+        outcome.state = RunState.NOT_BLESSED if _refused(pod) else RunState.COMPLETE
+    else:
+        outcome.state = RunState.INTERRUPTED
+    return outcome
+
+
+def _refused(pod: Pod) -> bool:
+    from pipeline.runs.metadata import open_store
+
+    with open_store(pod.connection, pod.config.name) as store:
+        return store.run(pod.run_id).refusal() is not None
+
+
+def _never_started(pod: Pod, outcome: RunOutcome) -> Problem:
+    waiting = [name for name, node in outcome.nodes.items() if node.state not in _DONE]
+    error = pod.final_status.get("error") or {}
+    return Problem.of(
+        NodeError(
+            "A pod ended before its node could say why.",
+            where=", ".join(waiting[:1]),
+            seen=str(error.get("message", "")),
+            fix="look at its events: kubectl describe pod; memory limits and missing images are the usual reasons",
+        )
+    )
+
+
+def _report(pod: Pod) -> None:
+    """Writes the report beside the outcome, and gives it to the dashboard."""
+    from pipeline.report import read_facts, write_report
+
+    write_report(pod.config, pod.run_id)
+    dashboard.write(dashboard.artifacts_of_run(read_facts(pod.config, pod.run_id)), pod.executor_input)
+
+
+def tell(outcome: RunOutcome) -> None:
+    """Posts the outcome to the webhook, if there is one.
+
+    Raises:
+      NodeError: the webhook could not be reached or refused the outcome; the address is not shown, as it may hold a secret.
+    """
+    address = os.environ.get(WEBHOOK_VARIABLE)
+    if not address:
+        return
+    request = urllib.request.Request(
+        address, json.dumps(_message(outcome)).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS):
+            print("The outcome was posted to the webhook.", flush=True)
+    except (OSError, ValueError) as error:
+        reason = f"HTTP status {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
+        raise NodeError(
+            "The outcome could not be posted to the webhook.",
+            where="kubeflow.webhook",
+            seen=reason,
+            expected="an address that takes a POST of JSON",
+            fix="the outcome itself is kept on the volume; mend the Secret's address for the next run",
+        ) from None
+
+
+def _message(outcome: RunOutcome) -> dict[str, Any]:
+    """`text` is what chat services show; the rest is for programs."""
+    failed = [name for name, node in outcome.nodes.items() if node.state is NodeState.FAILED]
+    what = f": {outcome.problem.what}" if outcome.problem else ""
+    return {
+        "text": f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value.replace('_', ' ')}{what}",
+        "pipeline": outcome.pipeline,
+        "run_id": outcome.run_id,
+        "note": outcome.note,
+        "state": outcome.state.value,
+        "seconds": round((outcome.ended or time.time()) - outcome.started, 1),
+        "nodes": {name: node.state.value for name, node in outcome.nodes.items()},
+        "failed": failed,
+        "problem": outcome.problem.model_dump(exclude={"traceback"}) if outcome.problem else None,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

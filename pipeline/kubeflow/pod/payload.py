@@ -1,0 +1,131 @@
+"""What a package carries to its pods: the compiled pipeline and its configuration, as two arguments."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config import PipelineConfig
+from pipeline.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from tfx.proto.orchestration import pipeline_pb2
+
+LIMIT = 64 * 1024
+"""Bytes that both arguments may have together. Linux takes 128 KiB an argument, and KFP's driver gets the whole container
+as one argument, which Argo keeps as a parameter of the workflow besides."""
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+_EXECUTED = ("components", "pipeline/training")
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A pipeline that can run where its configuration's files are not.
+
+    Attributes:
+      ir: the serialized pipeline_pb2.Pipeline, bound to no run.
+      config: what it was compiled from, with the paths of the cluster.
+      code: the digest of the code that it was compiled with.
+    """
+
+    ir: bytes
+    config: PipelineConfig
+    code: str
+
+    @classmethod
+    def of(cls, ir: pipeline_pb2.Pipeline, config: PipelineConfig) -> Payload:
+        """The payload for a pipeline that this code has just compiled."""
+        from tfx.proto.orchestration import pipeline_pb2
+
+        canonical, deployment = pipeline_pb2.Pipeline(), pipeline_pb2.IntermediateDeploymentConfig()
+        canonical.CopyFrom(ir)
+        # The compiler packs it with its maps in any order, which no later serialization could mend.
+        canonical.deployment_config.Unpack(deployment)
+        canonical.deployment_config.Pack(deployment, deterministic=True)
+        return cls(canonical.SerializeToString(deterministic=True), config, code_digest())
+
+    def pipeline(self) -> pipeline_pb2.Pipeline:
+        """The compiled pipeline, bound to no run."""
+        from tfx.proto.orchestration import pipeline_pb2
+
+        return pipeline_pb2.Pipeline.FromString(self.ir)
+
+    def require_same_code(self) -> None:
+        """Makes sure that nodes are executed by the code that the pipeline was compiled with.
+
+        Raises:
+          UsageError: other code is here. It could make another model of the same inputs, and the cache would not know.
+        """
+        if self.code != code_digest():
+            raise UsageError(
+                "The package was compiled with other code than the image holds.",
+                where=self.config.kubeflow.image,
+                expected=f"code with the digest {self.code[:12]}",
+                seen=code_digest()[:12],
+                fix="build and load the image again, then compile or submit with the same checkout",
+            )
+
+    def arguments(self) -> list[str]:
+        """The command line that `read` understands.
+
+        Raises:
+          ConfigError: it is longer than a cluster can carry.
+        """
+        described = {"config": self.config.effective(), "code": self.code}
+        arguments = ["--ir", _pack(self.ir), "--config", _pack(json.dumps(described, sort_keys=True).encode())]
+        size = sum(map(len, arguments))
+        if size > LIMIT:
+            raise ConfigError(
+                "The compiled pipeline is too large for a Kubeflow package.",
+                where=self.config.name,
+                expected=f"at most {LIMIT} bytes, packed",
+                seen=f"{size} bytes",
+                fix="shorten what the pipeline carries: the curated schema (long domains) and your own code's files",
+            )
+        return arguments
+
+    @classmethod
+    def read(cls, ir: str, config: str) -> Payload:
+        """The payload that two arguments carry.
+
+        Raises:
+          UsageError: they do not come from `arguments`.
+        """
+        try:
+            described = json.loads(_unpack(config))
+            settings = PipelineConfig.model_validate(described["config"], context={"folder": Path("/")})
+            return cls(_unpack(ir), settings, described["code"])
+        except (binascii.Error, gzip.BadGzipFile, EOFError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                "The arguments of the task are not those of a compiled package.",
+                where="--ir, --config",
+                expected="what `conveyor compile` writes into a package",
+                seen=str(error).splitlines()[0],
+                fix="compile the pipeline again with the code that the image holds",
+            ) from error
+
+
+def code_digest() -> str:
+    """A digest of the code that nodes execute, the same on the laptop and in the image."""
+    digest = hashlib.sha256()
+    for package in _EXECUTED:
+        for file in sorted((_REPOSITORY / package).rglob("*.py")):
+            if not file.name.startswith("test_"):
+                digest.update(f"{file.relative_to(_REPOSITORY)}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _pack(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def _unpack(text: str) -> bytes:
+    return gzip.decompress(base64.b64decode(text, validate=True))

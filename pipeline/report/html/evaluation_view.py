@@ -1,0 +1,135 @@
+"""An evaluation, arranged for showing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import groupby
+
+from pipeline.report.html.charts import Series
+from pipeline.report.read.evaluation import BASELINE, CANDIDATE, EXAMPLE_COUNT, ConfusionMatrix, Evaluation, Plots, Slice
+
+# What is compared slice by slice, besides the primary metric, as far as it was measured.
+_SLICE_METRICS = ("precision", "recall", "calibration", "loss", "mae", "rmse")
+
+# A larger matrix cannot be read: the classes confused most are listed instead.
+MOST_CLASSES_SHOWN = 20
+_CONFUSIONS_SHOWN = 15
+
+
+@dataclass(frozen=True)
+class EvaluationView:
+    """An evaluation as tables and charts.
+
+    Attributes:
+      evaluation: what is shown.
+      min_slice_rows: slices with fewer rows are left out.
+      classes: names of the classes in their order; numbers stand for them when not given.
+    """
+
+    evaluation: Evaluation
+    min_slice_rows: int = 1
+    classes: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> list[str]:
+        """All metrics of all rows, the primary one first."""
+        names = [name for name in self.evaluation.overall.metrics if name != EXAMPLE_COUNT]
+        order = (
+            self.evaluation.primary_metric,
+            "accuracy",
+            "precision",
+            "recall",
+            "auc_precision_recall",
+            "loss",
+            "calibration",
+        )
+        return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+    @property
+    def slice_metrics(self) -> list[str]:
+        """The metrics that are compared slice by slice, besides the primary one."""
+        return [name for name in _SLICE_METRICS if name in self.evaluation.overall.metrics]
+
+    @property
+    def groups(self) -> list[tuple[str, list[Slice]]]:
+        """The slices that have enough rows, by the columns that they divide the rows by."""
+        shown = [each for each in self.evaluation.slices if each.key and (each.rows or 0) >= self.min_slice_rows]
+        return [(" and ".join(columns), list(slices)) for columns, slices in groupby(shown, key=lambda each: each.columns)]
+
+    @property
+    def left_out(self) -> int:
+        """How many slices have too few rows."""
+        return sum(1 for each in self.evaluation.slices if each.key and (each.rows or 0) < self.min_slice_rows)
+
+    @property
+    def primary_range(self) -> tuple[float, float]:
+        """The smallest and largest primary metric of all slices shown, for a scale that they share."""
+        comparisons = [each.metric(self.evaluation.primary_metric) for _, slices in self.groups for each in slices]
+        values = [value for each in comparisons for value in (each.candidate, each.baseline) if value is not None]
+        finite = [value for value in values if math.isfinite(value)]
+        return (min(finite), max(finite)) if finite else (0.0, 1.0)
+
+    @property
+    def roc(self) -> list[Series]:
+        """Receiver operating characteristic of the candidate and the baseline."""
+        lines = [
+            Series(name, ((0.0, 0.0), *plots.roc, (1.0, 1.0)), style) for name, plots, style in self._models() if plots.roc
+        ]
+        return [*lines, Series("chance", ((0.0, 0.0), (1.0, 1.0)), "guide")] if lines else []
+
+    @property
+    def precision_recall(self) -> list[Series]:
+        """Precision over recall of the candidate and the baseline."""
+        return [Series(name, plots.precision_recall, style) for name, plots, style in self._models() if plots.precision_recall]
+
+    @property
+    def calibration(self) -> list[Series]:
+        """Mean label over mean prediction, with the rows of each bucket as the area of its point."""
+        lines = [
+            Series(
+                name,
+                [(prediction, label) for prediction, label, _ in plots.calibration],
+                style,
+                dots=True,
+                weights=[rows for _, _, rows in plots.calibration],
+            )
+            for name, plots, style in self._models()
+            if plots.calibration
+        ]
+        points = [value for line in lines for point in line.points for value in point]
+        return [*lines, Series("perfect", ((min(points), min(points)), (max(points), max(points))), "guide")] if lines else []
+
+    @property
+    def confusion(self) -> ConfusionMatrix | None:
+        """The candidate's."""
+        return self.evaluation.plots.get(CANDIDATE, Plots()).confusion
+
+    @property
+    def confusions(self) -> list[tuple[str, str, float]]:
+        """Of many classes, those that the candidate confuses most: actual class, predicted class and rows."""
+        matrix = self.confusion
+        if matrix is None or len(matrix.counts) <= MOST_CLASSES_SHOWN:
+            return []
+        pairs = [
+            (self.class_name(actual), self.class_name(predicted), count)
+            for actual, counts in enumerate(matrix.counts)
+            for predicted, count in enumerate(counts)
+            if actual != predicted and count
+        ]
+        return sorted(pairs, key=lambda pair: -pair[2])[:_CONFUSIONS_SHOWN]
+
+    def class_name(self, index: int) -> str:
+        """How a class is called."""
+        return self.classes[index] if index < len(self.classes) else str(index)
+
+    def place(self, value: float | None) -> float | None:
+        """Where a primary metric stands on the shared scale, in percent from the left."""
+        low, high = self.primary_range
+        if value is None or not math.isfinite(value) or high <= low:
+            return None
+        return min(100.0, max(0.0, 100 * (value - low) / (high - low)))
+
+    def _models(self) -> list[tuple[str, Plots, str]]:
+        styles = ((CANDIDATE, "first"), (BASELINE, "second"))
+        return [(name, self.evaluation.plots[name], style) for name, style in styles if name in self.evaluation.plots]

@@ -1,0 +1,171 @@
+"""The model card: what the model is for, what it was made of, and what is known of its limits."""
+
+from __future__ import annotations
+
+import math
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pipeline.config import PipelineConfig, Task
+from pipeline.report import formats
+from pipeline.report.read.evaluation import Evaluation
+from pipeline.report.read.run_details import RunFacts
+from pipeline.report.read.tuning import read_hyperparameters
+
+_PACKAGES = ("tfx-conveyor", "tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
+_MANY_MISSING = 0.2
+_TASKS = {
+    Task.BINARY: "Binary classification",
+    Task.MULTICLASS: "Multiclass classification",
+    Task.REGRESSION: "Regression",
+}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model card. `facts` has headings, each with pairs of name and value; `limits` are sentences."""
+
+    facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    purpose: str
+    limits: tuple[str, ...]
+
+
+def model_card(facts: RunFacts) -> ModelCard:
+    """Writes the model card of a run's model from what is known of the run."""
+    config = facts.config
+    return ModelCard(
+        facts=(
+            ("Task", (("Kind", _TASKS[config.task]), ("Predicts", config.label), *_columns(facts))),
+            ("Data", _data(facts)),
+            ("Model", _model(facts)),
+            ("Training", _training(facts)),
+            ("Made with", _packages()),
+        ),
+        purpose=_purpose(facts),
+        limits=tuple(_limits(facts)),
+    )
+
+
+def _purpose(facts: RunFacts) -> str:
+    what = {Task.BINARY: "the probability of", Task.MULTICLASS: "the class of", Task.REGRESSION: "the value of"}
+    return (
+        f"Estimates {what[facts.config.task]} {facts.config.label} for rows like those it was trained on, "
+        "from the raw columns: the preprocessing is part of the model, and a missing optional column is imputed."
+    )
+
+
+def _columns(facts: RunFacts) -> tuple[tuple[str, str], ...]:
+    if facts.saved_model is None or not facts.saved_model.columns:
+        return ()
+    columns, classes = facts.saved_model.columns, facts.saved_model.classes
+    pairs = [("From", f"{len(columns)} columns: {', '.join(columns)}")]
+    return (("Classes", ", ".join(classes)), *pairs) if classes else tuple(pairs)
+
+
+def _data(facts: RunFacts) -> tuple[tuple[str, str], ...]:
+    data = facts.config.data
+    rows = facts.statistics.rows if facts.statistics else {}
+    split = (
+        f"by span: {data.split.train_spans} to train on, the newest {data.split.eval_spans} to evaluate on"
+        if data.split.method == "window"
+        else f"by hash: {formats.percent(data.split.eval_fraction)} to evaluate on"
+    )
+    return (
+        ("Files", data.input),
+        ("Split", split),
+        *((("Read", facts.data.summary),) if facts.data.sources else ()),
+        *((f"Rows, {name}", f"{count:,}") for name, count in rows.items()),
+    )
+
+
+def _model(facts: RunFacts) -> tuple[tuple[str, str], ...]:
+    model = facts.config.model
+    if model.build_model:
+        architecture = f"your own: {model.build_model}"
+    else:
+        units = " → ".join(map(str, model.hidden_units))
+        columns = "columns embedded, standardised or bucketised"
+        architecture = f"Keras: {columns}, then hidden layers of {units} units, dropout {model.dropout:g}"
+    parameters = facts.saved_model.parameters if facts.saved_model else None
+    return (
+        ("Architecture", architecture),
+        *((("Parameters", f"{parameters:,}"),) if parameters else ()),
+        ("Size on disk", formats.size(facts.saved_model.size if facts.saved_model else None)),
+        ("Artifact", f"{facts.model.id}, {facts.model.uri}" if facts.model else formats.DASH),
+    )
+
+
+def _training(facts: RunFacts) -> tuple[tuple[str, str], ...]:
+    training, settings = facts.training, facts.config.training
+    epochs = f"{len(training.epochs)} of at most {settings.epochs}" if training else f"at most {settings.epochs}"
+    if training and training.best_epoch and training.best_epoch != len(training.epochs):
+        epochs += f"; the weights are those of epoch {training.best_epoch}"
+    tuned = ", ".join(f"{name} {value}" for name, value in _tuned(facts).items())
+    return (
+        ("Epochs", epochs),
+        ("Batch size", f"{settings.batch_size:,}"),
+        ("Learning rate", f"{settings.learning_rate:g} (Adam)"),
+        ("Seed", str(settings.seed)),
+        *((("Tuned", tuned),) if tuned else ()),
+        *((("Time", formats.seconds(training.seconds)),) if training and training.seconds else ()),
+    )
+
+
+def _tuned(facts: RunFacts) -> dict[str, Any]:
+    """The hyperparameters that a Tuner found, which go before those of the configuration."""
+    artifact = facts.run.input("Trainer", "hyperparameters")
+    return read_hyperparameters(artifact.path) if artifact else {}
+
+
+def _packages() -> tuple[tuple[str, str], ...]:
+    found = [("python", platform.python_version())]
+    for package in _PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:
+            continue
+    return tuple(found)
+
+
+def _limits(facts: RunFacts) -> list[str]:
+    limits = []
+    if facts.evaluation:
+        limits += _evaluation_limits(facts.evaluation, facts.config)
+    if facts.statistics:
+        sparse = [each for each in facts.statistics.features if each.missing > _MANY_MISSING]
+        if sparse:
+            named = ", ".join(f"{each.name} ({formats.percent(each.missing)})" for each in sparse)
+            limits.append(f"Columns that are often missing, and then imputed: {named}.")
+    if facts.config.data.split.method == "window":
+        newest = facts.config.data.split.eval_spans
+        spans = "the newest span" if newest == 1 else f"the newest {newest} spans"
+        limits.append(f"It was judged on {spans} alone; on later data it may do worse: watch its metrics, and retrain.")
+    else:
+        limits.append("Rows of one time are in both splits, so this evaluation does not show how it does on later data.")
+    return limits
+
+
+def _evaluation_limits(evaluation: Evaluation, config: PipelineConfig) -> list[str]:
+    primary, limits = evaluation.primary_metric, []
+    worst = evaluation.worst_slices(1, config.evaluation.min_slice_rows)
+    overall = evaluation.overall.metric(primary).candidate
+    if worst:
+        value = worst[0].metric(primary).candidate
+        limits.append(
+            f"Weakest where {worst[0].label}: {primary} {formats.metric(value)} on {worst[0].rows:,} rows, "
+            f"{formats.metric(overall)} on all."
+        )
+    recall, precision = (evaluation.overall.metric(name).candidate for name in ("recall", "precision"))
+    if precision is not None and math.isnan(precision):
+        limits.append("At the threshold 0.5 it calls no row positive; a lower threshold would.")
+    elif recall is not None and precision is not None:
+        limits.append(
+            f"At the threshold 0.5 it finds {formats.percent(recall)} of the positives, and {formats.percent(precision)} of "
+            "what it calls positive is so; another threshold trades one for the other."
+        )
+    small = sum(1 for each in evaluation.slices if each.key and (each.rows or 0) < config.evaluation.min_slice_rows)
+    if small:
+        limits.append(f"Nothing is claimed for {small} slices with fewer than {config.evaluation.min_slice_rows} rows.")
+    return limits

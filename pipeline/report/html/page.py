@@ -1,0 +1,103 @@
+"""Writes the report: sections, each shown by its own template, on one page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.config import PipelineConfig
+from pipeline.report import formats
+from pipeline.report.html import charts
+from pipeline.report.html.sections import Section, sections_of_nodes, sections_of_run
+from pipeline.report.read.run_details import RunFacts, read_facts
+from pipeline.report.verdict import judge
+
+FILE_NAME = "report.html"
+
+
+def render_nodes(facts: RunFacts, node_ids: Sequence[str]) -> str:
+    """A page of some nodes of a run, to be shown within another page.
+
+    Args:
+      facts: what is known of the run so far.
+      node_ids: the nodes, in the order in which they are shown.
+
+    Returns:
+      HTML that refers to nothing outside itself.
+    """
+    executions = {node: facts.run.executions.get(node) for node in node_ids}
+    header = _environment().get_template("nodes.html.j2").render(facts=facts, executions=executions)
+    sections = sections_of_nodes(facts, node_ids)
+    title = f"{', '.join(node_ids)} · {facts.config.name}"
+    return _page(title, header, sections, embedded=True)
+
+
+def render_report(facts: RunFacts, *, embedded: bool = False) -> str:
+    """The report of a run, as far as the run came.
+
+    Args:
+      facts: what is known of the run.
+      embedded: to be shown within another page.
+
+    Returns:
+      HTML that refers to nothing outside itself.
+    """
+    header = _environment().get_template("header.html.j2").render(facts=facts, verdict=judge(facts))
+    footer = f"Run {facts.outcome.run_id} of {facts.config.name}. This page is complete in itself: it loads nothing."
+    title = f"{facts.config.name} · {facts.outcome.run_id}"
+    return _page(title, header, sections_of_run(facts), footer, embedded=embedded)
+
+
+def write_report(config: PipelineConfig, run_id: str) -> Path:
+    """Writes the report of a run into its folder, whole or not at all.
+
+    Args:
+      config: the pipeline's configuration.
+      run_id: of the run.
+
+    Returns:
+      The report's path.
+
+    Raises:
+      UsageError: nothing has run in the workspace.
+    """
+    path = config.runs_path / run_id / FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(render_report(read_facts(config, run_id)), encoding="utf-8")
+    os.replace(partial, path)
+    return path
+
+
+def _page(title: str, header: str, sections: Sequence[Section], footer: str = "", *, embedded: bool = False) -> str:
+    """A page; an embedded one is white, as what is around it, and has no links, which would lead the frame away from it."""
+    environment = _environment()
+    rendered = [
+        (section, Markup(environment.get_template(f"{section.template}.html.j2").render(content=section.content)))
+        for section in sections
+    ]
+    return environment.get_template("page.html.j2").render(
+        title=title, header=Markup(header), sections=rendered, footer=footer, embedded=embedded
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pipeline.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        name: getattr(formats, name)
+        for name in ("number", "value", "metric", "difference", "percent", "seconds", "moment", "date", "days")
+    }
+    environment.globals |= {"charts": charts, "Series": charts.Series, "Box": charts.Box}
+    return environment

@@ -1,0 +1,1 @@
+"""Reads the artifacts of a run as plain data, without TensorFlow."""

@@ -1,0 +1,368 @@
+"""What the Evaluator found out: metrics by slice against the baseline, thresholds, plots."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.report.read.protos import read_records, tfma_protos
+
+CANDIDATE, BASELINE = "candidate", "baseline"
+OVERALL = ""
+EXAMPLE_COUNT = "example_count"
+# The metric that sums a model up, the first that there is; the same order as in the Evaluator's configuration.
+PRIMARY_METRICS = ("auc", "accuracy", "mse", "rmse", "mae")
+_HIGHER_IS_BETTER = frozenset({"auc", "auc_precision_recall", "accuracy", "precision", "recall"})
+_LOWER_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae"})
+_NOISE = 1e-9
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A metric of the candidate beside the baseline's, where there is one."""
+
+    metric: str
+    candidate: float | None = None
+    baseline: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Candidate minus baseline."""
+        if self.candidate is None or self.baseline is None or not math.isfinite(self.candidate - self.baseline):
+            return None
+        return self.candidate - self.baseline
+
+    @property
+    def gain(self) -> float | None:
+        """How much better than the baseline the candidate is, negative for worse; None where better has no meaning."""
+        if self.difference is None or self.candidate is None or self.baseline is None:
+            return None
+        if self.metric in _HIGHER_IS_BETTER:
+            return self.difference
+        if self.metric in _LOWER_IS_BETTER:
+            return -self.difference
+        return abs(self.baseline - 1) - abs(self.candidate - 1) if self.metric == "calibration" else None
+
+    @property
+    def trend(self) -> str:
+        """`better`, `worse` or nothing, for how it is shown."""
+        if self.gain is None or abs(self.gain) < _NOISE:
+            return ""
+        return "better" if self.gain > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Metrics of some of the rows.
+
+    Attributes:
+      key: column and value of what the rows have in common; empty for all rows.
+      metrics: by name.
+    """
+
+    key: tuple[tuple[str, str], ...]
+    metrics: Mapping[str, Comparison]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that divide the rows."""
+        return tuple(column for column, _ in self.key)
+
+    @property
+    def label(self) -> str:
+        """As it is read."""
+        return ", ".join(f"{column} = {value}" for column, value in self.key) or "all rows"
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows of the evaluation split are in it."""
+        count = self.metric(EXAMPLE_COUNT).candidate
+        return None if count is None else round(count)
+
+    def metric(self, name: str) -> Comparison:
+        """The metric of that name, without values when it was not measured."""
+        return self.metrics.get(name, Comparison(name))
+
+
+@dataclass(frozen=True)
+class Check:
+    """A threshold for all rows and whether it held.
+
+    Attributes:
+      metric: its name.
+      bound: as it is read, such as `≥ 0.7`.
+      value: what was compared with the bound: the metric, or its difference from the baseline's.
+      holds: whether the bound holds.
+      against_baseline: whether `value` is a difference.
+      message: TFMA's, where the metric could not be judged.
+    """
+
+    metric: str
+    bound: str
+    value: float | None
+    holds: bool
+    against_baseline: bool = False
+    message: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What was asked and what came, in one line."""
+        subject = f"{self.metric} against the baseline" if self.against_baseline else self.metric
+        sign = "+" if self.against_baseline else ""
+        seen = "unknown" if self.value is None else f"{self.value:{sign}.4g}"
+        return f"{subject} is {seen}, wanted {self.bound}" + (f" ({self.message})" if self.message else "")
+
+
+@dataclass(frozen=True)
+class ConfusionMatrix:
+    """Rows by actual and predicted class at one threshold: `counts[actual][predicted]`."""
+
+    counts: tuple[tuple[float, ...], ...]
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Plots:
+    """What can be drawn of one model. Points are pairs of x and y.
+
+    Attributes:
+      roc: false positive rate and true positive rate.
+      precision_recall: recall and precision.
+      calibration: mean prediction, mean label and rows of each bucket that has rows.
+      confusion: at 0.5, or the most probable class.
+      thresholds: each with its false positive rate and true positive rate, from 1 to 0.
+    """
+
+    roc: tuple[tuple[float, float], ...] = ()
+    precision_recall: tuple[tuple[float, float], ...] = ()
+    calibration: tuple[tuple[float, float, float], ...] = ()
+    confusion: ConfusionMatrix | None = None
+    thresholds: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of one evaluation.
+
+    Attributes:
+      slices: all rows first, then by columns and value.
+      checks: the thresholds, failed ones first.
+      plots: of all rows, by model: `candidate` and `baseline`.
+      has_baseline: whether there was a model to compare with.
+    """
+
+    slices: tuple[Slice, ...] = ()
+    checks: tuple[Check, ...] = ()
+    plots: Mapping[str, Plots] = field(default_factory=dict)
+    has_baseline: bool = False
+
+    @property
+    def overall(self) -> Slice:
+        """All rows."""
+        return next((each for each in self.slices if not each.key), Slice((), {}))
+
+    @property
+    def primary_metric(self) -> str:
+        """The name of the metric that sums the model up."""
+        return next((name for name in PRIMARY_METRICS if name in self.overall.metrics), "")
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The thresholds that did not hold."""
+        return tuple(check for check in self.checks if not check.holds)
+
+    def worst_slices(self, count: int, min_rows: int) -> list[Slice]:
+        """The slices with the worst primary metric, worst first, of those with at least `min_rows` rows."""
+        sign = -1 if self.primary_metric in _LOWER_IS_BETTER else 1
+        known = [
+            (sign * value, each)
+            for each in self.slices
+            if each.key and (each.rows or 0) >= min_rows
+            for value in [each.metric(self.primary_metric).candidate]
+            if value is not None and math.isfinite(value)
+        ]
+        return [each for _, each in sorted(known, key=lambda pair: pair[0])[:count]]
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Reads the `evaluation` artifact of an Evaluator.
+
+    Args:
+      folder: the artifact's.
+
+    Raises:
+      FileNotFoundError: the folder has no evaluation.
+    """
+    metrics = tfma_protos("metrics_for_slice_pb2")
+    slices = [_slice(metrics.MetricsForSlice.FromString(record)) for record in _records(folder, "metrics")]
+    plots: dict[str, Plots] = {}
+    for record in _records(folder, "plots"):
+        message = metrics.PlotsForSlice.FromString(record)
+        if not message.slice_key.single_slice_keys:
+            plots = _plots(message)
+    by_columns = sorted(slices, key=lambda each: (len(each.key), each.columns, [_natural(value) for _, value in each.key]))
+    return Evaluation(
+        slices=tuple(by_columns),
+        checks=tuple(sorted(_checks(folder, by_columns), key=lambda check: check.holds)),
+        plots=plots,
+        has_baseline=any(comparison.baseline is not None for each in slices for comparison in each.metrics.values()),
+    )
+
+
+def _records(folder: Path, kind: str) -> Iterator[bytes]:
+    files = sorted(folder.glob(f"{kind}-?????-of-?????.tfrecord"))
+    if not files and kind == "metrics":
+        raise FileNotFoundError(folder / "metrics-*.tfrecord")
+    for path in files:
+        yield from read_records(path)
+
+
+def _natural(value: str) -> tuple[bool, float, str]:
+    """Numbers by size and before text."""
+    try:
+        return False, float(value), value
+    except ValueError:
+        return True, 0.0, value
+
+
+def _slice_key(message: Any) -> tuple[tuple[str, str], ...]:
+    def text(single: Any) -> str:
+        value = getattr(single, single.WhichOneof("kind") or "bytes_value")
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+    return tuple((single.column, text(single)) for single in message.single_slice_keys)
+
+
+def _slice(message: Any) -> Slice:
+    values: dict[str, dict[str, float]] = {}
+    for pair in message.metric_keys_and_values:
+        if pair.key.is_diff or pair.value.WhichOneof("type") != "double_value" or pair.key.HasField("sub_key"):
+            continue
+        values.setdefault(pair.key.name, {})[pair.key.model_name or CANDIDATE] = pair.value.double_value.value
+    comparisons = {name: Comparison(name, pair.get(CANDIDATE), pair.get(BASELINE)) for name, pair in values.items()}
+    return Slice(_slice_key(message.slice_key), comparisons)
+
+
+def _plots(message: Any) -> dict[str, Plots]:
+    data: dict[str, Any] = {}
+    for pair in message.plot_keys_and_values:
+        name = pair.key.model_name or CANDIDATE
+        # Plots of one model come as one message or one for each; merged, each kind is found in one place.
+        data.setdefault(name, type(pair.value)()).MergeFrom(pair.value)
+    return {name: _plots_of(each) for name, each in data.items()}
+
+
+def _plots_of(data: Any) -> Plots:
+    matrices = sorted(data.confusion_matrix_at_thresholds.matrices, key=lambda each: each.threshold)
+    thresholds, precision_recall = [], []
+    for each in matrices:
+        positives, negatives = each.true_positives + each.false_negatives, each.false_positives + each.true_negatives
+        if positives and negatives:
+            # TFMA's first and last lie a little outside of what a probability can be.
+            threshold = min(max(each.threshold, 0.0), 1.0)
+            thresholds.append((threshold, each.false_positives / negatives, each.true_positives / positives))
+        if positives and each.true_positives + each.false_positives:
+            precision_recall.append((each.true_positives / positives, each.precision))
+    buckets = [bucket for bucket in data.calibration_histogram_buckets.buckets if bucket.num_weighted_examples.value]
+    return Plots(
+        roc=tuple(sorted({(false, true) for _, false, true in thresholds})),
+        precision_recall=tuple(sorted(set(precision_recall), key=lambda point: (point[0], -point[1]))),
+        calibration=tuple(
+            (
+                bucket.total_weighted_refined_prediction.value / bucket.num_weighted_examples.value,
+                bucket.total_weighted_label.value / bucket.num_weighted_examples.value,
+                bucket.num_weighted_examples.value,
+            )
+            for bucket in buckets
+        ),
+        confusion=_binary_matrix(matrices) or _multiclass_matrix(data.multi_class_confusion_matrix_at_thresholds.matrices),
+        thresholds=tuple(reversed(thresholds)),
+    )
+
+
+def _binary_matrix(matrices: list[Any]) -> ConfusionMatrix | None:
+    if not matrices:
+        return None
+    nearest = min(matrices, key=lambda each: abs(each.threshold - 0.5))
+    counts = (
+        (nearest.true_negatives, nearest.false_positives),
+        (nearest.false_negatives, nearest.true_positives),
+    )
+    return ConfusionMatrix(counts, nearest.threshold)
+
+
+def _multiclass_matrix(matrices: Any) -> ConfusionMatrix | None:
+    if not matrices:
+        return None
+    entries = {(each.actual_class_id, each.predicted_class_id): each.num_weighted_examples for each in matrices[0].entries}
+    # TFMA's class -1 stands for "no class above the threshold".
+    size = 1 + max((max(pair) for pair in entries), default=-1)
+    counts = tuple(tuple(entries.get((actual, predicted), 0.0) for predicted in range(size)) for actual in range(size))
+    return ConfusionMatrix(counts)
+
+
+def _checks(folder: Path, slices: list[Slice]) -> Iterator[Check]:
+    path = folder / "eval_config.json"
+    if not path.is_file():
+        return
+    failures = _failures(folder)
+    by_key = {each.key: each for each in slices}
+    overall = by_key.get((), Slice((), {}))
+    for specs in json.loads(path.read_text())["evalConfig"].get("metricsSpecs", []):
+        for metric in specs.get("metrics", []):
+            options = json.loads(metric.get("config") or "{}")
+            name = options.get("name", metric["className"])
+            thresholds = [
+                each["threshold"] for each in metric.get("perSliceThresholds", []) if each.get("slicingSpecs") == [{}]
+            ]
+            for threshold in [*thresholds, metric.get("threshold", {})]:
+                for against_baseline, bound in _bounds(threshold):
+                    comparison = overall.metric(name)
+                    failure = failures.get((name, against_baseline))
+                    yield Check(
+                        metric=name,
+                        bound=bound,
+                        value=comparison.difference if against_baseline else comparison.candidate,
+                        holds=failure is None,
+                        against_baseline=against_baseline,
+                        message=failure or "",
+                    )
+
+
+def _bounds(threshold: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    value, change = threshold.get("valueThreshold", {}), threshold.get("changeThreshold", {})
+    lower, upper = value.get("lowerBound"), value.get("upperBound")
+    if lower is not None and upper is not None:
+        yield False, f"{_bound(lower)} to {_bound(upper)}"
+    elif upper is not None:
+        yield False, f"≤ {_bound(upper)}"
+    elif lower is not None and not (change and lower == 0):  # 0 beside a change only refuses metrics that are not a number
+        yield False, f"≥ {_bound(lower)}"
+    sign = "≥" if change.get("direction") == "HIGHER_IS_BETTER" else "≤"
+    if "absolute" in change:
+        yield True, f"{sign} {_bound(change['absolute'], signed=True)}"
+    if "relative" in change:
+        yield True, f"{sign} {_bound(change['relative'] * 100, signed=True)} %"
+
+
+def _bound(value: float, *, signed: bool = False) -> str:
+    return f"{value:{'+' if signed and value else ''}.4g}"
+
+
+def _failures(folder: Path) -> dict[tuple[str, bool], str]:
+    """TFMA's message on each failed threshold of all rows, by metric and whether it is against the baseline."""
+    path = folder / "validations.tfrecord"
+    result = tfma_protos("validation_result_pb2").ValidationResult
+    failures: dict[tuple[str, bool], str] = {}
+    for record in read_records(path) if path.is_file() else ():
+        for validation in result.FromString(record).metric_validations_per_slice:
+            if validation.slice_key.single_slice_keys:
+                continue
+            for failure in validation.failures:
+                against_baseline = failure.metric_threshold.HasField("change_threshold")
+                failures[failure.metric_key.name, against_baseline] = " ".join(failure.message.split())
+    return failures

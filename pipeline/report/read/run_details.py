@@ -1,0 +1,216 @@
+"""Everything that is known of a run: what the report, the summary and `conveyor show` are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from pipeline.config import PipelineConfig
+from pipeline.report.read.anomalies import Anomalies, read_anomalies
+from pipeline.report.read.data import Data, data_of
+from pipeline.report.read.evaluation import Evaluation, read_evaluation
+from pipeline.report.read.saved_model import SavedModel, read_saved_model
+from pipeline.report.read.schema import Schema, read_schema
+from pipeline.report.read.statistics import Statistics, read_statistics
+from pipeline.report.read.training import Training, read_training
+from pipeline.report.read.transformation import Transformation, read_transformation
+from pipeline.report.read.tuning import Search, read_search
+from pipeline.runs import database
+from pipeline.runs.metadata import HYPERPARAMETERS_KEY, Artifact, Execution, Lineage, Run, Store, open_store
+from pipeline.runs.status import FILE_NAME, NodeOutcome, NodeState, RunOutcome, RunState
+
+_Content = TypeVar("_Content")
+
+# What resolvers look for among earlier runs.
+_RESOLVED = {"Resolver": "model", "LatestHyperparameters": HYPERPARAMETERS_KEY}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run and what its nodes made; None for what is not there, because the run did not come that far.
+
+    Files are read when they are first asked for, so the metadata store is closed by then.
+
+    Attributes:
+      config: as the run had it.
+      outcome: what became of the run and its nodes.
+      run: executions and artifacts.
+      folder: the run's own, with its logs and the report.
+      lineage: of the pushed version, or of the model where none was pushed.
+      origins: the executions of earlier runs that made what this one took from the cache or had resolved, by node.
+      baseline_version: what the baseline was pushed as; empty if it was not, or there is none.
+    """
+
+    config: PipelineConfig
+    outcome: RunOutcome
+    run: Run
+    folder: Path
+    lineage: Lineage | None = None
+    origins: Mapping[str, Execution] = field(default_factory=dict)
+    baseline_version: str = ""
+
+    @property
+    def model(self) -> Artifact | None:
+        """The candidate."""
+        return self.run.output("Trainer", "model")
+
+    @property
+    def version(self) -> str:
+        """What the model was pushed as; empty if it was not."""
+        pushed = self.run.output("Pusher", "pushed_model")
+        return str(pushed.properties.get("pushed_version", "")) if pushed else ""
+
+    @property
+    def blessed(self) -> bool | None:
+        """Whether the Evaluator blessed the candidate; None if it did not judge."""
+        blessing = self.run.output("Evaluator", "blessing")
+        return None if blessing is None else bool(blessing.properties.get("blessed"))
+
+    @property
+    def infra_blessing(self) -> Artifact | None:
+        """The InfraValidator's; its properties say whether the candidate can be served, why not, and how fast it is."""
+        return self.run.output("InfraValidator", "blessing")
+
+    def resolved(self, node: str) -> Artifact | None:
+        """What a resolver chose; None if there was nothing to choose."""
+        return self.run.input(node, _RESOLVED[node])
+
+    @cached_property
+    def data(self) -> Data:
+        """What the run read."""
+        return data_of(self.origins.get("ExampleGen") or self.run.executions.get("ExampleGen"))
+
+    @cached_property
+    def statistics(self) -> Statistics | None:
+        """Of the data."""
+        return _content(read_statistics, self.run.output("StatisticsGen", "statistics"))
+
+    @cached_property
+    def schema(self) -> Schema | None:
+        """What the data was checked against."""
+        return _content(read_schema, self.run.output("SchemaGen", "schema"))
+
+    @cached_property
+    def anomalies(self) -> Anomalies | None:
+        """What in the data breaks the schema. TFX removes what a node that failed has written."""
+        return _content(read_anomalies, self.run.output("ExampleValidator", "anomalies"))
+
+    @cached_property
+    def transformation(self) -> Transformation | None:
+        """What the columns become."""
+        return _content(read_transformation, self.run.output("Transform", "transform_graph"))
+
+    @cached_property
+    def search(self) -> Search | None:
+        """The search for hyperparameters in this run."""
+        return _content(read_search, self.run.output("Tuner", "tuner_results"))
+
+    @cached_property
+    def training(self) -> Training | None:
+        """How the candidate was trained."""
+        return _content(read_training, self.run.output("Trainer", "model_run"))
+
+    @cached_property
+    def saved_model(self) -> SavedModel | None:
+        """The candidate on disk."""
+        return _content(read_saved_model, self.model)
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The candidate beside the baseline."""
+        return _content(read_evaluation, self.run.output("Evaluator", "evaluation"))
+
+
+def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
+    """Reads a run from its folder and the metadata store.
+
+    Args:
+      config: the pipeline's configuration; where the run has its own, that one is used.
+      run_id: of the run.
+
+    Raises:
+      UsageError: nothing has run in the workspace.
+    """
+    folder = config.runs_path / run_id
+    left_outcome = (folder / FILE_NAME).is_file()
+    run, lineage, origins, baseline_version = Run(run_id, config.name, {}), None, {}, ""
+    # A run that failed before its first node may have left no metadata store.
+    connection = database.connection(config)
+    if database.exists(connection) or not left_outcome:
+        with open_store(connection, config.name) as store:
+            run = store.run(run_id)
+            pushed, model = run.output("Pusher", "pushed_model"), run.output("Trainer", "model")
+            target = pushed if pushed and pushed.properties.get("pushed_version") else model
+            lineage = store.lineage(target) if target else None
+            origins = _origins(store, run)
+            baseline = run.input("Resolver", _RESOLVED["Resolver"])
+            baseline_version = store.version_of(baseline) if baseline else ""
+    outcome = RunOutcome.load(folder) if left_outcome else outcome_of(run)
+    return RunFacts(_config_of(outcome) or config, outcome, run, folder, lineage, origins, baseline_version)
+
+
+def _origins(store: Store, run: Run) -> dict[str, Execution]:
+    origins: dict[str, Execution] = {}
+    for node, execution in run.executions.items():
+        taken: Artifact | None = None
+        if node in _RESOLVED:
+            taken = run.input(node, _RESOLVED[node])
+        elif execution.state is NodeState.CACHED:
+            taken = next((artifact for artifacts in execution.outputs.values() for artifact in artifacts), None)
+        maker = store.producer(taken.id) if taken else None
+        if maker is not None:
+            origins[node] = maker
+    return origins
+
+
+def outcome_of(run: Run) -> RunOutcome:
+    """What the metadata store knows of a run that left no run.json, as a run on a cluster does not."""
+    executions = sorted(run.executions.values(), key=lambda execution: execution.id)
+    nodes: dict[str, NodeOutcome] = {}
+    makers: dict[int, str] = {}
+    for each in executions:
+        used = {makers[artifact.id] for artifacts in each.inputs.values() for artifact in artifacts if artifact.id in makers}
+        ended = None if each.state is NodeState.RUNNING else each.ended
+        nodes[each.node] = NodeOutcome(upstream=sorted(used), state=each.state, started=each.started, ended=ended)
+        for artifacts in each.outputs.values():
+            for artifact in artifacts:
+                makers.setdefault(artifact.id, each.node)
+    states = {node.state for node in nodes.values()}
+    pushed = run.output("Pusher", "pushed_model")
+    if NodeState.FAILED in states:
+        state = RunState.FAILED
+    elif NodeState.INTERRUPTED in states:
+        state = RunState.INTERRUPTED
+    elif NodeState.RUNNING in states:
+        state = RunState.RUNNING
+    else:
+        state = RunState.NOT_BLESSED if pushed and not pushed.properties.get("pushed") else RunState.COMPLETE
+    return RunOutcome(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        state=state,
+        started=min((each.started for each in executions), default=0.0),
+        ended=max((each.ended for each in executions), default=None),
+        nodes=nodes,
+    )
+
+
+def _config_of(outcome: RunOutcome) -> PipelineConfig | None:
+    """The configuration that a run had, unless a later release no longer understands it."""
+    try:
+        return PipelineConfig.model_validate(outcome.config)
+    except ValidationError:
+        return None
+
+
+def _content(read: Callable[[Path], _Content], artifact: Artifact | None) -> _Content | None:
+    """What is in an artifact; None too when its files have been deleted since."""
+    try:
+        return None if artifact is None else read(artifact.path)
+    except FileNotFoundError:
+        return None

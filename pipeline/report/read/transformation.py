@@ -1,0 +1,81 @@
+"""What Transform makes of the columns: the features that the model sees, and the vocabularies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pipeline.report.read.schema import type_name
+from pipeline.training.features import vocabulary_file
+
+_VALUES_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class TransformedFeature:
+    """A tensor of the transformed examples; `width` is how many values a row has in it, None where rows differ."""
+
+    name: str
+    type: str
+    width: int | None
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The values that have an index of their own, of which `values` are the most frequent."""
+
+    column: str
+    size: int
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """What a transform graph takes and makes."""
+
+    columns: tuple[str, ...]
+    features: tuple[TransformedFeature, ...]
+    vocabularies: tuple[Vocabulary, ...]
+
+
+def read_transformation(folder: Path) -> Transformation:
+    """Reads a `TransformGraph` artifact.
+
+    Args:
+      folder: the artifact's.
+
+    Raises:
+      FileNotFoundError: it has no transform graph.
+    """
+    columns = tuple(feature.name for feature in _schema(folder / "metadata").feature)
+    made = _schema(folder / "transformed_metadata").feature
+    features = tuple(TransformedFeature(feature.name, type_name(feature), _width(feature)) for feature in made)
+    names = {vocabulary_file(column): column for column in columns}
+    # A person's own preprocessing_fn may write vocabularies as compressed records too.
+    files = [path for path in sorted((folder / "transform_fn" / "assets").glob("*")) if path.suffix != ".gz"]
+    return Transformation(columns, features, tuple(_vocabulary(path, names.get(path.name, path.name)) for path in files))
+
+
+def _schema(folder: Path) -> Any:
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    return text_format.Parse((folder / "schema.pbtxt").read_text(), schema_pb2.Schema())
+
+
+def _width(feature: Any) -> int | None:
+    """The label, which comes as it was, has no shape: the schema leaves it open."""
+    if not feature.HasField("shape"):
+        return None
+    width = 1
+    for dimension in feature.shape.dim:
+        width *= dimension.size
+    return width
+
+
+def _vocabulary(path: Path, column: str) -> Vocabulary:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        values = tuple(line.rstrip("\n") for line in islice(file, _VALUES_SHOWN))
+        return Vocabulary(column, len(values) + sum(1 for _ in file), values)

@@ -1,0 +1,239 @@
+"""Run one node of a compiled pipeline: the single way in which nodes run, on a laptop and in a pod alike."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+from ml_metadata import errors
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import constants
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import context_lib, execution_lib
+from tfx.types import standard_artifacts
+
+from components.pusher.serving_folder import push_is_in_place
+from pipeline.errors import NodeError, UsageError
+from pipeline.runs import database
+from pipeline.runs.status import NodeState
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tfx.proto.orchestration import pipeline_pb2
+
+_Execution = metadata_store_pb2.Execution
+_STATES = {
+    _Execution.COMPLETE: NodeState.COMPLETE,
+    _Execution.CACHED: NodeState.CACHED,
+    _Execution.CANCELED: NodeState.INTERRUPTED,
+}
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of a node.
+
+    Attributes:
+      state: as read back from the metadata store; SKIPPED when a condition was not met.
+      execution_id: of the execution in the metadata store; None for a skipped node.
+    """
+
+    state: NodeState
+    execution_id: int | None
+
+
+class SerialisedMetadata(metadata.Metadata):
+    """A connection to a SQLite store that lets one process in at a time.
+
+    Nodes run side by side, and SQLite refuses a second writer instead of making it wait. TFX holds a connection only while it
+    resolves inputs and publishes outputs, never while an executor works, so waiting costs milliseconds.
+    """
+
+    def __init__(self, connection_config: metadata_store_pb2.ConnectionConfig) -> None:
+        super().__init__(connection_config)
+        # One lock for all threads of the process: TFX enters the same connection from more than one.
+        self._lock = FileLock(connection_config.sqlite.filename_uri + ".lock", thread_local=False)
+
+    def __enter__(self) -> metadata.Metadata:
+        self._lock.acquire()
+        try:
+            return super().__enter__()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None:
+        try:
+            super().__exit__(exc_type, exc_value, exc_tb)
+        finally:
+            self._lock.release()
+
+
+class ServerMetadata(metadata.Metadata):
+    """A connection to a database server, which may go away at any time: an error then says so, and where it was."""
+
+    def __enter__(self) -> metadata.Metadata:
+        self._store = database.connect(self.connection_config)
+        self._users += 1
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None:
+        super().__exit__(exc_type, exc_value, exc_tb)
+        if isinstance(exc_value, errors.InternalError):
+            refused = database.refusal(self.connection_config)
+            if refused:
+                raise refused from exc_value
+
+
+def open_metadata(connection_config: metadata_store_pb2.ConnectionConfig) -> metadata.Metadata:
+    """A connection to the metadata store, safe to use while other nodes run. Makes the folder of a SQLite database."""
+    if connection_config.HasField("sqlite"):
+        Path(connection_config.sqlite.filename_uri).parent.mkdir(parents=True, exist_ok=True)
+        return SerialisedMetadata(connection_config)
+    return ServerMetadata(connection_config)
+
+
+def connection_of(ir: pipeline_pb2.Pipeline) -> metadata_store_pb2.ConnectionConfig:
+    """The connection to the metadata store that a pipeline was compiled with."""
+    config = runner_utils.extract_local_deployment_config(ir).metadata_connection_config
+    return getattr(config, config.WhichOneof("connection_config"))
+
+
+def bind(ir: pipeline_pb2.Pipeline, run_id: str) -> None:
+    """Binds a compiled pipeline to a run, in place."""
+    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+
+
+def find_node(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineNode:
+    """The node of that id.
+
+    Raises:
+      UsageError: there is none.
+    """
+    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in ir.nodes}
+    if node_id not in nodes:
+        close = difflib.get_close_matches(node_id, nodes, n=1)
+        raise UsageError(
+            f"The pipeline has no node {node_id!r}.",
+            where=ir.pipeline_info.id,
+            expected=", ".join(nodes),
+            seen=node_id,
+            fix=f"Did you mean {close[0]!r}?" if close else "Name one of these nodes.",
+        )
+    return nodes[node_id]
+
+
+def run(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_store_pb2.ConnectionConfig | None = None) -> NodeResult:
+    """Runs one node: driver, cache look-up, executor, publisher.
+
+    Args:
+      ir: a compiled pipeline that is bound to a run.
+      node_id: the node to run; the nodes it depends on have run before.
+      connection: to the metadata store; the one that the pipeline was compiled with when None.
+
+    Returns:
+      The node's state as the metadata store holds it.
+
+    Raises:
+      NodeError: the store says that the node did not complete, although no exception was raised: TFX ends so when a
+        node's inputs cannot be resolved.
+      Exception: whatever the executor raised.
+    """
+    pipeline_node = find_node(ir, node_id)
+    deployment = runner_utils.extract_local_deployment_config(ir)
+    opened = open_metadata(connection or connection_of(ir))
+    if pipeline_node.execution_options.run.perform_snapshot:
+        with opened as handle:
+            partial_run_utils.snapshot(handle, ir)
+    _forget_lost_pushes(opened, pipeline_node)
+    node_launcher = launcher.Launcher(
+        pipeline_node=pipeline_node,
+        mlmd_connection=opened,
+        pipeline_info=ir.pipeline_info,
+        pipeline_runtime_spec=ir.runtime_spec,
+        executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+    )
+    try:
+        execution_info = node_launcher.launch()
+    except BaseException as error:
+        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        _publish_end(opened, pipeline_node, _Execution.CANCELED if interrupted else _Execution.FAILED)
+        raise
+    if execution_info is None or not execution_info.execution_id:
+        return NodeResult(NodeState.SKIPPED, None)
+    return _read_back(opened, node_id, execution_info.execution_id)
+
+
+def _publish_end(connection: metadata.Metadata, pipeline_node: pipeline_pb2.PipelineNode, state: int) -> None:
+    """Marks the node's execution in this run as ended. TFX does so when an executor fails, but not when a driver does."""
+    with connection as handle:
+        contexts = context_lib.prepare_contexts(handle, pipeline_node.contexts)
+        executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+        active = [execution for execution in executions if execution_lib.is_execution_active(execution)]
+        for execution in active:
+            execution.last_known_state = state
+        if active:
+            handle.store.put_executions(active)
+
+
+def _read_back(connection: metadata.Metadata, node_id: str, execution_id: int) -> NodeResult:
+    with connection as handle:
+        (execution,) = handle.store.get_executions_by_id([execution_id])
+    if state := _STATES.get(execution.last_known_state):
+        return NodeResult(state, execution_id)
+    name = _Execution.State.Name(execution.last_known_state)
+    message = _last_line(execution.custom_properties["__execution_result__"].string_value)
+    raise NodeError(
+        f"{node_id} did not complete: ML Metadata has its execution {execution_id} as {name}.",
+        where=node_id,
+        expected="COMPLETE or CACHED",
+        seen=message or name,
+        fix="The node's inputs could not be resolved: look at the nodes before it, then run again.",
+    )
+
+
+def _last_line(result: str) -> str:
+    """What a traceback ends with; TFX keeps it, within JSON, as the result of an execution."""
+    try:
+        text = json.loads(result)["resultMessage"]
+    except (ValueError, KeyError):
+        text = result
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _forget_lost_pushes(connection: metadata.Metadata, pipeline_node: pipeline_pb2.PipelineNode) -> None:
+    """Marks pushes whose version folder is gone as deleted, so that the cache does not pass them off as done."""
+    outputs = pipeline_node.outputs.outputs.values()
+    name = standard_artifacts.PushedModel.TYPE_NAME
+    if all(output.artifact_spec.type.name != name for output in outputs):
+        return
+    with connection as handle:
+        pushed: list[Any] = handle.store.get_artifacts_by_type(name)
+        lost = [
+            artifact
+            for artifact in pushed
+            if artifact.state == metadata_store_pb2.Artifact.LIVE and not push_is_in_place(artifact)
+        ]
+        for artifact in lost:
+            artifact.state = metadata_store_pb2.Artifact.DELETED
+        if lost:
+            handle.store.put_artifacts(lost)

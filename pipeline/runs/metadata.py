@@ -1,0 +1,343 @@
+"""Reads the metadata store of the pipeline's runs, without TensorFlow or TFX: in a tenth of a second."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from ml_metadata import MetadataStore, errors
+from ml_metadata.proto import metadata_store_pb2
+
+from pipeline.errors import StorageError, UsageError
+from pipeline.runs import database
+from pipeline.runs.status import NodeState
+
+# The Evaluator's input that belongs to another model's history: lineage names it and goes no further.
+BASELINE_KEY = "baseline_model"
+# The Tuner's output. Found in another run, it was found with that run's data: lineage names the search and goes no further.
+HYPERPARAMETERS_KEY = "best_hyperparameters"
+
+_STATES = {
+    "NEW": NodeState.RUNNING,
+    "RUNNING": NodeState.RUNNING,
+    "COMPLETE": NodeState.COMPLETE,
+    "CACHED": NodeState.CACHED,
+    "FAILED": NodeState.FAILED,
+    "CANCELED": NodeState.INTERRUPTED,
+}
+_SUCCESSFUL = (NodeState.COMPLETE, NodeState.CACHED)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a node made or read.
+
+    Attributes:
+      id: of the artifact in the store.
+      type: of TFX, such as `Examples`.
+      uri: where its files are.
+      properties: of the type and custom ones together.
+    """
+
+    id: int
+    type: str
+    uri: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """Where its files are, as a local path."""
+        return Path(self.uri)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of a node.
+
+    Attributes:
+      id: of the execution in the store.
+      node: the node's id.
+      runs: the runs that it belongs to, usually one.
+      state: where it stands.
+      started: seconds since 1970.
+      ended: when the store last heard of it, seconds since 1970.
+      inputs: artifacts by the name of the input.
+      outputs: artifacts by the name of the output.
+      properties: the node's execution properties.
+    """
+
+    id: int
+    node: str
+    runs: tuple[str, ...]
+    state: NodeState
+    started: float
+    ended: float
+    inputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
+    outputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.started
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a pipeline; `executions` has the last one of each node that started, by node id."""
+
+    run_id: str
+    pipeline: str
+    executions: Mapping[str, Execution]
+
+    def completed(self, node: str) -> bool:
+        """Whether a node did its work or took it from the cache."""
+        execution = self.executions.get(node)
+        return execution is not None and execution.state in _SUCCESSFUL
+
+    def output(self, node: str, key: str) -> Artifact | None:
+        """The first artifact of a node's output, if the node was successful."""
+        return next(iter(self.executions[node].outputs.get(key, ())), None) if self.completed(node) else None
+
+    def input(self, node: str, key: str) -> Artifact | None:
+        """The first artifact of a node's input, if there is one."""
+        execution = self.executions.get(node)
+        return None if execution is None else next(iter(execution.inputs.get(key, ())), None)
+
+    def refusal(self) -> tuple[str, Artifact] | None:
+        """The validator of the model that did not bless it, and its verdict; None when none refused."""
+        for node in ("Evaluator", "InfraValidator"):
+            blessing = self.output(node, "blessing")
+            if blessing is not None and not blessing.properties.get("blessed"):
+                return node, blessing
+        return None
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where an artifact comes from: a pushed version, usually.
+
+    Attributes:
+      artifact: whose lineage it is.
+      executions: what really made it and its ancestors (not the cached repetitions), causes before effects.
+    """
+
+    artifact: Artifact
+    executions: tuple[Execution, ...]
+
+    @property
+    def version(self) -> str:
+        """What it was pushed as; empty for what was not pushed."""
+        return str(self.artifact.properties.get("pushed_version", ""))
+
+    @property
+    def destination(self) -> str:
+        """The folder it was pushed to; empty for what was not pushed."""
+        return str(self.artifact.properties.get("pushed_destination", ""))
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs that did part of the work, in their order."""
+        return tuple(sorted({run for execution in self.executions for run in execution.runs}))
+
+    def execution(self, node: str) -> Execution | None:
+        """The node's execution that is among the ancestors."""
+        return next((execution for execution in self.executions if execution.node == node), None)
+
+    def baseline(self) -> Artifact | None:
+        """The model that this one was compared with, if there was one."""
+        inputs = (execution.inputs.get(BASELINE_KEY, ()) for execution in self.executions)
+        return next((artifact for artifacts in inputs for artifact in artifacts), None)
+
+
+class Store:
+    """The metadata of one pipeline's runs. Open it with `open_store`."""
+
+    def __init__(self, store: MetadataStore, pipeline: str) -> None:
+        self._store, self.pipeline = store, pipeline
+
+    def run_starts(self) -> dict[str, float]:
+        """The pipeline's runs and when they started, seconds since 1970."""
+        pipeline = self._store.get_context_by_type_and_name("pipeline", self.pipeline)
+        if pipeline is None:
+            return {}
+        children = self._store.get_children_contexts_by_context(pipeline.id)
+        return {child.name: child.create_time_since_epoch / 1000 for child in children if child.type == "pipeline_run"}
+
+    def run(self, run_id: str) -> Run:
+        """What the store knows of a run; nothing but its id when no node of it has started."""
+        context = self._store.get_context_by_type_and_name("pipeline_run", run_id)
+        found = [] if context is None else self._store.get_executions_by_context(context.id)
+        executions = self._executions(sorted(found, key=lambda execution: execution.id))
+        return Run(run_id, self.pipeline, {execution.node: execution for execution in executions})
+
+    def pushed_versions(self) -> dict[str, Artifact]:
+        """Every push of this pipeline by version, oldest first; of a number pushed twice, the later push."""
+        pushed = sorted(self._store.get_artifacts_by_type("PushedModel"), key=lambda artifact: artifact.id)
+        artifacts = [_artifact(artifact) for artifact in pushed if self._is_ours(artifact.id)]
+        return {str(each.properties["pushed_version"]): each for each in artifacts if each.properties.get("pushed_version")}
+
+    def pushed(self, version: str) -> Artifact:
+        """The push of a version.
+
+        Raises:
+          UsageError: no such version was pushed by this pipeline.
+        """
+        versions = self.pushed_versions()
+        if version not in versions:
+            raise UsageError(
+                f"{self.pipeline} has not pushed a version {version}.",
+                where=self.pipeline,
+                expected=f"one of {', '.join(versions)}" if versions else "a pushed version",
+                seen=version if versions else "no version has been pushed yet",
+                fix="`conveyor runs` lists the versions by run" if versions else "`conveyor run` trains and pushes a model",
+            )
+        return versions[version]
+
+    def lineage(self, artifact: Artifact) -> Lineage:
+        """Where an artifact comes from."""
+        return Lineage(artifact, tuple(sorted(self._ancestors(artifact.id), key=lambda execution: execution.id)))
+
+    def producer(self, artifact_id: int) -> Execution | None:
+        """The execution that made an artifact, not a cached one that passed it on, if any did."""
+        events = self._store.get_events_by_artifact_ids([artifact_id])
+        producers = [event.execution_id for event in events if _is_output(event)]
+        if not producers:
+            return None
+        # Cached ones come later than the one that they repeat.
+        return next(iter(self._executions(self._store.get_executions_by_id([min(producers)]))))
+
+    def version_of(self, model: Artifact) -> str:
+        """What a model was pushed as, of several versions the newest; empty if it was not pushed."""
+        events = self._store.get_events_by_artifact_ids([model.id])
+        users = sorted({event.execution_id for event in events if event.type == event.INPUT})
+        executions = self._executions(self._store.get_executions_by_id(users)) if users else []
+        pushed = [artifact for each in executions for artifact in each.outputs.get("pushed_model", ())]
+        return next((version for each in reversed(pushed) if (version := str(each.properties.get("pushed_version", "")))), "")
+
+    def _is_ours(self, artifact_id: int) -> bool:
+        contexts = self._store.get_contexts_by_artifact(artifact_id)
+        return any(context.type == "pipeline" and context.name == self.pipeline for context in contexts)
+
+    def _ancestors(self, artifact_id: int) -> Iterator[Execution]:
+        waiting, seen_artifacts, seen_executions = [artifact_id], {artifact_id}, set[int]()
+        while waiting:
+            producer = self.producer(waiting.pop())
+            if producer is None or producer.id in seen_executions:
+                continue
+            seen_executions.add(producer.id)
+            yield producer
+            if HYPERPARAMETERS_KEY in producer.outputs:
+                continue
+            inputs = {each.id for key, artifacts in producer.inputs.items() if key != BASELINE_KEY for each in artifacts}
+            waiting += inputs - seen_artifacts
+            seen_artifacts |= inputs
+
+    def _executions(self, found: Iterable[metadata_store_pb2.Execution]) -> list[Execution]:
+        executions = list(found)
+        events = self._store.get_events_by_execution_ids([each.id for each in executions]) if executions else []
+        ids = sorted({event.artifact_id for event in events})
+        artifacts = {each.id: _artifact(each) for each in self._store.get_artifacts_by_id(ids)} if ids else {}
+        inputs: dict[int, dict[str, tuple[Artifact, ...]]] = {each.id: {} for each in executions}
+        outputs: dict[int, dict[str, tuple[Artifact, ...]]] = {each.id: {} for each in executions}
+        for event in events:
+            side = (outputs if _is_output(event) else inputs)[event.execution_id]
+            # A model that is its own baseline is one event, which names both inputs.
+            for key in [step.key for step in event.path.steps if step.HasField("key")] or [""]:
+                side[key] = (*side.get(key, ()), artifacts[event.artifact_id])
+        return [self._execution(each, inputs[each.id], outputs[each.id]) for each in executions]
+
+    def _execution(
+        self,
+        execution: metadata_store_pb2.Execution,
+        inputs: Mapping[str, tuple[Artifact, ...]],
+        outputs: Mapping[str, tuple[Artifact, ...]],
+    ) -> Execution:
+        contexts = self._store.get_contexts_by_execution(execution.id)
+        node = next((each.name for each in contexts if each.type == "node"), execution.type)
+        state = type(execution).State.Name(execution.last_known_state)
+        return Execution(
+            id=execution.id,
+            node=node.removeprefix(f"{self.pipeline}."),
+            runs=tuple(sorted(each.name for each in contexts if each.type == "pipeline_run")),
+            state=_STATES.get(state, NodeState.WAITING),
+            started=execution.create_time_since_epoch / 1000,
+            ended=execution.last_update_time_since_epoch / 1000,
+            inputs=inputs,
+            outputs=outputs,
+            properties=_properties(execution),
+        )
+
+
+@contextmanager
+def open_store(connection: metadata_store_pb2.ConnectionConfig, pipeline: str) -> Iterator[Store]:
+    """Opens the metadata store for reading.
+
+    Args:
+      connection: to the database, as `pipeline.runs.database.connection` finds it.
+      pipeline: the pipeline whose runs are read.
+
+    Raises:
+      UsageError: there is no SQLite file: nothing has run yet.
+      StorageError: what is there is not a metadata store, or cannot be read.
+    """
+    if connection.HasField("sqlite"):
+        with _open_file(Path(connection.sqlite.filename_uri)) as store:
+            yield Store(store, pipeline)
+    else:
+        yield Store(database.connect(connection), pipeline)
+
+
+@contextmanager
+def _open_file(path: Path) -> Iterator[MetadataStore]:
+    """A SQLite database, read-only. Nodes at work wait meanwhile, as SQLite lets nobody in beside a writer."""
+    if not path.is_file():
+        raise UsageError(
+            "Nothing has run in this workspace yet.",
+            where=str(path.parent),
+            expected=f"the metadata store {path.name}",
+            fix="`conveyor run` runs the pipeline; `--set workspace=FOLDER` names another workspace",
+        )
+    connection = database.sqlite(path)
+    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
+    with FileLock(f"{path}.lock"):
+        try:
+            store = MetadataStore(connection)
+        # The binding raises RuntimeError for what it meets while it connects.
+        except (RuntimeError, errors.StatusError) as error:
+            raise StorageError(
+                "The metadata store cannot be read.",
+                where=str(path),
+                expected="an ML Metadata database",
+                seen=str(error),
+                fix="Restore it from a copy, or move it away: the next run starts a new one.",
+            ) from error
+        yield store
+
+
+def _is_output(event: metadata_store_pb2.Event) -> bool:
+    return event.type in (event.OUTPUT, event.DECLARED_OUTPUT)
+
+
+def _artifact(artifact: metadata_store_pb2.Artifact) -> Artifact:
+    return Artifact(artifact.id, artifact.type, artifact.uri, _properties(artifact))
+
+
+def _properties(node: metadata_store_pb2.Artifact | metadata_store_pb2.Execution) -> dict[str, Any]:
+    return {name: _value(value) for values in (node.properties, node.custom_properties) for name, value in values.items()}
+
+
+def _value(value: metadata_store_pb2.Value) -> Any:
+    kind = value.WhichOneof("value")
+    if kind != "struct_value":
+        return None if kind is None else getattr(value, kind)
+    from google.protobuf import json_format
+
+    content = json_format.MessageToDict(value.struct_value)
+    # TFX keeps lists and nested dictionaries as JSON within a struct.
+    return json.loads(content["__value__"]) if set(content) == {"__value__"} else content

@@ -1,0 +1,181 @@
+"""The rows to train on: transformed, in memory, and in batches."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from pipeline.errors import ConfigError
+from pipeline.training import raw
+from pipeline.util.progress import RowProgress
+
+_READ_BATCH_SIZE = 16_384
+_BATCHES_AT_ONCE = 2
+
+Features = dict[str, tf.Variable]
+"""Columns by name, [N, values]. Variables, as a dataset makes a copy of tensors that its functions refer to."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as columns.
+
+    Attributes:
+      features: what the model takes.
+      labels: [N]; bytes, integers or floats; `raw.MISSING` where there is none.
+    """
+
+    features: Features
+    labels: npt.NDArray[np.generic]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def divide(self, fraction: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Divides the rows at random, the same way for the same seed and number of rows.
+
+        Args:
+          fraction: of the rows in the second part.
+          seed: of the division.
+
+        Returns:
+          The indices of both parts, ascending.
+        """
+        order = np.random.default_rng(seed).permutation(len(self))
+        num_held_back = round(fraction * len(self))
+        return np.sort(order[num_held_back:]), np.sort(order[:num_held_back])
+
+
+def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, columns: Collection[str], label: str) -> Rows:
+    """Reads raw examples into memory and transforms them on the way, which takes less time than to write them transformed.
+
+    Args:
+      patterns: of TFRecord files, gzipped where the name ends in .gz.
+      transform_output: the transform graph.
+      columns: the raw columns that it needs, besides the label.
+      label: the label's name.
+
+    Raises:
+      ConfigError: a person's own preprocessing_fn returned features that cannot be batched.
+    """
+    check_dense(transform_output.transformed_feature_spec(), label)
+    specs = transform_output.raw_feature_spec()
+    needed = {name: specs[name] for name in (*columns, label)}
+    transform = transform_output.transform_features_layer()
+
+    # Without it TensorFlow would rewrite the transform graph's Python: a second or two.
+    @tf.autograph.experimental.do_not_convert
+    def prepare(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        transformed = transform(tf.io.parse_example(examples, needed))
+        return {
+            name: raw.to_dense(values) if name == label else tf.reshape(values, [tf.size(examples), -1])
+            for name, values in transformed.items()
+        }
+
+    files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
+    records = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).flat_map(_records)
+    features: dict[str, _Column] = {}
+    labels: list[npt.NDArray[np.generic]] = []
+    parts = records.batch(_READ_BATCH_SIZE).map(prepare, _BATCHES_AT_ONCE, deterministic=True)
+    for part in RowProgress("reading").through(parts.as_numpy_iterator(), lambda part: len(part[label])):
+        labels.append(part[label])
+        for name, values in part.items():
+            if name != label:
+                features.setdefault(name, _Column(values)).append(values)
+    variables = {name: column.to_variable() for name, column in features.items()}
+    return Rows(variables, np.concatenate(labels) if labels else np.empty(0))
+
+
+class _Column:
+    """Values that come in parts, held once: in memory that grows in place and becomes a variable as it is."""
+
+    def __init__(self, like: npt.NDArray[np.generic]) -> None:
+        """Makes a column without rows, of the dtype and the width of an array [N, values]."""
+        self._dtype, self._shape = like.dtype, (-1, *like.shape[1:])
+        self._size = 0
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+    def append(self, values: npt.NDArray[np.generic]) -> None:
+        """Adds rows."""
+        end = self._size + values.nbytes
+        if end > len(self._memory):
+            # Pages that nothing has been written to take no memory.
+            self._memory.resize(2 * end)
+        self._memory[self._size : end] = values.tobytes()
+        self._size = end
+
+    def to_variable(self) -> tf.Variable:
+        """All rows, [N, values]. No more can be added."""
+        array = np.frombuffer(self._memory, self._dtype, self._size // self._dtype.itemsize).reshape(self._shape)
+        try:
+            tensor = tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        except BufferError:  # bfloat16, which numpy cannot hand on
+            tensor = tf.constant(array)
+        with tf.device("CPU"):
+            return tf.Variable(tensor, trainable=False)
+
+
+def check_dense(spec: dict[str, object], label: str) -> None:
+    """Checks that every feature but the label has a fixed shape and a type that the model can take.
+
+    Raises:
+      ConfigError: one has not.
+    """
+    for name, feature in spec.items():
+        if name != label and (not isinstance(feature, tf.io.FixedLenFeature) or feature.dtype == tf.string):
+            raise ConfigError(
+                f"Your own preprocessing_fn returned the feature {name!r}, which the model cannot take.",
+                where="preprocessing.preprocessing_fn",
+                expected="dense numeric tensors, [N] or [N, values]",
+                seen=f"{type(feature).__name__} of {feature.dtype.name}",  # type: ignore[attr-defined]
+                fix="tf.sparse.to_dense makes a tensor dense, tft.compute_and_apply_vocabulary turns strings into numbers.",
+            )
+
+
+def batches(
+    features: Features,
+    labels: npt.NDArray[np.float32],
+    indices: npt.NDArray[np.int64],
+    batch_size: int,
+    shuffle_seed: int | None,
+) -> tf.data.Dataset:
+    """Batches of (features, labels), prefetched.
+
+    Args:
+      features: of all rows.
+      labels: of all rows, encoded, [N].
+      indices: the rows to take.
+      batch_size: rows a batch; the last one of an epoch may be smaller.
+      shuffle_seed: makes epoch after epoch without end, each in an order of its own, the same for the same seed. None: one
+        epoch in the order of the indices.
+    """
+    rows, encoded = tf.constant(indices), tf.constant(labels)
+
+    def in_order(order: tf.Tensor) -> tf.data.Dataset:
+        def batch(start: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            chosen = order[start : start + batch_size]
+            taken = {name: tf.gather(values.read_value(), chosen) for name, values in features.items()}
+            return taken, tf.gather(encoded, chosen)
+
+        return tf.data.Dataset.range(0, len(indices), batch_size).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Dataset.shuffle holds an object for each row: at two million rows 400 MB, and two seconds before the first batch.
+        return in_order(tf.random.experimental.stateless_shuffle(rows, tf.stack([shuffle_seed, epoch])))
+
+    dataset = in_order(rows) if shuffle_seed is None else tf.data.Dataset.counter().flat_map(shuffled)
+    options = tf.data.Options()
+    # A strategy would divide the files of a dataset among replicas, and there are none.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _records(path: tf.Tensor) -> tf.data.Dataset:
+    is_compressed = tf.strings.regex_full_match(path, r".*\.gz")
+    return tf.data.TFRecordDataset(path, tf.where(is_compressed, "GZIP", ""))

@@ -1,0 +1,161 @@
+"""The SavedModel that is served: raw columns in, the transform graph inside."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
+
+from pipeline.config import Task
+from pipeline.training import raw
+from pipeline.training.labels import LabelEncoding
+from pipeline.training.warmup import write_warmup_requests
+
+CONTRACT_PATH = "assets.extra/conveyor.json"
+"""Within the SavedModel: what a client needs to know of its columns and classes."""
+
+# TFMA calls a function of this name by default and takes the labels from its result.
+_TRANSFORMED_LABELS = "transformed_labels"
+
+
+def export_model(
+    model: keras.Model,
+    transform_output: tft.TFTransformOutput,
+    columns: tuple[str, ...],
+    label: str,
+    encoding: LabelEncoding,
+    destination: str,
+) -> None:
+    """Writes the SavedModel.
+
+    Its signatures are `serving_default`, from `examples` (serialized tf.Examples, [N] string), and `predict_raw`, from a
+    tensor for each raw column ([N]; NaN, the smallest 64-bit integer and "" stand for missing values), named as the column;
+    only tf.saved_model.load calls it `column.<position>` where an operation cannot have that name. The outputs:
+      binary: `probabilities` [N, 2] float32 (negative, positive), `labels` [N, 1], `score` [N, 1] of the positive class;
+      multiclass: `probabilities` [N, classes] float32, `labels` [N, 1];
+      regression: `predictions` [N, 1] float32.
+    Where labels are not class indices themselves, `transformed_labels` gives those indices to TFMA. The model carries warm-up
+    requests for model servers.
+
+    Args:
+      model: from transformed features to logits or the standardised label.
+      transform_output: the transform graph.
+      columns: the raw columns that the model needs.
+      label: the label's name.
+      encoding: what the model's outputs mean.
+      destination: the folder of the SavedModel.
+    """
+    specs = transform_output.raw_feature_spec()
+    needed = {name: specs[name] for name in columns}
+    inputs = _input_names(columns)
+    transform = transform_output.transform_features_layer()
+
+    def predict(columns: dict[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
+        transformed = transform(columns)
+        features = {name: tf.reshape(transformed[name], [-1, layer.shape[1]]) for name, layer in model.input.items()}
+        return _outputs(model(features, training=False), encoding)
+
+    def predict_raw(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return predict({column: raw.to_raw(tensors[name], needed[column]) for name, column in inputs.items()})
+
+    # ExportArchive rather than tf.saved_model.save of the model: only then do TF1-style loaders, which TF Serving has,
+    # find the variables of a Keras 3 model.
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.track(transform)
+    examples = tf.TensorSpec([None], tf.string, name="examples")
+    parsing = {name: raw.optional(spec) for name, spec in needed.items()}
+    archive.add_endpoint(
+        "serving_default", lambda examples: predict(tf.io.parse_example(examples, parsing)), input_signature=[examples]
+    )
+    tensors = {name: tf.TensorSpec([None], needed[column].dtype, name=name) for name, column in inputs.items()}
+    archive.add_endpoint("predict_raw", predict_raw, input_signature=[tensors])
+    if encoding.classes and not encoding.is_index:
+        archive.add_endpoint(
+            _TRANSFORMED_LABELS,
+            lambda examples: {label: _class_index(tf.io.parse_example(examples, {label: specs[label]})[label], encoding)},
+            input_signature=[examples],
+        )
+    archive.write_out(destination, verbose=False)
+    if tuple(inputs) != columns:
+        _rename_inputs(destination, inputs)
+    write_warmup_requests({column: spec.dtype for column, spec in needed.items()}, destination)
+    _write_contract(needed, label, encoding, model.count_params(), destination)
+
+
+def _outputs(raw_output: tf.Tensor, encoding: LabelEncoding) -> dict[str, tf.Tensor]:
+    if encoding.task is Task.REGRESSION:
+        return {"predictions": raw_output * encoding.deviation + encoding.mean}
+    if encoding.task is Task.BINARY:
+        score = tf.sigmoid(raw_output)
+        probabilities = tf.concat([1 - score, score], axis=1)
+    else:
+        probabilities = tf.nn.softmax(raw_output)
+    # A column, as the other outputs: BulkInferrer fails on strings of shape [N].
+    labels = tf.gather(_class_values(encoding), tf.argmax(probabilities, axis=1))[:, tf.newaxis]
+    outputs = {"probabilities": probabilities, "labels": labels}
+    return {**outputs, "score": score} if encoding.task is Task.BINARY else outputs
+
+
+def _class_values(encoding: LabelEncoding) -> tf.Tensor:
+    """The label's values by class index: [classes], string or int64."""
+    is_text = isinstance(encoding.classes[0], str)
+    return tf.constant(encoding.classes, tf.string if is_text else tf.int64)
+
+
+def _class_index(label: tf.Tensor | tf.SparseTensor, encoding: LabelEncoding) -> tf.Tensor:
+    """Class indices, [N, 1] int64; -1 for a label that the training data did not have."""
+    values = raw.to_dense(label)
+    matches = tf.equal(values[:, tf.newaxis], tf.cast(_class_values(encoding), values.dtype)[tf.newaxis])
+    index = tf.where(tf.reduce_any(matches, axis=1), tf.argmax(tf.cast(matches, tf.int64), axis=1), tf.constant(-1, tf.int64))
+    return index[:, tf.newaxis]
+
+
+def _input_names(columns: Sequence[str]) -> dict[str, str]:
+    """Columns by the name that TensorFlow gives their input: their own where it is one that an operation can have."""
+    names: dict[str, str] = {}
+    for position, column in enumerate(columns):
+        # Operations whose names differ in case only are renamed.
+        is_taken = column.lower() in {name.lower() for name in names}
+        is_plain = re.fullmatch("[A-Za-z0-9][A-Za-z0-9_]*", column) is not None
+        names[column if is_plain and not is_taken else f"column.{position}"] = column
+    return names
+
+
+def _rename_inputs(destination: str, columns: Mapping[str, str]) -> None:
+    """Gives the inputs of `predict_raw` the names of their columns, as TF Serving's clients know them.
+
+    tf.saved_model.save cannot write them, but a SignatureDef can hold them.
+    """
+    path = str(PurePosixPath(destination) / tf.saved_model.SAVED_MODEL_FILENAME_PB)
+    with tf.io.gfile.GFile(path, "rb") as file:
+        saved_model = saved_model_pb2.SavedModel.FromString(file.read())
+    inputs = saved_model.meta_graphs[0].signature_def["predict_raw"].inputs
+    renamed = {column: TensorInfo.FromString(inputs[name].SerializeToString()) for name, column in columns.items()}
+    inputs.clear()
+    for column, info in renamed.items():
+        inputs[column].CopyFrom(info)
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write(saved_model.SerializeToString(deterministic=True))
+
+
+def _write_contract(features: dict[str, Any], label: str, encoding: LabelEncoding, parameters: int, destination: str) -> None:
+    contract = {
+        "task": encoding.task.value,
+        "label": label,
+        "classes": list(encoding.classes),
+        "parameters": parameters,
+        "features": {name: raw.dtype_name(spec.dtype) for name, spec in features.items()},
+    }
+    path = str(PurePosixPath(destination) / CONTRACT_PATH)
+    tf.io.gfile.makedirs(str(PurePosixPath(path).parent))
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(json.dumps(contract, indent=2))

@@ -1,0 +1,195 @@
+"""Which columns the model sees, and how each of them is prepared."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+DType = Literal["int", "float", "string"]
+
+DEFAULT_PARTS = ("hour_of_day", "day_of_week")
+"""Of a time whose parts are not given. Parts of the year are left out: a window of spans rarely covers a whole one."""
+
+
+@dataclass(frozen=True)
+class Bucketised:
+    """A numeric column as the index of its quantile: 0 for missing, then `buckets` of about the same number of rows."""
+
+    name: str
+    buckets: int
+
+    @property
+    def size(self) -> int:
+        """How many indices there are."""
+        return self.buckets + 1
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A string or integer column as an index: 0 for missing, then the vocabulary, then the out-of-vocabulary buckets."""
+
+    name: str
+    vocabulary: int
+    oov_buckets: int
+    embedding: int | None
+
+    def size(self, vocabulary_size: int) -> int:
+        """How many indices there are, given how many values the vocabulary really holds."""
+        return 1 + vocabulary_size + self.oov_buckets
+
+    @property
+    def vocabulary_file(self) -> str:
+        """The name of the vocabulary within the transform graph."""
+        return vocabulary_file(self.name)
+
+
+@dataclass(frozen=True)
+class Time:
+    """Seconds since 1970 as cyclic parts."""
+
+    name: str
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """What becomes of every column that the model sees, each group sorted by name.
+
+    The transformed features follow from it, one row each:
+      numeric: float32: standardised values, then their missing indicators, then sines and cosines for each part of each time.
+      categorical: int64 [len(categorical) + len(bucketised)]: an index for each, in this order.
+    """
+
+    numeric: tuple[str, ...]
+    bucketised: tuple[Bucketised, ...]
+    categorical: tuple[Categorical, ...]
+    time: tuple[Time, ...]
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], dtypes: Mapping[str, DType]) -> FeaturePlan:
+        """Derives the plan: settings of single columns first, then what the type of a column suggests.
+
+        Args:
+          settings: as `pipeline.training.settings.for_transform` returns them.
+          dtypes: the type of each column in the data; the label may be among them.
+
+        Raises:
+          ConfigError: a setting names a column that is not in the data, or does not suit the type of its column, or no
+            column is left for the model.
+        """
+        chosen: Mapping[str, Mapping[str, Any]] = settings["features"]
+        check_names(chosen, dtypes)
+        defaults = settings["preprocessing"]
+        columns: dict[str, list[str]] = {"numeric": [], "categorical": [], "time": [], "ignore": []}
+        for name in sorted(set(dtypes) - {settings["label"]}):
+            columns[_kind(name, chosen.get(name, {}), dtypes[name])].append(name)
+
+        def option(name: str, key: str) -> Any:
+            return chosen.get(name, {}).get(key) or defaults.get(key)
+
+        buckets = {name: chosen.get(name, {}).get("buckets") or defaults["numeric_buckets"] for name in columns["numeric"]}
+        plan = cls(
+            numeric=tuple(name for name in columns["numeric"] if not buckets[name]),
+            bucketised=tuple(Bucketised(name, buckets[name]) for name in columns["numeric"] if buckets[name]),
+            categorical=tuple(
+                Categorical(name, option(name, "vocabulary"), option(name, "oov_buckets"), option(name, "embedding"))
+                for name in columns["categorical"]
+            ),
+            time=tuple(Time(name, tuple(option(name, "parts") or DEFAULT_PARTS)) for name in columns["time"]),
+        )
+        if not plan.names:
+            raise ConfigError(
+                "No column is left for the model.",
+                where="features",
+                expected=f"at least one column besides the label {settings['label']!r} that is not ignored",
+                seen=f"ignored: {', '.join(columns['ignore']) or 'none'}",
+            )
+        return plan
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that the model sees, sorted."""
+        others: tuple[Bucketised | Categorical | Time, ...] = (*self.bucketised, *self.categorical, *self.time)
+        return tuple(sorted((*self.numeric, *(column.name for column in others))))
+
+
+def vocabulary_file(column: str) -> str:
+    """The name of a column's vocabulary within the transform graph."""
+    # Names that differ only in characters that a file name cannot have must not share a file.
+    return f"vocabulary_{column if column.isidentifier() else column.encode().hex()}"
+
+
+def kinds_from_schema(schema: schema_pb2.Schema) -> dict[str, str]:
+    """What a schema's domains say about its columns.
+
+    Returns:
+      By column: `time` where it has a time domain, `categorical` where it has an integer domain that is marked as such.
+    """
+    kinds = {}
+    for feature in schema.feature:
+        if feature.HasField("time_domain"):
+            kinds[feature.name] = "time"
+        elif feature.int_domain.is_categorical:
+            kinds[feature.name] = "categorical"
+    return kinds
+
+
+def check_names(names: Iterable[str], columns: Iterable[str]) -> None:
+    """Checks that every column that the configuration names exists.
+
+    Raises:
+      ConfigError: one does not.
+    """
+    known = sorted(columns)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(
+                f"There is no column {name!r} in the data.",
+                where=f"features.{name}",
+                expected=f"one of {', '.join(known)}",
+                seen=name,
+                fix=f"Did you mean {close[0]!r}?" if close else "Remove it from the section `features`.",
+            )
+
+
+def _kind(name: str, chosen: Mapping[str, Any], dtype: DType) -> str:
+    kind = str(chosen.get("kind") or _kind_of_options(chosen) or ("categorical" if dtype == "string" else "numeric"))
+    suits: dict[str, Callable[[DType], bool]] = {
+        "numeric": lambda dtype: dtype != "string",
+        "categorical": lambda dtype: dtype != "float",
+        "time": lambda dtype: dtype == "int",
+        "ignore": lambda dtype: True,
+    }
+    if not suits[kind](dtype):
+        expected = {
+            "numeric": "numbers",
+            "categorical": "strings or integers",
+            "time": "a date, a timestamp or seconds since 1970",
+        }
+        raise ConfigError(
+            f"The column {name!r} cannot be {kind}.",
+            where=f"features.{name}",
+            expected=expected[kind],
+            seen=f"values of type {dtype}",
+            fix="Choose another kind, or remove the setting to have it derived.",
+        )
+    return kind
+
+
+def _kind_of_options(chosen: Mapping[str, Any]) -> str | None:
+    """The kind that options of a column belong to, where the kind itself is not given."""
+    if chosen.get("buckets"):
+        return "numeric"
+    if chosen.get("parts"):
+        return "time"
+    if any(chosen.get(option) for option in ("vocabulary", "oov_buckets", "embedding")):
+        return "categorical"
+    return None

@@ -1,0 +1,112 @@
+"""The label as the model learns it: class indices, or a standardised number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from pipeline.config import Task
+from pipeline.errors import DataError
+from pipeline.training import raw
+
+
+@dataclass(frozen=True)
+class LabelEncoding:
+    """How a label's values become what the model learns.
+
+    Attributes:
+      task: what the model predicts.
+      classes: of classifiers, the label's values in sorted order; strings or integers. Of two, the last is the positive one.
+      mean: of regression, the label's mean in the training data.
+      deviation: of regression, the label's standard deviation in the training data.
+    """
+
+    task: Task
+    classes: tuple[str | int, ...] = ()
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    @classmethod
+    def fit(cls, task: Task, name: str, values: npt.NDArray[np.generic]) -> LabelEncoding:
+        """Finds the encoding for a column of labels.
+
+        Args:
+          task: what the model predicts.
+          name: of the label, for error messages.
+          values: [N] bytes, integers or floats, in the training rows.
+
+        Raises:
+          DataError: a row has no label, all have the same, or the values do not suit the task.
+        """
+        where = f"column {name}, split train"
+        num_missing = int(raw.is_missing(tf.convert_to_tensor(values)).numpy().sum()) if len(values) else 0
+        if num_missing or not len(values):
+            raise DataError(
+                f"The label {name!r} is missing.",
+                where=where,
+                expected="rows with a label each",
+                seen=f"{len(values):,} rows, {num_missing:,} of them without a label",
+                fix="Leave out rows whose label is not known.",
+            )
+        is_number = values.dtype.kind in "if"
+        if task is Task.REGRESSION and not is_number:
+            raise DataError(
+                f"The label {name!r} is text, and regression predicts a number.",
+                where=where,
+                expected="integers or floats",
+                seen=f"for instance {_text(values[0])!r}",
+                fix="Set `task: multiclass_classification`, or choose another label.",
+            )
+        unique = np.unique(values)
+        if len(unique) < 2:
+            raise DataError(
+                f"The label {name!r} has only one value: there is nothing to learn.",
+                where=where,
+                expected="at least two different values in the training rows",
+                seen=f"{_text(unique[0])!r} in all {len(values):,} rows",
+                fix="Read more spans, or check how the label is made.",
+            )
+        if task is Task.REGRESSION:
+            numbers = values.astype(np.float64)
+            return cls(task, mean=float(numbers.mean()), deviation=float(numbers.std()))
+        if is_number and not np.array_equal(unique, unique.astype(np.int64)):
+            raise DataError(
+                f"The label {name!r} has fractions, and a classifier predicts classes.",
+                where=where,
+                expected="strings or whole numbers",
+                seen=f"for instance {unique[unique != unique.astype(np.int64)][0]}",
+                fix="Set `task: regression`, or choose another label.",
+            )
+        if task is Task.BINARY and len(unique) > 2:
+            raise DataError(
+                f"The label {name!r} has more than two values, and the task is binary classification.",
+                where=where,
+                expected="two different values",
+                seen=f"{len(unique)}: {', '.join(repr(_text(value)) for value in unique[:5])}{', …' * (len(unique) > 5)}",
+                fix="Set `task: multiclass_classification`, or mend the label.",
+            )
+        return cls(task, tuple(int(value) if is_number else str(_text(value)) for value in unique))
+
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers the model puts out for a row: one for each of several classes, otherwise one."""
+        return len(self.classes) if self.task is Task.MULTICLASS else 1
+
+    @property
+    def is_index(self) -> bool:
+        """Whether the label's values are class indices already."""
+        return self.classes == tuple(range(len(self.classes)))
+
+    def encode(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """Labels as the model learns them, [N]: class indices, or numbers of mean 0 and standard deviation 1."""
+        if self.task is Task.REGRESSION:
+            return ((values.astype(np.float64) - self.mean) / self.deviation).astype(np.float32)
+        keys = np.array([key.encode() if isinstance(key, str) else key for key in self.classes])
+        return np.searchsorted(keys, values.astype(keys.dtype)).astype(np.float32)
+
+
+def _text(value: object) -> object:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -1,0 +1,150 @@
+"""From raw columns to what the model sees: the graph that tf.Transform analyses, applies and that is served with the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from pipeline.errors import ConfigError
+from pipeline.training import raw
+from pipeline.training.features import Bucketised, Categorical, FeaturePlan
+from pipeline.training.user_code import UserFunction
+
+NUMERIC = "numeric"
+CATEGORICAL = "categorical"
+
+_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+_DAYS_IN_GREGORIAN_CYCLE = 146_097
+_YEAR_LENGTH = 365.2425
+
+# One sine and cosine would put the days of a week on a circle, where Saturday is half way to Monday whatever the label does;
+# with three any function of seven days is a weighted sum of them.
+_HARMONICS = (1, 2, 3)
+
+
+def preprocessing_fn(
+    inputs: Mapping[str, tf.Tensor | tf.SparseTensor], custom_config: Mapping[str, Any]
+) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    """Transforms a batch of raw columns.
+
+    Args:
+      inputs: the raw columns, the label among them.
+      custom_config: as `pipeline.training.settings.for_transform` returns it.
+
+    Returns:
+      The label as it came and, unless a person's own function decides otherwise, the features that `FeaturePlan` describes:
+      `numeric`, float32 [N, columns], and `categorical`, int64 [N, columns]; a group without columns is left out.
+
+    Raises:
+      ConfigError: the configuration does not suit the columns.
+    """
+    label = custom_config["label"]
+    own = UserFunction.of(custom_config["preprocessing_fn"])
+    if own is not None:
+        outputs = own.load()(inputs)
+        if not isinstance(outputs, dict):
+            raise ConfigError(
+                "Your own preprocessing_fn must return its outputs by name.",
+                where=f"{own.file}:{own.function}",
+                expected="a dict of tensors",
+                seen=type(outputs).__name__,
+            )
+        return {label: inputs[label], **outputs}
+    plan = FeaturePlan.of(custom_config, {name: raw.dtype_name(tensor.dtype) for name, tensor in inputs.items()})
+    columns = {name: raw.to_dense(inputs[name]) for name in plan.names}
+    groups = {NUMERIC: _numeric(plan, columns), CATEGORICAL: _categorical(plan, columns)}
+    return {label: inputs[label], **{name: tf.concat(parts, axis=1) for name, parts in groups.items() if parts}}
+
+
+def _numeric(plan: FeaturePlan, columns: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+    parts = _standardise(columns, plan.numeric) if plan.numeric else []
+    return parts + [_cyclic(columns[time.name], part) for time in plan.time for part in time.parts]
+
+
+def _categorical(plan: FeaturePlan, columns: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+    indices = [_look_up(columns[column.name], column)[:, tf.newaxis] for column in plan.categorical]
+    return indices + _bucketise(columns, plan.bucketised)
+
+
+def _standardise(columns: Mapping[str, tf.Tensor], names: Sequence[str]) -> list[tf.Tensor]:
+    """Values less their mean, by their standard deviation, the mean where missing; and indicators of the missing ones."""
+    values = _stack(columns, names)
+    # Together and elementwise: each analyzer costs a fixed time in Beam. In 64 bits, since the order in which Beam adds up
+    # batches is not fixed, and in 32 bits the sums depend on it.
+    mean = tft.mean(values, reduce_instance_dims=False)
+    deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
+    missing = raw.is_missing(values)
+    standardised = tf.where(missing, tf.zeros_like(values), tf.math.divide_no_nan(values - mean, deviation))
+    return [tf.cast(standardised, tf.float32), tf.cast(missing, tf.float32)]
+
+
+def _bucketise(columns: Mapping[str, tf.Tensor], bucketised: Sequence[Bucketised]) -> list[tf.Tensor]:
+    """Indices of quantiles, 0 for missing; one analyzer for all columns with the same number of buckets."""
+    indices: dict[str, tf.Tensor] = {}
+    for buckets in sorted({column.buckets for column in bucketised}):
+        names = [column.name for column in bucketised if column.buckets == buckets]
+        values = _stack(columns, names)
+        missing = raw.is_missing(values)
+        finite = tf.where(missing, tf.constant(math.nan, tf.float64), values)
+        boundaries = tft.quantiles(finite, buckets, epsilon=1 / (100 * buckets), reduce_instance_dims=False)
+        below = tf.cast(values, tf.float32)[:, :, tf.newaxis] >= boundaries[tf.newaxis]
+        index = tf.where(missing, tf.zeros_like(missing, tf.int64), 1 + tf.reduce_sum(tf.cast(below, tf.int64), axis=2))
+        indices.update({name: index[:, position : position + 1] for position, name in enumerate(names)})
+    return [indices[column.name] for column in bucketised]
+
+
+def _look_up(values: tf.Tensor, column: Categorical) -> tf.Tensor:
+    missing = raw.is_missing(values)
+    vocabulary = tft.vocabulary(
+        tf.boolean_mask(values, tf.logical_not(missing)), top_k=column.vocabulary, vocab_filename=column.vocabulary_file
+    )
+    index = 1 + tft.apply_vocabulary(values, vocabulary, num_oov_buckets=column.oov_buckets)
+    return tf.where(missing, tf.zeros_like(index), index)
+
+
+def _cyclic(seconds: tf.Tensor, part: str) -> tf.Tensor:
+    """Sines and cosines of the harmonics of a cycle, [N, 6] float32; all are 0 for a missing time."""
+    position, period = _position(seconds, part)
+    angle = tf.cast(position, tf.float64)[:, tf.newaxis] * (2 * math.pi / period) * tf.constant([_HARMONICS], tf.float64)
+    waves = tf.concat([tf.sin(angle), tf.cos(angle)], axis=1)
+    return tf.cast(tf.where(raw.is_missing(seconds)[:, tf.newaxis], tf.zeros_like(waves), waves), tf.float32)
+
+
+def _position(seconds: tf.Tensor, part: str) -> tuple[tf.Tensor, float]:
+    """Where in its cycle a time is, in whole units, and how many units the cycle has."""
+    days = seconds // _SECONDS["day"]
+    if part == "minute_of_hour":
+        return seconds // _SECONDS["minute"] % 60, 60
+    if part == "hour_of_day":
+        return seconds // _SECONDS["hour"] % 24, 24
+    if part == "day_of_week":
+        return days % 7, 7
+    day_of_year, day_of_month = _civil(days)
+    return (day_of_year, _YEAR_LENGTH) if part == "day_of_year" else (day_of_month, 31)
+
+
+def _civil(days: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Day of the year that starts on 1 March, and day of the month, both from 0, of days since 1970-01-01.
+
+    Howard Hinnant's civil_from_days (https://howardhinnant.github.io/date_algorithms.html): with the leap day last in the
+    year, months have lengths that repeat every five months.
+    """
+    # From 0000-03-01, where a Gregorian cycle of 400 years starts.
+    day_of_cycle = (days + 719_468) % _DAYS_IN_GREGORIAN_CYCLE
+    leap_days = day_of_cycle // 1460 - day_of_cycle // 36_524 + day_of_cycle // (_DAYS_IN_GREGORIAN_CYCLE - 1)
+    year = (day_of_cycle - leap_days) // 365
+    day_of_year = day_of_cycle - (365 * year + year // 4 - year // 100)
+    month = (5 * day_of_year + 2) // 153
+    return day_of_year, day_of_year - (153 * month + 2) // 5
+
+
+def _stack(columns: Mapping[str, tf.Tensor], names: Sequence[str]) -> tf.Tensor:
+    """Numeric columns side by side, [N, names] float64, NaN where missing."""
+    missing = tf.constant(math.nan, tf.float64)
+    return tf.stack(
+        [tf.where(raw.is_missing(columns[name]), missing, tf.cast(columns[name], tf.float64)) for name in names], axis=1
+    )

@@ -1,0 +1,290 @@
+"""The Trainer's run_fn: reads and transforms rows, trains with early stopping, exports."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from pipeline.config import Task
+from pipeline.errors import ConfigError, NodeError
+from pipeline.training import examples
+from pipeline.training.export import export_model
+from pipeline.training.features import FeaturePlan
+from pipeline.training.labels import LabelEncoding
+from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, input_layers, number_encoder
+from pipeline.training.raw import dtype_name
+from pipeline.training.user_code import UserFunction
+from pipeline.util.progress import say
+
+HISTORY_FILE = "history.json"
+"""In the `model_run` artifact: a list with an object for each epoch: epoch, seconds, loss and metrics, `val_` before those
+of the validation rows."""
+
+# Steps between two returns to Python: each costs about as much as a small step.
+_STEPS_PER_EXECUTION = 16
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains a model and writes it to `fn_args.serving_model_dir`, curves and history to `fn_args.model_run_dir`.
+
+    Args:
+      fn_args: as TFX's Trainer passes them; `custom_config` is that of `pipeline.training.settings.for_trainer`.
+
+    Raises:
+      DataError: the label is missing, has one value, or does not suit the task.
+      ConfigError: a person's own code does not return what it should.
+      NodeError: the loss is not a number.
+    """
+    make_deterministic(fn_args.custom_config["training"]["seed"])
+    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    train(fn_args, transform_output, TrainingData.read(fn_args, transform_output))
+
+
+def train(fn_args: FnArgs, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:
+    """What `run_fn` does with rows that have been read."""
+    settings = fn_args.custom_config
+    hyperparameters = merge_hyperparameters(settings, fn_args.hyperparameters)
+    strategy = _strategy()
+    with strategy.scope():
+        num_steps = hyperparameters["epochs"] * data.steps_per_epoch(hyperparameters)
+        model = compiled_model(settings, transform_output, data, hyperparameters, num_steps)
+    print(
+        f"training on {len(data.train):,} rows, validating on {len(data.validation):,}; "
+        f"{model.count_params():,} weights on {strategy.num_replicas_in_sync} device(s)",
+        flush=True,
+    )
+    history = _fit(model, data, hyperparameters, fn_args.model_run_dir)
+    with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w") as file:
+        file.write(json.dumps(history, indent=2))
+    export_model(
+        model,
+        transform_output,
+        raw_columns(settings, transform_output),
+        settings["label"],
+        data.encoding,
+        fn_args.serving_model_dir,
+    )
+
+
+class TrainingData:
+    """The rows to train on and to validate on.
+
+    Attributes:
+      encoding: of the label.
+      train: the indices of the rows to train on.
+      validation: the indices of the rows held back for early stopping; may be empty.
+    """
+
+    def __init__(self, rows: examples.Rows, settings: Mapping[str, Any]) -> None:
+        """Divides rows.
+
+        Args:
+          rows: of the training split.
+          settings: as `pipeline.training.settings.for_trainer` returns them.
+
+        Raises:
+          DataError: the label is missing, has one value, or does not suit the task.
+        """
+        self.encoding = LabelEncoding.fit(Task(settings["task"]), settings["label"], rows.labels)
+        training = settings["training"]
+        self.train, self.validation = rows.divide(training["validation_fraction"], training["seed"])
+        self._features = rows.features
+        self._labels = self.encoding.encode(rows.labels)
+
+    @classmethod
+    def read(cls, fn_args: FnArgs, transform_output: tft.TFTransformOutput) -> TrainingData:
+        """Reads the training split.
+
+        Raises:
+          ConfigError: a person's own preprocessing_fn returned features that cannot be batched.
+          DataError: the label is missing, has one value, or does not suit the task.
+        """
+        settings = fn_args.custom_config
+        columns = raw_columns(settings, transform_output)
+        return cls(examples.read(fn_args.train_files, transform_output, columns, settings["label"]), settings)
+
+    def sample(self, most: int) -> dict[str, tf.Tensor]:
+        """The transformed features of some rows to train on, by name, [N, values].
+
+        Args:
+          most: how many rows at most. They are from everywhere rather than the first ones: rows are often in the order of time.
+        """
+        chosen = self.train[:: math.ceil(len(self.train) / most)]
+        return {name: tf.gather(values.read_value(), chosen) for name, values in self._features.items()}
+
+    def steps_per_epoch(self, hyperparameters: Mapping[str, Any]) -> int:
+        """Batches in an epoch of training: as many as configured, or all there are."""
+        return hyperparameters["steps_per_epoch"] or math.ceil(len(self.train) / hyperparameters["batch_size"])
+
+    def batches(self, batch_size: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
+        """Training rows without end, in a new order each epoch, and validation rows, None where there are none."""
+        train = examples.batches(self._features, self._labels, self.train, batch_size, seed)
+        if not len(self.validation):
+            return train, None
+        return train, examples.batches(self._features, self._labels, self.validation, max(batch_size, 8192), shuffle_seed=None)
+
+
+def make_deterministic(seed: int) -> None:
+    """Makes two trainings on the same rows give the same weights, for the process that this is called in."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def merge_hyperparameters(settings: Mapping[str, Any], tuned: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The sections `model` and `training` as one, values found by the tuner in place of the configured ones.
+
+    Args:
+      settings: as `pipeline.training.settings.for_trainer` returns them.
+      tuned: the configuration of a `keras_tuner.HyperParameters`, or None.
+    """
+    values = dict(tuned["values"]) if tuned else {}
+    if "layers" in values:
+        values["hidden_units"] = hidden_units(values.pop("width"), values.pop("layers"))
+    return {**settings["model"], **settings["training"], **values}
+
+
+def hidden_units(width: int, layers: int) -> tuple[int, ...]:
+    """Hidden layers that halve from one to the next, down to 8 units."""
+    return tuple(max(8, width >> position) for position in range(layers))
+
+
+def compiled_model(
+    settings: Mapping[str, Any],
+    transform_output: tft.TFTransformOutput,
+    data: TrainingData,
+    hyperparameters: Mapping[str, Any],
+    num_steps: int,
+) -> keras.Model:
+    """Builds the derived model or a person's own, and compiles it where that is still to be done.
+
+    Args:
+      settings: as `pipeline.training.settings.for_trainer` returns them.
+      transform_output: the transform graph.
+      data: what the model will be trained on.
+      hyperparameters: as `merge_hyperparameters` returns them.
+      num_steps: of the whole training, by the end of which the learning rate is zero.
+
+    Raises:
+      ConfigError: a person's own build_model does not return such a model.
+    """
+    encoding = data.encoding
+    arguments: dict[str, Any] = {
+        "inputs": input_layers(transform_output, settings["label"]),
+        "categories": categories(settings, transform_output),
+        "num_outputs": encoding.num_outputs,
+        "hyperparameters": hyperparameters,
+    }
+    own = UserFunction.of(settings["build_model"])
+    if own is None:
+        model = build_model(**arguments, encoder=number_encoder(settings, transform_output, data.sample(ROWS_FOR_BOUNDARIES)))
+    else:
+        model = own.load()(**arguments)
+        _check_model(model, encoding.num_outputs, f"{own.file}:{own.function}")
+    losses = {
+        Task.BINARY: (keras.losses.BinaryCrossentropy(from_logits=True), keras.metrics.AUC(from_logits=True, name="auc")),
+        Task.MULTICLASS: (
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        ),
+        Task.REGRESSION: (
+            keras.losses.MeanSquaredError(),
+            keras.metrics.MeanMetricWrapper(
+                lambda labels, outputs: encoding.deviation * keras.losses.mean_absolute_error(labels, outputs), name="mae"
+            ),
+        ),
+    }
+    if not model.compiled:
+        loss, metric = losses[encoding.task]
+        learning_rate = keras.optimizers.schedules.CosineDecay(hyperparameters["learning_rate"], num_steps)
+        model.compile(
+            optimizer=keras.optimizers.Adam(learning_rate),
+            loss=loss,
+            metrics=[metric],
+            steps_per_execution=_STEPS_PER_EXECUTION,
+        )
+    return model
+
+
+class _Progress(keras.callbacks.Callback):
+    """Prints a line an epoch and keeps what it says, and stops when the loss is not a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: list[dict[str, float]] = []
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        if metrics["loss"] != metrics["loss"]:
+            raise NodeError(
+                "The training loss is not a number.",
+                where=f"Trainer, epoch {epoch + 1}",
+                expected="a loss that falls",
+                seen="NaN",
+                fix="Lower training.learning_rate, or look for extreme values in the data.",
+            )
+        seconds = time.monotonic() - self._started
+        self.history.append({"epoch": epoch + 1, "seconds": seconds, **metrics})
+        values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        say(f"epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {values}")
+
+
+def _fit(
+    model: keras.Model, data: TrainingData, hyperparameters: Mapping[str, Any], model_run_dir: str
+) -> list[dict[str, float]]:
+    train, validation = data.batches(hyperparameters["batch_size"], hyperparameters["seed"])
+    progress = _Progress()
+    callbacks = [progress, keras.callbacks.TensorBoard(model_run_dir, write_graph=False)]
+    if validation is not None and hyperparameters["patience"]:
+        callbacks.append(
+            keras.callbacks.EarlyStopping("val_loss", patience=hyperparameters["patience"], restore_best_weights=True)
+        )
+    model.fit(
+        train,
+        validation_data=validation,
+        epochs=hyperparameters["epochs"],
+        steps_per_epoch=data.steps_per_epoch(hyperparameters),
+        callbacks=callbacks,
+        shuffle=False,  # the rows are shuffled already
+        verbose=0,
+    )
+    return progress.history
+
+
+def _strategy() -> tf.distribute.Strategy:
+    """All the GPUs of this machine where there are several; the one, or the CPU, otherwise."""
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def raw_columns(settings: Mapping[str, Any], transform_output: tft.TFTransformOutput) -> tuple[str, ...]:
+    """The raw columns that the model needs: all of them where a person's own preprocessing_fn may use any."""
+    specs = transform_output.raw_feature_spec()
+    if settings["preprocessing_fn"] is not None:
+        return tuple(sorted(set(specs) - {settings["label"]}))
+    return FeaturePlan.of(settings, {name: dtype_name(spec.dtype) for name, spec in specs.items()}).names
+
+
+def _check_model(model: object, num_outputs: int, where: str) -> None:
+    seen = str(model.output_shape) if isinstance(model, keras.Model) else type(model).__name__
+    if not isinstance(model, keras.Model) or model.output_shape != (None, num_outputs):
+        raise ConfigError(
+            "Your own build_model does not return the model that is needed.",
+            where=where,
+            expected=f"a keras.Model whose output has the shape {(None, num_outputs)}",
+            seen=seen,
+            fix="docs/your-own-code.md shows one.",
+        )

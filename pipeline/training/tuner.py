@@ -1,0 +1,68 @@
+"""The Tuner's tuner_fn: a random search for better hyperparameters."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import keras_tuner
+import tensorflow_transform as tft
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.components.tuner.component import TunerFnResult
+
+from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic, merge_hyperparameters
+
+
+def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
+    """Prepares the search; TFX's Tuner carries it out and keeps the best hyperparameters.
+
+    Args:
+      fn_args: as TFX's Tuner passes them; `custom_config` is that of `pipeline.training.settings.for_tuner`.
+
+    Raises:
+      DataError: the label is missing, has one value, or does not suit the task.
+    """
+    settings = fn_args.custom_config
+    training = settings["training"]
+    make_deterministic(training["seed"])
+    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    data = TrainingData.read(fn_args, transform_output)
+    steps_per_epoch = math.ceil(len(data.train) / training["batch_size"])
+
+    def build(hyperparameters: keras_tuner.HyperParameters) -> keras.Model:
+        declare_space(hyperparameters)
+        # Each trial starts from the same state, whatever the trials before it used up.
+        keras.utils.set_random_seed(training["seed"])
+        merged = merge_hyperparameters(settings, hyperparameters.get_config())
+        num_steps = settings["tuner"]["epochs"] * steps_per_epoch
+        return compiled_model(settings, transform_output, data, merged, num_steps)
+
+    tuner = keras_tuner.RandomSearch(
+        build,
+        objective=keras_tuner.Objective("val_loss", "min"),
+        max_trials=settings["tuner"]["trials"],
+        seed=training["seed"],
+        directory=fn_args.working_dir,
+        project_name="search",
+    )
+    train, validation = data.batches(training["batch_size"], training["seed"])
+    return TunerFnResult(
+        tuner=tuner,
+        fit_kwargs={
+            "x": train,
+            "validation_data": validation,
+            "epochs": settings["tuner"]["epochs"],
+            "steps_per_epoch": steps_per_epoch,
+            "verbose": 2,
+        },
+    )
+
+
+def declare_space(hyperparameters: keras_tuner.HyperParameters) -> None:
+    """What is searched: the sections `model` and `training` of the configuration say the rest."""
+    hyperparameters.Float("learning_rate", 3e-4, 1e-2, sampling="log")
+    hyperparameters.Choice("width", [32, 64, 128, 256])
+    hyperparameters.Int("layers", 1, 3)
+    hyperparameters.Float("dropout", 0.0, 0.5, step=0.1)
+    hyperparameters.Float("embedding_dropout", 0.0, 0.3, step=0.1)
+    hyperparameters.Choice("l2", [0.0, 1e-6, 1e-5, 1e-4])

@@ -1,0 +1,1 @@
+"""The client of a model server: raw rows in, predictions out."""

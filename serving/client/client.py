@@ -1,0 +1,197 @@
+"""The client of a model server: raw rows in, predictions out; over gRPC or REST, in threads or in asyncio.
+
+with Client("grpc://localhost:8500/flights") as client:
+    print(client.predict([{"carrier": "UA", "distance": 1400}]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.errors import ConveyorError
+from serving.client.address import Address
+from serving.client.features import Row
+from serving.client.predictions import Prediction
+from serving.client.request_flow import Conversation, Dialect, Result, Steps
+from serving.client.retry import Deadline
+from serving.client.schema import ModelSchema
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+MAX_ROWS = 1024
+"""Rows of one call unless told otherwise: more are asked in several calls, one after the other."""
+
+TIMEOUT_SECONDS = 10.0
+"""For a call of a client with all of its attempts and parts, unless told otherwise."""
+
+
+class _Carrier(Protocol):
+    """Takes the calls of a dialect to the server, keeps the connections, and tries again while the server is away."""
+
+    def send(self, call: Any, deadline: Deadline) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class _AsyncCarrier(Protocol):
+    """The same for asyncio."""
+
+    async def send(self, call: Any, deadline: Deadline) -> Any: ...
+
+    async def close(self) -> None: ...
+
+
+class Client:
+    """A model that answers. Connections are made by the first call, kept, and closed by `close` or a `with`.
+
+    Threads may share a client. A server that is unavailable is asked again, up to five times, with growing random pauses.
+    """
+
+    def __init__(self, address: str | Address, *, timeout: float = TIMEOUT_SECONDS, max_rows: int = MAX_ROWS) -> None:
+        """Makes no call yet.
+
+        Args:
+          address: `grpc://HOST:PORT/MODEL` or `http://HOST:PORT/v1/models/MODEL`, and behind either `/versions/N` or
+            `/labels/LABEL` for a version other than the newest.
+          timeout: seconds that each call of this client may take.
+          max_rows: that are sent at once.
+
+        Raises:
+          UsageError: this is no address.
+        """
+        self.address = Address.parse(address) if isinstance(address, str) else address
+        self._timeout = timeout
+        self._conversation = Conversation(self.address, _dialect(self.address), max_rows)
+        self._carrier = _carrier(self.address)
+
+    def predict(self, rows: Sequence[Row], *, timeout: float | None = None) -> list[Prediction]:
+        """Predictions for raw rows, in their order.
+
+        Args:
+          rows: values by feature (see `serving.client.features.Feature.encode`); a feature that a row does not have is missing.
+          timeout: seconds that this call may take; the client's when None.
+
+        Raises:
+          FeatureError: a row does not suit the model; the message names row and feature. Nothing was predicted.
+          ServerAwayError: no server answers.
+          DeadlineError: no answer came in time.
+          UnknownModelError: the server does not serve the model, or not this version of it.
+          RejectedError: the server refused the rows.
+          ServingError: the server failed.
+        """
+        return self._run(self._conversation.predict(rows), timeout)
+
+    def schema(self, *, timeout: float | None = None) -> ModelSchema:
+        """The features that the model takes, as the server says now; the errors are those of `predict`."""
+        return self._run(self._conversation.schema(), timeout)
+
+    def versions(self, *, timeout: float | None = None) -> dict[int, str]:
+        """The state of each version of the model, such as AVAILABLE; the errors are those of `predict`."""
+        return self._run(self._conversation.versions(), timeout)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._carrier.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _run(self, steps: Steps[Result], timeout: float | None) -> Result:
+        deadline = Deadline(self._timeout if timeout is None else timeout, str(self.address))
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    reply = self._carrier.send(call, deadline)
+                except ConveyorError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(reply)
+        except StopIteration as done:
+            return done.value
+
+
+class AsyncClient:
+    """The same for asyncio, closed by `await close()` or an `async with`. It belongs to one event loop."""
+
+    def __init__(self, address: str | Address, *, timeout: float = TIMEOUT_SECONDS, max_rows: int = MAX_ROWS) -> None:
+        """Makes no call yet. See `Client`."""
+        self.address = Address.parse(address) if isinstance(address, str) else address
+        self._timeout = timeout
+        self._conversation = Conversation(self.address, _dialect(self.address), max_rows)
+        self._carrier = _async_carrier(self.address)
+
+    async def predict(self, rows: Sequence[Row], *, timeout: float | None = None) -> list[Prediction]:
+        """Predictions for raw rows, in their order. See `Client.predict`."""
+        return await self._run(self._conversation.predict(rows), timeout)
+
+    async def schema(self, *, timeout: float | None = None) -> ModelSchema:
+        """The features that the model takes, as the server says now. See `Client.schema`."""
+        return await self._run(self._conversation.schema(), timeout)
+
+    async def versions(self, *, timeout: float | None = None) -> dict[int, str]:
+        """The state of each version of the model, such as AVAILABLE. See `Client.versions`."""
+        return await self._run(self._conversation.versions(), timeout)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._carrier.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[Result], timeout: float | None) -> Result:
+        deadline = Deadline(self._timeout if timeout is None else timeout, str(self.address))
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    reply = await self._carrier.send(call, deadline)
+                except ConveyorError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(reply)
+        except StopIteration as done:
+            return done.value
+
+
+# Each protocol is imported where an address asks for it: gRPC and httpx take their time.
+def _dialect(address: Address) -> Dialect:
+    if address.is_rest:
+        from serving.client.rest import RestDialect
+
+        return RestDialect(address)
+    from serving.client.grpc import GrpcDialect
+
+    return GrpcDialect(address)
+
+
+def _carrier(address: Address) -> _Carrier:
+    if address.is_rest:
+        from serving.client.rest import RestCarrier
+
+        return RestCarrier(address)
+    from serving.client.grpc import GrpcCarrier
+
+    return GrpcCarrier(address)
+
+
+def _async_carrier(address: Address) -> _AsyncCarrier:
+    if address.is_rest:
+        from serving.client.rest import AsyncRestCarrier
+
+        return AsyncRestCarrier(address)
+    from serving.client.grpc import AsyncGrpcCarrier
+
+    return AsyncGrpcCarrier(address)

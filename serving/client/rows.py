@@ -1,0 +1,208 @@
+"""Raw rows from CSV, Parquet and JSON, each value in the type that the model takes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import DataError
+from serving.client.features import Feature
+
+Rows = list[dict[str, Any]]
+FORMATS = (".csv", ".json", ".jsonl", ".parquet")
+
+
+def read_file(path: Path, features: Mapping[str, Feature]) -> Rows:
+    """The rows of a file whose name tells its format.
+
+    Args:
+      path: it ends in .csv, .parquet, .json or .jsonl.
+      features: those of the model by name: what the text of a CSV file means.
+
+    Raises:
+      DataError: it cannot be read, or is of another format.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(
+            "The format of the rows cannot be told from the file's name.",
+            where=str(path),
+            expected="a name that ends in " + ", ".join(FORMATS),
+            seen=path.name,
+            fix="give the file the ending of its format",
+        )
+    try:
+        if path.suffix.lower() == ".parquet":
+            return _read_parquet(path)
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            "The file of rows cannot be read.",
+            where=str(path),
+            expected="a file that this user may read",
+            seen=error.strerror or str(error),
+        ) from error
+    text = _decode(content, str(path))
+    return parse_csv(text, features, str(path)) if path.suffix.lower() == ".csv" else parse_json(text, str(path))
+
+
+def parse_text(content: bytes, features: Mapping[str, Feature], where: str) -> Rows:
+    """Rows as JSON, if the text begins with a brace or a bracket, otherwise as CSV.
+
+    Args:
+      content: UTF-8.
+      features: those of the model by name.
+      where: it comes from, for messages.
+
+    Raises:
+      DataError: it is neither.
+    """
+    text = _decode(content, where)
+    return parse_json(text, where) if text.lstrip().startswith(("{", "[")) else parse_csv(text, features, where)
+
+
+def parse_json(text: str, where: str) -> Rows:
+    """A row, a list of rows, or a row a line.
+
+    Args:
+      text: JSON.
+      where: it comes from, for messages.
+
+    Raises:
+      DataError: it is none of these.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        document = _json_lines(text)
+        if not document:
+            raise DataError(
+                "The rows are not JSON.",
+                where=where,
+                expected='a row {"carrier": "UA", …}, a list of rows, or a row a line',
+                seen=str(error),
+                fix="names and text in double quotes; no comma behind the last value",
+            ) from error
+    rows = document if isinstance(document, list) else [document]
+    wrong = next((number for number, row in enumerate(rows, start=1) if not isinstance(row, dict)), None)
+    if wrong is not None:
+        raise DataError(
+            "A row is not a JSON object.",
+            where=f"{where}, row {wrong}",
+            expected='values by feature: {"carrier": "UA", …}',
+            seen=json.dumps(rows[wrong - 1])[:80],
+        )
+    return _not_empty(rows, where)
+
+
+def parse_csv(text: str, features: Mapping[str, Feature], where: str) -> Rows:
+    """Comma-separated values with a header; an empty field is a missing value.
+
+    Args:
+      text: what the file holds.
+      features: those of the model by name; the fields of other columns stay text.
+      where: it comes from, for messages.
+
+    Raises:
+      DataError: it is not CSV, or a row does not suit the header.
+    """
+    if not text.strip():
+        return _not_empty([], where)
+    records = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: Rows = []
+    try:
+        names = next(records, [])
+        _check_header(names, where)
+        for record in records:
+            if record and len(record) != len(names):
+                raise DataError(
+                    "A row has more or fewer fields than the header.",
+                    where=f"{where}, line {records.line_num}",
+                    expected=f"{len(names)} fields",
+                    seen=f"{len(record)} fields: {','.join(record)[:80]}",
+                    fix="correct the row; a field with a comma in it stands in double quotes",
+                )
+            if record:
+                rows.append({name: _value(field, features.get(name)) for name, field in zip(names, record, strict=True)})
+    except csv.Error as error:
+        raise DataError(
+            "The rows are not CSV.",
+            where=f"{where}, line {records.line_num}",
+            expected="comma-separated fields, those with commas or quotes in double quotes",
+            seen=str(error),
+        ) from error
+    return _not_empty(rows, where)
+
+
+def _read_parquet(path: Path) -> Rows:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise DataError(
+            "The file of rows is damaged, or of another format.", where=str(path), expected="Parquet", seen=str(error)
+        ) from error
+    return _not_empty(table.to_pylist(), str(path))
+
+
+def _check_header(names: list[str], where: str) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if not names or "" in names or repeated:
+        raise DataError(
+            "The header does not name every column once.",
+            where=f"{where}, line 1",
+            expected="the names of the columns",
+            seen=", ".join(name or "(none)" for name in names) or "nothing",
+            fix=f"name {', '.join(repeated)} once" if any(repeated) else "name every column",
+        )
+
+
+def _value(field: str, feature: Feature | None) -> Any:
+    """What a field of a CSV file means to a feature; what does not suit it stays text, which the feature refuses."""
+    if field == "":
+        return None
+    if feature is None or feature.dtype == "DT_STRING":
+        return field
+    text = field.strip()
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    # Python also reads 1_000, which no table means.
+    for number in (int, float) if "_" not in text else ():
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return field
+
+
+def _json_lines(text: str) -> list[Any]:
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except ValueError:
+        return []
+
+
+def _decode(content: bytes, where: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            "The rows are not UTF-8 text.",
+            where=f"{where}, line {line}",
+            expected="UTF-8",
+            seen=f"the byte 0x{content[error.start]:02x}",
+            fix="convert the file, for example: iconv -f LATIN1 -t UTF-8",
+        ) from error
+
+
+def _not_empty(rows: Rows, where: str) -> Rows:
+    if not rows:
+        raise DataError("There are no rows.", where=where, expected="at least one row", seen="0 rows")
+    return rows

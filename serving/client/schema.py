@@ -1,0 +1,70 @@
+"""What a served model takes and gives, as the server says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from serving.client.features import DTYPES, Feature
+from serving.errors import ServingError
+
+if TYPE_CHECKING:
+    from serving.protocol import SignatureDefMap
+
+SIGNATURE = "predict_raw"
+"""One tensor of shape [rows] for each raw feature, by its name."""
+
+
+@dataclass(frozen=True)
+class ModelSchema:
+    """Of one version of a model.
+
+    Attributes:
+      version: of the model.
+      features: its inputs by name.
+      outputs: TensorFlow's names of its outputs' types, such as DT_FLOAT, by output.
+    """
+
+    version: int
+    features: Mapping[str, Feature]
+    outputs: Mapping[str, str]
+
+
+def read_schema(version: int, signatures: SignatureDefMap, model: str) -> ModelSchema:
+    """The schema in a model's metadata.
+
+    Args:
+      version: of the model.
+      signatures: all that the model has.
+      model: the model's name, for messages.
+
+    Raises:
+      ServingError: the model does not take raw rows.
+    """
+    from serving.protocol import types_pb2
+
+    if SIGNATURE not in signatures.signature_def:
+        raise ServingError(
+            f"The model {model!r} does not take raw rows.",
+            where=f"version {version}",
+            expected=f"the signature {SIGNATURE}, which every model of the pipeline has",
+            seen=", ".join(sorted(signatures.signature_def)),
+            fix="ask it with TF Serving's own stubs, or export it by this pipeline",
+        )
+    signature = signatures.signature_def[SIGNATURE]
+    features = {}
+    for name, info in sorted(signature.inputs.items()):
+        dtype = types_pb2.DataType.Name(info.dtype)
+        if dtype not in DTYPES or len(info.tensor_shape.dim) != 1:
+            shape = [dimension.size for dimension in info.tensor_shape.dim]
+            raise ServingError(
+                f"The model {model!r} takes something else than one value a row.",
+                where=f"version {version}, feature {name!r}",
+                expected=f"the shape [-1] and one of {', '.join(sorted(DTYPES))}",
+                seen=f"{shape}, {dtype}",
+                fix="ask it with TF Serving's own stubs",
+            )
+        features[name] = Feature(name, dtype)
+    outputs = {name: types_pb2.DataType.Name(info.dtype) for name, info in sorted(signature.outputs.items())}
+    return ModelSchema(version, features, outputs)

@@ -1,0 +1,98 @@
+"""Which columns the model sees, and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from pipeline.errors import ConfigError
+from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Time, kinds_from_schema
+
+DTYPES = {"late": "int", "distance": "float", "seats": "int", "carrier": "string", "departure": "int"}
+
+
+def _settings(features: dict[str, Any] | None = None, **preprocessing: Any) -> dict[str, Any]:
+    defaults = {"numeric_buckets": None, "vocabulary": 1000, "oov_buckets": 1}
+    return {"label": "late", "features": features or {}, "preprocessing": {**defaults, **preprocessing}}
+
+
+def test_without_settings_the_type_decides() -> None:
+    plan = FeaturePlan.of(_settings(), DTYPES)
+    assert plan.numeric == ("departure", "distance", "seats")
+    assert plan.categorical == (Categorical("carrier", 1000, 1, None),)
+    assert plan.bucketised == plan.time == ()
+
+
+def test_settings_of_a_column_go_before_its_type() -> None:
+    features = {
+        "seats": {"kind": "categorical", "embedding": 4, "vocabulary": 50},
+        "departure": {"kind": "time", "parts": ["minute_of_hour"]},
+        "carrier": {"kind": "ignore"},
+        "distance": {"buckets": 7},
+    }
+    plan = FeaturePlan.of(_settings(features), DTYPES)
+    assert plan == FeaturePlan(
+        numeric=(),
+        bucketised=(Bucketised("distance", 7),),
+        categorical=(Categorical("seats", 50, 1, 4),),
+        time=(Time("departure", ("minute_of_hour",)),),
+    )
+    assert plan.names == ("departure", "distance", "seats")
+
+
+@pytest.mark.parametrize(
+    ("options", "group"),
+    [({"buckets": 3}, "bucketised"), ({"parts": ["day_of_week"]}, "time"), ({"oov_buckets": 2}, "categorical")],
+)
+def test_an_option_implies_the_kind_it_belongs_to(options: dict[str, Any], group: str) -> None:
+    plan = FeaturePlan.of(_settings({"seats": options}), DTYPES)
+    assert [column.name for column in getattr(plan, group)][-1] == "seats"
+
+
+def test_numeric_buckets_hold_for_every_numeric_column_but_those_with_their_own() -> None:
+    plan = FeaturePlan.of(_settings({"seats": {"buckets": 4}}, numeric_buckets=10), DTYPES)
+    assert [(column.name, column.size) for column in plan.bucketised] == [("departure", 11), ("distance", 11), ("seats", 5)]
+
+
+def test_an_unknown_column_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ConfigError, match="no column 'distanse'") as error:
+        FeaturePlan.of(_settings({"distanse": {"kind": "numeric"}}), DTYPES)
+    assert error.value.where == "features.distanse"
+    assert error.value.fix == "Did you mean 'distance'?"
+
+
+@pytest.mark.parametrize(("column", "kind"), [("carrier", "numeric"), ("distance", "categorical"), ("distance", "time")])
+def test_a_kind_must_suit_the_type(column: str, kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{column}' cannot be {kind}"):
+        FeaturePlan.of(_settings({column: {"kind": kind}}), DTYPES)
+
+
+def test_some_column_must_be_left() -> None:
+    with pytest.raises(ConfigError, match="No column is left"):
+        FeaturePlan.of(_settings({"carrier": {"kind": "ignore"}}), {"late": "int", "carrier": "string"})
+
+
+def test_what_a_schema_says_of_its_columns() -> None:
+    schema = text_format.Parse(
+        """
+        feature { name: "departure" type: INT time_domain { integer_format: UNIX_SECONDS } }
+        feature { name: "seats" type: INT int_domain { is_categorical: true } }
+        feature { name: "distance" type: INT int_domain { min: 1 } }
+        """,
+        schema_pb2.Schema(),
+    )
+    assert kinds_from_schema(schema) == {"departure": "time", "seats": "categorical"}
+
+
+@given(st.dictionaries(st.text(min_size=1), st.sampled_from(["int", "float", "string"]), min_size=1))
+def test_every_column_has_a_place_and_every_vocabulary_a_file(dtypes: dict[str, str]) -> None:
+    plan = FeaturePlan.of({**_settings(), "label": ""}, dtypes)
+    assert plan.names == tuple(sorted(dtypes))
+    files = [column.vocabulary_file for column in plan.categorical]
+    assert len(set(files)) == len(files)
+    assert all(file.replace("_", "").isalnum() for file in files)

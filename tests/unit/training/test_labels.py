@@ -1,0 +1,69 @@
+"""The label as the model learns it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.config import Task
+from pipeline.errors import DataError
+from pipeline.training.labels import LabelEncoding
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "encoded", "is_index"),
+    [
+        ([0, 1, 0], (0, 1), [0, 1, 0], True),
+        ([0.0, 1.0, 1.0], (0, 1), [0, 1, 1], True),
+        ([2, 1, 2], (1, 2), [1, 0, 1], False),
+        ([b"yes", b"no", b"yes"], ("no", "yes"), [1, 0, 1], False),
+    ],
+)
+def test_two_classes_in_sorted_order(
+    values: list[object], classes: tuple[object, ...], encoded: list[int], is_index: bool
+) -> None:
+    labels = np.array(values, dtype=object if isinstance(values[0], bytes) else None)
+    encoding = LabelEncoding.fit(Task.BINARY, "label", labels)
+    assert encoding.classes == classes
+    assert encoding.encode(labels).tolist() == encoded
+    assert encoding.is_index is is_index
+    assert encoding.num_outputs == 1
+
+
+def test_several_classes_have_an_output_each() -> None:
+    labels = np.array([b"b", "ü".encode(), b"a", b"a"], dtype=object)
+    encoding = LabelEncoding.fit(Task.MULTICLASS, "label", labels)
+    assert encoding.classes == ("a", "b", "ü")
+    assert encoding.encode(labels).tolist() == [1, 2, 0, 0]
+    assert encoding.num_outputs == 3
+
+
+def test_a_number_is_standardised() -> None:
+    labels = np.array([1e9, 3e9, 5e9])
+    encoding = LabelEncoding.fit(Task.REGRESSION, "label", labels)
+    encoded = encoding.encode(labels)
+    assert encoded.mean() == pytest.approx(0)
+    assert encoded.std() == pytest.approx(1)
+    assert encoded * encoding.deviation + encoding.mean == pytest.approx(labels)
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "what"),
+    [
+        (Task.BINARY, [], "is missing"),
+        (Task.BINARY, [0, 1, np.iinfo(np.int64).min], "is missing"),
+        (Task.MULTICLASS, [b"a", b"b", b""], "is missing"),
+        (Task.REGRESSION, [1.0, float("nan")], "is missing"),
+        (Task.BINARY, [1, 1, 1], "only one value"),
+        (Task.REGRESSION, [2.5, 2.5], "only one value"),
+        (Task.BINARY, [0, 1, 2], "more than two values"),
+        (Task.MULTICLASS, [0.5, 1.0], "has fractions"),
+        (Task.REGRESSION, [b"a", b"b"], "is text"),
+    ],
+)
+def test_a_label_that_nothing_can_be_learnt_from_is_refused(task: Task, values: list[object], what: str) -> None:
+    labels = np.array(values, dtype=object if values and isinstance(values[0], bytes) else None)
+    with pytest.raises(DataError, match=what) as error:
+        LabelEncoding.fit(task, "tip", labels)
+    assert "tip" in error.value.where
+    assert error.value.fix

@@ -1,0 +1,101 @@
+"""What each component is told of the configuration, and with it what makes it run again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from pipeline.config import PipelineConfig
+from pipeline.config.loading import load_config
+from pipeline.errors import ConfigError
+from pipeline.training.settings import for_trainer, for_transform, for_tuner
+
+SCHEMA = text_format.Parse(
+    """
+    feature { name: "late" type: INT }
+    feature { name: "departure" type: INT time_domain { integer_format: UNIX_SECONDS } }
+    feature { name: "seats" type: INT int_domain { is_categorical: true } }
+    """,
+    schema_pb2.Schema(),
+)
+
+
+def _config(**sections: Any) -> PipelineConfig:
+    return PipelineConfig.model_validate({"name": "flights", "label": "late", "data": {"input": "flights.csv"}, **sections})
+
+
+@pytest.mark.parametrize(
+    ("sections", "transform_runs", "trainer_runs"),
+    [
+        ({"evaluation": {"slices": [["carrier"]]}}, False, False),
+        ({"tuner": {"enabled": True}}, False, False),
+        ({"training": {"epochs": 1}}, False, True),
+        ({"model": {"dropout": 0.5}}, False, True),
+        ({"features": {"seats": {"kind": "categorical"}}}, True, True),
+        ({"preprocessing": {"vocabulary": 10}}, True, True),
+    ],
+)
+def test_a_component_runs_again_for_what_it_depends_on(
+    sections: dict[str, Any], transform_runs: bool, trainer_runs: bool
+) -> None:
+    before, after = _config(), _config(**sections)
+    assert (for_transform(before) != for_transform(after)) is transform_runs
+    assert (for_trainer(before) != for_trainer(after)) is trainer_runs
+
+
+def test_the_width_of_an_embedding_is_the_trainers_alone() -> None:
+    before, after = ({"features": {"carrier": {"kind": "categorical", **option}}} for option in ({}, {"embedding": 3}))
+    assert for_transform(_config(**before)) == for_transform(_config(**after))
+    assert for_trainer(_config(**before)) != for_trainer(_config(**after))
+
+
+def test_your_own_code_makes_its_component_run_again(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text(
+        "name: flights\nlabel: late\ndata: {input: flights.csv}\nmodel: {build_model: 'own.py:build'}\n"
+    )
+    settings = []
+    for source in ("def build(**arguments): ...", "def build(**arguments): pass"):
+        (tmp_path / "own.py").write_text(source)
+        config = load_config(tmp_path / "pipeline.yaml", ())
+        settings.append((for_transform(config), for_trainer(config)))
+    (transform_before, trainer_before), (transform_after, trainer_after) = settings
+    assert transform_before == transform_after
+    assert trainer_before != trainer_after
+
+
+def test_the_schema_says_what_columns_are_unless_the_configuration_does() -> None:
+    assert for_transform(_config(), SCHEMA)["features"] == {"departure": {"kind": "time"}, "seats": {"kind": "categorical"}}
+    config = _config(features={"seats": {"kind": "ignore"}, "departure": {"parts": ["hour_of_day"]}})
+    assert for_transform(config, SCHEMA)["features"] == {
+        "seats": {"kind": "ignore"},
+        "departure": {"parts": ["hour_of_day"]},
+    }
+
+
+def test_a_column_that_the_schema_does_not_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no column 'seat'") as error:
+        for_transform(_config(features={"seat": {"kind": "numeric"}}), SCHEMA)
+    assert error.value.fix == "Did you mean 'seats'?"
+
+
+def test_a_search_needs_rows_to_compare_trials_on() -> None:
+    with pytest.raises(ConfigError, match="no rows to compare its trials on"):
+        for_tuner(_config(training={"validation_fraction": 0}))
+
+
+def test_settings_are_json() -> None:
+    config = _config(features={"departure": {"kind": "time", "parts": ["hour_of_day"]}}, model={"hidden_units": [8]})
+    for settings in (for_transform(config, SCHEMA), for_trainer(config, SCHEMA), for_tuner(config, SCHEMA)):
+        assert json.loads(json.dumps(settings)) == settings
+
+
+def test_tensorflow_is_not_needed() -> None:
+    program = "import sys; import pipeline.training.settings; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
