@@ -29,7 +29,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
 from components.evaluator import eval_config
-from components.schema_importer import read_schema
+from components.schema_importer import read_curated_schema
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.graph import PREPROCESSING_FN
@@ -48,7 +48,7 @@ def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
       folder: where artifacts, metadata and models go.
     """
     schema_path = Path(config.resolve(config.schema_source.path or ""))
-    curated = read_schema(schema_path)
+    curated = read_curated_schema(schema_path)
     example_gen = CsvExampleGen(input_base=str(Path(config.resolve(config.data.input)).parent))
     statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
     schema_gen = ImportSchemaGen(schema_file=str(schema_path))

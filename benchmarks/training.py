@@ -15,7 +15,7 @@ from typing import TypeVar
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.schema_importer import read_schema
+from components.schema_importer import read_curated_schema
 from pipeline.config.loading import load_config
 from pipeline.training import examples, settings
 from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic, merge_hyperparameters, raw_columns
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="that benchmarks/pipeline.py has kept")
     folder: Path = parser.parse_args().folder
     config = load_config(folder / "pipeline.yaml", ())
-    values = settings.for_trainer(config, read_schema(Path(config.resolve(config.schema_source.path or ""))))
+    values = settings.for_trainer(config, read_curated_schema(Path(config.resolve(config.schema_source.path or ""))))
     artifacts = folder / "ours" / "artifacts" / "flights"
     graph, rows = (newest(artifacts / output) for output in ("Transform/transform_graph", "ExampleGen/examples"))
     make_deterministic(values["training"]["seed"])

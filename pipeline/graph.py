@@ -22,7 +22,7 @@ from components.example_validator import SchemaValidator
 from components.hyperparameters import LatestHyperparametersStrategy
 from components.infra_validator.selection import infra_validator_for
 from components.pusher.component import AtomicPusher
-from components.schema_importer import SchemaImporter, read_schema
+from components.schema_importer import SchemaImporter, read_curated_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform
 from pipeline.runs import database
@@ -54,7 +54,9 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     Raises:
       ConfigError: the curated schema or the user's own code that the configuration names cannot be read.
     """
-    curated_schema = None if config.schema_source.path is None else read_schema(Path(config.resolve(config.schema_source.path)))
+    curated_schema = (
+        None if config.schema_source.path is None else read_curated_schema(Path(config.resolve(config.schema_source.path)))
+    )
     example_gen = ArrowExampleGen(
         input_pattern=config.resolve(config.data.input),
         file_format=config.data.format,

@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 
-from tensorflow_metadata.proto.v0 import schema_pb2
-
 from components.example_gen.columns import Kind
+from pipeline.contracts.schema import Schema
 from pipeline.errors import DataError
 
 _INTEGERS = (Kind.BOOLEAN, Kind.INTEGER, Kind.TIME, Kind.ZONED_TIME)
-_WANTED = {schema_pb2.FLOAT: Kind.FLOAT, schema_pb2.INT: Kind.INTEGER, schema_pb2.BYTES: Kind.TEXT}
+_WANTED = {"float": Kind.FLOAT, "int": Kind.INTEGER, "bytes": Kind.TEXT}
 
 
-def conform(kinds: Mapping[str, Kind], schema: schema_pb2.Schema, unneeded: Collection[str], where: str) -> dict[str, Kind]:
+def conform(kinds: Mapping[str, Kind], schema: Schema, unneeded: Collection[str], where: str) -> dict[str, Kind]:
     """The kinds to store columns as, so that the model finds the types that it was trained on.
 
     A column that holds floats in one table may hold nothing but integers in the next, and the other way round; its values
@@ -29,12 +28,8 @@ def conform(kinds: Mapping[str, Kind], schema: schema_pb2.Schema, unneeded: Coll
     Raises:
       DataError: a column that the schema expects is missing, or holds what cannot be stored as the schema says.
     """
-    expected = {feature.name: feature for feature in schema.feature if feature.lifecycle_stage != schema_pb2.DEPRECATED}
-    missing = [
-        name
-        for name, feature in expected.items()
-        if name not in kinds and name not in unneeded and (feature.presence.min_count or feature.presence.min_fraction)
-    ]
+    expected = {feature.name: feature for feature in schema.features if not feature.is_deprecated}
+    missing = [name for name, feature in expected.items() if feature.is_expected and name not in kinds and name not in unneeded]
     if missing:
         raise _missing(missing, kinds, expected, where)
     return {

@@ -8,12 +8,11 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeGuard
 
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
-from tfx.utils import io_utils
 
 from components.example_gen import properties
 from components.example_gen.columns import require_label
@@ -25,6 +24,7 @@ from components.example_gen.spans import SingleSplit
 from components.example_gen.splitter import Hashed, Splitter, Whole
 from components.example_gen.table import Table
 from pipeline.config import Split
+from pipeline.contracts.schema import FILE_NAME, Schema, read_schema
 from pipeline.errors import DataError
 from pipeline.util.progress import RowProgress
 
@@ -66,7 +66,7 @@ class Executor(base_executor.BaseExecutor):
                 require_label(label, table.kinds, exec_properties[properties.INPUT_PATTERN])
             if schemas := input_dict.get(properties.SCHEMA):
                 unneeded = json.loads(exec_properties[properties.UNNEEDED])
-                table.kinds = conform(table.kinds, _read_schema(schemas), unneeded, exec_properties[properties.INPUT_PATTERN])
+                table.kinds = conform(table.kinds, _schema(schemas), unneeded, exec_properties[properties.INPUT_PATTERN])
             output = Output(artifact, exec_properties[properties.COMPRESSION], table, pool)
             sources = _sources(spans, split)
             progress = RowProgress("reading", sum(table.rows(span) for span, _, _ in sources))
@@ -104,9 +104,8 @@ def _is_hashed(split: Split | SingleSplit) -> TypeGuard[Split]:
     return isinstance(split, Split) and split.method == "hash"
 
 
-def _read_schema(artifacts: list[Artifact]) -> schema_pb2.Schema:
-    uri = artifact_utils.get_single_uri(artifacts)
-    return io_utils.parse_pbtxt_file(os.path.join(uri, "schema.pbtxt"), schema_pb2.Schema())
+def _schema(artifacts: list[Artifact]) -> Schema:
+    return Schema.of(read_schema(Path(artifact_utils.get_single_uri(artifacts), FILE_NAME)))
 
 
 def _require_rows(rows: Mapping[str, int]) -> None:

@@ -3,22 +3,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.example_gen.columns import Kind
 from components.example_gen.conform import conform
+from pipeline.contracts.schema import Schema, parse_schema
 from pipeline.errors import DataError
 
-SCHEMA = text_format.Parse(
-    """
+SCHEMA = Schema.of(
+    parse_schema(
+        b"""
     feature { name: "distance" type: FLOAT presence { min_fraction: 1.0 min_count: 1 } }
     feature { name: "stops" type: INT presence { min_count: 1 } }
     feature { name: "carrier" type: BYTES }
     feature { name: "late" type: INT presence { min_fraction: 1.0 min_count: 1 } }
     feature { name: "gone" type: INT lifecycle_stage: DEPRECATED presence { min_count: 1 } }
-    """,
-    schema_pb2.Schema(),
+        """,
+        "schema.pbtxt",
+    )
 )
 
 

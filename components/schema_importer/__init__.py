@@ -1,6 +1,6 @@
 """The curated schema, brought into the pipeline."""
 
 from components.schema_importer.component import SchemaImporter
-from components.schema_importer.schema_file import read_schema
+from components.schema_importer.schema_file import read_curated_schema
 
-__all__ = ["SchemaImporter", "read_schema"]
+__all__ = ["SchemaImporter", "read_curated_schema"]

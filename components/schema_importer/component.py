@@ -33,6 +33,6 @@ class SchemaImporter(base_component.BaseComponent):
         """Makes the node.
 
         Args:
-          schema_text: a `Schema` in protobuf text format, as `read_schema` has checked it.
+          schema_text: a `Schema` in protobuf text format, as `read_curated_schema` has checked it.
         """
         super().__init__(SchemaImporterSpec(schema_text=schema_text, schema=Channel(standard_artifacts.Schema)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from google.protobuf import text_format
 from tensorflow_metadata.proto.v0.schema_pb2 import Schema
 
+from pipeline.contracts.schema import read_schema
 from pipeline.errors import ConfigError
 
 
-def read_schema(path: Path) -> Schema:
+def read_curated_schema(path: Path) -> Schema:
     """Reads and checks a schema in protobuf text format.
 
     Args:
@@ -24,28 +24,9 @@ def read_schema(path: Path) -> Schema:
       ConfigError: the file cannot be read, is not a schema (with line and column), describes no feature or one twice, or
         names a domain that it does not define.
     """
-    schema = Schema()
-    try:
-        text_format.Parse(path.read_text(encoding="utf-8"), schema)
-    except OSError as error:
-        raise ConfigError(
-            "The schema cannot be read.",
-            where=str(path),
-            seen=error.strerror or str(error),
-            fix="mend schema.path in the configuration, or leave it out to have a schema inferred from the data",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            "The schema is not text.", where=str(path), expected="protobuf text format in UTF-8", seen=str(error)
-        ) from error
-    except text_format.ParseError as error:
-        raise ConfigError(
-            "The schema cannot be parsed.",
-            where=f"{path}, line {error.GetLine()}, column {error.GetColumn()}",
-            expected="tensorflow.metadata.v0.Schema in protobuf text format",
-            # The parser puts the position before its message.
-            seen=str(error).split(" : ", 1)[-1],
-        ) from error
+    schema = read_schema(
+        path, fix="Correct schema.path in the configuration, or leave it out to have a schema inferred from the data."
+    )
     _check(schema, path)
     return schema
 
@@ -58,7 +39,7 @@ def _check(schema: Schema, path: Path) -> None:
             raise ConfigError(
                 f"The schema describes the feature {name!r} {count} times.",
                 where=str(path),
-                fix="keep one of them",
+                fix="Keep one of them.",
             )
     defined = {domain.name for domain in schema.string_domain}
     for feature in schema.feature:

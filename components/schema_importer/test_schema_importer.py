@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0.schema_pb2 import Schema
 from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
-from components.schema_importer import SchemaImporter, read_schema
+from components.schema_importer import SchemaImporter, read_curated_schema
 from components.schema_importer.executor import Executor
 from pipeline.errors import ConfigError
 
@@ -33,11 +33,11 @@ def test_an_edited_schema_is_another_cache_key() -> None:
 
 def test_reads_a_schema(tmp_path: Path) -> None:
     (tmp_path / "schema.pbtxt").write_text(f"# ours\n{TEXT}", encoding="utf-8")
-    assert [feature.name for feature in read_schema(tmp_path / "schema.pbtxt").feature] == ["fare", "café"]
+    assert [feature.name for feature in read_curated_schema(tmp_path / "schema.pbtxt").feature] == ["fare", "café"]
 
 
 def test_the_flights_schema_can_be_read() -> None:
-    schema = read_schema(Path(__file__).parents[2] / "examples" / "flights" / "schema.pbtxt")
+    schema = read_curated_schema(Path(__file__).parents[2] / "examples" / "flights" / "schema.pbtxt")
     assert "late" in {feature.name for feature in schema.feature}
 
 
@@ -57,11 +57,11 @@ def test_a_broken_schema_file(tmp_path: Path, content: bytes, problem: str) -> N
     path = tmp_path / "schema.pbtxt"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as raised:
-        read_schema(path)
+        read_curated_schema(path)
     assert problem in str(raised.value)
     assert str(path) in raised.value.where
 
 
 def test_a_schema_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
-        read_schema(tmp_path / "schema.pbtxt")
+        read_curated_schema(tmp_path / "schema.pbtxt")

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from pipeline.config import Gateway
+from pipeline.contracts.schema import SchemaFeature
 from serving.client.features import Feature, Value
 from serving.client.schema import ModelSchema
 from serving.errors import FeatureError
-from serving.gateway.domains import Domain
 from serving.gateway.problems import ProblemError, RowError
 
 Row = dict[str, Any]
@@ -57,15 +57,15 @@ class Contract:
         return rows
 
 
-def make_contract(schema: ModelSchema, domains: Mapping[str, Domain], gateway: Gateway) -> Contract:
+def make_contract(schema: ModelSchema, constraints: Mapping[str, SchemaFeature], gateway: Gateway) -> Contract:
     """The contract of a model.
 
     Args:
       schema: what the model takes and gives.
-      domains: what its features may be.
+      constraints: what its features may be, by name.
       gateway: the settings.
     """
-    row: Any = _row_model(schema, domains, gateway)
+    row: Any = _row_model(schema, constraints, gateway)
     rows: Any = Annotated[list[row], Field(min_length=1, max_length=gateway.max_rows, description="In any order.")]
     request = create_model(
         "PredictRequest",
@@ -81,34 +81,36 @@ def merge(stable: ModelSchema, canary: ModelSchema | None) -> ModelSchema:
     return replace(stable, features={**canary.features, **stable.features}) if canary else stable
 
 
-def _row_model(schema: ModelSchema, domains: Mapping[str, Domain], gateway: Gateway) -> type[BaseModel]:
+def _row_model(schema: ModelSchema, constraints: Mapping[str, SchemaFeature], gateway: Gateway) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     # A feature's name need not be one that Python can have: the fields are numbered.
     for number, (name, feature) in enumerate(schema.features.items()):
-        domain = domains.get(name, Domain())
-        kind = _kind(feature, domain, name in domains, gateway.enforce_domains)
-        if domain.required:
+        constraint = constraints.get(name, SchemaFeature(name, "type_unknown"))
+        kind = _kind(feature, constraint, name in constraints, gateway.enforce_domains)
+        if constraint.is_required:
             fields[f"field_{number}"] = (kind, Field(alias=name, title=name))
         else:
             fields[f"field_{number}"] = (kind | None, Field(None, alias=name, title=name))
-    example = _example(schema, domains) | {name: gateway.example[name] for name in gateway.example if name in schema.features}
+    example = _example(schema, constraints) | {
+        name: gateway.example[name] for name in gateway.example if name in schema.features
+    }
     config = ConfigDict(extra="forbid", json_schema_extra={"example": example})
     return create_model(
         "Row", __config__=config, __doc__="Values by feature; one without a value is left out, or null.", **fields
     )
 
 
-def _kind(feature: Feature, domain: Domain, is_known: bool, enforce: bool) -> Any:
+def _kind(feature: Feature, constraint: SchemaFeature, is_known: bool, enforce: bool) -> Any:
     """The type of a feature's values."""
     if feature.dtype == "DT_STRING":
-        if domain.closed and enforce:
-            return Literal[domain.values]
-        return Annotated[str, Field(examples=list(domain.values)[:5])] if domain.values else str
-    bounds = {"ge": domain.smallest, "le": domain.largest} if enforce else {"description": _range(domain)}
+        if constraint.is_closed and enforce:
+            return Literal[constraint.values]
+        return Annotated[str, Field(examples=list(constraint.values)[:5])] if constraint.values else str
+    bounds = {"ge": constraint.smallest, "le": constraint.largest} if enforce else {"description": _range(constraint)}
     encode = _encoder(feature)
     if feature.dtype == "DT_FLOAT":
         return Annotated[float, Field(allow_inf_nan=False, **bounds), BeforeValidator(_number), AfterValidator(encode)]
-    if domain.is_time or not is_known:
+    if constraint.is_unix_time or not is_known:
         text = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
         return Annotated[int, BeforeValidator(encode, json_schema_input_type=int | text)]
     return Annotated[int, Field(**bounds), BeforeValidator(_number), AfterValidator(encode)]
@@ -137,30 +139,30 @@ def _encoder(feature: Feature) -> Callable[[Any], Value | None]:
     return encode
 
 
-def _range(domain: Domain) -> str | None:
-    if domain.smallest is None and domain.largest is None:
+def _range(constraint: SchemaFeature) -> str | None:
+    if constraint.smallest is None and constraint.largest is None:
         return None
-    return f"Usually {_shown(domain.smallest, 'any')} to {_shown(domain.largest, 'any')}."
+    return f"Usually {_shown(constraint.smallest, 'any')} to {_shown(constraint.largest, 'any')}."
 
 
 def _shown(bound: float | None, none: str) -> str:
     return none if bound is None else f"{bound:g}"
 
 
-def _example(schema: ModelSchema, domains: Mapping[str, Domain]) -> Row:
-    """A row with all that is required, or, where nothing is, with all that the domains tell about."""
-    required = [name for name in schema.features if name in domains and domains[name].required]
-    names = required or [name for name in schema.features if name in domains]
-    values = {name: _example_value(schema.features[name], domains[name]) for name in names}
+def _example(schema: ModelSchema, constraints: Mapping[str, SchemaFeature]) -> Row:
+    """A row with all that is required, or, where nothing is, with all that the schema describes."""
+    required = [name for name in schema.features if name in constraints and constraints[name].is_required]
+    names = required or [name for name in schema.features if name in constraints]
+    values = {name: _example_value(schema.features[name], constraints[name]) for name in names}
     return {name: value for name, value in values.items() if value is not None or name in required}
 
 
-def _example_value(feature: Feature, domain: Domain) -> Any:
+def _example_value(feature: Feature, constraint: SchemaFeature) -> Any:
     if feature.dtype == "DT_STRING":
-        return domain.values[0] if domain.values else "text"
-    if domain.is_time:
+        return constraint.values[0] if constraint.values else "text"
+    if constraint.is_unix_time:
         return _EXAMPLE_TIME
-    bounds = [bound for bound in (domain.smallest, domain.largest) if bound is not None]
+    bounds = [bound for bound in (constraint.smallest, constraint.largest) if bound is not None]
     middle = sum(bounds) / len(bounds) if bounds else 0
     return int(middle) if feature.dtype == "DT_INT64" else middle
 

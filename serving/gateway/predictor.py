@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config import Gateway
+from pipeline.contracts.schema import Schema, SchemaFeature, read_schema
 from pipeline.errors import ConveyorError
 from serving.client.address import Address
 from serving.client.predictions import Prediction
@@ -16,7 +17,6 @@ from serving.client.schema import ModelSchema
 from serving.errors import DeadlineError, ServerAwayError, UnknownModelError
 from serving.gateway.cache import Cache
 from serving.gateway.contract import Contract, Row, make_contract, merge
-from serving.gateway.domains import Domain, read_domains
 from serving.gateway.logs import log
 from serving.gateway.metrics import Metrics
 from serving.gateway.traffic import Traffic
@@ -42,9 +42,10 @@ class Predictor:
           ConfigError: the schema of the features cannot be read.
         """
         self._gateway, self._metrics, self._cache = gateway, metrics, cache
-        self._domains: Mapping[str, Domain] = (
-            read_domains(Path(gateway.feature_schema)) if gateway.feature_schema is not None else {}
-        )
+        self._constraints: Mapping[str, SchemaFeature] = {}
+        if gateway.feature_schema is not None:
+            schema = read_schema(Path(gateway.feature_schema), fix="Name another schema: gateway.feature_schema.")
+            self._constraints = Schema.of(schema).by_name
         self.traffic = Traffic(gateway.rollout)
         self._upstreams = {
             role: Upstream(address, role, gateway, metrics)
@@ -128,7 +129,7 @@ class Predictor:
         described = merge(self._stable.schema, self._upstreams[CANARY].schema if has_canary else None)
         if described != self._described:
             self._described = described
-            self.known_contract = make_contract(described, self._domains, self._gateway)
+            self.known_contract = make_contract(described, self._constraints, self._gateway)
             self._warn_of_unknown(described.features)
 
     async def versions(self) -> dict[int, str]:

@@ -15,7 +15,7 @@ from pipeline.report.read.anomalies import Anomalies, read_anomalies
 from pipeline.report.read.data import Data, data_of
 from pipeline.report.read.evaluation import Evaluation, read_evaluation
 from pipeline.report.read.saved_model import SavedModel, read_saved_model
-from pipeline.report.read.schema import Schema, read_schema
+from pipeline.report.read.schema import SchemaTable, read_schema
 from pipeline.report.read.statistics import Statistics, read_statistics
 from pipeline.report.read.training import Training, read_training
 from pipeline.report.read.transformation import Transformation, read_transformation
@@ -91,7 +91,7 @@ class RunFacts:
         return _content(read_statistics, self.run.output("StatisticsGen", "statistics"))
 
     @cached_property
-    def schema(self) -> Schema | None:
+    def schema(self) -> SchemaTable | None:
         """What the data was checked against."""
         return _content(read_schema, self.run.output("SchemaGen", "schema"))
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pipeline.contracts import schema
+from pipeline.contracts.schema import SchemaFeature
 from pipeline.report import formats
 
-FILE_NAME = "schema.pbtxt"
 _VALUES_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class SchemaFeature:
-    """What the schema says of a feature.
+class SchemaRow:
+    """A feature as it is read in the table.
 
     Attributes:
       name: its name.
       type: `int`, `float` or `bytes`.
-      presence: how many rows must have it, as it is read.
+      presence: how many rows must have it.
       domain: its range, or how many values it may have.
       values: some of the values it may have.
       values_left_out: how many there are besides.
@@ -36,10 +36,10 @@ class SchemaFeature:
 
 
 @dataclass(frozen=True)
-class Schema:
+class SchemaTable:
     """The features that data must have."""
 
-    features: tuple[SchemaFeature, ...]
+    features: tuple[SchemaRow, ...]
 
     @property
     def times(self) -> frozenset[str]:
@@ -47,7 +47,7 @@ class Schema:
         return frozenset(feature.name for feature in self.features if feature.domain == "time")
 
 
-def read_schema(folder: Path) -> Schema:
+def read_schema(folder: Path) -> SchemaTable:
     """Reads a `Schema` artifact.
 
     Args:
@@ -56,58 +56,50 @@ def read_schema(folder: Path) -> Schema:
     Raises:
       FileNotFoundError: it has no schema.
     """
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
-    schema = text_format.Parse((folder / FILE_NAME).read_text(), schema_pb2.Schema())
-    domains = {domain.name: list(domain.value) for domain in schema.string_domain}
-    return Schema(tuple(_feature(feature, domains) for feature in schema.feature))
+    return SchemaTable(tuple(map(_row, read_features(folder))))
 
 
-def type_name(feature: Any) -> str:
-    """The type of a schema's feature: `int`, `float`, `bytes`, `struct` or `type_unknown`."""
-    return str(type(feature).DESCRIPTOR.fields_by_name["type"].enum_type.values_by_number[feature.type].name.lower())
+def read_features(folder: Path) -> tuple[SchemaFeature, ...]:
+    """The features of the schema in a folder.
+
+    Raises:
+      FileNotFoundError: it has no schema.
+    """
+    path = folder / schema.FILE_NAME
+    return schema.Schema.of(schema.parse_schema(path.read_bytes(), str(path))).features
 
 
-def _feature(feature: Any, domains: dict[str, list[str]]) -> SchemaFeature:
-    domain, values = _domain(feature, domains)
-    return SchemaFeature(
+def _row(feature: SchemaFeature) -> SchemaRow:
+    return SchemaRow(
         name=feature.name,
-        type=type_name(feature),
+        type=feature.type,
         presence=_presence(feature),
-        domain=domain,
-        values=tuple(values[:_VALUES_SHOWN]),
-        values_left_out=max(0, len(values) - _VALUES_SHOWN),
+        domain=_domain(feature),
+        values=feature.values[:_VALUES_SHOWN],
+        values_left_out=max(0, len(feature.values) - _VALUES_SHOWN),
         environments=_environments(feature),
     )
 
 
-def _presence(feature: Any) -> str:
-    share = feature.presence.min_fraction
-    if share >= 1:
+def _presence(feature: SchemaFeature) -> str:
+    if feature.is_required:
         return "every row"
-    return f"at least {formats.percent(share)} of rows" if share else "optional"
+    return f"at least {formats.percent(feature.min_fraction)} of rows" if feature.min_fraction else "optional"
 
 
-def _domain(feature: Any, domains: dict[str, list[str]]) -> tuple[str, list[str]]:
-    kind = feature.WhichOneof("domain_info")
-    if kind in ("int_domain", "float_domain"):
-        numbers = getattr(feature, kind)
-        lower = f"{numbers.min:.6g}" if numbers.HasField("min") else ""
-        upper = f"{numbers.max:.6g}" if numbers.HasField("max") else ""
-        if getattr(numbers, "is_categorical", False):
-            return f"{lower} to {upper}, categories" if lower and upper else "categories", []
-        return f"{lower} to {upper}" if lower and upper else f"≥ {lower}" if lower else f"≤ {upper}" if upper else "", []
-    if kind == "domain":
-        values = domains.get(feature.domain, [])
-    elif kind == "string_domain":
-        values = list(feature.string_domain.value)
-    else:
-        return (kind or "").removesuffix("_domain").replace("_", " "), []
-    return f"{len(values)} values", values
+def _domain(feature: SchemaFeature) -> str:
+    if feature.domain == "string":
+        return f"{len(feature.values)} values"
+    if feature.domain not in ("int", "float"):
+        return feature.domain.replace("_", " ")
+    lower = "" if feature.smallest is None else f"{feature.smallest:.6g}"
+    upper = "" if feature.largest is None else f"{feature.largest:.6g}"
+    if feature.is_categorical:
+        return f"{lower} to {upper}, categories" if lower and upper else "categories"
+    return f"{lower} to {upper}" if lower and upper else f"≥ {lower}" if lower else f"≤ {upper}" if upper else ""
 
 
-def _environments(feature: Any) -> str:
-    if feature.in_environment:
-        return f"only in {', '.join(feature.in_environment)}"
-    return f"not in {', '.join(feature.not_in_environment)}" if feature.not_in_environment else ""
+def _environments(feature: SchemaFeature) -> str:
+    if feature.environments:
+        return f"only in {', '.join(feature.environments)}"
+    return f"not in {', '.join(feature.not_environments)}" if feature.not_environments else ""

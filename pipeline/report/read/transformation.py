@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from math import prod
 from pathlib import Path
-from typing import Any
 
-from pipeline.report.read.schema import type_name
+from pipeline.report.read.schema import read_features
 from pipeline.training.features import vocabulary_file
 
 _VALUES_SHOWN = 12
@@ -49,30 +49,16 @@ def read_transformation(folder: Path) -> Transformation:
     Raises:
       FileNotFoundError: it has no transform graph.
     """
-    columns = tuple(feature.name for feature in _schema(folder / "metadata").feature)
-    made = _schema(folder / "transformed_metadata").feature
-    features = tuple(TransformedFeature(feature.name, type_name(feature), _width(feature)) for feature in made)
+    columns = tuple(feature.name for feature in read_features(folder / "metadata"))
+    features = tuple(
+        # The label, which comes as it was, has no shape: the schema leaves it open.
+        TransformedFeature(feature.name, feature.type, None if feature.shape is None else prod(feature.shape))
+        for feature in read_features(folder / "transformed_metadata")
+    )
     names = {vocabulary_file(column): column for column in columns}
     # A person's own preprocessing_fn may write vocabularies as compressed records too.
     files = [path for path in sorted((folder / "transform_fn" / "assets").glob("*")) if path.suffix != ".gz"]
     return Transformation(columns, features, tuple(_vocabulary(path, names.get(path.name, path.name)) for path in files))
-
-
-def _schema(folder: Path) -> Any:
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
-    return text_format.Parse((folder / "schema.pbtxt").read_text(), schema_pb2.Schema())
-
-
-def _width(feature: Any) -> int | None:
-    """The label, which comes as it was, has no shape: the schema leaves it open."""
-    if not feature.HasField("shape"):
-        return None
-    width = 1
-    for dimension in feature.shape.dim:
-        width *= dimension.size
-    return width
 
 
 def _vocabulary(path: Path, column: str) -> Vocabulary:

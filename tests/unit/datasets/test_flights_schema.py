@@ -12,10 +12,10 @@ import pytest
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
 
-from components.schema_importer import read_schema
+from components.schema_importer import read_curated_schema
 from pipeline.datasets import flights
 
-SCHEMA = read_schema(Path(__file__).parents[3] / "examples" / "flights" / "schema.pbtxt")
+SCHEMA = read_curated_schema(Path(__file__).parents[3] / "examples" / "flights" / "schema.pbtxt")
 
 
 @pytest.fixture(scope="module")

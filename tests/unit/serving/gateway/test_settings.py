@@ -92,7 +92,7 @@ class TestOfAPod:
     def test_a_schema_that_is_none(self, settings, tmp_path, start):
         (tmp_path / "schema.pbtxt").write_text("feature { nam: 1 }")
 
-        with pytest.raises(ConfigError, match="The schema of the features cannot be read"):
+        with pytest.raises(ConfigError, match="The schema cannot be parsed"):
             start()
 
 
