@@ -1,4 +1,4 @@
-"""Draws sampled stacks: a flame graph of each, and where the time of several goes, side by side."""
+"""Charts of sampled stacks: flame graphs, and bars that compare where the time goes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pipeline.report.html
 from benchmarks.stacks import BEAM, FIGURES, GRAPHS, IMPORTS, OTHER, ROWS, RUNNING, Stack, seconds_by_category, total
 
 STYLE = Path(pipeline.report.html.__file__).with_name("templates") / "report.css"
-# Okabe and Ito's colours, which the colour-blind tell apart as well.
+# The palette of Okabe and Ito, which colour-blind readers can tell apart.
 COLOURS = {
     IMPORTS: "#999999",
     BEAM: "#d55e00",
@@ -36,7 +36,7 @@ FLAME_GRAPH = """\
 </svg>
 """
 
-# The longest bar leaves room for its figure.
+# The longest bar leaves room for the figure beside it.
 BARS = """\
 <!doctype html><meta charset=utf-8><title>Where the time goes</title>
 <style>{{ style | safe }}
@@ -88,9 +88,9 @@ class _Box:
 
 
 def flame_graph(title: str, stacks: Sequence[Stack]) -> str:
-    """An SVG of the frames, the outermost at the top, each as wide as it takes time and in the colour of most of that.
+    """An SVG with the outermost frame at the top, each frame as wide as its time and in the colour of its main category.
 
-    Frames too narrow to see are left out. The name and seconds of a frame show where the mouse is.
+    Frames too narrow to see are left out. Hovering over a frame shows its name and seconds.
     """
     root = _Frame()
     for stack in stacks:
@@ -116,10 +116,10 @@ def _boxes(parent: _Frame, x: float, y: int, per_second: float) -> Iterator[_Box
 
 
 def bars(rows: Mapping[str, Mapping[str, Iterable[Stack]]]) -> str:
-    """A page with a bar of seconds for each side of each row, divided by kinds of work.
+    """An HTML page with a bar of seconds for each side of each row, divided by category.
 
     Args:
-      rows: for each name, the stacks of each side.
+      rows: the stacks of each side, by the row's name.
     """
     divided = {name: {side: seconds_by_category(stacks) for side, stacks in sides.items()} for name, sides in rows.items()}
     longest = max(sum(seconds.values()) for sides in divided.values() for seconds in sides.values())

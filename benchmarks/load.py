@@ -1,4 +1,4 @@
-"""Load by ghz (gRPC) and wrk (HTTP): so many clients, each of which asks again as soon as it is answered."""
+"""Load from ghz (gRPC) and wrk (HTTP): clients that each send the next request as soon as the last one is answered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serving.protocol import PredictRequest, PredictResponse
 
 _GET = {"ghz": "go install github.com/bojand/ghz/cmd/ghz@v0.93.0", "wrk": "sudo apt-get install wrk"}
 _GRACE_SECONDS = 60
-# What wrk calls at the end; its own summary rounds, and has no count of errors where there are none.
+# wrk calls `done` at the end. Its own summary is rounded, and leaves out the count of errors if there are none.
 _SCRIPT = """\
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -36,13 +36,13 @@ end
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What is asked.
+    """The target of a load, and the request that it gets.
 
     Attributes:
-      server: its name, for the table.
-      protocol: `gRPC`, or what it is asked over HTTP.
+      server: the server's name in the table.
+      protocol: `gRPC`, or the name of a protocol over HTTP.
       address: host:port for gRPC, otherwise a URL.
-      body: of the request: a PredictRequest, or JSON.
+      body: the request's body, a serialized PredictRequest or JSON.
     """
 
     server: str
@@ -53,14 +53,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What came of a load.
+    """The result of a load.
 
     Attributes:
-      requests: all of them.
-      failures: those that were not answered, or with an error.
-      per_second: requests in a second.
-      p50_ms: the median of the times until the answer.
-      p99_ms: what 99 of 100 of them are below.
+      requests: how many requests were sent.
+      failures: how many of them got an error or no answer.
+      per_second: requests per second.
+      p50_ms: the median latency in milliseconds.
+      p99_ms: the 99th percentile of the latency in milliseconds.
     """
 
     requests: int
@@ -71,18 +71,20 @@ class Measurement:
 
 
 def require_generators() -> None:
-    """Makes sure that both programs are there.
+    """Checks that both programs are installed.
 
     Raises:
-      UsageError: one is not.
+      UsageError: a program is missing.
     """
     for program, command in _GET.items():
         if shutil.which(program) is None:
-            raise UsageError(f"{program} is not on the path.", expected=f"the load generator {program}", fix=command)
+            raise UsageError(
+                f"{program} is not on the path.", expected=f"the load generator {program}", fix=f"Run '{command}'."
+            )
 
 
 def grpc_load(endpoint: Endpoint, clients: int, seconds: int) -> Measurement:
-    """Asks a model server's Predict, each client on a connection of its own.
+    """Calls a model server's Predict over gRPC, each client on its own connection.
 
     Raises:
       ConveyorError: ghz failed.
@@ -107,7 +109,7 @@ def grpc_load(endpoint: Endpoint, clients: int, seconds: int) -> Measurement:
 
 
 def http_load(endpoint: Endpoint, clients: int, seconds: int) -> Measurement:
-    """Posts JSON, each client on a connection of its own.
+    """Posts JSON, each client on its own connection.
 
     Raises:
       ConveyorError: wrk failed.
@@ -136,7 +138,7 @@ def _run(command: list[str], seconds: int) -> str:
 
 
 def _protoset() -> bytes:
-    """Predict's description, which TensorFlow Serving does not give by reflection."""
+    """The descriptors of Predict, which TensorFlow Serving does not publish by reflection."""
     described = descriptor_pb2.FileDescriptorSet()
     file = descriptor_pb2.FileDescriptorProto(name="predict_service.proto", package="tensorflow.serving", syntax="proto3")
     request, response = PredictRequest.DESCRIPTOR, PredictResponse.DESCRIPTOR

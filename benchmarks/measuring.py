@@ -17,12 +17,12 @@ _SECONDS_BETWEEN_SAMPLES = 0.4
 
 @dataclass(frozen=True)
 class Cost:
-    """What a piece of work took.
+    """The time and memory of a piece of work.
 
     Attributes:
       wall: seconds from start to end.
-      cpu: seconds of all cores.
-      memory: bytes at the peak. Pages that processes share count once (proportional set size).
+      cpu: CPU seconds over all cores.
+      memory: peak bytes. Pages that processes share count once (proportional set size).
     """
 
     wall: float
@@ -39,29 +39,34 @@ class _Sample:
 
 
 class Measured:
-    """A command that has ended, and what it took."""
+    """The costs of a command that has ended.
+
+    Args:
+      started: when it started, in seconds since 1970.
+      ended: when it ended.
+      samples: measurements in between, the oldest first.
+    """
 
     def __init__(self, started: float, ended: float, samples: Sequence[_Sample]) -> None:
-        """Takes the samples of a run, the oldest first; times are seconds since 1970."""
         self.started, self.ended, self._samples = started, ended, samples
 
     def whole(self) -> Cost:
-        """What all of it took."""
+        """The cost from start to end."""
         return self.between(self.started, self.ended)
 
     def between(self, start: float, end: float) -> Cost:
-        """What was taken within a time, whichever process took it."""
+        """The cost of all processes within a period, in seconds since 1970."""
         within = [sample for sample in self._samples if start <= sample.at <= end]
         memory = max((sum(sample.memory.values()) for sample in within), default=0)
         return Cost(end - start, self._cpu_until(end) - self._cpu_until(start), memory)
 
     def of_log(self, name: str, start: float, end: float) -> Cost:
-        """What those processes took whose output goes to a file of this name.
+        """The cost of the processes that write their output to a file of this name.
 
         Args:
-          name: of the file, without its folder.
-          start: of the work, in seconds since 1970.
-          end: of the work.
+          name: the file's name, without its folder.
+          start: when the work started, in seconds since 1970.
+          end: when the work ended.
         """
         cpu: dict[int, float] = {}
         memory = 0
@@ -83,13 +88,13 @@ def measure(command: Sequence[str], log: Path, *, environment: dict[str, str], w
     """Runs a command to its end.
 
     Args:
-      command: with its arguments.
-      log: gets what it prints.
-      environment: its variables, in full.
-      watch: called several times a second meanwhile.
+      command: the program and its arguments.
+      log: the file for its output.
+      environment: all of its environment variables.
+      watch: called several times a second while it runs.
 
     Raises:
-      SystemExit: it failed.
+      SystemExit: the command failed.
     """
     samples: list[_Sample] = []
     started = time.time()
@@ -124,6 +129,6 @@ def _sample(root: psutil.Process) -> _Sample:
 
 
 def _rollup(path: Path) -> dict[str, int]:
-    """The sums over a process's mappings, in bytes."""
+    """The totals over a process's memory mappings, in bytes."""
     fields = (line.split() for line in path.read_text().splitlines()[1:])
     return {parts[0].rstrip(":"): int(parts[1]) * 1024 for parts in fields}

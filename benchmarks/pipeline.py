@@ -1,9 +1,9 @@
-"""Stock TFX beside Conveyor: the same table, model, steps and metrics, node by node.
+"""Compares stock TFX with Conveyor, node by node, on the same table, model, steps and metrics.
 
-    .venv/bin/python benchmarks/pipeline.py                  # stock, then ours, then ours twice again: fully cached at last
+    .venv/bin/python benchmarks/pipeline.py                  # stock, ours, and ours twice more; the last run is fully cached
     .venv/bin/python benchmarks/pipeline.py --only ours --times 10
 
-Both run in a fresh folder, one after the other, each in processes of its own. Exits with 1 where their results do not agree.
+Both run in a fresh folder, one after the other, in separate processes. Exits with 1 if their results differ.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-# Run as a file, Python would take this one for the package `pipeline`.
-sys.path[0] = str(REPOSITORY)
+# When this file runs as a script, Python would take it for the package `pipeline`.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
@@ -32,14 +31,14 @@ from ml_metadata import MetadataStore  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from benchmarks.example import CONFIG, REPOSITORY  # noqa: E402
 from benchmarks.measuring import Cost, Measured, measure  # noqa: E402
 from pipeline.config.loading import load_config  # noqa: E402
 from pipeline.datasets import flights  # noqa: E402
 from pipeline.runs import database  # noqa: E402
 from pipeline.runs.status import RunOutcome  # noqa: E402
 
-CONFIG = REPOSITORY / "examples" / "flights" / "pipeline.yaml"
-# One CSV file, divided as CsvExampleGen does by default, and one epoch. TFX's templates have no InfraValidator.
+# One CSV file, split as CsvExampleGen does by default, and one epoch. TFX's templates have no InfraValidator.
 OVERRIDES = {
     "data.input": "{folder}/data/flights.csv",
     "data.split": "{{method: hash, eval_fraction: {fraction}}}",
@@ -51,7 +50,7 @@ OVERRIDES = {
 }
 EVAL_FRACTION = 1 / 3
 TOLERANCE = 1e-6
-# Twice the most that a row's score was seen to differ by with the size of its batch.
+# Twice the largest difference seen between scores of the same row in batches of different sizes.
 LAST_BITS = 2.0**-22
 STATISTICS_TOLERANCE = 1e-4
 OUR_NAMES = {"CsvExampleGen": "ExampleGen", "ImportSchemaGen": "SchemaGen"}
@@ -63,13 +62,13 @@ WHOLE = "whole run"
 
 
 def main() -> int:
-    """Runs what the command line asks for, prints the table, and says whether the results agree."""
+    """Runs the pipelines, prints the table, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["stock", "ours"], help="one of the two alone, once; then nothing is compared")
-    parser.add_argument("--times", type=int, default=1, help="how often the 336,776 flights are repeated, each time jittered")
-    parser.add_argument("--workers", type=int, default=2, help="nodes that Conveyor runs side by side")
-    parser.add_argument("--folder", type=Path, help="where to work, kept; a temporary one when not given")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures, too")
+    parser.add_argument("--only", choices=["stock", "ours"], help="run only one of the two, once, and compare nothing")
+    parser.add_argument("--times", type=int, default=1, help="repeat the 336,776 flights this many times, with jitter")
+    parser.add_argument("--workers", type=int, default=2, help="how many nodes Conveyor runs at a time")
+    parser.add_argument("--folder", type=Path, help="work here and keep the files (default: a temporary folder)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     options = parser.parse_args()
     console = Console(highlight=False)
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="conveyor-benchmark-"))).absolute()
@@ -83,7 +82,7 @@ def main() -> int:
         if options.only != "stock":
             measured["ours"] = run_ours(console, folder, config, "ours")
         if not options.only:
-            # The first rerun evaluates anew, as there is a baseline now.
+            # The first rerun evaluates again, because a baseline exists now.
             measured["ours again"] = run_ours(console, folder, config, "ours again")
             measured["from the cache"] = run_ours(console, folder, config, "from the cache")
         show(console, measured)
@@ -97,7 +96,7 @@ def main() -> int:
 
 
 def write_data(path: Path, times: int) -> int:
-    """Writes the flights as one CSV file; returns the number of rows. A file that is there is kept."""
+    """Writes the flights as one CSV file, unless it exists, and returns the number of rows."""
     table = flights.read_flights().drop(columns="span")
     table["scheduled_departure"] = table["scheduled_departure"].astype("datetime64[s]").astype("int64")
     if not path.exists():
@@ -111,19 +110,19 @@ def write_data(path: Path, times: int) -> int:
 
 
 def jittered(table: pd.DataFrame, random: np.random.Generator, copy: int) -> pd.DataFrame:
-    """A copy whose measured values differ a little, so that no row is there twice; the first is as it is."""
+    """A copy with slightly different measured values, so that no two rows are the same; copy 0 is the original."""
     if copy == 0:
         return table
     changed = table.copy()
     for name in ("temp", "dewp", "humid", "pressure", "wind_speed"):
         noise = (changed[name] * random.normal(1, 0.01, len(table))).round(3)
-        # Within what the schema allows.
+        # The schema allows only this range.
         changed[name] = noise.clip(table[name].min(), table[name].max())
     return changed
 
 
 def write_config(folder: Path, workers: int, **overrides: str) -> Path:
-    """The example's configuration with our overrides, and more of them by section, as a file that both pipelines read."""
+    """Writes the example's configuration, with this benchmark's overrides and further ones by section, for both pipelines."""
     import yaml
 
     values = {"folder": folder, "fraction": EVAL_FRACTION, "workers": workers}
@@ -138,7 +137,7 @@ def write_config(folder: Path, workers: int, **overrides: str) -> Path:
 
 
 def stock_command(config: Path, home: Path) -> list[str]:
-    """The command that runs TFX's own pipeline; artifacts, metadata and models go to `home`."""
+    """The command that runs the stock pipeline; artifacts, metadata and models go to `home`."""
     return [sys.executable, "-m", "benchmarks.stock", str(config), str(home)]
 
 
@@ -148,7 +147,7 @@ def our_command(config: Path) -> list[str]:
 
 
 def run_stock(console: Console, folder: Path, config: Path) -> Costs:
-    """Runs TFX's own pipeline; what it took by node."""
+    """Runs the stock pipeline and returns its costs by node."""
     home = folder / "stock"
     measured = observed(console, "stock TFX", stock_command(config, home), home)
     costs = {WHOLE: measured.whole()}
@@ -161,7 +160,7 @@ def run_stock(console: Console, folder: Path, config: Path) -> Costs:
 
 
 def run_ours(console: Console, folder: Path, config: Path, title: str) -> Costs:
-    """Runs Conveyor; what it took by node."""
+    """Runs Conveyor and returns its costs by node."""
     measured = observed(console, title, our_command(config), folder / "ours")
     newest = max((folder / "ours" / "runs").glob("*/*/run.json"), key=lambda path: path.stat().st_mtime)
     outcome = RunOutcome.load(newest.parent)
@@ -173,7 +172,7 @@ def run_ours(console: Console, folder: Path, config: Path, title: str) -> Costs:
 
 
 def observed(console: Console, title: str, command: list[str], home: Path) -> Measured:
-    """Runs a command with a clock on the terminal."""
+    """Runs a command while the terminal shows the elapsed time."""
     home.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with console.status(title) as status:
@@ -188,7 +187,7 @@ def observed(console: Console, title: str, command: list[str], home: Path) -> Me
 
 
 def show(console: Console, measured: dict[str, Costs]) -> None:
-    """Prints wall seconds of each node and run, how many times faster than stock it is, and CPU and memory of fresh runs."""
+    """Prints wall seconds by node and run, CPU time and memory of the fresh runs, and the speedup over stock TFX."""
     fresh = [run for run in measured if run in ("stock", "ours")]
     headers = [f"{run}: s" for run in measured] + [f"{run}: CPU s, GiB" for run in fresh]
     table = Table("node", *headers, *(["times faster"] if len(fresh) == 2 else []), box=None, pad_edge=False)
@@ -208,7 +207,7 @@ def show(console: Console, measured: dict[str, Costs]) -> None:
 
 
 def agree(console: Console, folder: Path, config: Path) -> bool:
-    """Whether the rows, the statistics and the evaluation agree; each is told."""
+    """Prints whether rows, statistics and evaluation agree, and returns whether all do."""
     stock, ours = Artifacts(folder / "stock" / "metadata.sqlite"), Artifacts(folder / "ours" / "metadata.sqlite")
     different_metrics = list(_different_metrics(stock, config, folder / "evaluation"))
     checks = {
@@ -224,22 +223,25 @@ def agree(console: Console, folder: Path, config: Path) -> bool:
 
 
 class Artifacts:
-    """Where the first run of a pipeline has put its outputs."""
+    """The folders with the outputs of a pipeline's first run.
+
+    Args:
+      path: ML Metadata's SQLite database.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Reads ML Metadata's database."""
         store = MetadataStore(database.sqlite(path))
 
         def oldest(kind: str) -> Path:
             return Path(min(store.get_artifacts_by_type(kind), key=lambda artifact: artifact.id).uri)
 
-        # Examples are ExampleGen's first, then Transform's.
+        # The oldest Examples are ExampleGen's; Transform writes later ones.
         self.examples, self.statistics = oldest("Examples"), oldest("ExampleStatistics")
         self.model, self.evaluation, self.blessing = oldest("Model"), oldest("ModelEvaluation"), oldest("ModelBlessing")
 
 
 def _rows(examples: Path) -> collections.Counter[bytes]:
-    """Rows of all splits by what they hold, in whatever order: a feature without a value and no feature are both a null."""
+    """How often each row occurs in all splits. An absent feature and a feature without a value count as the same."""
     from components.statistics_gen.batches import read_batches
 
     counts: collections.Counter[bytes] = collections.Counter()
@@ -258,7 +260,7 @@ def _files(examples: Path, split: str) -> list[str]:
 
 
 def _statistics_agree(stock: Artifacts) -> bool:
-    """Whether our statistics of TFX's examples are TFX's."""
+    """Whether our statistics of TFX's examples equal TFX's."""
     from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
     from components.statistics_gen.batches import read_batches
@@ -277,7 +279,7 @@ def _statistics_agree(stock: Artifacts) -> bool:
 
 
 def _numbers(statistics: object) -> Iterator[tuple[str, float]]:
-    """The numbers of each feature that TFDV's page shows."""
+    """The figures that TFDV's page shows for each feature."""
     for feature in statistics.datasets[0].features:  # type: ignore[attr-defined]
         name = ".".join(feature.path.step)
         kind = feature.num_stats if feature.HasField("num_stats") else feature.string_stats
@@ -294,11 +296,11 @@ def _numbers(statistics: object) -> Iterator[tuple[str, float]]:
 
 
 def _different_metrics(stock: Artifacts, config: Path, folder: Path) -> Iterator[str]:
-    """In what our evaluation of TFX's model on TFX's examples is not TFX's: metrics by slice, and the verdict.
+    """How our evaluation of TFX's model on TFX's examples differs from TFX's, in metrics by slice and in the verdict.
 
-    TFX's own metrics differ from one evaluation of a model to the next where a row lies at the edge of one of the AUC's ten
-    thousand thresholds: the last bits of a score are not always the same, for one they depend on whether the row has a batch
-    of its own. So they may lie between ours for scores that are a little lower and a little higher.
+    TFX's own metrics differ from one evaluation of a model to the next if a score lies at the edge of one of the AUC's ten
+    thousand thresholds, because the last bits of a score vary, for example with the size of the row's batch. TFX's metrics
+    may therefore lie between ours for scores that are slightly lower and slightly higher.
     """
     import tensorflow_model_analysis as tfma
 

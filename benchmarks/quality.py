@@ -1,15 +1,17 @@
-"""The pipeline's model beside scikit-learn's HistGradientBoosting: the same rows, the same columns, the same forward split.
+"""Compares the pipeline's model with scikit-learn's HistGradientBoosting on the same rows, columns and forward split.
 
     make run
-    .venv/bin/python benchmarks/quality.py
+    .venv/bin/python -m benchmarks.quality
 
-The pipeline's model is the newest one it has pushed. Both learn from the months before the evaluation months and are judged on
-those. The boosted trees see what the model sees of a time, its cyclic parts, as whole numbers: seconds since 1970, which no
-tree has seen the like of in later months, make them worse. Exits with 1 if the model is worse than the best of the trees.
+The pipeline's model is the newest one that was pushed. Both learn from the months before the evaluation months and are
+evaluated on those. The boosted trees get the same parts of a time as the model, such as the hour of the day, as whole numbers.
+Seconds since 1970 would make them worse, because later months lie outside the range seen in training. Exits with 1 if the model
+is worse than the best of the trees.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -23,13 +25,13 @@ import tensorflow as tf
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.example import CONFIG, newest_version, span_files
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.errors import ConveyorError, UsageError
 from pipeline.training.features import DEFAULT_PARTS
 
-DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "examples" / "flights" / "pipeline.yaml"
-# What scikit-learn's trees can tell apart: the missing value takes one of 256 bins, all rare values together another.
+# scikit-learn's trees have 256 bins: one is for missing values, and one for all rare values together.
 MAX_CATEGORIES = 254
 
 BASELINES: dict[str, dict[str, Any]] = {
@@ -39,9 +41,11 @@ BASELINES: dict[str, dict[str, Any]] = {
 }
 
 
-def main(config_path: Path) -> int:
-    """Prints the area under the ROC curve of each model on the evaluation rows."""
-    config = load_config(config_path, ())
+def main() -> int:
+    """Prints the area under the ROC curve of each model on the evaluation rows, and returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", type=Path, default=CONFIG, help="a configuration (default: the example's)")
+    config = load_config(parser.parse_args().config, ())
     model_path = newest_version(config)
     train, evaluation = read_split(config)
     print(f"{len(train):,} rows to train on, {len(evaluation):,} to evaluate on; AUC on the latter")
@@ -63,42 +67,28 @@ def main(config_path: Path) -> int:
     return 0 if difference >= 0 else 1
 
 
-def newest_version(config: PipelineConfig) -> Path:
-    """The folder of the model that was pushed last.
-
-    Raises:
-      UsageError: none was.
-    """
-    versions = [path for path in config.serving_path.glob("*") if path.name.isdigit()]
-    if not versions:
-        raise UsageError("No model has been pushed.", where=str(config.serving_path), fix="make run")
-    return max(versions, key=lambda path: int(path.name))
-
-
 def read_split(config: PipelineConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of the spans to train on and to evaluate on.
+    """The rows of the training spans and of the evaluation spans.
 
     Raises:
-      UsageError: the configuration is not one of Parquet spans in a window, or there are too few of them.
+      UsageError: the configuration has no window of Parquet spans, or there are too few spans.
     """
-    pattern, split = Path(config.resolve(config.data.input)), config.data.split
-    root = Path(*pattern.parts[: next((i for i, part in enumerate(pattern.parts) if "{" in part), -1)])
-    files = sorted(root.glob(str(pattern.relative_to(root)).replace("{SPAN}", "*")))
+    split, files = config.data.split, span_files(config)
     needed = split.train_spans + split.eval_spans
-    if split.method != "window" or pattern.suffix != ".parquet" or len(files) < needed:
+    if split.method != "window" or not config.data.input.endswith(".parquet") or len(files) < needed:
         raise UsageError(
             "This benchmark needs a window of spans in Parquet.",
-            where=str(pattern),
+            where=config.data.input,
             expected=f"data.split.method: window, and {needed} spans",
             seen=f"{split.method}, {len(files)} files",
-            fix="conveyor data flights",
+            fix="Run 'conveyor data flights'.",
         )
     spans = [pd.read_parquet(file) for file in files[-needed:]]
     return pd.concat(spans[: split.train_spans]), pd.concat(spans[split.train_spans :])
 
 
 def score(model_path: Path, rows: pd.DataFrame, features: dict[str, str]) -> npt.NDArray[np.float32]:
-    """Probability of the positive class of each row, from the model as it is served."""
+    """The probability of the positive class for each row, from the served model's signature."""
     missing: dict[str, tuple[Any, Any]] = {
         "float": (np.float32, np.nan),
         "int": (np.int64, np.iinfo(np.int64).min),
@@ -116,7 +106,7 @@ def score(model_path: Path, rows: pd.DataFrame, features: dict[str, str]) -> npt
 
 
 def trees_view(rows: pd.DataFrame, config: PipelineConfig, features: list[str], num_train: int) -> pd.DataFrame:
-    """The columns as scikit-learn takes them: categories by how often they are seen in training, times as whole parts."""
+    """The columns for scikit-learn: the most frequent training categories, and the parts of times as whole numbers."""
     columns: dict[str, pd.Series] = {}
     for name in features:
         values = rows[name]
@@ -140,7 +130,7 @@ def trees_view(rows: pd.DataFrame, config: PipelineConfig, features: list[str], 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_CONFIG))
+        sys.exit(main())
     except ConveyorError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

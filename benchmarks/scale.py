@@ -1,26 +1,28 @@
-"""Draws how time and memory of a whole run grow with the rows, from the figures that benchmarks/pipeline.py writes.
+"""Charts how the time and memory of a whole run grow with the rows, from the figures that benchmarks/pipeline.py writes.
 
-for times in 1 3 10 30; do .venv/bin/python benchmarks/pipeline.py --only ours --times $times --json $times.json; done
-.venv/bin/python -m benchmarks.scale 1.json 3.json 10.json 30.json > scale.html
+    for times in 1 3 10 30; do .venv/bin/python benchmarks/pipeline.py --only ours --times $times --json $times.json; done
+    .venv/bin/python -m benchmarks.scale 1.json 3.json 10.json 30.json > scale.html
+
+The page goes to standard output.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-import pipeline.report.html
+from benchmarks.flames import STYLE
 from pipeline.report.html.charts import Series, legend, line_chart
 
-STYLE = Path(pipeline.report.html.__file__).with_name("templates") / "report.css"
 WHOLE = "whole run"
 
 
-def main(paths: Sequence[str]) -> None:
-    """Prints a page with two charts: seconds and GiB over millions of rows."""
-    runs = sorted((json.loads(Path(path).read_text()) for path in paths), key=lambda run: run["rows"])
+def main() -> None:
+    """Prints an HTML page with two charts, of seconds and of GiB over millions of rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figures", nargs="+", type=Path, help="files that benchmarks/pipeline.py --json wrote")
+    runs = sorted((json.loads(path.read_text()) for path in parser.parse_args().figures), key=lambda run: run["rows"])
     costs = [(run["rows"] / 1e6, run["runs"]["ours"][WHOLE]) for run in runs]
     million, first = costs[0]
     seconds = [(rows, cost["wall"]) for rows, cost in costs]
@@ -44,4 +46,4 @@ def main(paths: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

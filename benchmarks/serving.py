@@ -1,9 +1,9 @@
-"""Load on the embedded model server, the gateway and, where Docker is, TensorFlow Serving: the same model, the same rows.
+"""Puts the embedded model server, the gateway and, if Docker has it, TensorFlow Serving under load with one model.
 
     make run
     .venv/bin/python -m benchmarks.serving
 
-The model is the newest one that was pushed, the rows are those of the newest span. Needs ghz for gRPC and wrk for HTTP
+The model is the newest one that was pushed, and the rows are those of the newest span. Needs ghz for gRPC and wrk for HTTP
 (docs/decisions/006-load-generator.md). Exits with 1 if a request fails or a target is missed.
 """
 
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.example import CONFIG, newest_version, span_files
 from benchmarks.load import Endpoint, Measurement, grpc_load, http_load, require_generators
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
@@ -43,12 +44,10 @@ from serving.client.grpc import GrpcDialect
 from serving.client.rest import RestDialect
 from serving.client.rows import read_file
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-DEFAULT_CONFIG = REPOSITORY / "examples" / "flights" / "pipeline.yaml"
 CONVEYOR = Path(sys.executable).with_name("conveyor")
 CLIENTS, ROWS = (1, 16), (1, 64)
 MOST_ADDED_MS, LEAST_GAIN = 5.0, 2.0
-"""The targets: what the gateway may add at p50, and by what micro-batching multiplies the throughput of single rows."""
+"""The targets: the most the gateway may add at p50, and the least factor by which micro-batching raises throughput."""
 _START_SECONDS = 180.0
 
 Rows = list[dict[str, Any]]
@@ -56,7 +55,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: an endpoint, asked by so many clients at a time for so many rows each."""
+    """One measurement: an endpoint, how many clients it has at a time, and how many rows each request has."""
 
     endpoint: Endpoint
     clients: int
@@ -64,11 +63,11 @@ class Case:
 
 
 def main() -> int:
-    """Prints a table and the targets."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("config", nargs="?", type=Path, default=DEFAULT_CONFIG)
-    parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is made; the medians are shown")
+    """Measures, prints the table and the targets, and returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", type=Path, default=CONFIG, help="a configuration (default: the example's)")
+    parser.add_argument("--seconds", type=int, default=8, help="how long each measurement takes")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each measurement is repeated; the table shows medians")
     arguments = parser.parse_args()
     require_generators()
     config = load_config(arguments.config, ())
@@ -94,7 +93,7 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class ModelServer:
-    """Where a running model server answers: addresses as the client takes them."""
+    """A running model server, with the addresses that clients use."""
 
     name: str
     grpc: str
@@ -102,14 +101,20 @@ class ModelServer:
 
 
 class Servers:
-    """Starts `conveyor serve` and `conveyor gateway` as a person would, in a workspace of their own."""
+    """Starts `conveyor serve` and `conveyor gateway` as a user would, in a separate workspace.
+
+    Args:
+      path: the configuration file.
+      config: the configuration.
+      workspace: the servers' workspace.
+      stack: ends the servers when it closes.
+    """
 
     def __init__(self, path: Path, config: PipelineConfig, workspace: Path, stack: ExitStack) -> None:
-        """Starts nothing yet; whatever is started ends with the stack."""
         self._path, self._config, self._workspace, self._stack = path, config, workspace, stack
 
     def serve(self, engine: str) -> ModelServer:
-        """A model server on free ports."""
+        """Starts a model server on free ports."""
         grpc_port, rest_port = free_ports(2)
         name = {"embedded": "embedded server", "docker": "TensorFlow Serving"}[engine]
         server = ModelServer(
@@ -122,15 +127,15 @@ class Servers:
         return server
 
     def gateway(self, server: ModelServer, *settings: str) -> str:
-        """A gateway before a model server; the address that it answers at."""
+        """Starts a gateway in front of a model server and returns the URL for predictions."""
         (port,) = free_ports(1)
-        # From the cache, it would answer the rows of this benchmark without asking the model.
+        # With its cache, it would answer the repeated rows of this benchmark without calling the model.
         chosen = [f"gateway.port={port}", f"gateway.upstream.stable={server.grpc}", "gateway.cache.rows=0", *settings]
         self._start(f"http://127.0.0.1:{port}/readyz", "gateway", *(part for each in chosen for part in ("--set", each)))
         return f"http://127.0.0.1:{port}/v1/predict"
 
     def cases(self, embedded: ModelServer, other: ModelServer | None, rows: Rows) -> Iterator[Case]:
-        """Everything that is measured, what is compared side by side."""
+        """All measurements, with those to be compared next to each other."""
         gateway = self.gateway(embedded)
         alone = self.gateway(embedded, "gateway.batching.max_rows=1")
         for clients in CLIENTS:
@@ -145,7 +150,7 @@ class Servers:
                     yield Case(gateway_endpoint("gateway without micro-batching", alone, some), clients, count)
 
     def _start(self, url: str, command: str, *arguments: str) -> None:
-        """Returns when it answers at a URL."""
+        """Starts a command and waits until it answers at a URL."""
         settings = ("--set", f"workspace={self._workspace}", "--set", f"push.destination={self._workspace}/models")
         log = self._workspace / f"{command}-{urlsplit(url).port}.log"
         with log.open("wb") as file:
@@ -160,7 +165,7 @@ class Servers:
 
 
 def grpc_endpoint(server: ModelServer, rows: Rows) -> Endpoint:
-    """A model server's Predict with some rows."""
+    """A model server's Predict over gRPC, with these rows."""
     address = Address.parse(server.grpc)
     with Client(address) as client:
         schema = client.schema()
@@ -169,22 +174,22 @@ def grpc_endpoint(server: ModelServer, rows: Rows) -> Endpoint:
 
 
 def rest_endpoint(server: ModelServer, rows: Rows) -> Endpoint:
-    """A model server's :predict with some rows."""
+    """A model server's :predict over REST, with these rows."""
     address = Address.parse(server.rest)
     with Client(address) as client:
         schema = client.schema()
     call = RestDialect(address).ask_answer(schema, encode_rows(rows, schema.features))
-    # Without the version, so that the newest one answers.
+    # The URL leaves out the version, so the newest one answers.
     return Endpoint(server.name, "REST", f"{server.rest}:predict", call.body or b"")
 
 
 def gateway_endpoint(name: str, url: str, rows: Rows) -> Endpoint:
-    """The gateway's /v1/predict with some rows."""
+    """The gateway's /v1/predict, with these rows."""
     return Endpoint(name, "HTTP", url, json.dumps({"rows": rows}, default=lambda moment: moment.isoformat()).encode())
 
 
 def measure(cases: Sequence[Case], seconds: int, rounds: int) -> dict[Case, Measurement]:
-    """Every case in turn, and that several times: whatever else the machine does meanwhile hits all of them."""
+    """Measures all cases in turn, several times, so that other load on the machine affects all of them."""
     found: dict[Case, list[Measurement]] = {case: [] for case in cases}
     for _ in range(rounds):
         for case in cases:
@@ -194,7 +199,7 @@ def measure(cases: Sequence[Case], seconds: int, rounds: int) -> dict[Case, Meas
 
 
 def ask(case: Case, seconds: int) -> Measurement:
-    """One measurement."""
+    """Makes one measurement."""
     load = grpc_load if case.endpoint.protocol == "gRPC" else http_load
     return load(case.endpoint, case.clients, seconds)
 
@@ -211,7 +216,7 @@ def median(several: Sequence[Measurement]) -> Measurement:
 
 
 def table(results: dict[Case, Measurement]) -> str:
-    """The figures in Markdown."""
+    """The measurements as a Markdown table."""
     lines = [
         "| server | protocol | clients | rows | requests/s | rows/s | p50 | p99 | requests | errors |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -227,7 +232,7 @@ def table(results: dict[Case, Measurement]) -> str:
 
 
 def judge(results: dict[Case, Measurement]) -> bool:
-    """Prints what the gateway adds and what micro-batching gains; returns whether the targets are met."""
+    """Prints what the gateway adds and what micro-batching gains, and returns whether the targets are met."""
 
     def find(server: str, protocol: str, clients: int) -> Measurement:
         wanted = (server, protocol, clients, 1)
@@ -241,23 +246,23 @@ def judge(results: dict[Case, Measurement]) -> bool:
     gain = find("gateway", "HTTP", 16).per_second / find("gateway without micro-batching", "HTTP", 16).per_second
     failures = sum(one.failures for one in results.values())
     print(f"The gateway adds {added:.1f} ms at p50 to a call of one row (target: under {MOST_ADDED_MS:g}).")
-    print(f"Micro-batching multiplies the single rows of 16 clients by {gain:.1f} (target: {LEAST_GAIN:g}).")
+    print(f"Micro-batching multiplies the throughput of single rows from 16 clients by {gain:.1f} (target: {LEAST_GAIN:g}).")
     print(f"{failures} of {sum(one.requests for one in results.values()):,} requests failed.", flush=True)
     return added < MOST_ADDED_MS and gain >= LEAST_GAIN and not failures
 
 
 def embedded_grpc(results: dict[Case, Measurement]) -> Endpoint:
-    """The embedded server's gRPC, single rows."""
+    """The embedded server over gRPC, with single rows."""
     return next(case.endpoint for case in results if case.endpoint.protocol == "gRPC" and case.rows == 1)
 
 
 def gateway_http(results: dict[Case, Measurement]) -> Endpoint:
-    """The gateway, single rows."""
+    """The gateway, with single rows."""
     return next(case.endpoint for case in results if case.endpoint.server == "gateway" and case.rows == 1)
 
 
 def swap(endpoint: Endpoint, config: PipelineConfig, workspace: Path, version: int, grpc: str, seconds: int) -> bool:
-    """Pushes the model as a new version while 16 clients ask; returns whether every request was answered, and by it at last."""
+    """Pushes a new version under load; returns whether no request failed and the new version answers at the end."""
     timer = threading.Timer(seconds / 2, copy_model, (config, newest_version(config), workspace, version))
     timer.start()
     one = ask(Case(endpoint, 16, 1), seconds * 2)
@@ -265,24 +270,12 @@ def swap(endpoint: Endpoint, config: PipelineConfig, workspace: Path, version: i
     with Client(grpc) as client:
         serves = client.schema().version
     print(
-        f"A new version while 16 clients ask the {endpoint.server} over {endpoint.protocol}: {one.failures} of "
+        f"New version under load from 16 clients, {endpoint.server} over {endpoint.protocol}: {one.failures} of "
         f"{one.requests:,} requests failed, {one.per_second:,.0f} a second, p99 {one.p99_ms:.0f} ms; "
         f"version {serves} answers now.",
         flush=True,
     )
     return not one.failures and serves == version
-
-
-def newest_version(config: PipelineConfig) -> Path:
-    """The folder of the model that was pushed last.
-
-    Raises:
-      UsageError: none was.
-    """
-    versions = [path for path in config.serving_path.glob("*") if path.name.isdigit()]
-    if not versions:
-        raise UsageError("No model has been pushed.", where=str(config.serving_path), fix="make run")
-    return max(versions, key=lambda path: int(path.name))
 
 
 def has_tensorflow_serving(config: PipelineConfig) -> bool:
@@ -291,7 +284,7 @@ def has_tensorflow_serving(config: PipelineConfig) -> bool:
 
 
 def copy_model(config: PipelineConfig, model: Path, workspace: Path, version: int = 1) -> int:
-    """Puts a version into the folder that is served, whole at once as a push does; returns its number."""
+    """Adds a version to the served folder in one step, as a push does, and returns its number."""
     folder = workspace / "models"
     folder.mkdir(exist_ok=True)
     shutil.copytree(model, folder / f".{version}")
@@ -300,31 +293,29 @@ def copy_model(config: PipelineConfig, model: Path, workspace: Path, version: in
 
 
 def read_rows(config: PipelineConfig, grpc: str) -> Rows:
-    """Rows of the newest span, without what the model does not see.
+    """Rows of the newest span, with only the model's features.
 
     Raises:
-      UsageError: there are too few.
+      UsageError: there are too few rows.
     """
     with Client(grpc) as client:
         features = client.schema().features
-    pattern = Path(config.resolve(config.data.input))
-    root = Path(*pattern.parts[: next((i for i, part in enumerate(pattern.parts) if "{" in part), -1)])
-    files = sorted(root.glob(str(pattern.relative_to(root)).replace("{SPAN}", "*")))
+    files = span_files(config)
     rows = read_file(files[-1], features)[: max(ROWS)] if files else []
     if len(rows) < max(ROWS):
-        raise UsageError("There are too few rows.", where=str(pattern), expected=f"{max(ROWS)} rows", seen=str(len(rows)))
+        raise UsageError("There are too few rows.", where=config.data.input, expected=f"{max(ROWS)} rows", seen=str(len(rows)))
     return [{name: row[name] for name in features if row.get(name) is not None} for row in rows]
 
 
 def machine() -> str:
-    """The processor, its cores, and how busy it was before."""
+    """The processor, its cores, and the load average before the measurements."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor")
     return f"{len(os.sched_getaffinity(0))} cores of {model}, load average before {os.getloadavg()[0]:.1f}"
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Ports that are free."""
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports: list[int] = [listener.getsockname()[1] for listener in listeners]
     for listener in listeners:
@@ -333,7 +324,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def responds(url: str) -> bool:
-    """Whether a GET is answered with success."""
+    """Whether a GET request succeeds."""
     try:
         with urllib.request.urlopen(url, timeout=5):
             return True
@@ -342,7 +333,7 @@ def responds(url: str) -> bool:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """As Ctrl-C ends it."""
+    """Ends a process as Ctrl-C does."""
     process.send_signal(signal.SIGINT)
     process.wait()
 

@@ -1,4 +1,4 @@
-"""Stacks that py-spy has sampled: which node each belongs to, and what kind of work it is at."""
+"""Stacks sampled by py-spy: the node that each belongs to, and the category of its work."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RUNNING = "TensorFlow: running graphs"
 OTHER = "anything else"
 CATEGORIES = (IMPORTS, BEAM, ROWS, FIGURES, GRAPHS, RUNNING, OTHER)
 
-# What a frame, "function (file)", tells of the work. The innermost frame that a rule knows decides, by the first such rule:
-# while TFMA counts a row that Beam has handed to it, that is metrics; before and after, it is Beam. So who waits for threads of
-# its own is at what they do for it.
+# The category of a frame, "function (file)". The innermost frame that matches a rule decides, by the first rule it matches:
+# while TFMA counts a row that Beam passed to it, the category is metrics; before and after that, it is Beam. Waiting for a
+# library's own threads therefore counts as that library's work.
 RULES = (
     (r"\((apache_beam/io|tensorflow/python/lib/io|tfx_bsl/(arrow|coders|tfxio)|pandas|pyarrow)/", ROWS),
     (r"\((tfx/)?components/example_gen/", ROWS),
@@ -33,17 +33,17 @@ _IMPORT = "_find_and_load (<frozen importlib._bootstrap>)"
 _WAIT = re.compile(r"\((threading|selectors|multiprocessing/(forkserver|resource_tracker))\.py\)$")
 # TFX calls the method Do of a node's executor. Python 3.10 names methods without their classes.
 _DO = re.compile(r"(\w+\.)*Do \((tfx/)?components/(?P<package>\w+)/")
-# A command may hold semicolons, so that a line cannot just be split at them. The main thread's id is the process's.
+# A command may contain semicolons, so a line cannot simply be split at them. The main thread has the id of its process.
 _MAIN_THREAD = re.compile(r'.*?process (?P<pid>\d+):"[^"]*";thread \((?P=pid)\)[^;]*(;(?P<frames>.*))? (?P<samples>\d+)$')
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Where a main thread stood.
+    """A call stack of a main thread.
 
     Attributes:
-      frames: each "function (file)", the outermost first.
-      seconds: how long, in all.
+      frames: the stack's frames as "function (file)", the outermost first.
+      seconds: the total time with this stack.
     """
 
     frames: tuple[str, ...]
@@ -51,28 +51,28 @@ class Stack:
 
     @property
     def category(self) -> str:
-        """The kind of work, one of CATEGORIES."""
+        """The category of the work, one of CATEGORIES."""
         if _IMPORT in self.frames:
             return IMPORTS
         return next(filter(None, map(_category, reversed(self.frames))), OTHER)
 
     @property
     def waits(self) -> bool:
-        """Whether nothing was done but waiting for another thread or process."""
+        """Whether the thread only waited for another thread or process."""
         return bool(self.frames and _WAIT.search(self.frames[-1]))
 
 
 def by_node(lines: Iterable[str], rate: int) -> dict[str, list[Stack]]:
-    """Tells apart what the nodes of a run did, by the executors that stand in the stacks.
+    """The stacks of each node in a run, found by the executors in the stacks.
 
-    What a process does besides its executor, such as reading the metadata store, belongs to its node where it runs one alone,
-    as in Conveyor. All else is under an empty name: imports, compiling the pipeline, nodes too short to be seen. A process
-    without a node that waits, waits for one that has one, so that is left out.
+    If a process runs a single node, as in Conveyor, everything else that it does, such as reading the metadata store, belongs
+    to that node too. All other work has an empty name: imports, compiling the pipeline, and nodes too short to be sampled.
+    Waiting in a process without a node is left out, because it waits for one that has a node.
 
     Args:
-      lines: as `py-spy record --idle --threads --subprocesses --format raw` writes them. Only main threads count, as their
-        times add up to what a node takes.
-      rate: samples a second.
+      lines: the output of `py-spy record --idle --threads --subprocesses --format raw`. Only main threads count, because
+        their times add up to the duration of a node.
+      rate: samples per second.
     """
     processes: dict[str, dict[str, list[Stack]]] = defaultdict(lambda: defaultdict(list))
     for line in lines:
@@ -91,7 +91,7 @@ def by_node(lines: Iterable[str], rate: int) -> dict[str, list[Stack]]:
 
 
 def seconds_by_category(stacks: Iterable[Stack]) -> dict[str, float]:
-    """How the time divides; every category is there."""
+    """The seconds of every category, 0.0 for those that do not occur."""
     seconds = dict.fromkeys(CATEGORIES, 0.0)
     for stack in stacks:
         seconds[stack.category] += stack.seconds
@@ -99,7 +99,7 @@ def seconds_by_category(stacks: Iterable[Stack]) -> dict[str, float]:
 
 
 def total(stacks: Iterable[Stack]) -> float:
-    """Seconds in all."""
+    """The total seconds."""
     return sum(stack.seconds for stack in stacks)
 
 
@@ -108,7 +108,7 @@ def _category(frame: str) -> str | None:
 
 
 def _executor(frames: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """The node whose executor is at work, named as TFX does (statistics_gen is StatisticsGen), and the frames from there on."""
+    """The node whose executor runs, by TFX's name (StatisticsGen for statistics_gen), and the frames from the executor on."""
     for index, frame in enumerate(frames):
         if match := _DO.match(frame):
             return match["package"].title().replace("_", ""), frames[index:]

@@ -1,6 +1,6 @@
-"""The pipeline as a TFX user would write it: TFX's own components and LocalDagRunner, with the defaults of TFX's templates.
+"""The stock pipeline: TFX's own components and LocalDagRunner, with the defaults of TFX's templates.
 
-Model, preprocessing, metrics and thresholds are those of a Conveyor configuration, so that both pipelines do the same work.
+Model, preprocessing, metrics and thresholds come from a Conveyor configuration, so both pipelines do the same work.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ READ_BATCH_SIZE = 16_384
 
 
 def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
-    """Wires TFX's components for the configuration's table.
+    """Creates a pipeline of TFX's components for the configuration's table.
 
     Args:
-      config: of the pipeline to compare with.
-      folder: where artifacts, metadata and models go.
+      config: the configuration of the pipeline to compare with.
+      folder: the folder for artifacts, metadata and models.
     """
     schema_path = Path(config.resolve(config.schema_source.path or ""))
     curated = read_curated_schema(schema_path)
@@ -98,7 +98,7 @@ def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """The Trainer's: Conveyor's model, on the rows that TFX's Transform has written."""
+    """The Trainer's run_fn: trains Conveyor's model on the rows that TFX's Transform wrote."""
     config = fn_args.custom_config
     make_deterministic(config["training"]["seed"])
     transform_output = tft.TFTransformOutput(fn_args.transform_output)

@@ -1,7 +1,9 @@
-"""Whether training waits for its input: milliseconds a batch for the input alone, and for a training step with it.
+"""Shows whether training waits for its input: milliseconds per batch for the input alone, and with a training step.
 
-.venv/bin/python benchmarks/pipeline.py --only ours --times 10 --folder FOLDER
-.venv/bin/python -m benchmarks.training FOLDER
+    .venv/bin/python benchmarks/pipeline.py --only ours --times 10 --folder FOLDER
+    .venv/bin/python -m benchmarks.training FOLDER
+
+FOLDER is any folder that the first command has kept.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ _Result = TypeVar("_Result")
 
 
 def main() -> None:
-    """Reads the rows of the newest run in a folder of benchmarks/pipeline.py and goes through them twice."""
+    """Reads the rows of the newest run in a folder of benchmarks/pipeline.py and times two passes over them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="that benchmarks/pipeline.py has kept")
+    parser.add_argument("folder", type=Path, help="a folder that benchmarks/pipeline.py --folder has kept")
     folder: Path = parser.parse_args().folder
     config = load_config(folder / "pipeline.yaml", ())
     values = settings.for_trainer(config, read_curated_schema(Path(config.resolve(config.schema_source.path or ""))))
@@ -46,7 +48,7 @@ def main() -> None:
     batches, _ = data.batches(hyperparameters["batch_size"], hyperparameters["seed"])
     steps = data.steps_per_epoch(hyperparameters)
     model = compiled_model(values, transform_output, data, hyperparameters, steps)
-    model.fit(batches, epochs=1, steps_per_epoch=model.steps_per_execution, verbose=0)  # traces it
+    model.fit(batches, epochs=1, steps_per_epoch=model.steps_per_execution, verbose=0)  # traces the training step
     _, alone = timed(lambda: sum(1 for _ in batches.take(steps)))
     _, training = timed(lambda: model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0))
     print(f"{steps:,} batches of {hyperparameters['batch_size']:,}: {alone / steps * 1e3:.1f} ms each alone")
@@ -54,12 +56,12 @@ def main() -> None:
 
 
 def newest(folder: Path) -> Path:
-    """The artifact that was written last."""
+    """The newest artifact of an output."""
     return max(folder.iterdir(), key=lambda path: int(path.name))
 
 
 def timed(work: Callable[[], _Result]) -> tuple[_Result, float]:
-    """What some work returns, and its seconds."""
+    """The result of a call, and the seconds that it took."""
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started

@@ -1,9 +1,9 @@
-"""One month more: a window of nine months to train on and one to evaluate on moves on, beside a run from nothing.
+"""Compares a run in which the window moves on by one month with a run from nothing on the same months.
 
     .venv/bin/python -m benchmarks.window
     .venv/bin/python -m benchmarks.window --times 10
 
-Exits with 1 where the two do not make the same rows and statistics.
+The window has nine training months and one evaluation month. Exits with 1 if the rows or statistics of the two runs differ.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ BEFORE, AFTER = 201310, 201311
 
 
 def main() -> int:
-    """Runs what the command line asks for, prints the table, and says whether the results agree."""
+    """Runs the pipelines, prints the table, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=1, help="how often each month's flights are repeated, each time jittered")
-    parser.add_argument("--folder", type=Path, help="where to work, kept; a temporary one when not given")
+    parser.add_argument("--times", type=int, default=1, help="repeat each month's flights this many times, with jitter")
+    parser.add_argument("--folder", type=Path, help="work here and keep the files (default: a temporary folder)")
     options = parser.parse_args()
     console = Console(highlight=False)
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="conveyor-benchmark-"))).absolute()
@@ -44,7 +44,7 @@ def main() -> int:
         from_nothing = run_ours(console, fresh, configured(fresh, folder, AFTER), "from nothing")
         show(console, from_nothing, one_more)
         different = list(differences(moved / "ours" / "artifacts" / "flights", fresh / "ours" / "artifacts" / "flights"))
-        console.print(f"DIFFERENT: {', '.join(different)}" if different else "Rows and statistics are equal, byte by byte.")
+        console.print(f"DIFFERENT: {', '.join(different)}" if different else "Rows and statistics are the same, byte for byte.")
         return 1 if different else 0
     finally:
         if not options.folder:
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def write_months(folder: Path, times: int) -> int:
-    """Writes the flights as a CSV file a month; returns the number of rows. Files that are there are kept."""
+    """Writes a CSV file of flights for each month, unless it exists, and returns the number of rows."""
     table = flights.read_flights()
     table = table[table["span"] <= AFTER]
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,14 +70,14 @@ def write_months(folder: Path, times: int) -> int:
 
 
 def configured(workspace: Path, folder: Path, newest_span: int) -> Path:
-    """A configuration whose window ends with a span."""
+    """Writes a configuration whose window ends with this span."""
     workspace.mkdir(exist_ok=True)
     data = {
         "input": f"{folder}/data/{{SPAN}}.csv",
         "newest_span": newest_span,
         "split": {"method": "window", "train_spans": 9, "eval_spans": 1},
     }
-    # One epoch does not always make a model that is good enough for the next month: that is not the question here.
+    # One epoch does not always make a model that is good enough for the next month, which does not matter here.
     sections = {"data": data, "evaluation.thresholds": {"auc": {"min": 0.5, "max_regression": 0.5}}}
     return write_config(
         workspace, 2, **{name: yaml.safe_dump(values, default_flow_style=True, width=1000) for name, values in sections.items()}
@@ -85,8 +85,8 @@ def configured(workspace: Path, folder: Path, newest_span: int) -> Path:
 
 
 def show(console: Console, from_nothing: Costs, one_more: Costs) -> None:
-    """Prints wall seconds by node, and what part of a run from nothing it is."""
-    table = Table("node", "from nothing: s", "one more month: s", "part", box=None, pad_edge=False)
+    """Prints wall seconds by node, and their ratio to a run from nothing."""
+    table = Table("node", "from nothing: s", "one more month: s", "ratio", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for node in [*(name for name in from_nothing if name != WHOLE), WHOLE]:
@@ -96,7 +96,7 @@ def show(console: Console, from_nothing: Costs, one_more: Costs) -> None:
 
 
 def differences(moved: Path, fresh: Path) -> Iterator[str]:
-    """The files of the newest Examples and ExampleStatistics that are not the same in both."""
+    """The files of the newest Examples and ExampleStatistics that differ."""
     for output in ("ExampleGen/examples", "StatisticsGen/statistics"):
         one, other = (max((root / output).iterdir(), key=lambda path: int(path.name)) for root in (moved, fresh))
         names = {str(path.relative_to(folder)) for folder in (one, other) for path in folder.rglob("*") if path.is_file()}
