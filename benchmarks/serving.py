@@ -35,7 +35,7 @@ from benchmarks.load import Endpoint, Measurement, grpc_load, http_load, require
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.errors import ConveyorError, UsageError
-from pipeline.util.capabilities import check_program
+from pipeline.util.programs import check_program
 from serving import docker
 from serving.client.address import Address
 from serving.client.client import Client

@@ -84,7 +84,8 @@ def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: 
     from pipeline.cluster import preflight as clusters
     from pipeline.cluster.checks import troubles, workloads
     from pipeline.cluster.install import SERVING_NAMESPACE
-    from pipeline.util.programs import Kubectl, require_programs
+    from pipeline.util.kubectl import Kubectl
+    from pipeline.util.programs import require_programs
 
     settings = read_config(config, overrides)
     kubeflow = settings.kubeflow

@@ -1,4 +1,4 @@
-"""`conveyor doctor`: versions, machine, and what is missing for each capability."""
+"""`conveyor doctor`: versions, the machine, and what each capability lacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Say what this machine can do, and how to mend what is missing. Exits with 1 where pipelines cannot run."""
+    """Show what this machine can do, and how to provide what is missing. The exit code is 1 where pipelines cannot run."""
     from pipeline.config import PipelineConfig
     from pipeline.util.capabilities import diagnose
 
@@ -27,22 +27,20 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _print_json(diagnosis: Diagnosis) -> None:
-    import json
     from dataclasses import asdict
 
+    from pipeline.cli.output import print_json
+
     capabilities = {
-        one.name: {"ready": one.ready, "checks": [asdict(check) for check in one.checks]} for one in diagnosis.capabilities
+        one.name: {"ready": one.ready, "checks": [asdict(each) for each in one.prerequisites]} for one in diagnosis.capabilities
     }
-    print(
-        json.dumps(
-            {
-                "ready": diagnosis.ready,
-                "versions": diagnosis.versions,
-                "machine": diagnosis.machine,
-                "capabilities": capabilities,
-            },
-            indent=2,
-        )
+    print_json(
+        {
+            "ready": diagnosis.ready,
+            "versions": diagnosis.versions,
+            "machine": diagnosis.machine,
+            "capabilities": capabilities,
+        }
     )
 
 
@@ -61,8 +59,8 @@ def _print_tables(diagnosis: Diagnosis) -> None:
     for capability in diagnosis.capabilities:
         state = Text("ready", "green") if capability.ready else Text("not ready", "yellow")
         console.print(Text.assemble((capability.name, "bold"), f" ({capability.purpose}): ", state))
-        for check in capability.checks:
-            mark = Text("ok     ", "green") if check.ok else Text("missing", "red")
-            console.print(Text.assemble("  ", mark, f"  {check.name}: {check.seen}"))
-            if check.fix:
-                console.print(Text.assemble("           ", (check.fix, "bold")))
+        for one in capability.prerequisites:
+            mark = Text("ok     ", "green") if one.ok else Text("missing", "red")
+            console.print(Text.assemble("  ", mark, f"  {one.name}: {one.seen}"))
+            if one.fix:
+                console.print(Text.assemble("           ", (one.fix, "bold")))

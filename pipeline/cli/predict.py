@@ -132,7 +132,7 @@ def _address(config: PipelineConfig, named: str | None, target: Target, *, rest:
     from rich.console import Console
 
     from pipeline.cluster.install import SERVING_NAMESPACE
-    from pipeline.util.programs import Kubectl
+    from pipeline.util.kubectl import Kubectl
 
     kubectl = Kubectl(config.kubeflow.context, SERVING_NAMESPACE, Console(stderr=True))
     with kubectl.forward("service/serving", port) as server:

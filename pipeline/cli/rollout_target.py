@@ -78,7 +78,8 @@ def open_target(config: PipelineConfig, place: Place, server: str, gateways: lis
 
     from pipeline.cluster.install import SERVING_NAMESPACE
     from pipeline.cluster.preflight import require_answer, require_context
-    from pipeline.util.programs import Kubectl, require_programs
+    from pipeline.util.kubectl import Kubectl
+    from pipeline.util.programs import require_programs
     from serving.rollout.cluster import ClusterTarget
 
     kubeflow = config.kubeflow

@@ -129,7 +129,7 @@ def _choose(engine: Engine, image: str) -> tuple[str, str]:
     """The image of TensorFlow Serving, or nothing for the embedded server; and why, if that was not asked for."""
     if engine is Engine.EMBEDDED:
         return "", ""
-    from pipeline.util.capabilities import check_program
+    from pipeline.util.programs import check_program
     from serving import docker
 
     check = check_program("docker")

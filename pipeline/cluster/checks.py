@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.util.programs import Kubectl
+from pipeline.util.kubectl import Kubectl
 
 # Pods of runs come and go, and may fail; `conveyor status` tells of those.
 _NOT_OF_RUNS = "--selector=!workflows.argoproj.io/workflow"

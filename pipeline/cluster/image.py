@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 from rich.console import Console
 
 from pipeline.errors import ConfigError, UsageError
-from pipeline.util import programs
-
-ROOT = Path(__file__).resolve().parents[2]
-"""The checkout that the image is built from."""
+from pipeline.util import checkout, programs
 
 FORWARDED = ("PIP_DEFAULT_TIMEOUT", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "PIP_TRUSTED_HOST")
 """Variables that tell pip where packages come from; where set, they hold in the build as well. The image does not keep them."""
 
 _LABELS = "org.opencontainers.image"
-_SOURCES = ("Dockerfile", ".dockerignore", "requirements-image.lock", "components", "pipeline")
+_DOCKERFILE = "Dockerfile"
 _KIND_PREFIX = "kind-"
-_UNKNOWN = "unknown"
 _BUILD_FIX = (
     "The step that failed is shown above. Packages or a base image that cannot be fetched: see docs/image.md on mirrors, "
     "proxies and base images. Steps that are done are not repeated."
@@ -67,24 +62,18 @@ def build(name: str, console: Console, *, build_arguments: Sequence[str] = (), n
       ProgramError: the build failed.
     """
     check_name(name)
-    if not (ROOT / "Dockerfile").is_file():
-        raise UsageError(
-            "There is nothing to build the image from.",
-            where=str(ROOT),
-            expected="a checkout of Conveyor, with its Dockerfile",
-            fix="clone the repository, then `make setup` and `conveyor image build` there",
-        )
+    checkout.require_file(_DOCKERFILE, "conveyor image build")
     programs.require_programs("docker")
     given = [
         f"VERSION={version('tfx-conveyor')}",
-        f"REVISION={revision()}",
+        f"REVISION={checkout.revision(_sources())}",
         *(variable for variable in FORWARDED if os.environ.get(variable)),
         *build_arguments,
     ]
     options = [part for argument in given for part in ("--build-arg", argument)]
     if network:
         options += ["--network", network]
-    programs.run("docker", "build", *options, "--tag", name, str(ROOT), console=console, fix=_BUILD_FIX)
+    programs.run("docker", "build", *options, "--tag", name, str(checkout.ROOT), console=console, fix=_BUILD_FIX)
     return require(name)
 
 
@@ -181,8 +170,8 @@ def require(name: str) -> Image:
     return Image(
         name=name,
         size=described["Size"],
-        version=labels.get(f"{_LABELS}.version", _UNKNOWN),
-        revision=labels.get(f"{_LABELS}.revision", _UNKNOWN),
+        version=labels.get(f"{_LABELS}.version", checkout.UNKNOWN),
+        revision=labels.get(f"{_LABELS}.revision", checkout.UNKNOWN),
     )
 
 
@@ -205,17 +194,7 @@ def check_name(name: str) -> None:
         )
 
 
-def revision() -> str:
-    """The checkout's commit, with `-dirty` where what goes into the image has changed since; `unknown` without git."""
-    commit = _git("rev-parse", "HEAD")
-    if not commit:
-        return _UNKNOWN
-    return f"{commit}-dirty" if _git("status", "--porcelain", "--", *_SOURCES) else commit
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _sources() -> list[str]:
+    """What an image is made of, relative to the checkout: the Dockerfile, and what it copies from there."""
+    copied = re.findall(r"^COPY (?!--from)(\S+)", (checkout.ROOT / _DOCKERFILE).read_text(), re.MULTILINE)
+    return [_DOCKERFILE, ".dockerignore", *copied]

@@ -1,4 +1,7 @@
-"""From nothing to a cluster that runs pipelines. Each step looks at what is there, so that a second try goes on from there."""
+"""Installs what runs need, from nothing to a cluster that runs pipelines.
+
+Each step looks at what is there, so that a second try continues where the first one ended.
+"""
 
 from __future__ import annotations
 
@@ -13,47 +16,47 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from pipeline.cluster import image as images
 from pipeline.cluster.checks import troubles
 from pipeline.cluster.kind import KindCluster, cluster_name
-from pipeline.cluster.manifests import manifest, render
+from pipeline.cluster.manifests import manifest, render, render_all, require_matching_names
 from pipeline.cluster.preflight import PREPARE_JOB, contexts, require_answer, require_context, server
-from pipeline.cluster.progress import step
-from pipeline.config import Kubeflow
 from pipeline.errors import ConveyorError, UsageError
-from pipeline.util.programs import Kubectl, ProgramError, require_programs
+from pipeline.util.kubectl import Kubectl
+from pipeline.util.programs import ProgramError, require_programs
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 NAMESPACE = "kubeflow"
-"""Where Kubeflow Pipelines' own manifests install it."""
+"""The namespace that Kubeflow Pipelines' own manifests install it into."""
 
 SERVING_NAMESPACE = "conveyor-serving"
-"""Where the model server is."""
+"""The namespace of the model server and the gateway."""
 
 METADATA = "conveyor-metadata"
-"""The Deployment of the ML Metadata database, its Service, its volume, and the Secret with its address."""
+"""The name of the metadata database's Deployment, Service and volume, and of the Secret with its address."""
 
 _OURS = {"app.kubernetes.io/managed-by": "conveyor"}
 _NEEDS_IMAGE = (("Job", PREPARE_JOB), ("Pod", "conveyor-shell"))
-# Manifests for a real cluster name a file server that does not exist, until a person edits them.
-_PLACEHOLDER = "example.com"
 _START_SECONDS = 120
 _APPLY_SECONDS = 600
 _ROLLOUT_SECONDS = 1200
 _PREPARE_SECONDS = 600
 _POLL_SECONDS = 2.0
+_FETCH_FIX = "Check the network or the proxy (HTTPS_PROXY): GitHub must be reachable. `conveyor cluster up` goes on from here"
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What `up` has made.
+    """What `up` has installed.
 
     Attributes:
-      folder: of this machine, which is the volume; None on a cluster that is not local.
-      has_image: whether pods can run the task image; where not, the volume is not made ready yet.
+      folder: the folder of this machine that is the volume; None on a cluster that is not local.
+      has_image: whether pods can run the task image; where they cannot, the volume is not prepared yet.
     """
 
     folder: Path | None
@@ -61,49 +64,69 @@ class Installed:
 
 
 def up(config: PipelineConfig, console: Console, agreed: Callable[[str], bool]) -> Installed:
-    """Makes the cluster of a configuration ready for runs, or goes on where an earlier try ended.
+    """Makes the cluster of a configuration ready for runs, or continues where an earlier try ended.
 
-    A context `kind-NAME` is a local cluster, which is made where it is missing. Any other is a cluster that is there, on which
+    A context `kind-NAME` is a local cluster, which is created where it is missing. Any other is an existing cluster, to which
     only the overlays `cluster` are applied.
 
     Args:
-      config: its section `kubeflow` says which cluster.
+      config: the pipeline's configuration, whose section `kubeflow` names the cluster.
       console: where steps and command lines are shown.
-      agreed: asks whether to change a cluster that is not local, given the question.
+      agreed: asks a person the question that it is given: whether to change a cluster that is not local.
 
     Raises:
-      UsageError: nothing was changed: a program is missing, the cluster is not ours, a port is taken, or a manifest still
-        has to be edited.
-      ConveyorError: a step failed; what was done stays, and the next try goes on.
+      UsageError: nothing was changed: a program is missing, the cluster was not made by Conveyor, a port is taken, or a
+        manifest still has to be edited.
+      ConveyorError: a step failed; what was done stays, and the next try continues from there.
     """
-    with _going_on():
+    with _can_be_continued():
         return _Installation(config, console).run(agreed)
 
 
 def prepare(config: PipelineConfig, console: Console) -> None:
-    """Makes the volume and the metadata database ready, where `up` had to leave that out because the image was not there.
+    """Prepares the volume and the metadata database where `up` had to leave that out because the image was missing.
 
-    Does nothing where that is done already, and on a cluster that `up` has not made ready so far.
+    Does nothing where that is done already, or where `up` has not come that far.
 
     Args:
-      config: its section `kubeflow` says which cluster.
+      config: the pipeline's configuration, whose section `kubeflow` names the cluster.
       console: where steps and command lines are shown.
 
     Raises:
-      ConveyorError: it failed; the next try goes on.
+      ConveyorError: it failed; the next try continues from there.
     """
-    with _going_on():
+    with _can_be_continued():
         _Installation(config, console).prepare()
 
 
 @contextmanager
-def _going_on() -> Iterator[None]:
-    """Tells, of a program that failed, that nothing is lost."""
+def _can_be_continued() -> Iterator[None]:
+    """Adds to the error of a program that failed how to continue."""
     try:
         yield
     except ProgramError as error:
-        error.fix = error.fix or "conveyor cluster up goes on from here"
+        error.fix = error.fix or "`conveyor cluster up` goes on from here"
         raise
+
+
+@contextmanager
+def _step(console: Console, title: str) -> Iterator[None]:
+    """Shows a step while the block runs: a running clock on a terminal, a line at its beginning and end elsewhere.
+
+    What the block prints on the console stands above the clock.
+    """
+    started = time.monotonic()
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    ended = Text("✗ failed", style="red")
+    columns = (TextColumn(" "), SpinnerColumn(), TextColumn(title, markup=False), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            progress.add_task(title, total=None)
+            yield
+        ended = Text("✓ done", style="green")
+    finally:
+        ended.append(f" ({time.monotonic() - started:.1f} s)", style="dim")
+        console.print(ended)
 
 
 class _Installation:
@@ -118,8 +141,10 @@ class _Installation:
     def run(self, agreed: Callable[[str], bool]) -> Installed:
         images.check_name(self.kubeflow.image)
         self._check_namespace()
-        self._check_what_manifests_hold()
-        ours = self._check_programs_and_manifests()
+        require_matching_names(self.kubeflow)
+        self._check_programs()
+        manifest(f"kubeflow/overlays/{self.overlay}")
+        ours = render_all(self.overlay, self.kubeflow)
         if self.kind is None:
             self._check_cluster(agreed)
         else:
@@ -128,7 +153,7 @@ class _Installation:
         self._install_kubeflow()
         self._make_secret(ours)
         has_image = self._bring_image()
-        with step(self.console, "Install the volume, the metadata database, the model server and the gateway"):
+        with _step(self.console, "Install the volume, the metadata database, the model server and the gateway"):
             self._keep_canary(ours)
             self._apply("--filename", "-", input=yaml.safe_dump_all(one for one in ours if not _needs_image(one)))
         self._wait_for_deployments()
@@ -151,47 +176,19 @@ class _Installation:
                 where="kubeflow.namespace",
                 expected=NAMESPACE,
                 seen=self.kubeflow.namespace,
-                fix="leave kubeflow.namespace out; for a Kubeflow that is there already, see docs/cluster.md",
+                fix="Leave kubeflow.namespace out. docs/cluster.md says what to do where Kubeflow is installed already.",
             )
 
-    def _check_what_manifests_hold(self) -> None:
-        """Ours name the volume, its path and its user; packages are compiled for those of the configuration."""
-        for field in ("volume", "mount_path", "user"):
-            expected, seen = Kubeflow.model_fields[field].default, getattr(self.kubeflow, field)
-            if seen != expected:
-                raise UsageError(
-                    f"The manifests are made for kubeflow.{field} {expected!r} alone.",
-                    where=f"kubeflow.{field}",
-                    expected=str(expected),
-                    seen=str(seen),
-                    fix=f"leave kubeflow.{field} out, or change manifests/conveyor and apply it by kubectl: docs/cluster.md",
-                )
-
-    def _check_programs_and_manifests(self) -> list[dict[str, Any]]:
-        """The objects of ours, rendered."""
+    def _check_programs(self) -> None:
         require_programs(*(["docker", "kind"] if self.kind else []), "kubectl", "git")
         if self.kind is None and "/" not in self.kubeflow.image:
             raise UsageError(
-                "The image's name tells no registry, and the cluster has to pull it from one.",
+                "The image's name has no registry, and the cluster has to pull it from one.",
                 where="kubeflow.image",
                 expected=f"REGISTRY/{self.kubeflow.image}",
                 seen=self.kubeflow.image,
-                fix="conveyor image push brings it to a registry; name it with --set kubeflow.image=REGISTRY/NAME:TAG",
+                fix="`conveyor image push` brings it to a registry; name it with --set kubeflow.image=REGISTRY/NAME:TAG",
             )
-        manifest(f"kubeflow/overlays/{self.overlay}")
-        paths = [f"{part}/overlays/{self.overlay}" for part in ("conveyor", "serving", "gateway")]
-        rendered = {path: render(path, self.kubeflow) for path in paths}
-        for path, objects in rendered.items():
-            unedited = [f"{one['kind']} {one['metadata']['name']}" for one in objects if _PLACEHOLDER in json.dumps(one)]
-            if unedited:
-                raise UsageError(
-                    "The manifests for this cluster still have to be edited: its file server.",
-                    where=str(manifest(path)),
-                    expected="your own where they say EDIT",
-                    seen=f"{_PLACEHOLDER} in {', '.join(unedited)}",
-                    fix="edit them as docs/cluster.md shows, then: conveyor cluster up",
-                )
-        return [one for objects in rendered.values() for one in objects]
 
     def _check_cluster(self, agreed: Callable[[str], bool]) -> None:
         require_context(self.kubeflow.context)
@@ -210,7 +207,7 @@ class _Installation:
         else:
             kind.require_free_ports()
         kind.warn_if_small()
-        with step(self.console, f"Start the kind cluster {kind.name!r}, and wait for its node"):
+        with _step(self.console, f"Start the kind cluster {kind.name!r}, and wait for its node"):
             if there:
                 kind.start()
                 if self.kubeflow.context not in contexts():
@@ -220,7 +217,7 @@ class _Installation:
             self._wait_for_answer()
             self.kubectl.run(
                 *("wait", "node", "--all", "--for=condition=Ready", "--timeout=180s"),
-                fix="where it does not become ready: conveyor cluster down, then conveyor cluster up",
+                fix="If it does not become ready: conveyor cluster down, then conveyor cluster up",
             )
 
     def _wait_for_answer(self) -> None:
@@ -246,22 +243,22 @@ class _Installation:
                 f"The namespace {NAMESPACE} was not made by Conveyor, which leaves it alone.",
                 where=f"context {self.kubeflow.context}",
                 expected=f"no such namespace, or one with the label {'='.join(*_OURS.items())}",
-                fix="for a Kubeflow that is there already, docs/cluster.md says how to install what is Conveyor's alone",
+                fix="Where Kubeflow is installed already, docs/cluster.md says how to install the rest.",
             )
         return found is not None
 
     def _make_namespace(self) -> None:
         if self._require_our_namespace():
             return
-        with step(self.console, f"Make the namespace {NAMESPACE}"):
+        with _step(self.console, f"Make the namespace {NAMESPACE}"):
             self._create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": _OURS}})
 
     def _install_kubeflow(self) -> None:
-        with step(self.console, "Install the definitions of Kubeflow Pipelines, fetched from GitHub"):
-            self._apply("--kustomize", str(manifest("kubeflow/cluster-scoped")), fix=_FETCH)
+        with _step(self.console, "Install the definitions of Kubeflow Pipelines, fetched from GitHub"):
+            self._apply("--kustomize", str(manifest("kubeflow/cluster-scoped")), fix=_FETCH_FIX)
             self.kubectl.run("wait", "crd/applications.app.k8s.io", "--for=condition=established", "--timeout=60s")
-        with step(self.console, "Install Kubeflow Pipelines: the API server, the dashboard, and what they need"):
-            self._apply("--kustomize", str(manifest(f"kubeflow/overlays/{self.overlay}")), fix=_FETCH)
+        with _step(self.console, "Install Kubeflow Pipelines: the API server, the dashboard, and what they need"):
+            self._apply("--kustomize", str(manifest(f"kubeflow/overlays/{self.overlay}")), fix=_FETCH_FIX)
 
     def _make_secret(self, ours: Sequence[dict[str, Any]]) -> None:
         if self.kubectl.get("secret", METADATA) is not None:
@@ -272,16 +269,16 @@ class _Installation:
                 where=f"context {self.kubeflow.context}, namespace {NAMESPACE}",
                 expected="one that a person made, as the manifests leave out the database",
                 fix=f"{self._kubectl_command} create secret generic {METADATA} --from-file=url=FILE, with "
-                "mysql:// or postgresql://USER:PASSWORD@HOST:PORT/DATABASE in FILE; then conveyor cluster up",
+                "mysql:// or postgresql://USER:PASSWORD@HOST:PORT/DATABASE in FILE; then: conveyor cluster up",
             )
         if self.kubectl.get("persistentvolumeclaim", METADATA) is not None:
             raise ConveyorError(
                 "The metadata database is there, but the Secret with its password is not.",
                 where=f"Secret {METADATA}; context {self.kubeflow.context}, namespace {NAMESPACE}",
-                fix="bring it back, or begin with an empty database: "
+                fix="Restore it, or begin with an empty database: "
                 f"{self._kubectl_command} delete deployment,pvc {METADATA}, then conveyor cluster up",
             )
-        with step(self.console, f"Make the Secret {METADATA}: a random password for the metadata database"):
+        with _step(self.console, f"Make the Secret {METADATA}: a random password for the metadata database"):
             self._create(_metadata_secret())
 
     def _bring_image(self) -> bool:
@@ -294,12 +291,12 @@ class _Installation:
         except UsageError:
             # With a registry in its name, the cluster can pull it.
             return "/" in name or self.kind.has_image(name)
-        with step(self.console, f"Load the image {name} into the cluster"):
+        with _step(self.console, f"Load the image {name} into the cluster"):
             images.load(name, self.kubeflow.context, self.console)
         return True
 
     def _keep_canary(self, ours: Sequence[dict[str, Any]]) -> None:
-        """Leaves a canary that is in progress its pods; the manifests begin with none."""
+        """Keeps the replicas of a canary that is in progress; the manifests begin with none."""
         from serving.rollout.cluster import CANARY_DEPLOYMENT
 
         found = Kubectl(self.kubeflow.context, SERVING_NAMESPACE, self.console).get("deployment", CANARY_DEPLOYMENT)
@@ -308,7 +305,7 @@ class _Installation:
                 one["spec"]["replicas"] = found["spec"]["replicas"]
 
     def _wait_for_deployments(self) -> None:
-        with step(self.console, "Wait for every Deployment; the first time, their images are fetched"):
+        with _step(self.console, "Wait for every Deployment; the first time, their images are fetched"):
             try:
                 self.kubectl.run(
                     *("wait", "deployment", "--all", "--for=condition=Available", f"--timeout={_ROLLOUT_SECONDS}s"),
@@ -318,7 +315,7 @@ class _Installation:
                 raise self._not_ready("Not every Deployment became available.", seen=error.stderr) from error
 
     def _prepare(self, ours: Sequence[dict[str, Any]]) -> None:
-        with step(self.console, f"Run the Job {PREPARE_JOB}: folders of the volume, tables of the metadata database"):
+        with _step(self.console, f"Run the Job {PREPARE_JOB}: folders of the volume, tables of the metadata database"):
             # The template of a Job cannot be changed, and one that has ended does not run again.
             self.kubectl.run("delete", "job", PREPARE_JOB, "--ignore-not-found", "--timeout=120s")
             self._apply("--filename", "-", input=yaml.safe_dump_all(one for one in ours if _needs_image(one)))
@@ -340,8 +337,8 @@ class _Installation:
             what,
             where=f"context {self.kubeflow.context}, namespace {NAMESPACE}",
             seen="\n".join(map(str, found)) or seen,
-            fix=f"look further: {self._kubectl_command} {look}\n"
-            "conveyor cluster up goes on from here; slow networks need it more than once",
+            fix=f"For details: {self._kubectl_command} {look}\n"
+            "`conveyor cluster up` goes on from here; slow networks need it more than once.",
         )
 
     @property
@@ -349,16 +346,13 @@ class _Installation:
         return f"kubectl --context {self.kubeflow.context} --namespace {NAMESPACE}"
 
     def _create(self, document: dict[str, Any]) -> None:
-        # By standard input, where nothing is shown.
+        # Standard input is not shown, unlike arguments.
         self.kubectl.run("create", "--filename", "-", input=json.dumps(document))
 
     def _apply(self, *arguments: str, input: str | None = None, fix: str = "") -> None:
         # Objects name their namespaces, which are several: kubectl refuses those that are not the one on its command line.
         everywhere = Kubectl(self.kubeflow.context, "", self.console)
         everywhere.run("apply", *arguments, input=input, timeout=_APPLY_SECONDS, fix=fix)
-
-
-_FETCH = "where GitHub cannot be reached, check the network or the proxy (HTTPS_PROXY); conveyor cluster up goes on from here"
 
 
 def _metadata_secret() -> dict[str, Any]:
@@ -376,7 +370,7 @@ def _metadata_secret() -> dict[str, Any]:
 
 
 def _needs_image(one: dict[str, Any]) -> bool:
-    """Whether it starts pods of the task image at once."""
+    """Whether applying it starts a pod of the task image."""
     return any(_is(one, kind, name) for kind, name in _NEEDS_IMAGE)
 
 

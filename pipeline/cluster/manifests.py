@@ -1,53 +1,89 @@
-"""The manifests of the checkout: where they are, and as kustomize renders them."""
+"""The manifests of the checkout: where they are, what they require of a configuration, and as kustomize renders them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from pipeline.config import Kubeflow
 from pipeline.errors import UsageError
-from pipeline.util import programs
+from pipeline.util import checkout, programs
 
-if TYPE_CHECKING:
-    from pipeline.config import Kubeflow
-
-FOLDER = Path(__file__).resolve().parents[2] / "manifests"
-"""Beside the package, which is installed in place."""
-
+_PARTS = ("conveyor", "serving", "gateway")
 _TASK_IMAGE = "conveyor"
+# Manifests for a real cluster name a file server that does not exist, until a person edits them.
+_PLACEHOLDER = "example.com"
 
 
 def manifest(path: str) -> Path:
     """A file or folder of manifests/.
 
     Args:
-      path: below manifests/.
+      path: relative to manifests/.
 
     Raises:
       UsageError: Conveyor does not run from a checkout.
     """
-    found = FOLDER / path
-    if not found.exists():
-        raise UsageError(
-            "The manifests of the cluster are not there.",
-            where=str(found),
-            expected="a checkout of Conveyor, with its folder manifests/",
-            fix="clone the repository, then `make setup` and `conveyor cluster up` there",
-        )
-    return found
+    return checkout.require_file(f"manifests/{path}", "conveyor cluster up")
+
+
+def require_matching_names(kubeflow: Kubeflow) -> None:
+    """Makes sure that a configuration names the volume, its path and its user as the manifests do.
+
+    Packages are compiled for those of the configuration.
+
+    Raises:
+      UsageError: it names others.
+    """
+    for field in ("volume", "mount_path", "user"):
+        expected, seen = Kubeflow.model_fields[field].default, getattr(kubeflow, field)
+        if seen != expected:
+            raise UsageError(
+                f"The manifests are made for kubeflow.{field} {expected!r} alone.",
+                where=f"kubeflow.{field}",
+                expected=str(expected),
+                seen=str(seen),
+                fix=f"Leave kubeflow.{field} out, or change manifests/conveyor and apply it with kubectl: docs/cluster.md",
+            )
+
+
+def render_all(overlay: str, kubeflow: Kubeflow) -> list[dict[str, Any]]:
+    """The objects that Conveyor adds to Kubeflow Pipelines: volume, metadata database, model server and gateway.
+
+    Args:
+      overlay: `kind` or `cluster`.
+      kubeflow: names the task image, and says how it is pulled.
+
+    Raises:
+      UsageError: the manifests are missing, or still have to be edited.
+      ProgramError: kubectl cannot render them.
+    """
+    rendered = {path: render(path, kubeflow) for path in (f"{part}/overlays/{overlay}" for part in _PARTS)}
+    for path, objects in rendered.items():
+        unedited = [f"{one['kind']} {one['metadata']['name']}" for one in objects if _PLACEHOLDER in json.dumps(one)]
+        if unedited:
+            raise UsageError(
+                "The manifests for this cluster still have to be edited: its file server.",
+                where=str(manifest(path)),
+                expected="your own values where they say EDIT",
+                seen=f"{_PLACEHOLDER} in {', '.join(unedited)}",
+                fix="Edit them as docs/cluster.md shows, then: conveyor cluster up",
+            )
+    return [one for objects in rendered.values() for one in objects]
 
 
 def render(path: str, kubeflow: Kubeflow) -> list[dict[str, Any]]:
-    """The objects of a kustomization without a remote base; pods of the task image take it as the configuration says.
+    """The objects of a kustomization without a remote base, with the task image that the configuration names.
 
     Args:
-      path: of its folder, below manifests/.
-      kubeflow: which image, and how it is pulled.
+      path: the kustomization's folder, relative to manifests/.
+      kubeflow: names the task image, and says how it is pulled.
 
     Raises:
-      UsageError: the manifests are not there.
+      UsageError: the manifests are missing.
       ProgramError: kubectl cannot render them.
     """
     text = programs.read("kubectl", "kustomize", str(manifest(path)))

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from pipeline.cluster.kind import KindCluster, cluster_name
 from pipeline.errors import ConveyorError, UsageError
-from pipeline.util.capabilities import check_program
-from pipeline.util.programs import Kubectl, ProgramError, read, require_programs
+from pipeline.util.kubectl import Kubectl
+from pipeline.util.programs import ProgramError, check_program, read, require_programs
 
 if TYPE_CHECKING:
     from pipeline.config import Kubeflow, PipelineConfig, SecretKey

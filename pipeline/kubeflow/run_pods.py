@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConveyorError, NodeError, UsageError
 from pipeline.runs.status import RunState
-from pipeline.util.programs import Kubectl, ProgramError
+from pipeline.util.kubectl import Kubectl
+from pipeline.util.programs import ProgramError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,31 +1,95 @@
-"""Other people's programs, called by name: docker, git, kind and kubectl."""
+"""The programs that Conveyor calls by name (docker, git, kind, kubectl): whether they can be used, and how they are run."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from threading import Thread
-from typing import IO, Any
+from typing import IO
 
+from packaging.version import Version
 from rich.console import Console
 from rich.text import Text
 
 from pipeline.errors import ConveyorError, UsageError
-from pipeline.util.capabilities import PROGRAMS, check_program
+
+READ_SECONDS = 60.0
+"""How long a program that changes nothing may take."""
 
 _TAIL_LINES = 12
-_READ_SECONDS = 60.0
+_VERSION_SECONDS = 10.0
 _GRACE_SECONDS = 10.0
-_FORWARD_SECONDS = 15
-_FORWARDED = re.compile(r"Forwarding from (127\.0\.0\.1:\d+) -> ")
+_MISSING = "not on the path"
 # kubectl's own log, such as "E1121 06:53:13.221641   28704 memcache.go:265]": the same again in more words.
 _KLOG = re.compile(r"[EWIF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
+# What helps, by what the program wrote on its standard error.
+_KNOWN_FIXES = {
+    "was refused": "The cluster does not answer. For the local one: conveyor cluster up",
+    "no such host": "The cluster's address is not known here: check the network, or kubectl config view",
+    "i/o timeout": "The cluster does not answer: check the network or the VPN",
+    "context": "Name a context of `kubectl config get-contexts` in kubeflow.context, or: conveyor cluster up",
+    "Cannot connect to the Docker daemon": "sudo systemctl start docker",
+    "You must be logged in": "Log in to the cluster again: its credentials have expired",
+    "forbidden": "Ask the cluster's administrator for the right that is named above",
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that Conveyor calls by name.
+
+    Attributes:
+      minimum: the oldest version that is supported.
+      version_arguments: the arguments with which it prints its version.
+      installation: how to install it.
+    """
+
+    minimum: str
+    version_arguments: tuple[str, ...]
+    installation: str
+
+
+# The cluster's node image (manifests/kind) is made for kind 0.32 and runs Kubernetes 1.33, which kubectl may be one minor
+# version away from. kubectl fetches Kubeflow's own manifests with git.
+PROGRAMS = {
+    "docker": Program("20.10", ("version", "--format", "{{.Server.Version}}"), "sudo apt-get install docker.io"),
+    "git": Program("2.0", ("version",), "sudo apt-get install git"),
+    "kind": Program(
+        "0.32",
+        ("version",),
+        "go install sigs.k8s.io/kind@v0.32.0, or as in https://kind.sigs.k8s.io/docs/user/quick-start/#installation",
+    ),
+    "kubectl": Program(
+        "1.32",
+        ("version", "--client"),
+        "sudo snap install kubectl --classic, or as in https://kubernetes.io/docs/tasks/tools/#kubectl",
+    ),
+}
+"""The programs that clusters and images are made with."""
+
+
+@dataclass(frozen=True)
+class Prerequisite:
+    """Something that Conveyor needs on this machine, and whether it is there.
+
+    Attributes:
+      name: a short name, such as `docker` or `memory`.
+      ok: whether it is there and sufficient.
+      seen: what was found.
+      fix: the command that provides it; empty when it is there.
+    """
+
+    name: str
+    ok: bool
+    seen: str
+    fix: str = ""
 
 
 class ProgramError(ConveyorError):
@@ -35,28 +99,50 @@ class ProgramError(ConveyorError):
 
     @property
     def stderr(self) -> str:
-        """The last lines that it wrote on its standard error."""
+        """The last lines of its standard error."""
         return self.seen
 
 
-def require_programs(*names: str) -> None:
-    """Makes sure that programs are there, work, and are of a supported version.
+def check_program(name: str) -> Prerequisite:
+    """Whether a program is installed, works, and has a version that Conveyor supports.
 
     Args:
-      names: of `docker` (with an engine that answers), `git`, `kind`, `kubectl`.
+      name: one of the keys of `PROGRAMS`.
+    """
+    program = PROGRAMS[name]
+    if not shutil.which(name):
+        return Prerequisite(name, False, _MISSING, fix=program.installation)
+    try:
+        answer = read(name, *program.version_arguments, timeout=_VERSION_SECONDS)
+    except (ProgramError, OSError) as error:
+        complaint = error.stderr.splitlines()[-1] if isinstance(error, ProgramError) and error.stderr else str(error)
+        return Prerequisite(name, False, complaint, fix=_repair(name, complaint))
+    number = re.search(r"\d+\.\d+(\.\d+)?", answer)
+    if number is None:
+        return Prerequisite(name, False, f"no version in its answer: {answer[:80]!r}", fix=program.installation)
+    if Version(number[0]) < Version(program.minimum):
+        return Prerequisite(name, False, f"{number[0]}, which is older than {program.minimum}", fix=program.installation)
+    return Prerequisite(name, True, f"{'engine ' if name == 'docker' else ''}{number[0]}")
+
+
+def require_programs(*names: str) -> None:
+    """Makes sure that programs are installed, work, and have a supported version.
+
+    Args:
+      names: some of `docker` (with an engine that answers), `git`, `kind` and `kubectl`.
 
     Raises:
-      UsageError: one is not; it says how to get it.
+      UsageError: one cannot be used; the error says how to install it.
     """
     for name in names:
-        check = check_program(name)
-        if not check.ok:
+        program = check_program(name)
+        if not program.ok:
             raise UsageError(
                 f"{name} cannot be used.",
-                where=os.environ.get("PATH", "") if check.seen == "not on the path" else "",
+                where=os.environ.get("PATH", "") if program.seen == _MISSING else "",
                 expected=f"{name} {PROGRAMS[name].minimum} or newer",
-                seen=check.seen,
-                fix=check.fix,
+                seen=program.seen,
+                fix=program.fix,
             )
 
 
@@ -68,23 +154,24 @@ def run(
     timeout: float | None = None,
     fix: str = "",
 ) -> None:
-    """Runs a program, showing the command line first and then what it writes, line by line.
+    """Runs a program, showing the command line first and then its output, line by line.
 
     Args:
       program: its name on the path.
-      arguments: no secrets: they are shown. Those go into `input`.
-      console: where the command line and its output are shown.
-      input: what it reads on its standard input; nothing when not given.
+      arguments: its arguments, without secrets: they are shown. Secrets go into `input`.
+      console: where the command line and the output are shown.
+      input: its standard input; empty when not given.
       timeout: seconds after which it is ended; never when not given.
       fix: what a person can do when it fails.
 
     Raises:
       ProgramError: it failed, or took too long.
-      UsageError: it is not there.
+      UsageError: it is not installed.
     """
-    console.print(Text(f"$ {shlex.join([program, *arguments])}", style="dim"), soft_wrap=True)
+    command = [program, *arguments]
+    console.print(Text(f"$ {shlex.join(command)}", style="dim"), soft_wrap=True)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    with _process([program, *arguments], gets_input=input is not None) as process:
+    with started(command, gets_input=input is not None) as process:
         readers = [
             Thread(target=_show, args=(process.stdout, console, None), daemon=True),
             Thread(target=_show, args=(process.stderr, console, tail), daemon=True),
@@ -96,112 +183,49 @@ def run(
         try:
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise _too_slow([program, *arguments], timeout, "\n".join(tail), fix) from None
+            raise _too_slow(command, timeout, "\n".join(tail), fix) from None
         for reader in readers:
-            # What a grandchild still writes is not waited for.
+            # A grandchild may keep the pipe open; its output is not waited for.
             reader.join(_GRACE_SECONDS)
     if status != 0:
-        raise _failure([program, *arguments], status, "\n".join(tail), fix)
+        raise failure(command, status, "\n".join(tail), fix)
 
 
-def read(program: str, *arguments: str, timeout: float = _READ_SECONDS) -> str:
-    """Runs a program that only looks, and returns what it writes on its standard output. Nothing is shown.
+def read(program: str, *arguments: str, timeout: float = READ_SECONDS) -> str:
+    """Runs a program that changes nothing, shows nothing, and returns its standard output.
 
     Args:
       program: its name on the path.
-      arguments: as it takes them.
+      arguments: its arguments.
       timeout: seconds after which it is ended.
 
     Raises:
       ProgramError: it failed, or took too long.
-      UsageError: it is not there.
+      UsageError: it is not installed.
     """
-    with _process([program, *arguments], gets_input=False) as process:
+    command = [program, *arguments]
+    with started(command) as process:
         try:
-            output, errors = process.communicate(timeout=timeout)
+            answer, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise _too_slow([program, *arguments], timeout) from None
+            raise _too_slow(command, timeout) from None
     if process.returncode != 0:
-        raise _failure([program, *arguments], process.returncode, _last_lines(errors))
-    return output
-
-
-class Kubectl:
-    """kubectl on one cluster."""
-
-    def __init__(self, context: str, namespace: str, console: Console) -> None:
-        """Makes no call yet.
-
-        Args:
-          context: of the kubeconfig; never the current one, which another program may have changed.
-          namespace: that every call is about; empty where the objects that are applied name their own.
-          console: where command lines and output are shown.
-        """
-        self.context, self.namespace, self.console = context, namespace, console
-
-    def run(self, *arguments: str, input: str | None = None, timeout: float | None = None, fix: str = "") -> None:
-        """Runs kubectl as `programs.run` does."""
-        run("kubectl", *self._target, *arguments, console=self.console, input=input, timeout=timeout, fix=fix)
-
-    def read(self, *arguments: str, timeout: float = _READ_SECONDS) -> str:
-        """Runs kubectl as `programs.read` does."""
-        return read("kubectl", *self._target, *arguments, timeout=timeout)
-
-    def objects(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
-        """The objects of a kind in the namespace, as the API server has them.
-
-        Args:
-          kind: such as `pods`.
-          arguments: further ones, such as `--selector=app=x`.
-        """
-        items: list[dict[str, Any]] = json.loads(self.read("get", kind, *arguments, "--output=json"))["items"]
-        return items
-
-    def get(self, kind: str, name: str, *arguments: str) -> dict[str, Any] | None:
-        """One object, or None where there is none.
-
-        Args:
-          kind: such as `secret`.
-          name: of the object.
-          arguments: further ones.
-        """
-        text = self.read("get", kind, name, *arguments, "--ignore-not-found", "--output=json")
-        found: dict[str, Any] | None = json.loads(text) if text.strip() else None
-        return found
-
-    @contextmanager
-    def forward(self, target: str, port: int) -> Iterator[str]:
-        """Makes a port in the cluster one of this machine, until the block is left.
-
-        Args:
-          target: such as `service/serving` or `pod/serving-0`.
-          port: of the target.
-
-        Yields:
-          Where it is here: host:port.
-
-        Raises:
-          ProgramError: kubectl cannot reach it.
-          UsageError: kubectl is not there.
-        """
-        wait = f"--pod-running-timeout={_FORWARD_SECONDS}s"
-        command = ["kubectl", *self._target, "port-forward", wait, "--address=127.0.0.1", target, f":{port}"]
-        with _process(command, gets_input=False) as process:
-            first = process.stdout.readline() if process.stdout else ""
-            opened = _FORWARDED.match(first)
-            if opened is None:
-                _, errors = process.communicate(timeout=_READ_SECONDS)
-                raise _failure(command, process.returncode, _last_lines(errors))
-            yield opened[1]
-
-    @property
-    def _target(self) -> tuple[str, ...]:
-        return ("--context", self.context, *(("--namespace", self.namespace) if self.namespace else ()))
+        raise failure(command, process.returncode, errors)
+    return answer
 
 
 @contextmanager
-def _process(command: Sequence[str], *, gets_input: bool) -> Iterator[subprocess.Popen[str]]:
-    """A started program, which is ended at the latest when the block is left."""
+def started(command: Sequence[str], *, gets_input: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """Starts a program, which is ended at the latest when the block is left.
+
+    Args:
+      command: the program and its arguments.
+      gets_input: whether the caller writes to its standard input.
+
+    Raises:
+      UsageError: it is one of `PROGRAMS`, and is not installed.
+      OSError: it cannot be started.
+    """
     try:
         process = subprocess.Popen(
             command,
@@ -213,7 +237,8 @@ def _process(command: Sequence[str], *, gets_input: bool) -> Iterator[subprocess
             errors="replace",
         )
     except FileNotFoundError:
-        require_programs(command[0])
+        if command[0] in PROGRAMS:
+            require_programs(command[0])
         raise
     try:
         yield process
@@ -225,6 +250,29 @@ def _process(command: Sequence[str], *, gets_input: bool) -> Iterator[subprocess
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def failure(command: Sequence[str], status: int, stderr: str, fix: str = "") -> ProgramError:
+    """The error for a program that failed.
+
+    Args:
+      command: the program and its arguments.
+      status: its exit status.
+      stderr: its standard error, of which the last lines are kept.
+      fix: what a person can do; found in the standard error where it is a known one.
+    """
+    lines = [line for line in stderr.strip().splitlines() if not _KLOG.match(line)]
+    seen = "\n".join(lines[-_TAIL_LINES:])
+    known = next((known for sign, known in _KNOWN_FIXES.items() if sign in seen), "")
+    return ProgramError(
+        f"{command[0]} failed with exit status {status}.", where=shlex.join(command), seen=seen, fix=fix or known
+    )
+
+
+def _too_slow(command: Sequence[str], timeout: float | None, stderr: str = "", fix: str = "") -> ProgramError:
+    return ProgramError(
+        f"{command[0]} did not end within {timeout:g} seconds.", where=shlex.join(command), seen=stderr, fix=fix
+    )
 
 
 def _feed(stream: IO[str], text: str) -> None:
@@ -241,30 +289,9 @@ def _show(stream: IO[str], console: Console, tail: deque[str] | None) -> None:
             console.print(Text(f"  {line.rstrip()}"), soft_wrap=True)
 
 
-def _last_lines(text: str) -> str:
-    return "\n".join([line for line in text.strip().splitlines() if not _KLOG.match(line)][-_TAIL_LINES:])
-
-
-def _too_slow(command: Sequence[str], timeout: float | None, stderr: str = "", fix: str = "") -> ProgramError:
-    return ProgramError(
-        f"{command[0]} did not end within {timeout:g} seconds.", where=shlex.join(command), seen=stderr, fix=fix
-    )
-
-
-def _failure(command: Sequence[str], status: int, stderr: str, fix: str = "") -> ProgramError:
-    return ProgramError(
-        f"{command[0]} failed with exit status {status}.", where=shlex.join(command), seen=stderr, fix=fix or _known_fix(stderr)
-    )
-
-
-def _known_fix(stderr: str) -> str:
-    fixes = {
-        "was refused": "The cluster does not answer. For the local one: conveyor cluster up",
-        "no such host": "The cluster's address is not known here: check the network, or kubectl config view",
-        "i/o timeout": "The cluster does not answer: check the network or the VPN",
-        "context": "name a context of `kubectl config get-contexts` in kubeflow.context, or: conveyor cluster up",
-        "Cannot connect to the Docker daemon": "sudo systemctl start docker",
-        "You must be logged in": "log in to the cluster again: its credentials have expired",
-        "forbidden": "ask the cluster's administrator for the right that is named above",
-    }
-    return next((fix for sign, fix in fixes.items() if sign in stderr), "")
+def _repair(program: str, complaint: str) -> str:
+    if program != "docker":
+        return PROGRAMS[program].installation
+    if "permission denied" in complaint:
+        return "sudo usermod -aG docker $USER, then log in again"
+    return "sudo systemctl start docker"

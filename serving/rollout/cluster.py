@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -18,6 +18,9 @@ from serving.rollout.server import ModelServer, available
 from serving.rollout.state import CANARY, Placement, RolloutState
 from serving.rollout.steps import move
 from serving.rollout.versions import File, Version, read_versions
+
+if TYPE_CHECKING:
+    from pipeline.util.kubectl import Kubectl
 
 STABLE_DEPLOYMENT, CANARY_DEPLOYMENT, GATEWAY = "serving", "serving-canary", "gateway"
 """Names of Deployments in manifests/serving and manifests/gateway, and of their pods in the label app.kubernetes.io/name."""
@@ -33,25 +36,6 @@ _GRPC_PORT = 8500
 _POLL_SECONDS = 2.0
 _GATEWAY_SECONDS = 180.0
 """In which a gateway sees the new state: kubelets bring a ConfigMap into pods within a minute or two."""
-
-
-class Kubectl(Protocol):
-    """kubectl on one namespace, as pipeline.util.programs has it. Its errors are ConveyorErrors with kubectl's words."""
-
-    def run(self, *arguments: str, input: str | None = None, timeout: float | None = None, fix: str = "") -> None:
-        """Runs it, and shows what it does."""
-
-    def read(self, *arguments: str, timeout: float = 60.0) -> str:
-        """What it writes."""
-
-    def objects(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
-        """The objects of a kind."""
-
-    def get(self, kind: str, name: str, *arguments: str) -> dict[str, Any] | None:
-        """One object, or None."""
-
-    def forward(self, target: str, port: int) -> AbstractContextManager[str]:
-        """Makes a port of a pod, `pod/NAME`, one of this machine: host:port."""
 
 
 class ClusterTarget:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.util.capabilities import check_program
+from pipeline.util.programs import check_program
 from tests.container.runner import CONFINED
 
 REPOSITORY = Path(__file__).resolve().parents[2]

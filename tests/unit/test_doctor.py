@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.util.capabilities import Capability, Check, diagnose
+from pipeline.util.capabilities import Capability, diagnose
+from pipeline.util.programs import Prerequisite
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def capability(name: str, workspace: Path = Path(".conveyor")) -> Capability:
 
 
 def missing(found: Capability) -> dict[str, str]:
-    return {check.name: check.fix for check in found.checks if not check.ok}
+    return {check.name: check.fix for check in found.prerequisites if not check.ok}
 
 
 def test_this_environment_can_run_pipelines(tmp_path):
@@ -49,13 +50,13 @@ def test_a_bare_machine_still_runs_pipelines_and_names_a_mend_for_all_else(progr
     assert missing(capability("set-up")) == {"c++": "sudo apt-get install g++"}
     assert set(missing(capability("cluster"))) == {"docker", "git", "kind", "kubectl"}
     assert missing(capability("serving")) == {"tensorflow serving": "sudo apt-get install docker.io"}
-    assert all(check.fix for one in diagnosis.capabilities for check in one.checks if not check.ok)
+    assert all(check.fix for one in diagnosis.capabilities for check in one.prerequisites if not check.ok)
 
 
 def test_an_engine_that_answers_makes_containers_and_serving_possible(programs):
     programs("docker", "echo 20.10.24")
 
-    assert capability("container").checks == (Check("docker", True, "engine 20.10.24"),)
+    assert capability("container").prerequisites == (Prerequisite("docker", True, "engine 20.10.24"),)
     assert capability("serving").ready
 
 
@@ -69,7 +70,7 @@ def test_an_engine_that_answers_makes_containers_and_serving_possible(programs):
 def test_an_engine_that_does_not_answer_says_why(programs, complaint, fix):
     programs("docker", f"echo '{complaint}' >&2; exit 1")
 
-    (docker,) = capability("container").checks
+    (docker,) = capability("container").prerequisites
 
     assert docker.seen == complaint
     assert fix in docker.fix
@@ -78,7 +79,7 @@ def test_an_engine_that_does_not_answer_says_why(programs, complaint, fix):
 def test_a_model_server_on_the_path_serves_without_docker(programs):
     program = programs("tensorflow_model_server")
 
-    assert capability("serving").checks[0].seen == str(program)
+    assert capability("serving").prerequisites[0].seen == str(program)
 
 
 def test_accelerators_are_listed(programs, tmp_path):

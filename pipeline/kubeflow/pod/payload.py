@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError, UsageError
+from pipeline.util import checkout
 
 if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
@@ -21,7 +22,6 @@ LIMIT = 64 * 1024
 """Bytes that both arguments may have together. Linux takes 128 KiB an argument, and KFP's driver gets the whole container
 as one argument, which Argo keeps as a parameter of the workflow besides."""
 
-_REPOSITORY = Path(__file__).resolve().parents[3]
 _EXECUTED = ("components", "pipeline/training")
 
 
@@ -116,9 +116,9 @@ def code_digest() -> str:
     """A digest of the code that nodes execute, the same on the laptop and in the image."""
     digest = hashlib.sha256()
     for package in _EXECUTED:
-        for file in sorted((_REPOSITORY / package).rglob("*.py")):
+        for file in sorted((checkout.ROOT / package).rglob("*.py")):
             if not file.name.startswith("test_"):
-                digest.update(f"{file.relative_to(_REPOSITORY)}\0".encode())
+                digest.update(f"{file.relative_to(checkout.ROOT)}\0".encode())
                 digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from pipeline.cluster import install, manifests
+from pipeline.cluster import install
 from pipeline.config import PipelineConfig
+from pipeline.util import checkout
 
 _VERSIONS = {
     "docker": "28.2.2",
@@ -40,8 +41,8 @@ class Machine:
             self.write(f"version-{name}", version + "\n")
         monkeypatch.setenv("PATH", str(self.bin))
         monkeypatch.chdir(home)
-        shutil.copytree(manifests.FOLDER, self.manifests)
-        monkeypatch.setattr(manifests, "FOLDER", self.manifests)
+        shutil.copytree(checkout.ROOT / "manifests", self.manifests)
+        monkeypatch.setattr(checkout, "ROOT", home)
         self.ports = self._free_ports()
         self.render()
         self.write("failures", "")

@@ -252,7 +252,7 @@ class TestUpIsRefused:
     def test_without_manifests(self, machine):
         shutil.rmtree(machine.manifests)
 
-        assert self.refused(machine).expected == "a checkout of Conveyor, with its folder manifests/"
+        assert self.refused(machine).expected == "a checkout, with its manifests/kubeflow/overlays/kind"
 
     def test_into_another_namespace(self, machine):
         assert self.refused(machine, namespace="ml").where == "kubeflow.namespace"

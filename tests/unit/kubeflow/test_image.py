@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from pipeline.cluster import image
 from pipeline.errors import ConfigError, UsageError
+from pipeline.util import checkout
 from pipeline.util.programs import ProgramError
 
 NAME = "conveyor:0.1.0"
@@ -64,13 +66,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def test_a_build_is_of_this_checkout_and_says_which(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "revision", lambda: "4f1c-dirty")
+    monkeypatch.setattr(checkout, "revision", lambda sources: "4f1c-dirty")
 
     built = image.build(NAME, machine.console)
 
     assert built == image.Image(NAME, 2_750_000_000, "0.1.0", "4f1c-dirty")
     assert machine.calls == [
-        f"docker build --build-arg VERSION=0.1.0 --build-arg REVISION=4f1c-dirty --tag {NAME} {image.ROOT}"
+        f"docker build --build-arg VERSION=0.1.0 --build-arg REVISION=4f1c-dirty --tag {NAME} {checkout.ROOT}"
     ]
 
 
@@ -106,13 +108,13 @@ def test_a_failed_build_says_so(machine: Machine) -> None:
 
     assert caught.value.seen == "no space left"
     assert "docs/image.md" in caught.value.fix
-    assert (image.ROOT / "docs" / "image.md").is_file()
+    assert (checkout.ROOT / "docs" / "image.md").is_file()
 
 
 def test_an_installed_package_is_not_a_checkout(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "ROOT", tmp_path)
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
 
-    with pytest.raises(UsageError, match="nothing to build the image from"):
+    with pytest.raises(UsageError, match="works in a checkout of Conveyor alone"):
         image.build(NAME, machine.console)
 
     assert machine.calls == []
@@ -201,25 +203,52 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def test_a_revision_tells_of_changes_to_what_goes_into_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "ROOT", tmp_path)
-    assert image.revision() == "unknown"
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    assert checkout.revision(["Dockerfile"]) == "unknown"
     for name in ("Dockerfile", "README.md"):
         (tmp_path / name).write_text("")
     git(tmp_path, "init")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "all")
 
-    commit = image.revision()
+    commit = checkout.revision(["Dockerfile"])
     assert re.fullmatch(r"[0-9a-f]{40}", commit)
     (tmp_path / "README.md").write_text("changed")
-    assert image.revision() == commit
+    assert checkout.revision(["Dockerfile"]) == commit
     (tmp_path / "Dockerfile").write_text("changed")
-    assert image.revision() == f"{commit}-dirty"
+    assert checkout.revision(["Dockerfile"]) == f"{commit}-dirty"
+
+
+SOURCES = ("Dockerfile", ".dockerignore", "requirements-image.lock", "components", "pipeline", "serving")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_change_to_any_source_of_the_image_is_marked(
+    machine: Machine, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "checkout"
+    for folder in ("components", "pipeline", "serving"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "__init__.py").touch()
+    for file in ("Dockerfile", ".dockerignore", "requirements-image.lock"):
+        shutil.copy(checkout.ROOT / file, root)
+    monkeypatch.setattr(checkout, "ROOT", root)
+    git(root, "init")
+    git(root, "add", ".")
+    git(root, "commit", "-m", "all")
+
+    image.build(NAME, machine.console)
+    with (root / name if "." in name or name == "Dockerfile" else root / name / "__init__.py").open("a") as file:
+        file.write("\n# changed\n")
+    image.build(NAME, machine.console)
+
+    clean, dirty = (re.search(r"REVISION=(\S+)", call)[1] for call in machine.calls)
+    assert dirty == f"{clean}-dirty"
 
 
 def pins(lock: str) -> dict[str, str]:
     """The entries of a lock by requirement, hashes included."""
-    text = re.sub(r"^ *#.*\n", "", (image.ROOT / lock).read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^ *#.*\n", "", (checkout.ROOT / lock).read_text(), flags=re.MULTILINE)
     return {entry.partition(" \\")[0]: entry for entry in re.split(r"\n(?=[a-z0-9])", text.strip())}
 
 
@@ -228,7 +257,7 @@ def names(requirements: dict[str, str]) -> set[str]:
 
 
 def excluded() -> set[str]:
-    lines = (image.ROOT / "requirements-image.excludes").read_text().splitlines()
+    lines = (checkout.ROOT / "requirements-image.excludes").read_text().splitlines()
     return {line for line in lines if line and not line.startswith("#")}
 
 
@@ -238,7 +267,7 @@ def test_the_image_has_the_same_packages_as_the_laptop_or_none() -> None:
 
 def test_the_image_has_all_that_the_project_needs_but_what_is_left_out() -> None:
     # tomllib is younger than Python 3.10.
-    project = re.search(r"^dependencies = \[(.*?)^\]", (image.ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
+    project = re.search(r"^dependencies = \[(.*?)^\]", (checkout.ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
     needed = {Requirement(text).name for text in re.findall(r'^ +"(.+)",$', project[1], re.MULTILINE)}
     locked = names(pins("requirements-image.lock"))
 

@@ -8,7 +8,6 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError, UsageError
-from pipeline.kubeflow.pod import payload
 from pipeline.kubeflow.pod.payload import LIMIT, Payload, code_digest
 
 CONFIG = PipelineConfig(name="houses", label="price", data={"input": "/conveyor/houses.csv"}, workspace="/conveyor")
@@ -48,7 +47,7 @@ def test_an_image_with_other_code_is_refused():
 
 def test_the_digest_follows_the_code_and_not_its_tests(tmp_path, monkeypatch):
     (tmp_path / "components").mkdir()
-    monkeypatch.setattr(payload, "_REPOSITORY", tmp_path)
+    monkeypatch.setattr("pipeline.util.checkout.ROOT", tmp_path)
     code, test = tmp_path / "components" / "code.py", tmp_path / "components" / "test_code.py"
     code.write_text("a = 1")
     before = code_digest()

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from pipeline.errors import UsageError
-from pipeline.util.programs import Kubectl, ProgramError, read, require_programs, run
+from pipeline.util.kubectl import Kubectl
+from pipeline.util.programs import ProgramError, read, require_programs, run
 
 AddProgram = Callable[[str, str], Path]
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.errors import ConveyorError, StorageError, UsageError
-from pipeline.util.programs import Kubectl
+from pipeline.util.kubectl import Kubectl
 from serving.rollout import Placement, RolloutState, cluster
 from serving.rollout.cluster import ClusterTarget
 from serving.rollout.controller import Rollout
