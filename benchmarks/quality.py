@@ -12,9 +12,9 @@ is worse than the best of the trees.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.example import CONFIG, newest_version, span_files
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
+from pipeline.contracts.model import COLUMNS_SIGNATURE, DESCRIPTION_PATH, MISSING, SCORE, ColumnType, ModelDescription
 from pipeline.errors import ConveyorError, UsageError
 from pipeline.training.features import DEFAULT_PARTS
 
@@ -50,11 +51,11 @@ def main() -> int:
     train, evaluation = read_split(config)
     print(f"{len(train):,} rows to train on, {len(evaluation):,} to evaluate on; AUC on the latter")
     labels = evaluation[config.label].to_numpy()
-    contract = json.loads((model_path / "assets.extra" / "conveyor.json").read_text())
-    model_auc = float(roc_auc_score(labels, score(model_path, evaluation, contract["features"])))
+    description = ModelDescription.from_json((model_path / DESCRIPTION_PATH).read_text())
+    model_auc = float(roc_auc_score(labels, score(model_path, evaluation, description.features)))
     print(f"{'the pipeline, version ' + model_path.name:<40} {model_auc:.4f}", flush=True)
     rows = pd.concat([train, evaluation], ignore_index=True)
-    columns = trees_view(rows, config, list(contract["features"]), len(train))
+    columns = trees_view(rows, config, list(description.features), len(train))
     baselines = []
     for name, options in BASELINES.items():
         started = time.monotonic()
@@ -87,22 +88,17 @@ def read_split(config: PipelineConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat(spans[: split.train_spans]), pd.concat(spans[split.train_spans :])
 
 
-def score(model_path: Path, rows: pd.DataFrame, features: dict[str, str]) -> npt.NDArray[np.float32]:
+def score(model_path: Path, rows: pd.DataFrame, features: Mapping[str, ColumnType]) -> npt.NDArray[np.float32]:
     """The probability of the positive class for each row, from the served model's signature."""
-    missing: dict[str, tuple[Any, Any]] = {
-        "float": (np.float32, np.nan),
-        "int": (np.int64, np.iinfo(np.int64).min),
-        "string": (object, ""),
-    }
-    predict = tf.saved_model.load(str(model_path)).signatures["predict_raw"]
+    dtypes: dict[ColumnType, Any] = {"float": np.float32, "int": np.int64, "string": object}
+    predict = tf.saved_model.load(str(model_path)).signatures[COLUMNS_SIGNATURE]
     inputs = {}
     for name, kind in features.items():
-        dtype, placeholder = missing[kind]
         values = rows[name]
         if pd.api.types.is_datetime64_any_dtype(values):
             values = values.astype("datetime64[s]").astype("int64")
-        inputs[name] = tf.constant(values.where(values.notna(), placeholder).to_numpy(dtype))
-    return predict(**inputs)["score"].numpy()[:, 0]
+        inputs[name] = tf.constant(values.where(values.notna(), MISSING[kind]).to_numpy(dtypes[kind]))
+    return predict(**inputs)[SCORE].numpy()[:, 0]
 
 
 def trees_view(rows: pd.DataFrame, config: PipelineConfig, features: list[str], num_train: int) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import PipelineConfig, Task, Threshold
+from pipeline.contracts.model import EXAMPLES_SIGNATURE, PREDICTIONS, PROBABILITIES, SCORE
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ _FURTHER: dict[Task, dict[str, _Metric]] = {
 }
 
 # Which of the model's outputs is compared with the label.
-_PREDICTION_KEYS = {Task.BINARY: "score", Task.MULTICLASS: "probabilities", Task.REGRESSION: "predictions"}
+_PREDICTION_KEYS = {Task.BINARY: SCORE, Task.MULTICLASS: PROBABILITIES, Task.REGRESSION: PREDICTIONS}
 
 
 def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
@@ -109,7 +110,7 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
     return config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
-                signature_name="serving_default", prediction_key=_PREDICTION_KEYS[config.task], label_key=config.label
+                signature_name=EXAMPLES_SIGNATURE, prediction_key=_PREDICTION_KEYS[config.task], label_key=config.label
             )
         ],
         slicing_specs=[

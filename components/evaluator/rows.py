@@ -14,14 +14,14 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.evaluator.slices import Column
 from components.evaluator.unsupported import UnsupportedError
+from pipeline.contracts.model import TRANSFORMED_LABELS
 from pipeline.errors import DataError
 from pipeline.util.progress import RowProgress
 
 # Large enough for the model and numpy to work in bulk, small enough for memory not to matter.
 BATCH_SIZE = 8192
 
-# Functions of a model that TFMA calls by default, for labels and columns to slice by.
-_LABELS_FUNCTION = "transformed_labels"
+# A function of a model that TFMA calls by default, for columns to slice by.
 _FEATURES_FUNCTION = "transformed_features"
 
 
@@ -74,7 +74,7 @@ class Models:
             (path, name): _Signature(models[path], name) for path, name in {(c.path, c.signature) for c in self._comparisons}
         }
         self._label = {
-            path: _Signature(model, _LABELS_FUNCTION) for path, model in models.items() if _has(model, _LABELS_FUNCTION)
+            path: _Signature(model, TRANSFORMED_LABELS) for path, model in models.items() if _has(model, TRANSFORMED_LABELS)
         }
         for comparison in self._comparisons:
             outputs = self._predict[comparison.path, comparison.signature].outputs

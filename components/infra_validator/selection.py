@@ -10,6 +10,7 @@ from tfx.types import BaseChannel
 from components.infra_validator.component import ProcessInfraValidator
 from components.infra_validator.docker import serves_in_container
 from pipeline import config
+from pipeline.contracts.model import EXAMPLES_SIGNATURE
 
 NODE_ID = "InfraValidator"
 
@@ -55,7 +56,7 @@ def _in_container(settings: config.InfraValidator, model: BaseChannel, examples:
         ),
         validation_spec=infra_validator_pb2.ValidationSpec(max_loading_time_seconds=settings.timeout_seconds, num_tries=2),
         request_spec=infra_validator_pb2.RequestSpec(
-            tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(signature_names=["serving_default"]),
+            tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(signature_names=[EXAMPLES_SIGNATURE]),
             split_name="eval",
             num_examples=settings.requests,
         ),

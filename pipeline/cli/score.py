@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
+from pipeline.contracts.model import PREDICTIONS, SCORE
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _mean(table: pq.ParquetFile, outputs: dict[str, str]) -> str:
     """The mean of the positive class's probability, or of the predicted value; nothing for more than two classes."""
     import pyarrow.compute as pc
 
-    output = next((name for name in ("score", "predictions") if name in outputs), None)
+    output = next((name for name in (SCORE, PREDICTIONS) if name in outputs), None)
     if output is None:
         return ""
     total = sum(pc.sum(batch.column(0)).as_py() for batch in table.iter_batches(columns=[outputs[output]]))

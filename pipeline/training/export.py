@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,15 +13,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from pipeline.config import Task
+from pipeline.contracts import model as contract
 from pipeline.training import raw
 from pipeline.training.labels import LabelEncoding
 from pipeline.training.warmup import write_warmup_requests
-
-CONTRACT_PATH = "assets.extra/conveyor.json"
-"""Within the SavedModel: what a client needs to know of its columns and classes."""
-
-# TFMA calls a function of this name by default and takes the labels from its result.
-_TRANSFORMED_LABELS = "transformed_labels"
 
 
 def export_model(
@@ -34,16 +27,9 @@ def export_model(
     encoding: LabelEncoding,
     destination: str,
 ) -> None:
-    """Writes the SavedModel.
+    """Writes the SavedModel that `pipeline.contracts.model` describes, with warm-up requests for model servers.
 
-    Its signatures are `serving_default`, from `examples` (serialized tf.Examples, [N] string), and `predict_raw`, from a
-    tensor for each raw column ([N]; NaN, the smallest 64-bit integer and "" stand for missing values), named as the column;
-    only tf.saved_model.load calls it `column.<position>` where an operation cannot have that name. The outputs:
-      binary: `probabilities` [N, 2] float32 (negative, positive), `labels` [N, 1], `score` [N, 1] of the positive class;
-      multiclass: `probabilities` [N, classes] float32, `labels` [N, 1];
-      regression: `predictions` [N, 1] float32.
-    Where labels are not class indices themselves, `transformed_labels` gives those indices to TFMA. The model carries warm-up
-    requests for model servers.
+    Where an operation cannot have a column's name, tf.saved_model.load alone calls this input `column.<position>`.
 
     Args:
       model: from transformed features to logits or the standardised label.
@@ -71,16 +57,18 @@ def export_model(
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.track(transform)
-    examples = tf.TensorSpec([None], tf.string, name="examples")
+    examples = tf.TensorSpec([None], tf.string, name=contract.EXAMPLES_INPUT)
     parsing = {name: raw.optional(spec) for name, spec in needed.items()}
     archive.add_endpoint(
-        "serving_default", lambda examples: predict(tf.io.parse_example(examples, parsing)), input_signature=[examples]
+        contract.EXAMPLES_SIGNATURE,
+        lambda examples: predict(tf.io.parse_example(examples, parsing)),
+        input_signature=[examples],
     )
     tensors = {name: tf.TensorSpec([None], needed[column].dtype, name=name) for name, column in inputs.items()}
-    archive.add_endpoint("predict_raw", predict_raw, input_signature=[tensors])
+    archive.add_endpoint(contract.COLUMNS_SIGNATURE, predict_raw, input_signature=[tensors])
     if encoding.classes and not encoding.is_index:
         archive.add_endpoint(
-            _TRANSFORMED_LABELS,
+            contract.TRANSFORMED_LABELS,
             lambda examples: {label: _class_index(tf.io.parse_example(examples, {label: specs[label]})[label], encoding)},
             input_signature=[examples],
         )
@@ -88,12 +76,12 @@ def export_model(
     if tuple(inputs) != columns:
         _rename_inputs(destination, inputs)
     write_warmup_requests({column: spec.dtype for column, spec in needed.items()}, destination)
-    _write_contract(needed, label, encoding, model.count_params(), destination)
+    _write_description(needed, label, encoding, model.count_params(), destination)
 
 
 def _outputs(raw_output: tf.Tensor, encoding: LabelEncoding) -> dict[str, tf.Tensor]:
     if encoding.task is Task.REGRESSION:
-        return {"predictions": raw_output * encoding.deviation + encoding.mean}
+        return {contract.PREDICTIONS: raw_output * encoding.deviation + encoding.mean}
     if encoding.task is Task.BINARY:
         score = tf.sigmoid(raw_output)
         probabilities = tf.concat([1 - score, score], axis=1)
@@ -101,8 +89,8 @@ def _outputs(raw_output: tf.Tensor, encoding: LabelEncoding) -> dict[str, tf.Ten
         probabilities = tf.nn.softmax(raw_output)
     # A column, as the other outputs: BulkInferrer fails on strings of shape [N].
     labels = tf.gather(_class_values(encoding), tf.argmax(probabilities, axis=1))[:, tf.newaxis]
-    outputs = {"probabilities": probabilities, "labels": labels}
-    return {**outputs, "score": score} if encoding.task is Task.BINARY else outputs
+    outputs = {contract.PROBABILITIES: probabilities, contract.LABELS: labels}
+    return {**outputs, contract.SCORE: score} if encoding.task is Task.BINARY else outputs
 
 
 def _class_values(encoding: LabelEncoding) -> tf.Tensor:
@@ -138,7 +126,7 @@ def _rename_inputs(destination: str, columns: Mapping[str, str]) -> None:
     path = str(PurePosixPath(destination) / tf.saved_model.SAVED_MODEL_FILENAME_PB)
     with tf.io.gfile.GFile(path, "rb") as file:
         saved_model = saved_model_pb2.SavedModel.FromString(file.read())
-    inputs = saved_model.meta_graphs[0].signature_def["predict_raw"].inputs
+    inputs = saved_model.meta_graphs[0].signature_def[contract.COLUMNS_SIGNATURE].inputs
     renamed = {column: TensorInfo.FromString(inputs[name].SerializeToString()) for name, column in columns.items()}
     inputs.clear()
     for column, info in renamed.items():
@@ -147,15 +135,21 @@ def _rename_inputs(destination: str, columns: Mapping[str, str]) -> None:
         file.write(saved_model.SerializeToString(deterministic=True))
 
 
-def _write_contract(features: dict[str, Any], label: str, encoding: LabelEncoding, parameters: int, destination: str) -> None:
-    contract = {
-        "task": encoding.task.value,
-        "label": label,
-        "classes": list(encoding.classes),
-        "parameters": parameters,
-        "features": {name: raw.dtype_name(spec.dtype) for name, spec in features.items()},
-    }
-    path = str(PurePosixPath(destination) / CONTRACT_PATH)
+def _write_description(
+    features: Mapping[str, tf.io.VarLenFeature | tf.io.FixedLenFeature],
+    label: str,
+    encoding: LabelEncoding,
+    num_parameters: int,
+    destination: str,
+) -> None:
+    description = contract.ModelDescription(
+        task=encoding.task.value,
+        label=label,
+        classes=list(encoding.classes),
+        parameters=num_parameters,
+        features={name: raw.dtype_name(spec.dtype) for name, spec in features.items()},
+    )
+    path = str(PurePosixPath(destination) / contract.DESCRIPTION_PATH)
     tf.io.gfile.makedirs(str(PurePosixPath(path).parent))
     with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(contract, indent=2))
+        file.write(description.to_json())

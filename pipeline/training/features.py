@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from pipeline.contracts.model import ColumnType
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
-
-DType = Literal["int", "float", "string"]
 
 DEFAULT_PARTS = ("hour_of_day", "day_of_week")
 """Of a time whose parts are not given. Parts of the year are left out: a window of spans rarely covers a whole one."""
@@ -73,7 +72,7 @@ class FeaturePlan:
     time: tuple[Time, ...]
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], dtypes: Mapping[str, DType]) -> FeaturePlan:
+    def of(cls, settings: Mapping[str, Any], dtypes: Mapping[str, ColumnType]) -> FeaturePlan:
         """Derives the plan: settings of single columns first, then what the type of a column suggests.
 
         Args:
@@ -160,9 +159,9 @@ def check_names(names: Iterable[str], columns: Iterable[str]) -> None:
             )
 
 
-def _kind(name: str, chosen: Mapping[str, Any], dtype: DType) -> str:
+def _kind(name: str, chosen: Mapping[str, Any], dtype: ColumnType) -> str:
     kind = str(chosen.get("kind") or _kind_of_options(chosen) or ("categorical" if dtype == "string" else "numeric"))
-    suits: dict[str, Callable[[DType], bool]] = {
+    suits: dict[str, Callable[[ColumnType], bool]] = {
         "numeric": lambda dtype: dtype != "string",
         "categorical": lambda dtype: dtype != "float",
         "time": lambda dtype: dtype == "int",

@@ -1,22 +1,22 @@
-"""Raw columns as tensors, and what stands for a missing value in each type."""
+"""Raw columns as tensors, sparse or dense."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow as tf
 
-from pipeline.training.features import DType
+from pipeline.contracts import model
+from pipeline.contracts.model import ColumnType
 
-MISSING: Mapping[tf.DType, Any] = {tf.float32: float("nan"), tf.int64: tf.int64.min, tf.string: b""}
-"""In a dense tensor: NaN, the smallest 64-bit integer and the empty string stand for a value that is not there."""
+_NAMES: Mapping[tf.DType, ColumnType] = {tf.float32: "float", tf.int64: "int", tf.string: "string"}
 
-_NAMES: Mapping[tf.DType, DType] = {tf.float32: "float", tf.int64: "int", tf.string: "string"}
+MISSING: Mapping[tf.DType, int | float | bytes] = {dtype: model.MISSING[name] for dtype, name in _NAMES.items()}
+"""What stands for a missing value in a dense tensor."""
 
 
-def dtype_name(dtype: tf.DType) -> DType:
+def dtype_name(dtype: tf.DType) -> ColumnType:
     """The name of a type that a tf.Example can hold."""
     return _NAMES[dtype]
 

@@ -9,10 +9,8 @@ import tensorflow as tf
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
+from pipeline.contracts.model import COLUMNS_SIGNATURE, EXAMPLES_INPUT, EXAMPLES_SIGNATURE, WARMUP_PATH
 from pipeline.training import raw
-
-WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"
-"""Within the SavedModel, where TensorFlow Serving looks for them: PredictionLogs as TFRecords, at most 1,000."""
 
 # A row alone takes other ways through some operations than several do.
 _ROWS = (1, 64)
@@ -35,11 +33,11 @@ def write_warmup_requests(columns: Mapping[str, tf.DType], destination: str) -> 
 def _requests(columns: Mapping[str, tf.DType]) -> Iterable[PredictRequest]:
     for rows in _ROWS:
         examples = PredictRequest()
-        examples.model_spec.signature_name = "serving_default"
-        examples.inputs["examples"].CopyFrom(tf.make_tensor_proto([b""] * rows, tf.string))
+        examples.model_spec.signature_name = EXAMPLES_SIGNATURE
+        examples.inputs[EXAMPLES_INPUT].CopyFrom(tf.make_tensor_proto([b""] * rows, tf.string))
         yield examples
         tensors = PredictRequest()
-        tensors.model_spec.signature_name = "predict_raw"
+        tensors.model_spec.signature_name = COLUMNS_SIGNATURE
         for name, dtype in columns.items():
             tensors.inputs[name].CopyFrom(tf.make_tensor_proto([raw.MISSING[dtype]] * rows, dtype))
         yield tensors

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from pipeline.contracts.model import MISSING
 from serving.errors import FeatureError
 
 Value = int | float | bytes
@@ -192,8 +193,7 @@ _ENCODERS: Mapping[str, Callable[[Any], Value]] = {"DT_FLOAT": _float, "DT_INT64
 DTYPES = frozenset(_ENCODERS)
 """The types that a feature can have: those of a tf.Example."""
 
-# What the pipeline's models take for a value that is not there.
-_MISSING: Mapping[str, Value] = {"DT_FLOAT": math.nan, "DT_INT64": _SMALLEST, "DT_STRING": b""}
+_MISSING: Mapping[str, Value] = {"DT_FLOAT": MISSING["float"], "DT_INT64": MISSING["int"], "DT_STRING": MISSING["string"]}
 
 _EXPECTED: Mapping[str, str] = {
     "DT_FLOAT": "a number",

@@ -10,12 +10,13 @@ from typing import Any
 
 import grpc
 
+from pipeline.contracts.model import COLUMNS_SIGNATURE
 from pipeline.errors import ConveyorError
 from serving.client.address import Address
 from serving.client.features import Value
 from serving.client.predictions import Answer
 from serving.client.retry import ATTEMPTS, FIRST_PAUSE, GROWTH, LONGEST_PAUSE, Deadline
-from serving.client.schema import SIGNATURE, ModelSchema, read_schema
+from serving.client.schema import ModelSchema, read_schema
 from serving.errors import RejectedError, ServerAwayError, ServingError, UnknownModelError
 from serving.protocol import (
     GetModelMetadataRequest,
@@ -108,7 +109,7 @@ class GrpcDialect:
 
     def ask_answer(self, schema: ModelSchema, columns: Mapping[str, Sequence[Value]]) -> Call:
         """See `Dialect`."""
-        request = PredictRequest(model_spec=self._spec(signature_name=SIGNATURE))
+        request = PredictRequest(model_spec=self._spec(signature_name=COLUMNS_SIGNATURE))
         for name, values in columns.items():
             request.inputs[name].CopyFrom(to_tensor(schema.features[name].dtype, values))
         return Call("Predict", request)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.contracts.model import LABELS, PREDICTIONS, PROBABILITIES, SCORE
 from serving.errors import ServingError
 
 
@@ -64,10 +65,10 @@ def read_predictions(answer: Answer, rows: int, model: str, latency: float) -> l
       ServingError: the model has other outputs than the pipeline's models.
     """
     outputs = answer.outputs
-    if not ({"predictions"} <= outputs.keys() or {"labels", "probabilities"} <= outputs.keys()):
+    if not ({PREDICTIONS} <= outputs.keys() or {LABELS, PROBABILITIES} <= outputs.keys()):
         raise ServingError(
             f"The model {model!r} answers in a way that this client does not know.",
-            expected="the outputs `labels` and `probabilities`, or `predictions`",
+            expected=f"the outputs `{LABELS}` and `{PROBABILITIES}`, or `{PREDICTIONS}`",
             seen=", ".join(sorted(outputs)),
             fix="ask it with TF Serving's own stubs, or export it by this pipeline",
         )
@@ -78,12 +79,12 @@ def read_predictions(answer: Answer, rows: int, model: str, latency: float) -> l
             seen=", ".join(f"{name}: {len(values)}" for name, values in sorted(outputs.items())),
         )
     one = functools.partial(Prediction, model, answer.version, latency)
-    if "predictions" in outputs:
-        return [one(value=row[0]) for row in outputs["predictions"]]
-    scores = [row[0] for row in outputs["score"]] if "score" in outputs else [None] * rows
+    if PREDICTIONS in outputs:
+        return [one(value=row[0]) for row in outputs[PREDICTIONS]]
+    scores = [row[0] for row in outputs[SCORE]] if SCORE in outputs else [None] * rows
     return [
         one(label=_text(label[0]), probabilities=tuple(probabilities), score=score)
-        for label, probabilities, score in zip(outputs["labels"], outputs["probabilities"], scores, strict=True)
+        for label, probabilities, score in zip(outputs[LABELS], outputs[PROBABILITIES], scores, strict=True)
     ]
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import httpx
 
+from pipeline.contracts.model import COLUMNS_SIGNATURE
 from pipeline.errors import ConveyorError
 from serving.client.address import Address
 from serving.client.features import Value
 from serving.client.predictions import Answer
 from serving.client.retry import Deadline
-from serving.client.schema import SIGNATURE, ModelSchema, read_schema
+from serving.client.schema import ModelSchema, read_schema
 from serving.errors import RejectedError, ServerAwayError, ServingError, UnknownModelError
 
 _UNAVAILABLE, _TOO_LATE = 503, 504
@@ -71,7 +72,7 @@ class RestDialect:
         """See `Dialect`."""
         inputs = {name: [_to_json(value) for value in values] for name, values in columns.items()}
         # NaN is none of JSON's numbers, but TF Serving takes it.
-        body = json.dumps({"signature_name": SIGNATURE, "inputs": inputs}, ensure_ascii=False).encode()
+        body = json.dumps({"signature_name": COLUMNS_SIGNATURE, "inputs": inputs}, ensure_ascii=False).encode()
         return Call(f"{self._address.model_url}/versions/{schema.version}:predict", body)
 
     def read_answer(self, reply: Any, schema: ModelSchema) -> Answer:

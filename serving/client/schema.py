@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.contracts.model import COLUMNS_SIGNATURE
 from serving.client.features import DTYPES, Feature
 from serving.errors import ServingError
 
 if TYPE_CHECKING:
     from serving.protocol import SignatureDefMap
-
-SIGNATURE = "predict_raw"
-"""One tensor of shape [rows] for each raw feature, by its name."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,15 @@ def read_schema(version: int, signatures: SignatureDefMap, model: str) -> ModelS
     """
     from serving.protocol import types_pb2
 
-    if SIGNATURE not in signatures.signature_def:
+    if COLUMNS_SIGNATURE not in signatures.signature_def:
         raise ServingError(
             f"The model {model!r} does not take raw rows.",
             where=f"version {version}",
-            expected=f"the signature {SIGNATURE}, which every model of the pipeline has",
+            expected=f"the signature {COLUMNS_SIGNATURE}, which every model of the pipeline has",
             seen=", ".join(sorted(signatures.signature_def)),
             fix="ask it with TF Serving's own stubs, or export it by this pipeline",
         )
-    signature = signatures.signature_def[SIGNATURE]
+    signature = signatures.signature_def[COLUMNS_SIGNATURE]
     features = {}
     for name, info in sorted(signature.inputs.items()):
         dtype = types_pb2.DataType.Name(info.dtype)

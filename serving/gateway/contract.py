@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from pipeline.config import Gateway
+from pipeline.contracts.model import LABELS, SCORE
 from pipeline.contracts.schema import SchemaFeature
 from serving.client.features import Feature, Value
 from serving.client.schema import ModelSchema
@@ -169,11 +170,11 @@ def _example_value(feature: Feature, constraint: SchemaFeature) -> Any:
 
 def _response_model(schema: ModelSchema) -> type[BaseModel]:
     fields: dict[str, Any] = {"version": (int, Field(description="Of the model that answered."))}
-    if "labels" in schema.outputs:
-        label = str if schema.outputs["labels"] == "DT_STRING" else int
+    if LABELS in schema.outputs:
+        label = str if schema.outputs[LABELS] == "DT_STRING" else int
         fields["label"] = (label, Field(description="The most probable class."))
         fields["probability"] = (float, Field(description="Of the label."))
-        if "score" in schema.outputs:
+        if SCORE in schema.outputs:
             fields["score"] = (float, Field(description="Of the positive class."))
         fields["probabilities"] = (list[float], Field(description="Of each class, in the order of the training data's labels."))
     else:

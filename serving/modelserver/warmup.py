@@ -9,15 +9,12 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
+from pipeline.contracts.model import MAX_WARMUP_REQUESTS, WARMUP_PATH
 from serving.modelserver import metrics
 from serving.modelserver.classify import classify, multi_inference, regress
 from serving.modelserver.predict import predict
 from serving.modelserver.servable import Servable
 from serving.modelserver.status import from_exception, invalid_argument, unimplemented
-
-REQUESTS = "assets.extra/tf_serving_warmup_requests"
-"""Within a version's folder: PredictionLogs as TFRecords."""
-MAX_RECORDS = 1000
 
 
 def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:
@@ -34,15 +31,15 @@ def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:
     Raises:
       StatusError: a request failed, or there are more than 1,000: the version must not be served.
     """
-    file = path / REQUESTS
+    file = path / WARMUP_PATH
     if not file.is_file():
         return 0
     started, records, status = time.monotonic(), 0, "OK"
     try:
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
             records += 1
-            if records > MAX_RECORDS:
-                raise invalid_argument(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {file}")
+            if records > MAX_WARMUP_REQUESTS:
+                raise invalid_argument(f"Number of warmup records exceeds the maximum ({MAX_WARMUP_REQUESTS}) at {file}")
             for _ in range(iterations):
                 _replay(servable, _parse(record, file))
     except Exception as error:

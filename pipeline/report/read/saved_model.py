@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+
 FOLDER = "Format-Serving"
-# Written by the Trainer beside the SavedModel; a model of another trainer has none.
-CONTRACT_PATH = "assets.extra/conveyor.json"
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,12 @@ def read_saved_model(folder: Path) -> SavedModel:
     model = folder / FOLDER
     if not model.is_dir():
         raise FileNotFoundError(model)
-    contract_path = model / CONTRACT_PATH
-    contract = json.loads(contract_path.read_text()) if contract_path.is_file() else {}
+    path = model / DESCRIPTION_PATH
+    # A model of another trainer has none.
+    description = ModelDescription.from_json(path.read_text()) if path.is_file() else ModelDescription()
     return SavedModel(
         size=sum(path.stat().st_size for path in model.rglob("*") if path.is_file()),
-        columns=contract.get("features", {}),
-        classes=tuple(map(str, contract.get("classes", ()))),
-        parameters=contract.get("parameters"),
+        columns=description.features,
+        classes=tuple(map(str, description.classes)),
+        parameters=description.parameters,
     )

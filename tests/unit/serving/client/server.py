@@ -19,9 +19,9 @@ from google.protobuf import json_format
 from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 
+from pipeline.contracts.model import COLUMNS_SIGNATURE
 from serving.client.address import Address
 from serving.client.grpc import read_rows, to_tensor
-from serving.client.schema import SIGNATURE
 from serving.protocol import (
     GetModelMetadataResponse,
     GetModelStatusResponse,
@@ -103,7 +103,7 @@ class ModelServer:
         """As GetModelMetadata answers."""
         version = self._begin("metadata", spec)
         signatures = SignatureDefMap()
-        signature = signatures.signature_def[SIGNATURE]
+        signature = signatures.signature_def[COLUMNS_SIGNATURE]
         for name, dtype in self.features.items():
             signature.inputs[name].dtype = types_pb2.DataType.Value(dtype)
             signature.inputs[name].tensor_shape.dim.add(size=-1)

@@ -1,0 +1,78 @@
+"""What a model of this project promises to whoever loads, judges or calls it.
+
+A SavedModel has two signatures with the same outputs. `serving_default` takes `examples`: serialized tf.Examples, [N] string.
+`predict_raw` takes a tensor for each raw column, [N], under the column's name; `MISSING` stands for values that are not there.
+
+| task                      | outputs                                                                              |
+| ------------------------- | ------------------------------------------------------------------------------------ |
+| binary classification     | `probabilities` [N, 2], `labels` [N, 1], `score` [N, 1]: that of the positive class  |
+| multiclass classification | `probabilities` [N, classes], `labels` [N, 1]                                        |
+| regression                | `predictions` [N, 1]                                                                 |
+
+Labels are of the label's own type, all other outputs float32. Of two classes, the second is the positive one.
+
+Where labels are not class indices themselves, the function `transformed_labels` turns serialized tf.Examples into indices.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+EXAMPLES_SIGNATURE = "serving_default"
+EXAMPLES_INPUT = "examples"
+COLUMNS_SIGNATURE = "predict_raw"
+
+PROBABILITIES = "probabilities"
+LABELS = "labels"
+SCORE = "score"
+PREDICTIONS = "predictions"
+
+TRANSFORMED_LABELS = "transformed_labels"
+"""The name of the function that TFMA calls by default and takes the labels from."""
+
+ColumnType = Literal["int", "float", "string"]
+"""The types of a raw column: int64, float32 and bytes, all that a tf.Example can hold."""
+
+MISSING: Mapping[ColumnType, int | float | bytes] = {"float": math.nan, "int": -(2**63), "string": b""}
+"""What stands for a missing value in a dense tensor: NaN, the smallest 64-bit integer, the empty string."""
+
+WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"
+"""Within the SavedModel, where TensorFlow Serving looks for warm-up requests: PredictionLogs as TFRecords."""
+MAX_WARMUP_REQUESTS = 1000
+"""TensorFlow Serving refuses a model with more."""
+
+DESCRIPTION_PATH = "assets.extra/conveyor.json"
+"""Within the SavedModel: a `ModelDescription` as JSON."""
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A model's description of itself, which travels within its SavedModel.
+
+    Attributes:
+      task: a value of `pipeline.config.Task`.
+      label: the column that it predicts.
+      classes: a classifier's label values by class index.
+      parameters: how many weights it has.
+      features: the types of the raw columns that it takes, by name.
+    """
+
+    task: str | None = None
+    label: str | None = None
+    classes: list[str | int] = field(default_factory=list)
+    parameters: int | None = None
+    features: dict[str, ColumnType] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelDescription:
+        """Reads the text of the file. Fields that it lacks keep their defaults; fields of other versions are passed over."""
+        document: Mapping[str, Any] = json.loads(text)
+        return cls(**{name: value for name, value in document.items() if name in cls.__dataclass_fields__})

@@ -1,0 +1,26 @@
+"""The model contract: what a description keeps, and that the probe, which imports nothing of the project, has its names."""
+
+from __future__ import annotations
+
+import json
+
+from components.infra_validator import probe
+from pipeline.contracts import model
+
+
+def test_a_description_is_read_as_it_was_written() -> None:
+    description = model.ModelDescription("regression", "price", [], 1234, {"city": "string", "rooms": "int"})
+    assert model.ModelDescription.from_json(description.to_json()) == description
+
+
+def test_a_description_of_another_version_is_read_as_far_as_it_is_known() -> None:
+    text = json.dumps({"classes": ["no", "yes"], "licence": "CC0"})
+    assert model.ModelDescription.from_json(text) == model.ModelDescription(classes=["no", "yes"])
+
+
+def test_the_probe_knows_the_contract() -> None:
+    assert (probe.SERIALISED, probe.RAW, probe.EXAMPLES) == (
+        model.EXAMPLES_SIGNATURE,
+        model.COLUMNS_SIGNATURE,
+        model.EXAMPLES_INPUT,
+    )
