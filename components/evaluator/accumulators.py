@@ -29,7 +29,7 @@ from tensorflow_model_analysis.metrics import (
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
 from components.evaluator.sums import BinnedSums, FloatArray, IntArray, SliceSums
-from components.evaluator.unsupported import UnsupportedError
+from components.shared.fast_executor import UnsupportedError
 from pipeline.errors import DataError
 
 Labels = npt.NDArray[Any]

@@ -9,7 +9,8 @@ from tfx.components.evaluator.component import Evaluator
 from tfx.dsl.components.base import executor_spec
 from tfx.types import BaseChannel
 
-from components.evaluator.executor import FORCE_KEY, Executor
+from components.evaluator.executor import Executor
+from components.shared.fast_executor import FORCE_KEY
 
 
 class FastEvaluator(Evaluator):

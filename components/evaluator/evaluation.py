@@ -26,7 +26,7 @@ from components.evaluator.plan import Plan
 from components.evaluator.rows import Models, read_batches
 from components.evaluator.slices import SliceIndex, SliceKey
 from components.evaluator.sums import SliceSums
-from components.evaluator.unsupported import UnsupportedError
+from components.shared.fast_executor import UnsupportedError
 
 # By metric, plot and error; TFMA has classes for the keys of the first two only.
 Metrics = dict[Any, Any]

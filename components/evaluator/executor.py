@@ -6,66 +6,36 @@ import os
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from absl import logging
 from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
 from tfx.components.evaluator import constants
-from tfx.components.evaluator import executor as tfx_executor
-from tfx.components.util import examples_utils
-from tfx.dsl.components.base import base_executor
-from tfx.dsl.io import fileio
-from tfx.proto import example_gen_pb2
-from tfx.types import Artifact, artifact_utils, standard_component_specs
+from tfx.components.evaluator import executor as stock
+from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from components.evaluator.evaluation import evaluate
-from components.evaluator.unsupported import UnsupportedError
-from components.shared.beam_runner import distributed_runner
-from pipeline.errors import NodeError
-
-FORCE_KEY = "force"
-
-Artifacts = dict[str, list[Artifact]]
+from components.shared.examples.splits import split_files
+from components.shared.fast_executor import Artifacts, FastExecutor, UnsupportedError
 
 
-class Executor(base_executor.BaseExecutor):
-    """Evaluates with predictions and metrics in bulk where models, metrics and data allow it, and as TFX's executor elsewhere.
+class Executor(FastExecutor):
+    """Evaluates with predictions and metrics in bulk where models, metrics and data allow it."""
 
-    TFX's executor is made only when it is needed, since a Beam executor packages the sources of TFX when it is made: seconds.
-    """
+    NODE = "Evaluator"
+    STOCK = stock.Executor
 
-    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+    def run_fast(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Evaluates the model.
 
         Args:
           input_dict: examples; optionally model, baseline_model and schema.
           output_dict: evaluation, and blessing.
-          exec_properties: those of TFX's executor, and `force`: "fast", "stock", or "auto" for the one that applies.
+          exec_properties: as in TFX's executor.
 
         Raises:
           DataError: no row has a label, or there is a label that the model or a metric cannot deal with.
-          NodeError: `force` is "fast", and the fast evaluation does not apply.
+          UnsupportedError: the config, a model or the data need TFX's own executor.
         """
-        force = exec_properties[FORCE_KEY]
-        if force == "stock":
-            tfx_executor.Executor(self._context).Do(input_dict, output_dict, exec_properties)
-            return
-        try:
-            self._evaluate(input_dict, output_dict, exec_properties)
-        except UnsupportedError as reason:
-            if force == "fast":
-                raise NodeError(
-                    "The fast evaluation does not apply.",
-                    where="Evaluator",
-                    seen=str(reason),
-                    fix="set force to 'auto' or 'stock' to use TFX's own",
-                ) from reason
-            logging.warning("TFX's own Evaluator is used, which is slower: %s.", reason)
-            tfx_executor.Executor(self._context).Do(input_dict, output_dict, exec_properties)
-
-    def _evaluate(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        if runner := distributed_runner(getattr(self._context, "beam_pipeline_args", None)):
-            raise UnsupportedError(f"Beam runs on {runner}")
         eval_config = _eval_config(input_dict, exec_properties)
         validation = evaluate(
             eval_config,
@@ -73,7 +43,7 @@ class Executor(base_executor.BaseExecutor):
             _example_files(input_dict, exec_properties),
             artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]),
         )
-        # As in TFX: without any threshold nothing is validated, so that a model is not blessed for want of a question.
+        # As in TFX: without thresholds nothing is validated, so nothing is blessed.
         if metric_specs.metric_thresholds_from_metrics_specs(eval_config.metrics_specs, eval_config=eval_config):
             _bless(validation.validation_ok, input_dict, output_dict, exec_properties)
 
@@ -103,14 +73,9 @@ def _model_path(spec: config_pb2.ModelSpec, input_dict: Artifacts) -> str:
 
 
 def _example_files(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str]:
-    files = []
-    for split in json_utils.loads(exec_properties.get(standard_component_specs.EXAMPLE_SPLITS_KEY) or "null") or ["eval"]:
-        for examples in input_dict[standard_component_specs.EXAMPLES_KEY]:
-            if examples_utils.get_payload_format(examples) != example_gen_pb2.FORMAT_TF_EXAMPLE:
-                raise UnsupportedError("the examples are not TFRecords of tf.Examples")
-            uri = artifact_utils.get_split_uris([examples], split)[0]
-            files += sorted(os.path.join(uri, name) for name in fileio.listdir(uri))
-    return files
+    splits = json_utils.loads(exec_properties.get(standard_component_specs.EXAMPLE_SPLITS_KEY) or "null") or ["eval"]
+    examples = input_dict[standard_component_specs.EXAMPLES_KEY]
+    return [file for split in splits for artifact in examples for file in split_files(artifact, split)]
 
 
 def _bless(blessed: bool, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.rows import Comparison
-from components.evaluator.unsupported import UnsupportedError
+from components.shared.fast_executor import UnsupportedError
 
 # Fields of ModelSpec and MetricsSpec that change what is computed and that the fast path does not know.
 _MODEL_FIELDS = (

@@ -13,7 +13,8 @@ from absl import logging
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.evaluator.slices import Column
-from components.evaluator.unsupported import UnsupportedError
+from components.shared.examples.tfrecord import compression_of
+from components.shared.fast_executor import UnsupportedError
 from pipeline.contracts.model import TRANSFORMED_LABELS
 from pipeline.errors import DataError
 from pipeline.util.progress import RowProgress
@@ -181,8 +182,8 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models) -
     num_rows, num_labelled = 0, 0
     progress = RowProgress("evaluating")
     for file in files:
-        compression = "GZIP" if file.endswith(".gz") else ""
-        for examples in progress.through(tf.data.TFRecordDataset(file, compression).batch(BATCH_SIZE).prefetch(1)):
+        records = tf.data.TFRecordDataset(file, compression_of(file))
+        for examples in progress.through(records.batch(BATCH_SIZE).prefetch(1)):
             decoded = _decode(decoder, examples, names)
             has_label = np.logical_and.reduce([decoded[name].present for name in label_names])
             num_rows, num_labelled = num_rows + len(has_label), num_labelled + int(has_label.sum())

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.evaluator.sums import IntArray
-from components.evaluator.unsupported import UnsupportedError
+from components.shared.fast_executor import UnsupportedError
 
 # As TFMA names a slice: pairs of column and value, sorted; () for all rows together.
 SliceKey = tuple[tuple[str, Any], ...]

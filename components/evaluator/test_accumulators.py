@@ -11,7 +11,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.accumulators import accumulator_for
 from components.evaluator.matrices import result_function
-from components.evaluator.unsupported import UnsupportedError
+from components.shared.fast_executor import UnsupportedError
 from pipeline.errors import DataError
 
 RANDOM = np.random.default_rng(3)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.evaluator.slices import Column, SliceIndex
-from components.evaluator.unsupported import UnsupportedError
+from components.shared.fast_executor import UnsupportedError
 
 SPECS = [(), ("city",), ("year", "city"), ("share",), ("city", "share", "year")]
 VALUES = {

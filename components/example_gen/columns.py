@@ -1,51 +1,32 @@
-"""The types of columns: what Arrow's types become in a tf.Example, and how files that differ are reconciled.
-
-| in the input                   | in the tf.Example                          |
-| ------------------------------ | ------------------------------------------ |
-| integers, booleans             | int64_list                                 |
-| floats, decimals               | float_list                                 |
-| strings, binary                | bytes_list                                 |
-| dates, timestamps              | int64_list: seconds since 1970-01-01 UTC   |
-| lists of these                 | as many values                             |
-| null, the empty string in text | no feature                                 |
-"""
+"""The columns of a table: checked, reconciled where files differ, and stored as a model expects them."""
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
-import numpy as np
-import pyarrow as pa
-from pyarrow import types
-
+from components.shared.examples.kinds import Kind
+from pipeline.contracts.schema import Schema
 from pipeline.errors import DataError
+from pipeline.util.suggestions import closest, did_you_mean
 
+_INTEGERS = (Kind.BOOLEAN, Kind.INTEGER, Kind.TIME, Kind.ZONED_TIME)
+_WANTED = {"float": Kind.FLOAT, "int": Kind.INTEGER, "bytes": Kind.TEXT}
 
-class Kind(str, Enum):
-    """What the values of a column are; its value is how a person would call them."""
-
-    EMPTY = "no values"
-    BOOLEAN = "booleans"
-    INTEGER = "integers"
-    FLOAT = "floats"
-    TIME = "times"
-    ZONED_TIME = "times with a zone"
-    TEXT = "text"
+# Kinds that files may mix in one column, each list from the narrowest to the one that holds them all.
+_FAMILIES = ([Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT], [Kind.TIME, Kind.ZONED_TIME], [Kind.TEXT])
 
 
 @dataclass(frozen=True)
 class FileSummary:
-    """What a file holds.
+    """The rows and columns of a file.
 
     Attributes:
-      path: of the file.
+      path: the file.
       rows: how many it has.
-      kinds: its columns, in order, and what each holds.
+      kinds: the kind of values in each of its columns, in order.
     """
 
     path: str
@@ -53,58 +34,8 @@ class FileSummary:
     kinds: dict[str, Kind]
 
 
-# Kinds that files may mix in one column, each list from the narrowest to the one that holds them all.
-_FAMILIES = ([Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT], [Kind.TIME, Kind.ZONED_TIME], [Kind.TEXT])
-
-
-def kind_of(arrow_type: pa.DataType) -> Kind | None:
-    """The kind of an Arrow type, of its elements if it is a list; None for a type that a tf.Example cannot hold."""
-    if types.is_dictionary(arrow_type):
-        return kind_of(arrow_type.value_type)
-    if is_list(arrow_type):
-        return None if is_list(arrow_type.value_type) else kind_of(arrow_type.value_type)
-    tests = (
-        (types.is_null, Kind.EMPTY),
-        (types.is_boolean, Kind.BOOLEAN),
-        (types.is_integer, Kind.INTEGER),
-        (types.is_floating, Kind.FLOAT),
-        (types.is_decimal, Kind.FLOAT),
-        (types.is_date, Kind.TIME),
-        (types.is_timestamp, Kind.TIME),
-        (_is_text, Kind.TEXT),
-    )
-    return next((kind for test, kind in tests if test(arrow_type)), None)
-
-
-def is_list(arrow_type: pa.DataType) -> bool:
-    """Whether a column of this type holds several values a row."""
-    return bool(types.is_list(arrow_type) or types.is_large_list(arrow_type) or types.is_fixed_size_list(arrow_type))
-
-
-def convert(values: pa.Array, kind: Kind) -> pa.Array:
-    """Values as a tf.Example stores them.
-
-    Args:
-      values: of a type whose kind is `kind` or one that widens to it; no list, no nulls.
-      kind: of the column in the table as a whole.
-
-    Returns:
-      int64 for booleans, integers and times (seconds since 1970-01-01 UTC), float32 for floats, large_binary for text.
-
-    Raises:
-      pyarrow.ArrowInvalid: a value is out of range.
-    """
-    if types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if kind is Kind.FLOAT:
-        return values.cast(pa.float64(), safe=False).cast(pa.float32(), safe=False)
-    if kind in (Kind.TIME, Kind.ZONED_TIME):
-        return _seconds(values)
-    return values.cast(pa.large_binary() if kind is Kind.TEXT else pa.int64())
-
-
 def check_columns(path: str, names: Sequence[str]) -> None:
-    """Refuses columns that could not be told apart.
+    """Checks that every column has a name of its own.
 
     Raises:
       DataError: two columns have one name, or one has none.
@@ -116,7 +47,7 @@ def check_columns(path: str, names: Sequence[str]) -> None:
             where=f"{path}, column {list(names).index('') + 1}",
             expected="a name for every column",
             seen=", ".join(name or "(none)" for name in names),
-            fix="name the column, or leave it out (with pandas: to_csv(..., index=False))",
+            fix="Name the column, or leave it out (with pandas: to_csv(..., index=False)).",
         )
     if repeated:
         raise DataError(
@@ -124,7 +55,7 @@ def check_columns(path: str, names: Sequence[str]) -> None:
             where=path,
             expected="a name of its own for every column",
             seen=", ".join(f"{name} ({names.count(name)} times)" for name in repeated),
-            fix="rename or remove the repeated columns",
+            fix="Rename or remove the repeated columns.",
         )
 
 
@@ -142,11 +73,11 @@ def reconcile(files: Sequence[FileSummary]) -> dict[str, Kind]:
 
 
 def require_label(label: str, columns: Mapping[str, Kind], where: str) -> None:
-    """Makes sure that there is a label to learn from.
+    """Checks that there is a label to learn from.
 
     Args:
       label: the column's name.
-      columns: of the table.
+      columns: the table's columns.
       where: the input pattern, for the message.
 
     Raises:
@@ -160,16 +91,40 @@ def require_label(label: str, columns: Mapping[str, Kind], where: str) -> None:
             where=where,
             expected="a value in at least some rows",
             seen="nulls only",
-            fix="check how the column is made, or name another as `label` in the configuration",
+            fix="Check how the column is made, or name another as `label` in the configuration.",
         )
-    close = difflib.get_close_matches(label, columns, n=1)
     raise DataError(
-        f"The label {label!r} is not in the data." + (f" Did you mean {close[0]!r}?" if close else ""),
+        f"The label {label!r} is not in the data. {did_you_mean(label, columns)}".rstrip(),
         where=where,
         expected=f"a column {label!r}",
         seen=", ".join(columns),
-        fix="correct `label` in the configuration, or add the column to the data",
+        fix="Correct `label` in the configuration, or add the column to the data.",
     )
+
+
+def conform(kinds: Mapping[str, Kind], schema: Schema, unneeded: Collection[str], where: str) -> dict[str, Kind]:
+    """The kinds to store columns as, so that the model finds the types that it was trained on.
+
+    A column that holds floats in one table may hold nothing but integers in the next, and the other way round; its values
+    decide whether they fit.
+
+    Args:
+      kinds: the kind of values in each column of the table.
+      schema: the schema of the data that the model was trained on.
+      unneeded: columns of the schema that the table may lack: the label, and what the model ignores.
+      where: the input pattern, for the message.
+
+    Raises:
+      DataError: a column that the schema expects is missing, or holds what cannot be stored as the schema says.
+    """
+    expected = {feature.name: feature for feature in schema.features if not feature.is_deprecated}
+    missing = [name for name, feature in expected.items() if feature.is_expected and name not in kinds and name not in unneeded]
+    if missing:
+        raise _missing(missing, kinds, expected, where)
+    return {
+        name: _stored_as(name, kind, _WANTED[expected[name].type], where) if name in expected else kind
+        for name, kind in kinds.items()
+    }
 
 
 def _common(column: str, kinds: set[Kind], files: Sequence[FileSummary]) -> Kind:
@@ -179,19 +134,6 @@ def _common(column: str, kinds: set[Kind], files: Sequence[FileSummary]) -> Kind
     if family is None:
         raise _disagreement(column, files)
     return max(kinds, key=family.index)
-
-
-def _is_text(arrow_type: pa.DataType) -> bool:
-    tests = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-    return any(test(arrow_type) for test in tests)
-
-
-def _seconds(values: pa.Array) -> pa.Array:
-    """Seconds since 1970, rounded down also before it."""
-    if types.is_date32(values.type):
-        return pa.array(values.cast(pa.int32()).to_numpy().astype(np.int64) * 86_400)
-    unit = "ms" if types.is_date64(values.type) else values.type.unit
-    return pa.array(values.cast(pa.int64()).to_numpy() // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit])
 
 
 def _disagreement(column: str, files: Sequence[FileSummary]) -> DataError:
@@ -209,5 +151,31 @@ def _disagreement(column: str, files: Sequence[FileSummary]) -> DataError:
         where=rarest.path,
         expected=f"{most_first[0][0].value}, as in most files",
         seen=seen,
-        fix="write the column with one type in all files",
+        fix="Write the column with one type in all files.",
+    )
+
+
+def _stored_as(column: str, kind: Kind, wanted: Kind, where: str) -> Kind:
+    if kind in (Kind.EMPTY, wanted) or (wanted is Kind.INTEGER and kind in _INTEGERS):
+        return kind
+    if {kind, wanted} <= {Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT}:
+        return wanted
+    raise DataError(
+        f"The column {column!r} is not of the type that the model was trained on.",
+        where=where,
+        expected=wanted.value,
+        seen=kind.value,
+        fix="Write the column with the type that it has in the training data.",
+    )
+
+
+def _missing(missing: list[str], kinds: Mapping[str, Kind], expected: Collection[str], where: str) -> DataError:
+    unknown = [name for name in kinds if name not in expected]
+    hints = [f"{found!r} to {name!r}" for name in missing if (found := closest(name, unknown)) is not None]
+    return DataError(
+        f"The table lacks what the model was trained on: {', '.join(missing)}.",
+        where=where,
+        expected=f"{', '.join(missing)} among the columns",
+        seen=", ".join(kinds),
+        fix=f"Rename {', '.join(hints)}." if hints else "Add the missing columns, empty where values are not known.",
     )

@@ -15,9 +15,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 
 from components.example_gen import properties
-from components.example_gen.columns import require_label
-from components.example_gen.conform import conform
-from components.example_gen.ingested import EarlierRuns
+from components.example_gen.columns import conform, require_label
+from components.example_gen.earlier_runs import EarlierRuns
 from components.example_gen.inputs import InputSpan, input_spans
 from components.example_gen.output import Output
 from components.example_gen.spans import SingleSplit

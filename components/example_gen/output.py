@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 from tfx.types import Artifact, artifact_utils
 
-from components.example_gen.ingested import Ingested, IngestedSpan, Part
 from components.example_gen.inputs import InputSpan
 from components.example_gen.table import Table
-from components.example_gen.writer import SplitWriter
+from components.shared.examples.splits import StoredPart, StoredSpan, StoredSpans
+from components.shared.examples.writer import SplitWriter
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Output:
                 for part, rows in parts.items():
                     self._writers[targets[part]].write(rows)
 
-    def take_over(self, span: InputSpan, targets: Mapping[str, str], folder: Path, stored: IngestedSpan) -> None:
+    def take_over(self, span: InputSpan, targets: Mapping[str, str], folder: Path, stored: StoredSpan) -> None:
         """Takes a span that an earlier run has stored in a folder.
 
         Raises:
@@ -92,16 +92,16 @@ class Output:
         """
         names = {split: writer.close() for split, writer in self._writers.items()}
         spans = [
-            self._table.ingested(
+            self._table.stored(
                 span,
                 {
-                    part: Part(split=shards.split, files=names[shards.split][shards.first : shards.end], rows=shards.rows)
+                    part: StoredPart(split=shards.split, files=names[shards.split][shards.first : shards.end], rows=shards.rows)
                     for part, shards in parts.items()
                 },
             )
             for span, parts in self._spans
         ]
-        Ingested(settings=settings, spans=spans).save(self._uri)
+        StoredSpans(settings=settings, spans=spans).save(self._uri)
         return {split: writer.rows for split, writer in self._writers.items()}
 
     @contextmanager

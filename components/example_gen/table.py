@@ -11,11 +11,13 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from components.example_gen.columns import FileSummary, Kind, reconcile
-from components.example_gen.encoder import ColumnError, encode
-from components.example_gen.ingested import Columns, EarlierRuns, IngestedSpan, Part
+from components.example_gen.columns import FileSummary, reconcile
+from components.example_gen.earlier_runs import EarlierRuns
 from components.example_gen.inputs import InputSpan
-from components.example_gen.reader import READERS
+from components.example_gen.readers import READERS
+from components.shared.examples.encoder import ColumnError, encode
+from components.shared.examples.kinds import Kind
+from components.shared.examples.splits import StoredFile, StoredPart, StoredSpan
 from pipeline.errors import DataError
 
 _LOG = logging.getLogger(__name__)
@@ -85,13 +87,13 @@ class Table:
         batches = ((path, batch) for path in span.files for batch in self._reader.batches(path, self._files[path].kinds))
         return _in_order(pool, self._encode, batches, ahead=ahead)
 
-    def ingested(self, span: InputSpan, parts: dict[str, Part]) -> IngestedSpan:
-        """What was made of a span."""
+    def stored(self, span: InputSpan, parts: dict[str, StoredPart]) -> StoredSpan:
+        """The record of a span that has been stored in these parts."""
         files = [self._files[path] for path in span.files]
-        return IngestedSpan(
+        return StoredSpan(
             number=span.number,
             content=span.content,
-            columns=[Columns(rows=file.rows, kinds=file.kinds) for file in files],
+            columns=[StoredFile(rows=file.rows, kinds=file.kinds) for file in files],
             stored={name: self.kinds[name] for file in files for name in file.kinds},
             parts=parts,
         )

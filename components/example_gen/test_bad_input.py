@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from tfx.types import standard_artifacts
 
-from components.example_gen import csv_reader, properties, tfrecord
+from components.example_gen import properties
 from components.example_gen.executor import Executor
 from components.example_gen.inputs import resolve
+from components.example_gen.readers import csv
 from components.example_gen.spans import SingleSplit
-from components.example_gen.writer import SplitWriter
+from components.shared.examples import tfrecord
+from components.shared.examples.writer import SplitWriter
 from pipeline.config import Split
 from pipeline.errors import ConfigError, ConveyorError, DataError, StorageError
 
@@ -221,8 +223,8 @@ def test_nothing_is_lost_where_columns_come_and_go(tmp_path: Path) -> None:
 
 
 def test_a_scan_needs_no_more_than_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
     (tmp_path / "a.csv").write_text("x,y\n" + "1,a\n" * 100 + "2.5,b\n" + "3,c\n" * 100)
-    summary = csv_reader.scan(str(tmp_path / "a.csv"))
+    summary = csv.scan(str(tmp_path / "a.csv"))
     assert summary.rows == 201
     assert json.dumps({name: kind.value for name, kind in summary.kinds.items()}) == '{"x": "floats", "y": "text"}'

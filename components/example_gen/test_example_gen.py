@@ -24,13 +24,13 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
-from components.example_gen import properties, tfrecord
+from components.example_gen import properties
 from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor
-from components.example_gen.fingerprint import digests_of_files, fingerprint_of_span, fingerprint_of_splits
-from components.example_gen.inputs import resolve
+from components.example_gen.inputs import digests_of_files, fingerprint_of_span, fingerprint_of_splits, resolve
 from components.example_gen.spans import SingleSplit
 from components.example_gen.splitter import Hashed
+from components.shared.examples import tfrecord
 from pipeline.config import Split
 
 _NASTY = [
@@ -158,7 +158,7 @@ def test_the_artifact_tells_the_rows_of_each_split(tmp_path: Path) -> None:
 
 
 def test_the_same_input_makes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.example_gen.writer.SHARD_BYTES", 4_000)
+    monkeypatch.setattr("components.shared.examples.writer.SHARD_BYTES", 4_000)
     for name in ("1", "2"):
         _write_table(tmp_path / f"{name}.parquet", 300, start=int(name) * 300)
     for run in ("a", "b"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
@@ -10,7 +11,8 @@ import pyarrow as pa
 import tensorflow as tf
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.example_gen.columns import Kind
+from components.shared.examples.kinds import Kind
+from components.shared.examples.tfrecord import compression_of
 
 # Large enough for a batch's fixed costs not to matter; larger ones gain nothing.
 BATCH_SIZE = 16_384
@@ -33,12 +35,9 @@ def read_batches(files: Iterable[str], kinds: Mapping[str, Kind] | None = None) 
       Batches of up to `BATCH_SIZE` rows, in the files' order; a column is a list a row, null where the row lacks it, and
       is absent where every row of the batch lacks it.
     """
-    paths = list(files)
-    for compression in ("GZIP", ""):
-        chosen = [path for path in paths if path.endswith(".gz") == (compression == "GZIP")]
-        if chosen:
-            examples = tf.data.TFRecordDataset(chosen, compression).batch(BATCH_SIZE)
-            yield from _decoded(examples) if kinds is None else _parsed(examples, kinds)
+    for compression, paths in itertools.groupby(files, compression_of):
+        examples = tf.data.TFRecordDataset(list(paths), compression).batch(BATCH_SIZE)
+        yield from _decoded(examples) if kinds is None else _parsed(examples, kinds)
 
 
 def _decoded(examples: tf.data.Dataset) -> Iterator[pa.RecordBatch]:

@@ -11,8 +11,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.example_gen.columns import Kind
-from components.example_gen.encoder import encode
+from components.shared.examples.encoder import encode
+from components.shared.examples.kinds import Kind
 from components.statistics_gen import batches
 from components.statistics_gen.batches import read_batches
 

@@ -22,12 +22,12 @@ from tensorflow_transform.beam import analysis_graph_builder
 from tensorflow_transform.saved import saved_transform_io_v2
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
-from components.example_gen.ingested import SplitPart
-from components.shared.partial import PartialResults, digest_of_code
+from components.shared.examples.splits import SplitPart
+from components.shared.fast_executor import UnsupportedError
+from components.shared.span_results import SpanResults, digest_of_code
 from components.transform.operations import Interpreter, Signature
 from components.transform.passes import Batch
 from components.transform.reader import Reader
-from components.transform.unsupported import UnsupportedError
 from pipeline.util.progress import RowProgress
 
 PreprocessingFn = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -70,10 +70,10 @@ def analyze(
     saved_model, _, _ = analysis_graph_builder.build(graph, inputs, outputs)
     columns = list(graph_tools.get_dependent_inputs(graph, inputs, outputs))
 
-    partial_results = PartialResults(output, _digest(settings, schema, fingerprint))
+    span_results = SpanResults(output, _digest(settings, schema, fingerprint))
 
     def start(signature: Signature) -> _Phase:
-        return _Phase(preprocessing_fn, reader, inputs, temporary, parts, signature, partial_results)
+        return _Phase(preprocessing_fn, reader, inputs, temporary, parts, signature, span_results)
 
     traverser = nodes.Traverser(Interpreter(start, temporary))
     bindings = [traverser.visit_value_node(binding) for binding in saved_model.parent_operation.inputs]
@@ -98,7 +98,7 @@ class _Phase:
         temporary: str,
         parts: Sequence[SplitPart],
         signature: Signature,
-        partial_results: PartialResults,
+        span_results: SpanResults,
     ) -> None:
         self.parts = parts
         self._preprocessing_fn = preprocessing_fn
@@ -106,7 +106,7 @@ class _Phase:
         self._inputs = inputs
         self._temporary = temporary
         self._signature = signature
-        self._partial_results = partial_results
+        self._span_results = span_results
 
     def batches(self, part: SplitPart) -> Iterator[Batch]:
         """The tensors of the phase, batch by batch."""
@@ -119,7 +119,7 @@ class _Phase:
         """What the accumulators make of a part: kept in the first phase, as later ones depend on what all parts gave before."""
         if part.digest is None or self._signature.replacements:
             return read()
-        return self._partial_results.of(f"{part.digest} {sorted(accumulators)}", read)
+        return self._span_results.get(f"{part.digest} {sorted(accumulators)}", read)
 
     @cached_property
     def _traced(self) -> tuple[Any, Collection[str], dict[str, Any]]:

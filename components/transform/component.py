@@ -9,7 +9,8 @@ from tfx.dsl.components.base import executor_spec
 from tfx.proto import transform_pb2
 from tfx.types import BaseChannel
 
-from components.transform.executor import FORCE_KEY, Executor
+from components.shared.fast_executor import FORCE_KEY
+from components.transform.executor import Executor
 
 
 class FastTransform(Transform):

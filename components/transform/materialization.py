@@ -11,11 +11,11 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform import impl_helper
 
-from components.example_gen.columns import kind_of
-from components.example_gen.encoder import encode
-from components.example_gen.writer import SplitWriter
+from components.shared.examples.encoder import encode
+from components.shared.examples.kinds import kind_of
+from components.shared.examples.writer import SplitWriter
+from components.shared.fast_executor import UnsupportedError
 from components.transform.reader import Reader
-from components.transform.unsupported import UnsupportedError
 
 _AHEAD = 2
 

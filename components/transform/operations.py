@@ -22,8 +22,8 @@ from apache_beam.internal import pickler
 from tensorflow_transform import analyzer_nodes, analyzers, nodes
 from tensorflow_transform.beam import beam_nodes
 
+from components.shared.fast_executor import UnsupportedError
 from components.transform.passes import Accumulator, Batch, Deferred, Pass, Reading
-from components.transform.unsupported import UnsupportedError
 
 
 class Signature(NamedTuple):

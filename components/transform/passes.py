@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from components.example_gen.ingested import SplitPart
+from components.shared.examples.splits import SplitPart
 
 Batch = Mapping[str, npt.NDArray[np.generic]]
 """Tensors by name."""

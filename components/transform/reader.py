@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import schema_utils
 
-from components.transform.unsupported import UnsupportedError
+from components.shared.examples.tfrecord import compression_of
+from components.shared.fast_executor import UnsupportedError
 
 BATCH_ROWS = 16_384
 _AHEAD = 2
@@ -50,7 +51,7 @@ class Reader:
         wanted = {name: self._features[name] for name in columns}
         if not wanted:
             raise UnsupportedError("the preprocessing function uses no column")
-        compression = "GZIP" if all(file.endswith(".gz") for file in files) else ""
+        compression = "GZIP" if all(map(compression_of, files)) else ""
         records = tf.data.TFRecordDataset(tf.constant(files, tf.string), compression).batch(BATCH_ROWS)
         parsed = records.map(lambda batch: tf.io.parse_example(batch, wanted), _AHEAD, deterministic=True)
         return parsed.prefetch(_AHEAD)

@@ -12,12 +12,12 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
-from components.example_gen.ingested import SplitPart
+from components.shared.examples.splits import SplitPart
+from components.shared.fast_executor import UnsupportedError
 from components.transform import FastTransform
 from components.transform.executor import Executor
 from components.transform.passes import Accumulator, Batch, Deferred, Pass
 from components.transform.reader import Reader
-from components.transform.unsupported import UnsupportedError
 from pipeline.errors import NodeError
 
 

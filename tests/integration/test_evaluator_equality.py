@@ -20,7 +20,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types import standard_component_specs as keys
 
 from components.evaluator import eval_config
-from components.evaluator.executor import FORCE_KEY, Executor
+from components.evaluator.executor import Executor
+from components.shared.fast_executor import FORCE_KEY
 from pipeline.config import PipelineConfig
 
 ROWS = 700

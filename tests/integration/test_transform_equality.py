@@ -20,7 +20,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.example_gen.ingested import Ingested, IngestedSpan, Part
+from components.shared.examples.splits import StoredPart, StoredSpan, StoredSpans
 from components.transform.executor import Executor
 from components.transform.materialization import Materializer
 from components.transform.reader import Reader
@@ -220,17 +220,17 @@ def test_a_span_that_was_analysed_before_is_not_read(
 
     def analyse(run: str, *spans: list[str]) -> Path:
         """The transform graph of a train split that holds these spans."""
-        ingested = [
-            IngestedSpan(
+        stored = [
+            StoredSpan(
                 number=number,
                 content="".join(files),
                 columns=[],
                 stored={},
-                parts={"all": Part(split="train", files=files, rows=0)},
+                parts={"all": StoredPart(split="train", files=files, rows=0)},
             )
             for number, files in enumerate(spans)
         ]
-        Ingested(settings="", spans=ingested).save(str(folder))
+        StoredSpans(settings="", spans=stored).save(str(folder))
         for name in names:
             shutil.copy(Path(inputs["examples"][0].uri, "Split-train", name), folder / "Split-train" / name)
         for name in set(names) - {file for files in spans for file in files}:

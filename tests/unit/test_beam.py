@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from components.shared.beam_runner import distributed_runner
+from components.shared.fast_executor import distributed_runner
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError, NodeError

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
 
-from components.example_gen.columns import Kind, kind_of
-from components.example_gen.encoder import ColumnError, encode
+from components.shared.examples.encoder import ColumnError, encode
+from components.shared.examples.kinds import Kind, kind_of
 
 _INT64 = st.integers(-(2**63), 2**63 - 1)
 _FLOAT32 = st.floats(width=32)

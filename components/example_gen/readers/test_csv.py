@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.example_gen import csv_reader
-from components.example_gen.columns import Kind
+from components.example_gen.readers import csv
+from components.shared.examples.kinds import Kind
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    kinds = csv_reader.scan(str(path)).kinds
-    return [row for batch in csv_reader.batches(str(path), kinds) for row in batch.to_pylist()]
+    kinds = csv.scan(str(path)).kinds
+    return [row for batch in csv.batches(str(path), kinds) for row in batch.to_pylist()]
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def test_a_kind_is_that_of_all_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[str], kind: Kind, block_bytes: int
 ) -> None:
-    monkeypatch.setattr(csv_reader, "BLOCK_BYTES", max(block_bytes, *(len(value) + 4 for value in values)))
+    monkeypatch.setattr(csv, "BLOCK_BYTES", max(block_bytes, *(len(value) + 4 for value in values)))
     path = tmp_path / "a.csv"
     path.write_text("x,y\n" + "".join(f"{value},1\n" for value in values))
-    assert csv_reader.scan(str(path)).kinds == {"x": kind, "y": Kind.INTEGER}
+    assert csv.scan(str(path)).kinds == {"x": kind, "y": Kind.INTEGER}
 
 
 def test_quotes_commas_line_breaks_and_a_byte_order_mark(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from components.example_gen.columns import FileSummary, Kind, check_columns
+from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.files import damaged, is_gzip, open_binary, require_content
+from components.shared.examples.kinds import Kind
 from pipeline.errors import DataError
 
 BLOCK_BYTES = 4 << 20

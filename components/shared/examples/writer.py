@@ -15,7 +15,7 @@ from typing import IO
 
 import pyarrow as pa
 
-from components.example_gen import tfrecord
+from components.shared.examples import tfrecord
 from pipeline.errors import StorageError
 
 SHARD_BYTES = 16 << 20

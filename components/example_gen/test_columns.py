@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from components.example_gen.columns import Kind
-from components.example_gen.conform import conform
+from components.example_gen.columns import conform
+from components.shared.examples.kinds import Kind
 from pipeline.contracts.schema import Schema, parse_schema
 from pipeline.errors import DataError
 
@@ -57,7 +57,7 @@ def test_a_column_of_another_type_is_refused(column: str, found: Kind) -> None:
 def test_a_missing_column_is_refused_with_the_name_it_may_have_now() -> None:
     with pytest.raises(DataError, match="lacks what the model was trained on: distance") as caught:
         conform({"Distance": Kind.FLOAT, "stops": Kind.INTEGER, "late": Kind.INTEGER}, SCHEMA, (), "new.csv")
-    assert caught.value.details()["fix"] == "rename 'Distance' as 'distance'"
+    assert caught.value.details()["fix"] == "Rename 'Distance' to 'distance'."
 
 
 def test_the_label_may_be_missing_if_it_is_unneeded() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.example_gen.columns import FileSummary, Kind, check_columns, kind_of
+from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.files import damaged, require_content
+from components.shared.examples.kinds import Kind, kind_of
 from pipeline.errors import DataError
 
 BATCH_ROWS = 16_384

@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tfx.types import standard_artifacts
 
-from components.example_gen import csv_reader, ingested, properties
+from components.example_gen import properties
 from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor
 from components.example_gen.inputs import resolve
+from components.example_gen.readers import csv
+from components.shared.examples import splits
 from pipeline.config import Split
 
 WINDOW = Split(method="window", train_spans=2, eval_spans=1)
@@ -33,13 +35,13 @@ def months(tmp_path: Path) -> Path:
 def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of the files whose rows have been read."""
     seen: set[str] = set()
-    batches = csv_reader.batches
+    batches = csv.batches
 
     def spy(path: str, kinds: Any) -> Any:
         seen.add(Path(path).stem)
         return batches(path, kinds)
 
-    monkeypatch.setattr(csv_reader, "batches", spy)
+    monkeypatch.setattr(csv, "batches", spy)
     return seen
 
 
@@ -135,7 +137,7 @@ def test_a_damaged_earlier_run_is_left_aside(months: Path, read: set[str], damag
     if damage == "a shard is gone":
         (first / "Split-train" / "data_tfrecord-00000-of-00002.gz").unlink()
     else:
-        os.truncate(first / ingested.FILE_NAME, 20)
+        os.truncate(first / splits.FILE_NAME, 20)
     read.clear()
 
     ingest(months, months / "runs" / "2", 3)

@@ -1,4 +1,4 @@
-"""The TFRecord container: records one after the other, each with its length and checksums.
+"""TFRecord files: records one after the other, each with its length and checksums.
 
 A record is its length (8 bytes, little-endian), the masked CRC-32C of those, the data, the masked CRC-32C of the data:
 https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details. Written here from and to Arrow arrays, many
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Literal
 
 import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.example_gen.encoder import with_heads
+from components.shared.examples.encoder import with_heads
 
 _HEAD = struct.Struct("<QI")
 _FOOT = struct.Struct("<I")
@@ -24,12 +24,17 @@ _MASK_DELTA = 0xA282EAD8
 _LENGTH_BYTES = 8
 
 
+def compression_of(path: str) -> Literal["GZIP", ""]:
+    """How a file is compressed, by its name, in the words of `tf.data.TFRecordDataset`."""
+    return "GZIP" if path.endswith(".gz") else ""
+
+
 class BrokenRecordError(ValueError):
     """A record is cut short, or its checksum is not its data's.
 
     Attributes:
-      record: its number, from 1.
-      offset: of its first byte in the decompressed file.
+      record: the record's number, from 1.
+      offset: the position of its first byte in the decompressed file.
     """
 
     def __init__(self, reason: str, record: int, offset: int) -> None:

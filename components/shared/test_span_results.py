@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from components.shared.partial import FOLDER, PartialResults
+from components.shared.span_results import FOLDER, SpanResults
 
 
 class Work:
@@ -24,34 +24,34 @@ class Work:
 
 def test_a_later_run_finds_what_an_earlier_one_has_made(tmp_path: Path) -> None:
     work = Work({"a": 1})
-    assert PartialResults(str(tmp_path / "1"), "code").of("part", work) == {"a": 1}
-    assert PartialResults(str(tmp_path / "2"), "code").of("part", work) == {"a": 1}
+    assert SpanResults(str(tmp_path / "1"), "code").get("part", work) == {"a": 1}
+    assert SpanResults(str(tmp_path / "2"), "code").get("part", work) == {"a": 1}
     assert work.done == 1
 
     (kept,) = (tmp_path / "1" / FOLDER).iterdir()
     kept.unlink()
-    assert PartialResults(str(tmp_path / "3"), "code").of("part", work) == {"a": 1}
+    assert SpanResults(str(tmp_path / "3"), "code").get("part", work) == {"a": 1}
     assert work.done == 1
 
 
 def test_other_code_or_another_part_is_made_anew(tmp_path: Path) -> None:
     work = Work(1)
-    PartialResults(str(tmp_path / "1"), "code").of("part", work)
-    PartialResults(str(tmp_path / "2"), "other code").of("part", work)
-    PartialResults(str(tmp_path / "3"), "code").of("other part", work)
+    SpanResults(str(tmp_path / "1"), "code").get("part", work)
+    SpanResults(str(tmp_path / "2"), "other code").get("part", work)
+    SpanResults(str(tmp_path / "3"), "code").get("other part", work)
     assert work.done == 3
 
 
 def test_what_is_damaged_is_made_anew(tmp_path: Path) -> None:
     work = Work(list(range(100)))
-    PartialResults(str(tmp_path / "1"), "code").of("part", work)
+    SpanResults(str(tmp_path / "1"), "code").get("part", work)
     (kept,) = (tmp_path / "1" / FOLDER).iterdir()
     os.truncate(kept, 20)
-    assert PartialResults(str(tmp_path / "2"), "code").of("part", work) == list(range(100))
+    assert SpanResults(str(tmp_path / "2"), "code").get("part", work) == list(range(100))
     assert work.done == 2
 
 
 def test_what_cannot_be_pickled_is_not_kept(tmp_path: Path) -> None:
     lock = threading.Lock()
-    assert PartialResults(str(tmp_path / "1"), "code").of("part", Work(lock)) is lock
+    assert SpanResults(str(tmp_path / "1"), "code").get("part", Work(lock)) is lock
     assert not (tmp_path / "1").exists()

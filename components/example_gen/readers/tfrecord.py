@@ -12,9 +12,10 @@ from itertools import islice
 
 import pyarrow as pa
 
-from components.example_gen import tfrecord
-from components.example_gen.columns import FileSummary, Kind, check_columns, kind_of
+from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.files import damaged, open_binary, require_content
+from components.shared.examples import tfrecord
+from components.shared.examples.kinds import Kind, kind_of
 from pipeline.errors import DataError
 
 BATCH_ROWS = 16_384

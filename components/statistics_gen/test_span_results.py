@@ -15,7 +15,7 @@ from components.example_gen import properties
 from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor as ExampleGen
 from components.example_gen.inputs import resolve
-from components.shared.partial import FOLDER
+from components.shared.span_results import FOLDER
 from components.statistics_gen import executor
 from components.statistics_gen.batches import read_batches
 from components.statistics_gen.executor import Executor

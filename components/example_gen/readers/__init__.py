@@ -7,8 +7,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from components.example_gen import csv_reader, parquet_reader, tfrecord_reader
-from components.example_gen.columns import FileSummary, Kind
+from components.example_gen.columns import FileSummary
+from components.example_gen.readers import csv, parquet, tfrecord
+from components.shared.examples.kinds import Kind
 
 
 class Reader(Protocol):
@@ -33,4 +34,4 @@ class Reader(Protocol):
         """
 
 
-READERS: dict[str, Reader] = {"csv": csv_reader, "parquet": parquet_reader, "tfrecord": tfrecord_reader}
+READERS: dict[str, Reader] = {"csv": csv, "parquet": parquet, "tfrecord": tfrecord}

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.example_gen.columns import Kind, convert, is_list
+from components.shared.examples.kinds import Kind, convert, is_list
 
 _FIELD_1 = b"\x0a"  # a length-delimited field: Example.features, Features.feature, a map entry's key, a list's values
 _FIELD_2 = b"\x12"  # a map entry's value

@@ -1,0 +1,49 @@
+"""The spans that earlier runs have stored, of which a later run takes over the files instead of reading the input again.
+
+Files are taken over by a hard link where the file system has them. Content, settings and code must be the same, so that the
+run makes what a run from nothing makes, byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.example_gen.columns import FileSummary
+from components.example_gen.inputs import InputSpan
+from components.shared.examples.kinds import Kind
+from components.shared.examples.splits import FILE_NAME, StoredSpan, StoredSpans
+from components.shared.span_results import earlier_artifacts
+
+
+class EarlierRuns:
+    """The spans that the runs before this one have stored.
+
+    Args:
+      uri: the folder of this run's artifact; those of earlier runs are its siblings.
+      settings: a digest of settings and code, which theirs must equal.
+    """
+
+    def __init__(self, uri: str, settings: str) -> None:
+        self._spans: dict[str, list[tuple[Path, StoredSpan]]] = {}
+        for folder in earlier_artifacts(uri, FILE_NAME):
+            stored = StoredSpans.load(str(folder))
+            if stored and stored.settings == settings:
+                for span in stored.spans:
+                    self._spans.setdefault(span.content, []).append((folder, span))
+
+    def summaries(self, span: InputSpan) -> list[FileSummary] | None:
+        """The rows and columns of a span's files; None where no run has read them."""
+        if span.content not in self._spans:
+            return None
+        _, stored = self._spans[span.content][0]
+        return [FileSummary(path, file.rows, file.kinds) for path, file in zip(span.files, stored.columns, strict=True)]
+
+    def stored(self, span: InputSpan, kinds: Mapping[str, Kind]) -> tuple[Path, StoredSpan] | None:
+        """A span that was stored with its columns of these kinds, and the artifact's folder; None where there is none."""
+        for folder, known in self._spans.get(span.content, ()):
+            if known.stored == {name: kinds[name] for name in known.stored} and all(
+                (folder / f"Split-{part.split}" / name).is_file() for part in known.parts.values() for name in part.files
+            ):
+                return folder, known
+        return None

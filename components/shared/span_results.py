@@ -1,0 +1,96 @@
+"""Results by span of the data, kept beside a node's output: what an earlier run has computed for a span is not computed again.
+
+They are pickles, which Python runs as it reads them: whoever can write to the pipeline root can run code in it, as with the
+models that lie there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.util import files
+
+FOLDER = "partial"
+"""The folder of the results in the artifact that they belong to."""
+
+_MOST_ARTIFACTS = 16
+
+_LOG = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+def earlier_artifacts(uri: str, marker: str) -> list[Path]:
+    """The folders of the newest artifacts of the same node and output, newest first.
+
+    TFX puts an artifact into a folder named by the execution, beside those of the executions before.
+
+    Args:
+      uri: the new artifact's folder.
+      marker: the name of a file or folder that the artifacts looked for contain.
+
+    Returns:
+      At most 16: there may be years of runs, and a result that does not exist would be looked for in all of them.
+    """
+    folder = Path(uri)
+    found = [path for path in folder.parent.glob(f"*/{marker}") if path.parent != folder]
+    found.sort(key=os.path.getmtime, reverse=True)
+    return [path.parent for path in found[:_MOST_ARTIFACTS]]
+
+
+class SpanResults:
+    """The results that this run and earlier ones have computed by span.
+
+    Args:
+      uri: the folder of this run's artifact.
+      depends_on: what results depend on besides their rows: the code, versions and settings.
+    """
+
+    def __init__(self, uri: str, depends_on: str) -> None:
+        self._folder = Path(uri) / FOLDER
+        self._earlier = [folder / FOLDER for folder in earlier_artifacts(uri, FOLDER)]
+        self._depends_on = depends_on
+
+    def get(self, digest: str, compute: Callable[[], _Result]) -> _Result:
+        """The result for some rows, computed only if no run has done that. One that cannot be pickled is not kept.
+
+        Args:
+          digest: a digest of the rows.
+          compute: computes the result.
+        """
+        name = hashlib.sha256(f"{self._depends_on} {digest}".encode()).hexdigest() + ".pickle"
+        for folder in self._earlier:
+            try:
+                content = (folder / name).read_bytes()
+                result: _Result = pickle.loads(content)
+            except FileNotFoundError:
+                continue
+            except (pickle.UnpicklingError, EOFError, OSError) as error:
+                _LOG.warning("%s is ignored: %s", folder / name, error)
+                continue
+            files.write(self._folder / name, content)
+            return result
+        result = compute()
+        try:
+            content = pickle.dumps(result)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            _LOG.info("A result cannot be kept for later runs: %s", error)
+        else:
+            files.write(self._folder / name, content)
+        return result
+
+
+def digest_of_code(module: str) -> str:
+    """A digest of the code of a component and of what components share: results of older code are not used.
+
+    Args:
+      module: the file of one of the component's modules.
+    """
+    folders = (Path(module).parent, Path(__file__).parent)
+    paths = sorted(path for folder in folders for path in folder.rglob("*.py") if not path.name.startswith("test_"))
+    return "sha256:" + hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
