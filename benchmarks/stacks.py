@@ -21,7 +21,7 @@ CATEGORIES = (IMPORTS, BEAM, ROWS, FIGURES, GRAPHS, RUNNING, OTHER)
 # library's own threads therefore counts as that library's work.
 RULES = (
     (r"\((apache_beam/io|tensorflow/python/lib/io|tfx_bsl/(arrow|coders|tfxio)|pandas|pyarrow)/", ROWS),
-    (r"\((tfx/)?components/example_gen/", ROWS),
+    (r"\((tfx/)?components/(example_gen|shared/examples)/", ROWS),
     (r"\((tfx/)?components/(evaluator|example_validator|statistics_gen|transform)/", FIGURES),
     (r"\((tensorflow_data_validation|tensorflow_model_analysis|tensorflow_transform|tfx_bsl)/", FIGURES),
     (r"\(apache_beam/", BEAM),

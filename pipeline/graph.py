@@ -19,9 +19,9 @@ from tfx.types.channel import Channel
 from components.evaluator import FastEvaluator, eval_config
 from components.example_gen.component import ArrowExampleGen
 from components.example_validator import SchemaValidator
-from components.hyperparameters import LatestHyperparametersStrategy
-from components.infra_validator.selection import infra_validator_for
+from components.infra_validator.component import infra_validator_for
 from components.pusher.component import AtomicPusher
+from components.resolvers import LatestHyperparametersStrategy
 from components.schema_importer import SchemaImporter, read_curated_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform

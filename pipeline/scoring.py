@@ -13,7 +13,7 @@ from tfx.types.channel_utils import external_pipeline_artifact_query
 from components.example_gen.component import ArrowExampleGen
 from components.example_gen.spans import SingleSplit, find_spans
 from components.prediction_writer import PredictionWriter
-from components.pusher.strategy import LatestPushedModelStrategy
+from components.resolvers import LatestPushedModelStrategy
 from pipeline.errors import UsageError
 from pipeline.runs import database
 from pipeline.runs.beam import beam_arguments

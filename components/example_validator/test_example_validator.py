@@ -18,7 +18,7 @@ from tfx.types.channel_utils import as_channel
 from tfx.utils import io_utils
 
 from components.example_validator import SchemaValidator
-from components.example_validator.executor import Executor
+from components.example_validator.component import Executor
 from pipeline.errors import DataError
 
 SCHEMA = """

@@ -1,14 +1,22 @@
-"""An InfraValidator that needs neither a Docker engine nor a cluster."""
+"""The InfraValidator that suits the settings and the machine: TFX's with a container, or one that needs only a process."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from tfx.components.infra_validator.component import InfraValidator
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.proto import infra_validator_pb2
 from tfx.types import BaseChannel, Channel, ComponentSpec, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
+from components.infra_validator.docker import serves_in_container
 from components.infra_validator.executor import Executor
+from pipeline import config
+from pipeline.contracts.model import EXAMPLES_SIGNATURE
+
+NODE_ID = "InfraValidator"
 
 
 class ProcessInfraValidatorSpec(ComponentSpec):
@@ -54,3 +62,51 @@ class ProcessInfraValidator(base_component.BaseComponent):
                 blessing=Channel(standard_artifacts.InfraBlessing),
             )
         )
+
+
+def infra_validator_for(settings: config.InfraValidator, model: BaseChannel, examples: BaseChannel) -> BaseComponent:
+    """The InfraValidator that suits the settings and the machine.
+
+    Args:
+      settings: the section `infra_validator` of the configuration.
+      model: the candidate, a `Model`.
+      examples: where the requests are taken from, `Examples` with a split `eval`.
+
+    Returns:
+      A node with the id `InfraValidator` and the output `blessing`.
+
+    Raises:
+      ConfigError: `docker` is asked for, and no engine answers.
+    """
+    if serves_in_container(settings):
+        return _in_container(settings, model, examples).with_id(NODE_ID)
+    return ProcessInfraValidator(
+        model=model, examples=examples, requests=settings.requests, timeout_seconds=settings.timeout_seconds
+    ).with_id(NODE_ID)
+
+
+def _in_container(settings: config.InfraValidator, model: BaseChannel, examples: BaseChannel) -> InfraValidator:
+    serving = infra_validator_pb2.TensorFlowServing()
+    name, _, digest = settings.image.partition("@")
+    if digest:
+        serving.image_name = name
+        serving.digests.append(digest)
+    else:
+        # A colon before the last slash belongs to the registry's port.
+        path, colon, last = name.rpartition("/")
+        image, _, tag = last.partition(":")
+        serving.image_name = path + colon + image
+        serving.tags.append(tag or "latest")
+    return InfraValidator(
+        model=model,
+        examples=examples,
+        serving_spec=infra_validator_pb2.ServingSpec(
+            tensorflow_serving=serving, local_docker=infra_validator_pb2.LocalDockerConfig()
+        ),
+        validation_spec=infra_validator_pb2.ValidationSpec(max_loading_time_seconds=settings.timeout_seconds, num_tries=2),
+        request_spec=infra_validator_pb2.RequestSpec(
+            tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(signature_names=[EXAMPLES_SIGNATURE]),
+            split_name="eval",
+            num_examples=settings.requests,
+        ),
+    )

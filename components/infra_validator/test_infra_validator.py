@@ -12,9 +12,8 @@ from tfx.proto import infra_validator_pb2
 from tfx.types import Artifact, Channel, standard_artifacts
 
 from components.infra_validator import executor, probe
-from components.infra_validator.component import ProcessInfraValidator
+from components.infra_validator.component import ProcessInfraValidator, infra_validator_for
 from components.infra_validator.docker import engine_answers
-from components.infra_validator.selection import infra_validator_for
 from pipeline import config
 from pipeline.errors import ConfigError
 

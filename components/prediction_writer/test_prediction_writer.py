@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components.prediction_writer import PredictionWriter, table
-from components.prediction_writer.executor import Executor
+from components.prediction_writer.component import Executor
 from components.prediction_writer.table import write_table
 from pipeline.errors import DataError, StorageError
 

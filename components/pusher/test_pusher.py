@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from tfx.types import Artifact, Channel, standard_artifacts
 
-from components.pusher.component import AtomicPusher
-from components.pusher.executor import Executor
+from components.pusher.component import AtomicPusher, Executor
 from components.pusher.serving_folder import add_version, push_is_in_place, versions
 from pipeline.errors import ConfigError, StorageError
 

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import Channel, ComponentSpec, standard_artifacts
+from tfx import types
+from tfx.components.schema_gen.executor import DEFAULT_FILE_NAME
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import Channel, ComponentSpec, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+from tfx.utils import io_utils
 
-from components.schema_importer.executor import Executor
+
+class Executor(base_executor.BaseExecutor):
+    """Writes the text where SchemaGen writes its schema."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `schema.pbtxt` into the output.
+
+        Args:
+          input_dict: empty.
+          output_dict: `schema`.
+          exec_properties: `schema_text`.
+        """
+        folder = artifact_utils.get_single_uri(output_dict["schema"])
+        io_utils.write_string_file(f"{folder}/{DEFAULT_FILE_NAME}", exec_properties["schema_text"])
 
 
 class SchemaImporterSpec(ComponentSpec):

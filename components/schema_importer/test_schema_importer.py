@@ -11,7 +11,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
 from components.schema_importer import SchemaImporter, read_curated_schema
-from components.schema_importer.executor import Executor
+from components.schema_importer.component import Executor
 from pipeline.errors import ConfigError
 
 TEXT = 'feature { name: "fare" type: FLOAT } feature { name: "café" type: BYTES }'

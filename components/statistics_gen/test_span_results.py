@@ -16,9 +16,9 @@ from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor as ExampleGen
 from components.example_gen.inputs import resolve
 from components.shared.span_results import FOLDER
-from components.statistics_gen import executor
+from components.statistics_gen import component
 from components.statistics_gen.batches import read_batches
-from components.statistics_gen.executor import Executor
+from components.statistics_gen.component import Executor
 from components.statistics_gen.statistics import compute_statistics
 from pipeline.config import Split
 
@@ -42,7 +42,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.extend(files)
         return read_batches(files, *arguments)
 
-    monkeypatch.setattr(executor, "read_batches", spy)
+    monkeypatch.setattr(component, "read_batches", spy)
     return seen
 
 

@@ -19,7 +19,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.statistics_gen import batches
-from components.statistics_gen.executor import Executor
+from components.statistics_gen.component import Executor
 
 Row = dict[str, list[Any] | None]  # None: a feature without a kind, as CsvExampleGen writes an empty cell
 

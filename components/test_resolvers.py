@@ -5,7 +5,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 from tfx.types import Artifact, standard_artifacts
 
-from components.pusher.strategy import LatestPushedModelStrategy
+from components.resolvers import LatestPushedModelStrategy
 from pipeline.errors import UsageError
 
 Event = metadata_store_pb2.Event
