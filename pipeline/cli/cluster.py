@@ -82,7 +82,7 @@ def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: 
     from rich.console import Console
 
     from pipeline.cluster import preflight as clusters
-    from pipeline.cluster.checks import troubles, workloads
+    from pipeline.cluster.checks import unready_pods, workloads
     from pipeline.cluster.install import SERVING_NAMESPACE
     from pipeline.util.kubectl import Kubectl
     from pipeline.util.programs import require_programs
@@ -100,7 +100,7 @@ def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: 
             {"namespace": namespace, "deployment": one.name, "ready": one.ready, "wanted": one.wanted}
             for one in workloads(kubectl)
         ]
-        found += map(str, troubles(kubectl))
+        found += map(str, unready_pods(kubectl))
     problem = _problem(settings)
     if as_json:
         facts = {"context": kubeflow.context, "server": clusters.server(kubeflow.context), "host": kubeflow.host}

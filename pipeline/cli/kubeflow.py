@@ -97,7 +97,7 @@ def status(
         return
     follower.look_at_pods(outcome)
     _print_run(client, outcome, console)
-    _print_troubles(follower.troubles(outcome).items(), console)
+    _print_issues(follower.issues(outcome).items(), console)
     error = None if outcome.state is RunState.RUNNING else follower.error(outcome)
     if error is not None:
         console.print(f"{error.headline}: {error}", markup=False, soft_wrap=True)
@@ -178,12 +178,12 @@ def _follow(client: Client, run: Any, console: Console) -> None:
     follower = _follower(client, run, console)
     told: set[tuple[str, str]] = set()
     try:
-        with observe(console, starting="waiting for the cluster", note=follower.trouble) as show:
+        with observe(console, starting="waiting for the cluster", note=follower.issue) as show:
             for outcome in follower.outcomes():
                 show(outcome)
                 if not console.is_terminal:
-                    new = follower.troubles(outcome).items() - told
-                    _print_troubles(new, console)
+                    new = follower.issues(outcome).items() - told
+                    _print_issues(new, console)
                     told |= new
     except KeyboardInterrupt:
         console.print(f"\nRun {run.run_id} goes on.")
@@ -213,9 +213,9 @@ def _print_run(client: Client, outcome: RunOutcome, console: Console) -> None:
     console.print(client.address(outcome.run_id), soft_wrap=True)
 
 
-def _print_troubles(troubles: Iterable[tuple[str, str]], console: Console) -> None:
-    for node, trouble in troubles:
-        console.print(f"{node:<24} {trouble}", markup=False, soft_wrap=True)
+def _print_issues(issues: Iterable[tuple[str, str]], console: Console) -> None:
+    for node, issue in issues:
+        console.print(f"{node:<24} {issue}", markup=False, soft_wrap=True)
 
 
 def _print_ways_back(run_id: str, console: Console) -> None:

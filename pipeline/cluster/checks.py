@@ -1,4 +1,4 @@
-"""What of a cluster is at work, what is not, and why."""
+"""Which Deployments and pods are ready, and why not."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.util.kubectl import Kubectl
+from pipeline.util.pods import has_succeeded, is_ready, issues, not_yet_ready, pod_name
 
-# Pods of runs come and go, and may fail; `conveyor status` tells of those.
-_NOT_OF_RUNS = "--selector=!workflows.argoproj.io/workflow"
-_STARTING = ("ContainerCreating", "PodInitializing")
+# The pods of runs come and go, and may fail; `conveyor status` shows those.
+_NO_RUNS = "--selector=!workflows.argoproj.io/workflow"
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A Deployment, and how many of its pods can be used."""
+    """A Deployment, with how many of its pods are ready and how many are wanted."""
 
     name: str
     ready: int
@@ -23,17 +23,17 @@ class Workload:
 
     @property
     def is_ready(self) -> bool:
-        """Whether all its pods can be used."""
+        """Whether all its pods are ready."""
         return self.ready >= self.wanted
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """A pod that is not ready.
+class UnreadyPod:
+    """A pod that should be ready and is not.
 
     Attributes:
-      pod: its name.
-      why: what its state says.
+      pod: the pod's name.
+      why: what its status says.
       event: the last warning about it; empty when there is none.
     """
 
@@ -61,17 +61,17 @@ def workloads(kubectl: Kubectl) -> list[Workload]:
     ]
 
 
-def troubles(kubectl: Kubectl) -> list[Trouble]:
-    """The pods of kubectl's namespace, but those of runs, that are not ready and should be.
+def unready_pods(kubectl: Kubectl) -> list[UnreadyPod]:
+    """The pods of kubectl's namespace that should be ready and are not, without those of runs.
 
     Raises:
       ProgramError: the cluster does not answer.
     """
-    reasons = {pod["metadata"]["name"]: _why(pod) for pod in kubectl.objects("pods", _NOT_OF_RUNS)}
+    reasons = {pod_name(pod): _why_unready(pod) for pod in kubectl.objects("pods", _NO_RUNS)}
     if not any(reasons.values()):
         return []
     warnings = _last_warnings(kubectl)
-    return [Trouble(pod, why, warnings.get(pod, "")) for pod, why in reasons.items() if why]
+    return [UnreadyPod(pod, why, warnings.get(pod, "")) for pod, why in reasons.items() if why]
 
 
 def _last_warnings(kubectl: Kubectl) -> dict[str, str]:
@@ -82,28 +82,10 @@ def _last_warnings(kubectl: Kubectl) -> dict[str, str]:
     }
 
 
-def _why(pod: Mapping[str, Any]) -> str:
+def _why_unready(pod: Mapping[str, Any]) -> str:
     """Why a pod is not ready; empty when it is, or has done its work."""
-    status = pod.get("status", {})
-    conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
-    if status.get("phase") == "Succeeded" or conditions.get("Ready", {}).get("status") == "True":
+    if has_succeeded(pod) or is_ready(pod):
         return ""
-    if conditions.get("PodScheduled", {}).get("status") == "False":
-        return f"no node for it: {conditions['PodScheduled'].get('message', '')}"
-    containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
-    found = [text for text in map(_why_container, containers) if text]
-    return "; ".join(found) or status.get("message") or "starting"
-
-
-def _why_container(container: Mapping[str, Any]) -> str:
-    waiting = container["state"].get("waiting", {})
-    ended = container["state"].get("terminated") or container.get("lastState", {}).get("terminated") or {}
-    exit_code = f"exit code {ended['exitCode']} ({ended.get('reason', 'Error')})" if ended.get("exitCode") else ""
-    if waiting and waiting.get("reason") not in _STARTING:
-        parts = (waiting.get("reason", ""), exit_code or waiting.get("message", ""))
-        return f"{container['name']}: {', '.join(part for part in parts if part)}"
-    if exit_code:
-        return f"{container['name']}: {exit_code}"
-    if "running" in container["state"] and not container.get("ready"):
-        return f"{container['name']}: runs, and is not ready yet"
-    return ""
+    found = [f"{issue.container}: {issue}" if issue.container else str(issue) for issue in issues(pod)]
+    found += [f"{container}: running, but not ready yet" for container in not_yet_ready(pod)]
+    return "; ".join(found) or "starting"

@@ -20,7 +20,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from pipeline.cluster import image as images
-from pipeline.cluster.checks import troubles
+from pipeline.cluster.checks import unready_pods
 from pipeline.cluster.kind import KindCluster, cluster_name
 from pipeline.cluster.manifests import manifest, render, render_all, require_matching_names
 from pipeline.cluster.preflight import PREPARE_JOB, contexts, require_answer, require_context, server
@@ -331,7 +331,7 @@ class _Installation:
             raise self._not_ready(f"The Job {PREPARE_JOB} did not succeed.", look=f"logs job/{PREPARE_JOB} --all-containers")
 
     def _not_ready(self, what: str, *, seen: str = "", look: str = "") -> ConveyorError:
-        found = troubles(self.kubectl)
+        found = unready_pods(self.kubectl)
         look = look or (f"describe pod {found[0].pod}" if found else "get pods")
         return ConveyorError(
             what,

@@ -34,7 +34,7 @@ class Follower:
           pods: of the run.
         """
         self.client, self.run_id, self.tasks, self.pods = client, run_id, tasks, pods
-        self._troubles: dict[str, str] = {}
+        self._issues: dict[str, str] = {}
         self._pods_seen_at: float | None = -_POD_SECONDS
 
     def outcomes(self) -> Iterator[RunOutcome]:
@@ -54,14 +54,14 @@ class Follower:
         sleep(_POLL_SECONDS)
         yield self._look()
 
-    def trouble(self, outcome: RunOutcome, node: str) -> str:
+    def issue(self, outcome: RunOutcome, node: str) -> str:
         """What keeps the pod of a node at work from starting, if anything does."""
-        return self._troubles.get(node, "") if outcome.nodes[node].state is NodeState.RUNNING else ""
+        return self._issues.get(node, "") if outcome.nodes[node].state is NodeState.RUNNING else ""
 
-    def troubles(self, outcome: RunOutcome) -> dict[str, str]:
+    def issues(self, outcome: RunOutcome) -> dict[str, str]:
         """The same of every node that has one."""
-        found = {node: self.trouble(outcome, node) for node in outcome.nodes}
-        return {node: trouble for node, trouble in found.items() if trouble}
+        found = {node: self.issue(outcome, node) for node in outcome.nodes}
+        return {node: issue for node, issue in found.items() if issue}
 
     def look_at_pods(self, outcome: RunOutcome) -> None:
         """Asks kubectl what keeps pods from starting, if any node is at work and the last look is some seconds ago."""
@@ -71,7 +71,7 @@ class Follower:
             return
         self._pods_seen_at = now
         try:
-            troubles = self.pods.troubles()
+            issues = self.pods.issues()
         except ProgramError:
             return
         except UsageError:
@@ -79,7 +79,7 @@ class Follower:
             self._pods_seen_at = None
             return
         names = {task.key: task.name for task in self.tasks}
-        self._troubles = {names[key]: trouble for key, trouble in troubles.items() if key in names}
+        self._issues = {names[key]: issue for key, issue in issues.items() if key in names}
 
     def error(self, outcome: RunOutcome) -> ConveyorError | None:
         """Why a run that has ended did not push a model; None when it did.

@@ -1,14 +1,16 @@
-"""The pods of a run: their logs, what keeps one from starting, and the error that one ended with."""
+"""The pods of a run: their logs, what keeps one from running, and the error that one ended with."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConveyorError, NodeError, UsageError
+from pipeline.kubeflow.pod.termination import Termination
 from pipeline.runs.status import RunState
 from pipeline.util.kubectl import Kubectl
+from pipeline.util.pods import PodIssue, issues, pod_name, termination_message
 from pipeline.util.programs import ProgramError
 
 if TYPE_CHECKING:
@@ -18,90 +20,88 @@ if TYPE_CHECKING:
 
 _RUN_LABEL = "pipeline/runid"
 _STEP_ANNOTATION = "workflows.argoproj.io/node-name"
-# As in flights-x7k2p.root.exit-handler-1.trainer.executor(0): the pod that does a task's work, and the attempt where there
-# may be several; and flights-x7k2p.root.exit-handler-1.trainer-driver: the pod that prepares it.
-_EXECUTOR = re.compile(r"\.(?P<task>[^.]+)\.executor(\(\d+\))?")
-_DRIVER = re.compile(r"\.(?P<task>[^.]+)-driver(\(\d+\))?")
+# As in flights-x7k2p.root.exit-handler-1.trainer.executor(0): the pod that does a task's work, and the number of the attempt
+# where there may be several; and flights-x7k2p.root.exit-handler-1.trainer-driver: the pod that prepares it. Where Argo retries
+# every step by default, each name has a number: flights-x7k2p(0).root(0).exit-handler-1(0).trainer(0).executor(0).
+_EXECUTOR = re.compile(r"\.(?P<task>[^.(]+)(\(\d+\))?\.executor(\(\d+\))?$")
+_DRIVER = re.compile(r"\.(?P<task>[^.(]+)-driver(\(\d+\))?$")
 _CONTAINER = "main"
-# The last line of `python -m pipeline.kubeflow.pod.finish`.
-_FINAL = r"^.+, run {}: (\w+)$"
 _TAIL_LINES = 400
 _SHOWN_LINES = 12
-# The part of an error that a pod prints: two spaces, its name in eight columns, two spaces, text; then lines that go on.
-_DETAIL = re.compile(r"  (where|expected|seen|fix) {2,}(.*)")
-_CONTINUED = re.compile(r" {12}(.*)")
-# What helps, by the beginning of a trouble; {} stands for the node.
-_REMEDIES = {
-    "OOMKilled": "give it more memory: kubeflow.nodes.{}.memory_limit",
-    "ErrImage": "`conveyor image load` brings the image into the local cluster, `conveyor image push` to others",
-    "ImagePull": "`conveyor image load` brings the image into the local cluster, `conveyor image push` to others",
-    "InvalidImageName": "name an image as registries do, in kubeflow.image",
+# The reason of every container that ended with another exit code than 0, whatever the cause.
+_ERROR = "Error"
+_IMAGE_FIX = "`conveyor image load` brings the image into the local cluster, `conveyor image push` to others"
+# What helps, by the beginning of an issue's reason; {} stands for the node.
+_FIXES = {
+    "OOMKilled": "Give it more memory: kubeflow.nodes.{}.memory_limit",
+    "ErrImage": _IMAGE_FIX,
+    "ImagePull": _IMAGE_FIX,
+    "InvalidImageName": "Correct the image's name in kubeflow.image",
     "CreateContainerConfigError": "`conveyor cluster up` makes the Secrets that pods need",
-    "Unschedulable": "ask for less, in kubeflow.nodes.{} or kubeflow.resources, or give the cluster more",
-    "Evicted": "ask for what it needs, in kubeflow.nodes.{}, so that the cluster finds it a place",
+    "Unschedulable": "Ask for less in kubeflow.nodes.{} or kubeflow.resources, or give the cluster more",
+    "Evicted": "Ask for what it needs in kubeflow.nodes.{}, so that the cluster finds a place for it",
 }
 
 
 class RunPods:
-    """The pods of one run, looked at with kubectl."""
+    """The pods of one run, seen through kubectl.
+
+    Args:
+      config: the configuration that names the cluster and the namespace.
+      run_id: the run's id.
+      console: where a log that is followed is shown.
+    """
 
     def __init__(self, config: PipelineConfig, run_id: str, console: Console) -> None:
-        """Makes no call yet.
-
-        Args:
-          config: names the cluster and the namespace.
-          run_id: of the run.
-          console: where a log that is followed is shown.
-        """
         self.run_id = run_id
         self.kubectl = Kubectl(config.kubeflow.context, config.kubeflow.namespace, console)
 
     def of(self, task: str) -> list[dict[str, Any]]:
-        """The pods of a task, one an attempt, the oldest first; the one that prepares them while there is no other.
+        """The pods of a task, one for each attempt, the oldest first; its driver's pod while there is no other.
 
         Args:
           task: its key in the package.
 
         Raises:
           ProgramError: kubectl failed.
-          UsageError: there is no kubectl.
+          UsageError: kubectl is not installed.
         """
         mine = [(step, pod) for step, pod in self._steps() if _task(step) == task]
         return [pod for step, pod in mine if _EXECUTOR.search(step)] or [pod for _, pod in mine]
 
-    def log(self, pod: dict[str, Any], lines: int = -1) -> str:
-        """What the node in a pod has written.
+    def log(self, pod: Mapping[str, Any], lines: int = -1) -> str:
+        """The log of a pod's task.
 
         Args:
-          pod: of the run.
-          lines: how many of the last ones; all of them when not given.
+          pod: a pod of the run.
+          lines: how many of the last lines; all of them when not given.
 
         Raises:
           ProgramError: kubectl failed: for one, the container has not started.
         """
-        return self.kubectl.read("logs", _name(pod), f"--container={_CONTAINER}", f"--tail={lines}")
+        return self.kubectl.read("logs", pod_name(pod), f"--container={_CONTAINER}", f"--tail={lines}")
 
-    def follow_log(self, pod: dict[str, Any]) -> None:
-        """Shows what the node in a pod has written and writes, until it ends.
+    def follow_log(self, pod: Mapping[str, Any]) -> None:
+        """Shows the log of a pod's task until the task ends.
 
         Raises:
           ProgramError: kubectl failed.
         """
-        self.kubectl.run("logs", _name(pod), f"--container={_CONTAINER}", "--follow", "--pod-running-timeout=10m")
+        self.kubectl.run("logs", pod_name(pod), f"--container={_CONTAINER}", "--follow", "--pod-running-timeout=10m")
 
-    def troubles(self) -> dict[str, str]:
-        """What keeps pods from starting, or why they were ended, by task; tasks without trouble are left out.
+    def issues(self) -> dict[str, str]:
+        """What keeps pods from starting, or why they were ended, by task; tasks without an issue are left out.
 
         Raises:
           ProgramError: kubectl failed.
-          UsageError: there is no kubectl.
+          UsageError: kubectl is not installed.
         """
-        # A later pod stands for the earlier ones.
-        latest = {_task(step): trouble_of(pod) for step, pod in self._steps()}
-        return {task: trouble for task, trouble in latest.items() if trouble}
+        # Of a task's pods, the newest counts.
+        latest = {_task(step): _issue(pod) for step, pod in self._steps()}
+        return {task: str(issue) for task, issue in latest.items() if issue and issue.reason != _ERROR}
 
     def error_of(self, task: str, node: str) -> ConveyorError:
-        """The error that a failed task ended with: the pod's own, or what is known of the pod.
+        """The error that a failed task ended with: the one that its pod reported, or what Kubernetes says of the pod.
 
         Args:
           task: its key in the package.
@@ -111,50 +111,52 @@ class RunPods:
             pods = self.of(task)
         except (ProgramError, UsageError) as error:
             return NodeError(
-                f"{node} failed, and its log cannot be read here.", where=node, seen=f"{error.what} {error.seen}", fix=error.fix
+                f"{node} failed, and its pods cannot be looked at from here.",
+                where=node,
+                seen=f"{error.what} {error.seen}",
+                fix=error.fix,
             )
         if not pods:
             return NodeError(
                 f"{node} failed before its pod was made, or the pod is gone.",
                 where=node,
-                fix="the dashboard shows the task's driver, which makes the pod, and keeps the log",
+                fix="The dashboard shows the task's driver, which makes the pod, and keeps the log.",
             )
-        whole = f"`conveyor logs {self.run_id} {node}` shows all of its log"
-        log = self._last_lines(pods[-1])
-        own = error_in(log)
-        if own is not None:
-            own.where = own.where or node
-            own.fix = f"{own.fix}\n{whole}".strip()
-            return own
-        trouble = trouble_of(pods[-1])
-        lines = [line for line in log.splitlines() if line.strip()][-_SHOWN_LINES:]
-        remedy = next((fix.format(node) for reason, fix in _REMEDIES.items() if trouble.startswith(reason)), "")
+        log_command = f"`conveyor logs {self.run_id} {node}` shows the whole log."
+        problem = _termination(pods[-1]).problem
+        if problem is not None:
+            reported = problem.as_error()
+            reported.where = reported.where or node
+            reported.fix = f"{reported.fix}\n{log_command}".strip()
+            return reported
+        issue = _issue(pods[-1])
+        fix = next((fix.format(node) for reason, fix in _FIXES.items() if issue and issue.reason.startswith(reason)), "")
         return NodeError(
-            f"{node} failed{f': {trouble}' if trouble else '.'}",
+            f"{node} failed{f': {issue}' if issue else '.'}",
             where=node,
-            seen="\n".join(lines),
-            fix=f"{remedy}\n{whole}".strip(),
+            seen=self._last_lines(pods[-1]),
+            fix=f"{fix}\n{log_command}".strip(),
         )
 
     def final_state(self, exit_task: str) -> RunState | None:
-        """What the exit task says became of the run, which knows more than the API does; None when that cannot be read.
+        """The run's state as the exit task reported it, which knows more than the API does; None where it cannot be read.
 
         Args:
           exit_task: its key in the package.
         """
         try:
             pods = self.of(exit_task)
-            said = re.findall(_FINAL.format(self.run_id), self.log(pods[-1], _TAIL_LINES), re.MULTILINE) if pods else []
         except (ProgramError, UsageError):
             return None
-        return RunState(said[-1]) if said and said[-1] in set(RunState) else None
+        return _termination(pods[-1]).run_state if pods else None
 
-    def _last_lines(self, pod: dict[str, Any]) -> str:
+    def _last_lines(self, pod: Mapping[str, Any]) -> str:
         try:
-            return self.log(pod, _TAIL_LINES)
+            log = self.log(pod, _TAIL_LINES)
         except ProgramError as error:
             # A container that never started has no log; kubectl says so.
-            return error.seen
+            log = error.seen
+        return "\n".join([line for line in log.splitlines() if line.strip()][-_SHOWN_LINES:])
 
     def _steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
         pods = self.kubectl.objects("pods", f"--selector={_RUN_LABEL}={self.run_id}")
@@ -165,67 +167,16 @@ class RunPods:
 
 
 def _task(step: str) -> str:
+    """The key of the task that a step of the workflow belongs to; empty where it has none."""
     found = _EXECUTOR.search(step) or _DRIVER.search(step)
     return found["task"] if found else ""
 
 
-def trouble_of(pod: dict[str, Any]) -> str:
-    """What keeps a pod from starting, or why it was ended, in a line; empty when nothing does.
-
-    Args:
-      pod: as Kubernetes' API has it.
-    """
-    status = pod.get("status", {})
-    for condition in status.get("conditions", ()):
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return _line(condition.get("reason"), condition.get("message"))
-    for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
-        waiting, ended = container["state"].get("waiting", {}), container["state"].get("terminated", {})
-        # These two are how every pod starts.
-        if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
-            return _line(waiting["reason"], waiting.get("message"))
-        if ended.get("reason") not in (None, "Completed", "Error"):
-            return _line(ended["reason"], ended.get("message"))
-    return _line(status.get("reason"), status.get("message")) if status.get("reason") else ""
+def _termination(pod: Mapping[str, Any]) -> Termination:
+    return Termination.parse(termination_message(pod, _CONTAINER))
 
 
-def error_in(log: str) -> ConveyorError | None:
-    """The last error in a pod's log, as `python -m pipeline.kubeflow.pod.entrypoint` prints it; None when there is none.
-
-    Args:
-      log: of the pod.
-    """
-    kinds = {kind.headline: kind for kind in _with_subclasses(ConveyorError)}
-    lines = log.splitlines()
-    for number in range(len(lines) - 1, -1, -1):
-        headline, _, what = lines[number].partition(": ")
-        if headline in kinds:
-            return kinds[headline](what, **_details(lines[number + 1 :]))
-    return None
-
-
-def _details(lines: list[str]) -> dict[str, str]:
-    details: dict[str, str] = {}
-    for line in lines:
-        part, more = _DETAIL.fullmatch(line), _CONTINUED.fullmatch(line)
-        if part:
-            details[part[1]] = part[2]
-        elif more and details:
-            details[list(details)[-1]] += f"\n{more[1]}"
-        else:
-            break
-    return details
-
-
-def _with_subclasses(kind: type[ConveyorError]) -> Iterator[type[ConveyorError]]:
-    yield kind
-    for each in kind.__subclasses__():
-        yield from _with_subclasses(each)
-
-
-def _line(reason: str | None, message: str | None) -> str:
-    return " ".join(": ".join(filter(None, (reason, message))).split())
-
-
-def _name(pod: dict[str, Any]) -> str:
-    return str(pod["metadata"]["name"])
+def _issue(pod: Mapping[str, Any]) -> PodIssue | None:
+    """What keeps a pod from running, or ended it; None where nothing does, or where its task reported a problem itself."""
+    found = [] if _termination(pod).problem else sorted(issues(pod), key=lambda issue: issue.reason == _ERROR)
+    return found[0] if found else None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pipeline.errors import ConveyorError, StorageError, UsageError
+from pipeline.util.pods import is_ready
 from serving.rollout.metrics import read_metrics, read_traffic
 from serving.rollout.models_config import render, render_versions
 from serving.rollout.server import ModelServer, available
@@ -228,7 +229,7 @@ class ClusterTarget:
 
     def _ready_pods(self, name: str) -> list[dict[str, Any]]:
         pods = self._kubectl.objects("pods", f"--selector=app.kubernetes.io/name={name}")
-        return [pod for pod in pods if _is_ready(pod)]
+        return [pod for pod in pods if is_ready(pod)]
 
     @contextmanager
     def _servers(self, deployment: str) -> Iterator[dict[str, ModelServer]]:
@@ -267,9 +268,3 @@ class ClusterTarget:
 def _stable(placement: Placement) -> Placement:
     """What the stable pods serve of a placement."""
     return Placement(stable=placement.stable)
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    is_ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-    return is_ready and "deletionTimestamp" not in pod["metadata"]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pipeline.errors import as_conveyor_error
 from pipeline.kubeflow.pod.context import Pod
 from pipeline.kubeflow.pod.payload import Payload
+from pipeline.kubeflow.pod.termination import report
+from pipeline.runs.status import Problem
 
 _BY_HAND = '{"inputs": {"parameterValues": {"run_id": "by-hand"}}}'
 
@@ -46,6 +48,7 @@ def run_task(
         if problem is not error:
             traceback.print_exc()
         print(f"\n{problem.headline}: {problem}", file=sys.stderr, flush=True)
+        report(problem=Problem.of(problem))
         return problem.exit_code
     return 0
 

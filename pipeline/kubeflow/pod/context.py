@@ -134,7 +134,7 @@ def _require_volume(config: PipelineConfig) -> None:
             "The volume is not mounted.",
             where=str(folder),
             expected=f"the PersistentVolumeClaim {config.kubeflow.volume}",
-            fix="compile with the kubeflow.volume and kubeflow.mount_path of the cluster",
+            fix="Compile with the kubeflow.volume and kubeflow.mount_path of the cluster",
         )
     if not os.access(folder, os.W_OK):
         raise StorageError(

@@ -16,6 +16,7 @@ from pipeline.errors import NodeError
 from pipeline.kubeflow.pod import dashboard
 from pipeline.kubeflow.pod.command import run_task
 from pipeline.kubeflow.pod.context import Pod
+from pipeline.kubeflow.pod.termination import report
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ def finish(pod: Pod) -> None:
     cancel_unfinished(pod)
     outcome = gather(pod, pod.pipeline())
     outcome.save(pod.folder)
-    _report(pod)
-    # `conveyor submit` reads the state from here, since the API knows a refused model's run as a success.
+    _write_report(pod)
     print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
+    # To the API, a run whose model was refused is a success like others.
+    report(run_state=outcome.state)
     tell(outcome)
 
 
@@ -118,7 +120,7 @@ def _never_started(pod: Pod, outcome: RunOutcome) -> Problem:
     )
 
 
-def _report(pod: Pod) -> None:
+def _write_report(pod: Pod) -> None:
     """Writes the report beside the outcome, and gives it to the dashboard."""
     from pipeline.report import read_facts, write_report
 

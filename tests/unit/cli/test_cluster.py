@@ -183,7 +183,7 @@ class TestStatus:
         assert conveyor("status") == 1
 
         captured = capsys.readouterr()
-        assert "mysql-0: mysql: CrashLoopBackOff, exit code 137 (OOMKilled)" in captured.out
+        assert "mysql-0: mysql: CrashLoopBackOff: exit code 137 (OOMKilled)" in captured.out
         assert "There is no secret 'conveyor-metadata' in the cluster." in captured.err
 
     def test_json_holds_the_same(self, machine, capsys):

@@ -343,8 +343,8 @@ class TestUpFailsLate:
             machine.up()
 
         assert caught.value.seen == (
-            "ml-pipeline-7: api: ImagePullBackOff, Back-off pulling image\n  Failed: no route to host\n"
-            "seaweedfs-2: no node for it: Insufficient memory."
+            "ml-pipeline-7: api: ImagePullBackOff: Back-off pulling image\n  Failed: no route to host\n"
+            "seaweedfs-2: Unschedulable: Insufficient memory."
         )
         assert "kubectl --context kind-conveyor --namespace kubeflow describe pod ml-pipeline-7" in caught.value.fix
 
@@ -356,7 +356,7 @@ class TestUpFailsLate:
         with pytest.raises(ConveyorError) as caught:
             machine.up()
 
-        assert caught.value.seen == "conveyor-prepare-x: prepare: exit code 1 (Error)"
+        assert caught.value.seen == "conveyor-prepare-x: prepare: Error, exit code 1"
         assert "logs job/conveyor-prepare" in caught.value.fix
 
     def test_a_database_without_its_secret_is_not_given_another_password(self, machine):

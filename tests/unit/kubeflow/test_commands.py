@@ -15,6 +15,8 @@ import pytest
 
 from pipeline.cli import main as command_line
 from pipeline.errors import DataError
+from pipeline.kubeflow.pod.termination import Termination
+from pipeline.runs.status import Problem, RunState
 from tests.unit.kubeflow.kfp_server import KfpServer
 from tests.unit.kubeflow.kubectl import FakeKubectl
 
@@ -50,6 +52,11 @@ def conveyor(
         return int(ended.value.code or 0), printed.out, printed.err
 
     return _conveyor
+
+
+def ended(termination: Termination) -> dict[str, Any]:
+    """The status of a pod that has reported how it ended."""
+    return {"containerStatuses": [{"name": "main", "state": {"terminated": {"message": termination.message()}}}]}
 
 
 def submitted(conveyor: Conveyor, *arguments: str) -> str:
@@ -128,9 +135,7 @@ class TestSubmit:
         self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl
     ) -> None:
         error = DataError("The data break the schema.", where="ExampleValidator", seen="12 rows of ZZZ", fix="mend the data")
-        kubectl.add(
-            "example-validator.executor(0)", f"\n{error.headline}: {error}\nF0301 06:00:09.6 1 main.go:54] exit status 3\n"
-        )
+        kubectl.add("example-validator.executor(0)", "", **ended(Termination(problem=Problem.of(error))))
         server.fails = {"example-validator"}
 
         code, out, err = conveyor("submit")
@@ -146,8 +151,8 @@ class TestSubmit:
     def test_a_model_that_was_not_blessed_has_its_exit_code(
         self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        run_id = submitted(conveyor)
-        kubectl.add("onExit.finish.executor(0)", f"flights, run {run_id}: not_blessed\n")
+        submitted(conveyor)
+        kubectl.add("onExit.finish.executor(0)", "", **ended(Termination(run_state=RunState.NOT_BLESSED)))
 
         code, _, err = conveyor("status", "--follow")
 

@@ -77,14 +77,14 @@ def test_not_over_a_refusal(follower: Follower, server: KfpServer) -> None:
         list(follower.outcomes())
 
 
-def test_the_trouble_of_a_pod_is_known_while_its_node_is_at_work(follower: Follower, kubectl: FakeKubectl) -> None:
+def test_the_issue_of_a_pod_is_known_while_its_node_is_at_work(follower: Follower, kubectl: FakeKubectl) -> None:
     kubectl.add("example-gen.executor(0)", phase="Pending", containerStatuses=[WAITING])
 
-    told: list[tuple[RunOutcome, dict[str, str]]] = [(each, follower.troubles(each)) for each in follower.outcomes()]
+    told: list[tuple[RunOutcome, dict[str, str]]] = [(each, follower.issues(each)) for each in follower.outcomes()]
 
-    for outcome, troubles in told:
+    for outcome, issues in told:
         at_work = outcome.nodes["ExampleGen"].state is NodeState.RUNNING
-        assert troubles == ({"ExampleGen": "ErrImagePull: no such image"} if at_work else {})
+        assert issues == ({"ExampleGen": "ErrImagePull: no such image"} if at_work else {})
 
 
 def test_without_kubectl_a_run_is_followed_all_the_same(
@@ -96,4 +96,4 @@ def test_without_kubectl_a_run_is_followed_all_the_same(
     outcomes = list(follower.outcomes())
 
     assert outcomes[-1].state is RunState.COMPLETE
-    assert all(follower.troubles(outcome) == {} for outcome in outcomes)
+    assert all(follower.issues(outcome) == {} for outcome in outcomes)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from pipeline.config import PipelineConfig
-from pipeline.errors import DataError, NodeError, NotBlessedError, UsageError
-from pipeline.kubeflow.run_pods import RunPods, error_in, trouble_of
-from pipeline.runs.status import RunState
+from pipeline.errors import ConveyorError, DataError, NodeError
+from pipeline.kubeflow.pod.termination import Termination
+from pipeline.kubeflow.run_pods import RunPods
+from pipeline.runs.status import Problem, RunState
 from pipeline.util.programs import ProgramError
 from tests.unit.kubeflow.kubectl import FakeKubectl
 
@@ -24,23 +23,20 @@ DATA_ERROR = DataError(
     seen="12 rows of ZZZ\n3 rows without",
     fix="mend the data, or the schema",
 )
-# What the launcher of Kubeflow writes before and after.
-LOG = f"""I0301 06:00:01.123456       1 launcher_v2.go:193] publish success.
-ExampleValidator: starting, run {RUN}
-ExampleValidator: failed after 2.1 s
-
-{DATA_ERROR.headline}: {DATA_ERROR}
-I0301 06:00:09.654321       1 launcher_v2.go:151] failed to execute component: exit status 3
-F0301 06:00:09.654322       1 main.go:54] failed to execute component: exit status 3
-"""
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
     return {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": reason, "message": message}}}]}
 
 
-def ended(reason: str) -> dict[str, Any]:
-    return {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"reason": reason}}}]}
+def ended(reason: str, **terminated: Any) -> dict[str, Any]:
+    state = {"terminated": {"reason": reason, **terminated}}
+    return {"phase": "Failed", "containerStatuses": [{"name": "main", "state": state}]}
+
+
+def reported(error: ConveyorError) -> dict[str, Any]:
+    """The status of a pod whose task ended with an error. The launcher makes every exit code 1."""
+    return ended("Error", exitCode=1, message=Termination(problem=Problem.of(error)).message())
 
 
 @pytest.fixture
@@ -48,34 +44,20 @@ def pods(cluster_config: PipelineConfig, kubectl: FakeKubectl) -> RunPods:
     return RunPods(cluster_config, RUN, Console())
 
 
-def test_an_error_is_read_back_from_the_log_as_it_was_raised() -> None:
-    error = error_in(LOG)
+@pytest.mark.parametrize(
+    ("step", "task"),
+    [
+        ("trainer.executor(0)", "trainer"),
+        ("trainer.executor", "trainer"),
+        # As Argo names steps where it retries each of them by default.
+        ("trainer(0).executor(0)", "trainer"),
+        ("onExit(0).finish-driver(0)", "finish"),
+    ],
+)
+def test_a_pod_belongs_to_the_task_that_its_step_names(pods: RunPods, kubectl: FakeKubectl, step: str, task: str) -> None:
+    kubectl.add(step, "its log")
 
-    assert isinstance(error, DataError)
-    assert str(error) == str(DATA_ERROR)
-    assert error.exit_code == 3
-
-
-def test_what_a_pod_really_prints_is_read() -> None:
-    command = [sys.executable, "-m", "pipeline.kubeflow.pod.entrypoint", "--node", "Trainer", "--executor-input", "{}"]
-    ended = subprocess.run([*command, "--ir", "broken", "--config", "broken"], capture_output=True, text=True)
-
-    error = error_in(ended.stdout + ended.stderr)
-
-    assert isinstance(error, UsageError)
-    assert error.where == "--ir, --config"
-    assert error.exit_code == ended.returncode
-
-
-def test_the_last_error_counts() -> None:
-    error = error_in(f"{LOG}\n{NotBlessedError.headline}: Not good enough.\n")
-
-    assert isinstance(error, NotBlessedError)
-    assert error.details() == {}
-
-
-def test_a_log_without_an_error_has_none() -> None:
-    assert error_in("ValueError: no such thing\nTrainer: failed after 1.0 s\n") is None
+    assert [pods.log(pod) for pod in pods.of(task)] == ["its log"]
 
 
 def test_the_pods_of_a_node_are_its_attempts_in_the_order_of_time(pods: RunPods, kubectl: FakeKubectl) -> None:
@@ -97,80 +79,47 @@ def test_before_a_node_has_a_pod_its_driver_stands_for_it(pods: RunPods, kubectl
 
 
 def test_the_exit_task_is_found_among_the_hooks(pods: RunPods, kubectl: FakeKubectl) -> None:
-    kubectl.add("onExit.finish.executor(0)", f"flights, run {RUN}: not_blessed\nI0301 launcher_v2.go:193] done\n")
+    message = Termination(run_state=RunState.NOT_BLESSED).message()
+    kubectl.add("onExit.finish.executor(0)", "", **ended("Completed", message=message))
 
     assert pods.final_state("finish") is RunState.NOT_BLESSED
 
 
-@pytest.mark.parametrize("log", ["", "flights, run another: complete\n", None])
-def test_an_exit_task_that_says_nothing(pods: RunPods, kubectl: FakeKubectl, log: str | None) -> None:
-    kubectl.add("onExit.finish.executor(0)", log)
+@pytest.mark.parametrize("message", ["", "OOM", '{"run_state": "unheard of"}', "[]"])
+def test_an_exit_task_that_says_nothing(pods: RunPods, kubectl: FakeKubectl, message: str) -> None:
+    kubectl.add("onExit.finish.executor(0)", "", **ended("Completed", message=message))
 
     assert pods.final_state("finish") is None
 
 
-@pytest.mark.parametrize(
-    ("status", "trouble"),
-    [
-        (waiting("ImagePullBackOff", 'Back-off pulling image "conveyor:0.1.0"'), "ImagePullBackOff: Back-off pulling"),
-        (waiting("CreateContainerConfigError", 'secret "conveyor-metadata" not found'), "conveyor-metadata"),
-        (ended("OOMKilled"), "OOMKilled"),
-        ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, "Evicted: low on memory"),
-        (
-            {
-                "phase": "Pending",
-                "conditions": [
-                    {
-                        "type": "PodScheduled",
-                        "status": "False",
-                        "reason": "Unschedulable",
-                        "message": "0/1 nodes are available:\n1 Insufficient memory.",
-                    }
-                ],
-            },
-            "Unschedulable: 0/1 nodes are available: 1 Insufficient memory.",
-        ),
-        (waiting("ContainerCreating"), ""),
-        (waiting("PodInitializing"), ""),
-        (ended("Completed"), ""),
-        (ended("Error"), ""),
-        ({"phase": "Pending"}, ""),
-        ({"phase": "Running", "conditions": [{"type": "PodScheduled", "status": "True"}]}, ""),
-    ],
-)
-def test_what_keeps_a_pod_from_starting(status: dict[str, Any], trouble: str) -> None:
-    found = trouble_of({"metadata": {"name": "a"}, "status": status})
-
-    assert found.startswith(trouble) or trouble in found
-    assert bool(found) == bool(trouble)
-
-
-def test_the_last_pod_of_a_node_counts_for_its_trouble(pods: RunPods, kubectl: FakeKubectl) -> None:
+def test_the_last_pod_of_a_node_counts_for_its_issue(pods: RunPods, kubectl: FakeKubectl) -> None:
     kubectl.add("trainer.executor(0)", **ended("OOMKilled"))
     kubectl.add("trainer.executor(1)", phase="Running")
     kubectl.add("transform.executor(0)", **waiting("ErrImagePull"))
+    kubectl.add("example-validator.executor(0)", **reported(DATA_ERROR))
+    kubectl.add("pusher.executor(0)", **ended("Error", exitCode=1))
 
-    assert pods.troubles() == {"transform": "ErrImagePull"}
+    assert pods.issues() == {"transform": "ErrImagePull"}
 
 
 def test_a_failed_node_ends_with_its_own_error(pods: RunPods, kubectl: FakeKubectl) -> None:
-    kubectl.add("example-validator.executor(0)", LOG)
+    kubectl.add("example-validator.executor(0)", "anything", **reported(DATA_ERROR))
 
     error = pods.error_of("example-validator", "ExampleValidator")
 
-    assert isinstance(error, DataError)
-    assert error.what == DATA_ERROR.what
+    assert (error.headline, error.exit_code) == (DataError.headline, DataError.exit_code)
+    assert (error.what, error.where, error.seen) == (DATA_ERROR.what, DATA_ERROR.where, DATA_ERROR.seen)
     assert error.fix.startswith(DATA_ERROR.fix)
     assert f"conveyor logs {RUN} ExampleValidator" in error.fix
 
 
 def test_a_pod_that_was_killed_has_no_error_of_its_own(pods: RunPods, kubectl: FakeKubectl) -> None:
-    kubectl.add("trainer.executor(0)", "epoch 1\nepoch 2\n", **ended("OOMKilled"))
+    kubectl.add("trainer.executor(0)", "epoch 1\nepoch 2\n", **ended("OOMKilled", exitCode=137))
 
     error = pods.error_of("trainer", "Trainer")
 
     assert isinstance(error, NodeError)
-    assert error.what == "Trainer failed: OOMKilled"
+    assert error.what == "Trainer failed: OOMKilled, exit code 137"
     assert error.seen == "epoch 1\nepoch 2"
     assert "kubeflow.nodes.Trainer.memory_limit" in error.fix
 
@@ -194,7 +143,7 @@ def test_without_kubectl_the_error_says_how_to_get_it(pods: RunPods, monkeypatch
 
     error = pods.error_of("trainer", "Trainer")
 
-    assert "its log cannot be read here" in error.what
+    assert "its pods cannot be looked at from here" in error.what
     assert "kubectl cannot be used" in error.seen
     assert "kubectl" in error.fix
 
