@@ -36,11 +36,6 @@ if TYPE_CHECKING:
 
     from pipeline.config import PipelineConfig
 
-# In the IR they are named by import path: importing them here would load TensorFlow to compile a pipeline.
-PREPROCESSING_FN = "pipeline.training.preprocessing.preprocessing_fn"
-RUN_FN = "pipeline.training.trainer.run_fn"
-TUNER_FN = "pipeline.training.tuner.tuner_fn"
-
 
 def create_pipeline(config: PipelineConfig) -> Pipeline:
     """Wires the components that take a table to a pushed model.
@@ -78,7 +73,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     transform = FastTransform(
         examples=examples,
         schema=schema,
-        preprocessing_fn=PREPROCESSING_FN,
+        preprocessing_fn=settings.PREPROCESSING_FN,
         # The Trainer and the Tuner apply the transform graph as they read, in less time than transformed rows take to write.
         materialize=False,
         custom_config=settings.for_transform(config, curated_schema),
@@ -90,7 +85,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
         hyperparameters=_only_output(hyperparameters),
-        run_fn=RUN_FN,
+        run_fn=settings.RUN_FN,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=settings.for_trainer(config, curated_schema),
@@ -148,7 +143,7 @@ def _hyperparameters_node(
         return Tuner(
             examples=examples,
             transform_graph=transform_graph,
-            tuner_fn=TUNER_FN,
+            tuner_fn=settings.TUNER_FN,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
             custom_config=settings.for_tuner(config, curated_schema),

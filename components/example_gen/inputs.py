@@ -18,8 +18,8 @@ from typing import Any
 from components.example_gen import properties
 from components.example_gen.files import format_of, unreadable
 from components.example_gen.spans import at_or_below, find_spans, select
-from components.shared.span_results import digest_of_code
 from pipeline.errors import ConfigError
+from pipeline.util import code
 
 _CHUNK_BYTES = 1 << 20
 
@@ -65,7 +65,7 @@ def resolve(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
         properties.INPUT_SPANS: json.dumps(numbers),
         properties.FILE_FORMAT: _format(exec_properties[properties.FILE_FORMAT], files),
         properties.FINGERPRINT: fingerprint_of_splits(contents),
-        properties.CODE_FINGERPRINT: digest_of_code(__file__),
+        properties.CODE_FINGERPRINT: code.digest("components.example_gen.executor"),
         properties.SPAN: newest.number,
     }
     if newest.version is not None:

@@ -83,14 +83,3 @@ class SpanResults:
         else:
             files.write(self._folder / name, content)
         return result
-
-
-def digest_of_code(module: str) -> str:
-    """A digest of the code of a component and of what components share: results of older code are not used.
-
-    Args:
-      module: the file of one of the component's modules.
-    """
-    folders = (Path(module).parent, Path(__file__).parent)
-    paths = sorted(path for folder in folders for path in folder.rglob("*.py") if not path.name.startswith("test_"))
-    return "sha256:" + hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

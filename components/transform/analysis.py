@@ -24,10 +24,11 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from components.shared.examples.splits import SplitPart
 from components.shared.fast_executor import UnsupportedError
-from components.shared.span_results import SpanResults, digest_of_code
+from components.shared.span_results import SpanResults
 from components.transform.operations import Interpreter, Signature
 from components.transform.passes import Batch
 from components.transform.reader import Reader
+from pipeline.util import code
 from pipeline.util.progress import RowProgress
 
 PreprocessingFn = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -156,7 +157,7 @@ def _digest(settings: str, schema: schema_pb2.Schema, fingerprint: Mapping[str, 
       fingerprint: by analyzer, TFT's hashes of the paths from the columns to it.
     """
     paths = sorted((name, sorted(analyzer.unique_path_hash)) for name, analyzer in fingerprint.items())
-    depends_on = (tft.__version__, digest_of_code(__file__), settings, schema.SerializeToString(deterministic=True), paths)
+    depends_on = (tft.__version__, code.digest(__name__), settings, schema.SerializeToString(deterministic=True), paths)
     return hashlib.sha256(repr(depends_on).encode()).hexdigest()
 
 

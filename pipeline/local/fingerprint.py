@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import sys
 from collections.abc import Iterator
@@ -12,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from components.infra_validator.docker import serves_in_container
 from pipeline.errors import ConveyorError
+from pipeline.util import code
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
-_PACKAGES = ("pipeline", "components")
+
+CODE = ("pipeline.local.worker", *code.NODES)
+"""The modules from which all code that a run executes follows."""
 
 
 def fingerprint(config: PipelineConfig) -> str:
@@ -33,7 +35,7 @@ def fingerprint(config: PipelineConfig) -> str:
             "config": config.effective(),
             "folders": [config.resolve("."), str(config.workspace_path)],
             "files": {str(path): _digest(path) for path in _own_files(config)},
-            "code": {str(path): _digest(path) for path in _modules()},
+            "code": code.digest(*CODE),
             "installed": _installed(),
             "python": sys.version,
             "container": config.infra_validator.enabled and serves_in_container(config.infra_validator),
@@ -51,13 +53,6 @@ def _own_files(config: PipelineConfig) -> Iterator[Path]:
     for reference in (config.preprocessing.preprocessing_fn, config.model.build_model):
         if reference is not None:
             yield Path(config.resolve(reference.rpartition(":")[0]))
-
-
-def _modules() -> Iterator[Path]:
-    for package in _PACKAGES:
-        spec = importlib.util.find_spec(package)
-        for folder in (spec and spec.submodule_search_locations) or ():
-            yield from (path for path in Path(folder).rglob("*.py") if not path.name.startswith("test_"))
 
 
 def _installed() -> list[str]:

@@ -1,27 +1,28 @@
 """What each component gets to know of the configuration: JSON-able, and part of its cache key.
 
 A component is given the fields that it depends on and no others, so that it is not run again for the sake of the rest. As
-functions are named by import path, a digest of the modules behind them stands for their code.
+functions are named by import path, the digest of their code is among the settings.
 """
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
 from pipeline.training.features import check_names, kinds_from_schema
 from pipeline.training.user_code import UserFunction
+from pipeline.util import code
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     from pipeline.config import PipelineConfig
 
-_PREPROCESSING_MODULES = ("features", "preprocessing", "raw", "user_code")
-_TRAINING_MODULES = (*_PREPROCESSING_MODULES, "examples", "export", "labels", "model", "trainer", "warmup")
-_TUNING_MODULES = (*_TRAINING_MODULES, "tuner")
+# Named by import path in the compiled pipeline: importing them here would load TensorFlow to compile a pipeline.
+PREPROCESSING_FN = "pipeline.training.preprocessing.preprocessing_fn"
+RUN_FN = "pipeline.training.trainer.run_fn"
+TUNER_FN = "pipeline.training.tuner.tuner_fn"
 
 
 def for_transform(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def for_transform(config: PipelineConfig, schema: schema_pb2.Schema | None = Non
     settings = _preprocessing(config, schema)
     for feature in settings["features"].values():
         feature.pop("embedding", None)
-    return {**settings, "code": _digest(_PREPROCESSING_MODULES)}
+    return {**settings, "code": _code(PREPROCESSING_FN)}
 
 
 def for_trainer(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def for_trainer(config: PipelineConfig, schema: schema_pb2.Schema | None = None)
         "model": config.model.model_dump(mode="json", exclude={"build_model"}),
         "training": config.training.model_dump(mode="json"),
         "build_model": _user_function(config, "model.build_model", config.model.build_model),
-        "code": _digest(_TRAINING_MODULES),
+        "code": _code(RUN_FN),
     }
 
 
@@ -66,7 +67,7 @@ def for_tuner(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -
             seen="0",
         )
     tuner = config.tuner.model_dump(mode="json", include={"trials", "epochs"})
-    return {**for_trainer(config, schema), "tuner": tuner, "code": _digest(_TUNING_MODULES)}
+    return {**for_trainer(config, schema), "tuner": tuner, "code": _code(TUNER_FN)}
 
 
 def _preprocessing(config: PipelineConfig, schema: schema_pb2.Schema | None) -> dict[str, Any]:
@@ -92,6 +93,5 @@ def _user_function(config: PipelineConfig, field: str, reference: str | None) ->
     return UserFunction.read(field, reference, path).to_settings()
 
 
-def _digest(modules: tuple[str, ...]) -> str:
-    folder = Path(__file__).parent
-    return hashlib.sha256(b"\0".join((folder / f"{module}.py").read_bytes() for module in modules)).hexdigest()
+def _code(function: str) -> str:
+    return code.digest(function.rpartition(".")[0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError, UsageError
-from pipeline.util import checkout
+from pipeline.util import code
 
 if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
@@ -22,7 +21,7 @@ LIMIT = 64 * 1024
 """Bytes that both arguments may have together. Linux takes 128 KiB an argument, and KFP's driver gets the whole container
 as one argument, which Argo keeps as a parameter of the workflow besides."""
 
-_EXECUTED = ("components", "pipeline/training")
+_ENTRY_POINTS = ("pipeline.kubeflow.pod.entrypoint", "pipeline.kubeflow.pod.finish")
 
 
 @dataclass(frozen=True)
@@ -113,14 +112,8 @@ class Payload:
 
 
 def code_digest() -> str:
-    """A digest of the code that nodes execute, the same on the laptop and in the image."""
-    digest = hashlib.sha256()
-    for package in _EXECUTED:
-        for file in sorted((checkout.ROOT / package).rglob("*.py")):
-            if not file.name.startswith("test_"):
-                digest.update(f"{file.relative_to(checkout.ROOT)}\0".encode())
-                digest.update(file.read_bytes())
-    return digest.hexdigest()
+    """A digest of all code that pods run, the same on the laptop and in the image."""
+    return code.digest(*_ENTRY_POINTS, *code.NODES)
 
 
 def _pack(content: bytes) -> str:

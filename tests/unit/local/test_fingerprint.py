@@ -9,8 +9,8 @@ import pytest
 
 from components.infra_validator.docker import engine_answers
 from pipeline.config.loading import load_config
-from pipeline.local import fingerprint as module
-from pipeline.local.fingerprint import fingerprint
+from pipeline.local.fingerprint import CODE, fingerprint
+from pipeline.util import code
 
 CONFIG = """
 name: houses
@@ -38,7 +38,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setattr(module, "_modules", lambda: iter([tmp_path / "code.py"]))
+    monkeypatch.setattr(code, "digest", lambda *modules: (tmp_path / "code.py").read_text())
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     engine_answers.cache_clear()
     return Project(tmp_path)
@@ -104,6 +104,6 @@ def test_there_is_none_where_the_configuration_cannot_be_followed(project: Proje
 
 
 def test_it_covers_the_code_of_the_pipeline_and_its_components() -> None:
-    modules = {path.parent.name + "/" + path.name for path in module._modules()}
-    assert {"pipeline/graph.py", "training/trainer.py", "transform/executor.py"} <= modules
-    assert not [name for name in modules if "/test_" in name]
+    modules = set(code.closure(*CODE))
+    assert {"pipeline.graph", "pipeline.runs.execute", "pipeline.training.trainer", "components.transform.component"} <= modules
+    assert not [name for name in modules if ".test_" in name]
