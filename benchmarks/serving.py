@@ -36,13 +36,13 @@ from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.errors import ConveyorError, UsageError
 from pipeline.util.programs import check_program
-from serving import docker
 from serving.client.address import Address
 from serving.client.client import Client
 from serving.client.features import encode_rows
 from serving.client.grpc import GrpcDialect
 from serving.client.rest import RestDialect
 from serving.client.rows import read_file
+from serving.launch import has_image
 
 CONVEYOR = Path(sys.executable).with_name("conveyor")
 CLIENTS, ROWS = (1, 16), (1, 64)
@@ -280,7 +280,7 @@ def swap(endpoint: Endpoint, config: PipelineConfig, workspace: Path, version: i
 
 def has_tensorflow_serving(config: PipelineConfig) -> bool:
     """Whether Docker answers and has the image."""
-    return check_program("docker").ok and docker.has_image(config.infra_validator.image)
+    return check_program("docker").ok and has_image(config.infra_validator.image)
 
 
 def copy_model(config: PipelineConfig, model: Path, workspace: Path, version: int = 1) -> int:

@@ -70,7 +70,7 @@ def open_target(config: PipelineConfig, place: Place, server: str, gateways: lis
     """
     if place is Place.LOCAL:
         from serving.rollout.local import LocalTarget
-        from serving.rollout.server import ModelServer
+        from serving.rollout.model_servers import ModelServer
 
         return LocalTarget(config, ModelServer(server, config.name), gateways or [_gateway(config)], tell, timeout or 120.0)
 

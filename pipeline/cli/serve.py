@@ -20,8 +20,8 @@ from serving.client.address import GRPC_PORT, REST_PORT
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
-    from serving.process import ServerProcess
-    from serving.rollout.server import Loading
+    from serving.launch import ServerProcess
+    from serving.rollout.model_servers import Loading
 
 _HOST = "127.0.0.1"
 _POLL_SECONDS = 1.0
@@ -53,7 +53,7 @@ def serve(
     overrides: Overrides = None,
 ) -> None:
     """Serve the pushed model over gRPC and REST until Ctrl-C: the newest version, or those of the rollout."""
-    from serving.process import ServerProcess
+    from serving.launch import ServerProcess
     from serving.rollout.files import read_state
 
     settings = read_config(config, overrides)
@@ -130,7 +130,7 @@ def _choose(engine: Engine, image: str) -> tuple[str, str]:
     if engine is Engine.EMBEDDED:
         return "", ""
     from pipeline.util.programs import check_program
-    from serving import docker
+    from serving.launch import has_image, pull
 
     check = check_program("docker")
     if not check.ok:
@@ -143,7 +143,7 @@ def _choose(engine: Engine, image: str) -> tuple[str, str]:
             seen=check.seen,
             fix=f"{check.fix}; or --engine embedded",
         )
-    if docker.has_image(image) or docker.pull(image):
+    if has_image(image) or pull(image):
         return image, ""
     if engine is Engine.AUTO:
         return "", f"Docker cannot fetch {image}"
@@ -166,7 +166,7 @@ def _command(config: PipelineConfig, own: Path, image: str, port: int, rest_port
       rest_port: of REST.
       version: to serve alone, if any.
     """
-    from serving import docker
+    from serving.launch import container_command
     from serving.rollout import prepare
     from serving.rollout.models_config import render_versions
 
@@ -191,7 +191,7 @@ def _command(config: PipelineConfig, own: Path, image: str, port: int, rest_port
     if not image:
         return [sys.executable, "-m", "serving.modelserver", f"--host={_HOST}", *flags]
     folders = {config.serving_path, models_config.parent, own}
-    return docker.command(image, f"conveyor-serve-{config.name}-{port}", flags, (port, rest_port), sorted(folders))
+    return container_command(image, f"conveyor-serve-{config.name}-{port}", flags, (port, rest_port), sorted(folders))
 
 
 def _stop_on_signals() -> Event:
@@ -203,7 +203,7 @@ def _stop_on_signals() -> Event:
 
 def _follow(config: PipelineConfig, process: ServerProcess, port: int, rest_port: int, stopping: Event) -> None:
     """Tells how versions come and go, until the server is to stop."""
-    from serving.rollout.server import ModelServer
+    from serving.rollout.model_servers import ModelServer
 
     server = ModelServer(f"{_HOST}:{port}", config.name)
     told: dict[int, str] = {}

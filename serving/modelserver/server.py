@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from threading import Thread
 
-from serving.modelserver.calls import Calls
-from serving.modelserver.core import Core
 from serving.modelserver.flags import Flags
-from serving.modelserver.grpc_server import GrpcServer
-from serving.modelserver.rest import RestApi
-from serving.modelserver.rest_server import RestServer
+from serving.modelserver.models.core import Core
+from serving.modelserver.protocol.dataplane import Calls
+from serving.modelserver.protocol.grpc import GrpcServer
+from serving.modelserver.protocol.rest.api import RestApi
+from serving.modelserver.protocol.rest.server import RestServer
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from pipeline.errors import ConveyorError, StorageError, UsageError
 from pipeline.util.pods import is_ready
-from serving.rollout.metrics import read_metrics, read_traffic
+from serving.rollout.counts import read_metrics, read_traffic
+from serving.rollout.model_servers import ModelServer, available
 from serving.rollout.models_config import render, render_versions
-from serving.rollout.server import ModelServer, available
 from serving.rollout.state import CANARY, Placement, RolloutState
-from serving.rollout.steps import move
+from serving.rollout.target import move
 from serving.rollout.versions import File, Version, read_versions
 
 if TYPE_CHECKING:

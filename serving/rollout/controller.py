@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from pipeline.errors import ConveyorError, UsageError
-from serving.rollout.metrics import Snapshot, count, read_page
+from serving.rollout.counts import Snapshot, count, read_page
 from serving.rollout.state import Placement, RolloutState
 from serving.rollout.target import Target
 from serving.rollout.verdict import MIN_ROWS, Outcome, Verdict, judge

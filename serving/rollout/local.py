@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from pipeline.config import PipelineConfig
 from pipeline.errors import StorageError
 from serving.rollout import files
-from serving.rollout.metrics import read_metrics
+from serving.rollout.counts import read_metrics
+from serving.rollout.model_servers import ModelServer, available
 from serving.rollout.models_config import render, render_versions
-from serving.rollout.server import ModelServer, available
 from serving.rollout.state import Placement, RolloutState
-from serving.rollout.steps import move
+from serving.rollout.target import move
 from serving.rollout.versions import Version, files_below, read_versions
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.errors import UsageError
-from serving.rollout.metrics import Snapshot
+from serving.rollout.counts import Snapshot
 
 STABLE, CANARY = "stable", "canary"
 """The labels of versions. Without a canary in progress both name the stable version, so that no request fails by its label."""

@@ -9,7 +9,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import TypeVar
 
-from serving.rollout.metrics import Counts
+from serving.rollout.counts import Counts
 
 MIN_ROWS = 500
 """Rows that each version must have answered before scores and classes are compared. With fewer, chance alone moves the

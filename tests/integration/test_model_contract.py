@@ -27,8 +27,8 @@ from pipeline.training import settings
 from pipeline.training.preprocessing import preprocessing_fn
 from pipeline.training.trainer import run_fn
 from serving.modelserver.flags import Flags
-from serving.modelserver.servable import Servable, SessionOptions
-from serving.modelserver.warmup import warm_up
+from serving.modelserver.inference.servable import Servable, SessionOptions
+from serving.modelserver.models.warmup import warm_up
 
 NUM_ROWS = 2000
 # Columns are called whatever a person called them.

@@ -12,8 +12,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.client.address import GRPC_PORT, REST_PORT
-from serving.modelserver.batching import Parameters
 from serving.modelserver.flags import parse_flags
+from serving.modelserver.inference.batching import Parameters
 from serving.modelserver.metrics import DEFAULT_PATH
 from serving.modelserver.text_protos import MonitoringConfig
 from tests.unit.manifests.conftest import MANIFESTS, Objects, find

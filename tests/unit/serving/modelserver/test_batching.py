@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError
-from serving.modelserver.batching import Batcher, Parameters
+from serving.modelserver.inference.batching import Batcher, Parameters
 from serving.modelserver.status import StatusError, invalid_argument
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from serving.modelserver.json_document import describe, parse, to_bytes
+from serving.modelserver.protocol.rest.json_document import describe, parse, to_bytes
 from serving.modelserver.status import StatusError
 
 

@@ -10,7 +10,7 @@ import pytest
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.modelserver.json_inputs import Format, examples, predict_inputs, signature_name
+from serving.modelserver.protocol.rest.json_inputs import Format, examples, predict_inputs, signature_name
 from serving.modelserver.status import StatusError
 
 FLOAT = {"x": "DT_FLOAT"}

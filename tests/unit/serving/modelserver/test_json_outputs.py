@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import classification_pb2, get_model_status_pb2, regression_pb2
 
-from serving.modelserver import json_outputs
-from serving.modelserver.json_inputs import Format
+from serving.modelserver.protocol.rest import json_outputs
+from serving.modelserver.protocol.rest.json_inputs import Format
 from serving.modelserver.status import StatusError, invalid_argument
 
 

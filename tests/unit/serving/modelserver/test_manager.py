@@ -9,7 +9,7 @@ from threading import Event, Lock, Thread
 
 import pytest
 
-from serving.modelserver.manager import Change, Manager, Retries, State
+from serving.modelserver.models.manager import Change, Manager, Retries, State
 from serving.modelserver.status import StatusError, unavailable
 
 TIMEOUT = 10.0

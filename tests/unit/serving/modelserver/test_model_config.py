@@ -9,8 +9,8 @@ from google.protobuf import text_format
 
 from pipeline.errors import ConfigError
 from serving.modelserver.flags import Flags
-from serving.modelserver.model_config import ModelServerConfig, check_config, read_config
-from serving.modelserver.source import Policy, stamp, wanted_versions
+from serving.modelserver.models.config import ModelServerConfig, check_config, read_config
+from serving.modelserver.models.source import Policy, stamp, wanted_versions
 from serving.modelserver.status import StatusError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from google.protobuf import text_format
 
 from serving.protocol import ModelServerConfig
-from serving.rollout.server import Loading, ModelServer
+from serving.rollout.model_servers import Loading, ModelServer
 
 
 class SimulatedServer(ModelServer):

@@ -41,7 +41,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.rollout = Rollout(LocalTarget(self.config, self.server, [], self.said.append, 0.2), "ada@laptop", self.said.append)
         self.recorded = 0
         self.was_killed = False
-        self.sleep = patch("serving.rollout.server.time.sleep")
+        self.sleep = patch("serving.rollout.model_servers.time.sleep")
         self.sleep.start()
         for version in (1, 2):
             self.push(version)

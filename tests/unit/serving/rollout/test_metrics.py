@@ -9,7 +9,7 @@ import pytest
 
 from serving.client.predictions import Prediction
 from serving.gateway.metrics import Metrics
-from serving.rollout.metrics import Counts, count, read_metrics, read_page, read_traffic
+from serving.rollout.counts import Counts, count, read_metrics, read_page, read_traffic
 
 
 def prediction(version: int, score: float = 0.3, model: str = "flights") -> Prediction:

@@ -11,8 +11,8 @@ import pytest
 
 from serving.errors import ServingError
 from serving.protocol import GetModelMetadataRequest, GetModelMetadataResponse, GetModelStatusRequest, GetModelStatusResponse
-from serving.rollout import server as module
-from serving.rollout.server import Loading, ModelServer, available
+from serving.rollout import model_servers as module
+from serving.rollout.model_servers import Loading, ModelServer, available
 
 AVAILABLE, LOADING, BROKEN = Loading("AVAILABLE"), Loading("LOADING"), Loading("END", "the graph cannot be read")
 

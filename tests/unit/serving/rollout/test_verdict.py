@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.rollout.metrics import Counts
+from serving.rollout.counts import Counts
 from serving.rollout.verdict import Outcome, judge, quantile_of, stability_index
 
 BOUNDS = (0.005, 0.01, 0.02, 0.05, 0.1, float("inf"))

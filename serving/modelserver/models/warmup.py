@@ -11,9 +11,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from pipeline.contracts.model import MAX_WARMUP_REQUESTS, WARMUP_PATH
 from serving.modelserver import metrics
-from serving.modelserver.classify import classify, multi_inference, regress
-from serving.modelserver.predict import predict
-from serving.modelserver.servable import Servable
+from serving.modelserver.inference.classify import classify, multi_inference, regress
+from serving.modelserver.inference.predict import predict
+from serving.modelserver.inference.servable import Servable
 from serving.modelserver.status import from_exception, invalid_argument, unimplemented
 
 

@@ -19,7 +19,7 @@ from tensorflow.core.protobuf import error_codes_pb2
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving.modelserver import metrics
-from serving.modelserver.source import Stamp, stamp
+from serving.modelserver.models.source import Stamp, stamp
 from serving.modelserver.status import StatusError, from_exception, not_found
 
 

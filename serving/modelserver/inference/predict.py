@@ -9,8 +9,9 @@ import numpy as np
 from tensorflow.core.protobuf import error_codes_pb2, meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
 
-from serving.modelserver import metrics, tensors
-from serving.modelserver.servable import Servable
+from serving.modelserver import metrics
+from serving.modelserver.inference import tensors
+from serving.modelserver.inference.servable import Servable
 from serving.modelserver.status import StatusError, failed_precondition, invalid_argument
 
 DEFAULT_SIGNATURE = "serving_default"

@@ -27,9 +27,9 @@ from tensorflow_serving.apis import (
 
 from pipeline.errors import ConfigError, UsageError
 from serving.modelserver import metrics
-from serving.modelserver.calls import Calls, counted
 from serving.modelserver.flags import Flags
-from serving.modelserver.ports import reserve
+from serving.modelserver.protocol.dataplane import Calls, counted
+from serving.modelserver.protocol.ports import reserve
 from serving.modelserver.status import StatusError, from_exception, invalid_argument
 from serving.modelserver.text_protos import SSLConfig, read_text_proto
 

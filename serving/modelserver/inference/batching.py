@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.errors import ConfigError
 from serving.modelserver import metrics
 from serving.modelserver.flags import CORES, Flags
-from serving.modelserver.servable import Runner
+from serving.modelserver.inference.servable import Runner
 from serving.modelserver.status import StatusError, deadline_exceeded, from_exception, invalid_argument, unavailable
 from serving.modelserver.text_protos import BatchingParameters, read_text_proto
 

@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from serving.errors import ServingError
 from serving.modelserver import metrics
 from serving.modelserver.flags import Flags
-from serving.modelserver.ports import reserve
-from serving.modelserver.rest import Reply, RestApi, failure
-from serving.modelserver.servable import TIMED_OUT
+from serving.modelserver.inference.servable import TIMED_OUT
+from serving.modelserver.protocol.ports import reserve
+from serving.modelserver.protocol.rest.api import Reply, RestApi, failure
 from serving.modelserver.status import deadline_exceeded
 from serving.modelserver.text_protos import MonitoringConfig, read_text_proto
 

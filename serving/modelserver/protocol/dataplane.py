@@ -18,10 +18,10 @@ from tensorflow_serving.apis import (
 )
 
 from serving.modelserver import metrics
-from serving.modelserver.classify import classify, multi_inference, regress
-from serving.modelserver.core import Core
-from serving.modelserver.predict import check_metadata_request, model_metadata, predict
-from serving.modelserver.servable import Servable
+from serving.modelserver.inference.classify import classify, multi_inference, regress
+from serving.modelserver.inference.predict import check_metadata_request, model_metadata, predict
+from serving.modelserver.inference.servable import Servable
+from serving.modelserver.models.core import Core
 from serving.modelserver.status import from_exception, invalid_argument
 
 _T = TypeVar("_T")

@@ -11,8 +11,8 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, inference_pb2, input_pb2, model_pb2, regression_pb2
 
 from serving.modelserver import metrics
-from serving.modelserver.predict import DEFAULT_SIGNATURE, METHOD_NAMES, answering_spec
-from serving.modelserver.servable import Servable
+from serving.modelserver.inference.predict import DEFAULT_SIGNATURE, METHOD_NAMES, answering_spec
+from serving.modelserver.inference.servable import Servable
 from serving.modelserver.status import invalid_argument, unimplemented
 
 _INPUTS, _CLASSES, _SCORES, _REGRESSIONS = "inputs", "classes", "scores", "outputs"

@@ -16,9 +16,9 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import input_pb2
 
-from serving.modelserver.json_document import describe, number_too_big, to_bytes, type_name
+from serving.modelserver.inference.tensors import type_name as tensor_type_name
+from serving.modelserver.protocol.rest.json_document import describe, number_too_big, to_bytes, type_name
 from serving.modelserver.status import StatusError, invalid_argument, unimplemented
-from serving.modelserver.tensors import type_name as tensor_type_name
 
 _INSTANCES, _INPUTS, _BASE64 = "instances", "inputs", "b64"
 _Inputs = Mapping[str, meta_graph_pb2.TensorInfo]

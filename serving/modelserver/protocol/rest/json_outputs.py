@@ -15,10 +15,10 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.modelserver import tensors
-from serving.modelserver.json_document import quote
-from serving.modelserver.json_inputs import Format
-from serving.modelserver.predict import SIGNATURE_DEF
+from serving.modelserver.inference import tensors
+from serving.modelserver.inference.predict import SIGNATURE_DEF
+from serving.modelserver.protocol.rest.json_document import quote
+from serving.modelserver.protocol.rest.json_inputs import Format
 from serving.modelserver.status import StatusError, invalid_argument
 
 _INDENT = "    "

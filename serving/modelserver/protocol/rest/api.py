@@ -16,9 +16,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.modelserver import json_document, json_inputs, json_outputs
-from serving.modelserver.calls import Calls, counted
-from serving.modelserver.predict import DEFAULT_SIGNATURE, SIGNATURE_DEF, run
+from serving.modelserver.inference.predict import DEFAULT_SIGNATURE, SIGNATURE_DEF, run
+from serving.modelserver.protocol.dataplane import Calls, counted
+from serving.modelserver.protocol.rest import json_document, json_inputs, json_outputs
 from serving.modelserver.status import StatusError, failed_precondition, invalid_argument
 
 _LOG = logging.getLogger(__name__)

@@ -11,14 +11,14 @@ from threading import Event, Lock, Thread
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from pipeline.errors import ConfigError
-from serving.modelserver.batching import PER_MODEL_FILE, Batcher, Parameters, server_parameters
 from serving.modelserver.flags import Flags
-from serving.modelserver.manager import Change, Manager, Retries
-from serving.modelserver.model_config import ModelConfig, ModelServerConfig, check_config, read_config
-from serving.modelserver.servable import Servable, SessionOptions
-from serving.modelserver.source import wanted_versions
+from serving.modelserver.inference.batching import PER_MODEL_FILE, Batcher, Parameters, server_parameters
+from serving.modelserver.inference.servable import Servable, SessionOptions
+from serving.modelserver.models.config import ModelConfig, ModelServerConfig, check_config, read_config
+from serving.modelserver.models.manager import Change, Manager, Retries
+from serving.modelserver.models.source import wanted_versions
+from serving.modelserver.models.warmup import warm_up
 from serving.modelserver.status import StatusError, failed_precondition, invalid_argument, not_found
-from serving.modelserver.warmup import warm_up
 
 _LOG = logging.getLogger(__name__)
 _Labels = dict[str, dict[str, int]]

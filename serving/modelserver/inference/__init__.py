@@ -1,0 +1,1 @@
+"""One loaded version: its graph, its signatures, and the calls on it."""

@@ -1,0 +1,1 @@
+"""TensorFlow Serving's interfaces: gRPC and REST, before one data plane."""
