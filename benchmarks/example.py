@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import UsageError
+from pipeline.util.checkout import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-CONFIG = REPOSITORY / "examples" / "flights" / "pipeline.yaml"
+CONFIG = ROOT / "examples" / "flights" / "pipeline.yaml"
 
 
 def newest_version(config: PipelineConfig) -> Path:

@@ -31,12 +31,13 @@ from ml_metadata import MetadataStore  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from benchmarks.example import CONFIG, REPOSITORY  # noqa: E402
+from benchmarks.example import CONFIG  # noqa: E402
 from benchmarks.measuring import Cost, Measured, measure  # noqa: E402
 from pipeline.config.loading import load_config  # noqa: E402
 from pipeline.datasets import flights  # noqa: E402
 from pipeline.runs import database  # noqa: E402
 from pipeline.runs.status import RunOutcome  # noqa: E402
+from pipeline.util.checkout import ROOT  # noqa: E402
 
 # One CSV file, split as CsvExampleGen does by default, and one epoch. TFX's templates have no InfraValidator.
 OVERRIDES = {
@@ -55,7 +56,7 @@ LAST_BITS = 2.0**-22
 STATISTICS_TOLERANCE = 1e-4
 OUR_NAMES = {"CsvExampleGen": "ExampleGen", "ImportSchemaGen": "SchemaGen"}
 TABLE_WIDTH = 140
-ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONPATH": str(REPOSITORY)}
+ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONPATH": str(ROOT)}
 
 Costs = dict[str, Cost]
 WHOLE = "whole run"

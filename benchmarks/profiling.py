@@ -18,9 +18,9 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import flames
-from benchmarks.example import REPOSITORY
 from benchmarks.pipeline import observed, our_command, stock_command, write_config, write_data
 from benchmarks.stacks import Stack, by_node, seconds_by_category, total
+from pipeline.util.checkout import ROOT
 
 # Samples per second. A process is stopped while its stacks are read, so a higher rate would slow down what is measured.
 RATE = 50
@@ -35,9 +35,7 @@ def main() -> None:
     """Profiles both, writes the charts and prints the seconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=1, help="repeat the 336,776 flights this many times, with jitter")
-    parser.add_argument(
-        "--folder", type=Path, default=REPOSITORY / ".conveyor" / "profile", help="work here, and keep the files"
-    )
+    parser.add_argument("--folder", type=Path, default=ROOT / ".conveyor" / "profile", help="work here, and keep the files")
     options = parser.parse_args()
     console, folder = Console(highlight=False), options.folder.absolute()
     write_data(folder / "data" / "flights.csv", options.times)
