@@ -1,9 +1,9 @@
-# make run: data, pipeline, blessed and pushed model.  make test: every check.  Both set up .venv first, once.
+# make run: data, pipeline, blessed and pushed model.  make test: all checks.  Both set up .venv first, if needed.
 CONFIG ?= examples/flights/pipeline.yaml
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-# The Python to set up with: what the command line or the environment names, else the one .venv was made with.
+# The Python to set up with: the one named on the command line or in the environment, or the one that .venv was made with.
 ifeq ($(origin PYTHON),undefined)
 PYTHON := $(shell test -x $(BIN)/python && echo $(BIN)/python || echo python3)
 else
@@ -28,7 +28,7 @@ run: $(STAMP) ## prepare the flights and run the whole pipeline
 	@$(BIN)/conveyor data flights --if-missing
 	@$(BIN)/conveyor run $(CONFIG)
 
-test: lint unit integration ## every check
+test: lint unit integration ## all checks
 
 lint: $(STAMP) ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .
@@ -36,7 +36,7 @@ lint: $(STAMP) ## ruff, mypy and the import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-unit: $(STAMP) ## the quick tests
+unit: $(STAMP) ## the fast tests
 	@$(BIN)/pytest tests/unit components
 
 integration: $(STAMP) ## whole pipelines on a small sample, with TFX itself
@@ -45,16 +45,16 @@ integration: $(STAMP) ## whole pipelines on a small sample, with TFX itself
 test-container: $(STAMP) ## build the image and run a pipeline's pods in containers (needs a Docker engine)
 	@$(BIN)/pytest tests/container
 
-format: $(STAMP) ## put the code into its format
+format: $(STAMP) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: ## resolve requirements.lock, and the part of it that the image needs, anew (needs uv on the path)
+lock: ## resolve requirements.lock and requirements-image.lock again (needs uv on the path)
 	@uv pip compile --universal --generate-hashes --no-emit-index-url --no-python-downloads --python-version 3.10 \
 	  --extra dev pyproject.toml -o requirements.lock --custom-compile-command 'make lock'
 	@uv pip compile --universal --generate-hashes --no-emit-index-url --no-python-downloads --python-version 3.10 \
 	  --constraints requirements.lock --excludes requirements-image.excludes \
 	  pyproject.toml -o requirements-image.lock --custom-compile-command 'make lock'
 
-clean: ## remove what runs leave behind (.conveyor); keeps .venv
+clean: ## remove the files of all runs (.conveyor); keeps .venv
 	@rm -rf .conveyor
