@@ -32,7 +32,6 @@ from components.evaluator import eval_config
 from components.schema_importer import read_curated_schema
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
-from pipeline.graph import PREPROCESSING_FN
 from pipeline.training import raw, settings
 from pipeline.training.examples import Rows
 from pipeline.training.trainer import TrainingData, make_deterministic, train
@@ -57,7 +56,7 @@ def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
     transform = Transform(
         examples=example_gen.outputs["examples"],
         schema=schema,
-        preprocessing_fn=PREPROCESSING_FN,
+        preprocessing_fn=settings.PREPROCESSING_FN,
         custom_config=settings.for_transform(config, curated),
     )
     trainer = Trainer(

@@ -1,8 +1,8 @@
-"""How a model is judged."""
+"""How the candidate is judged, how it is tried out, and where it goes."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -46,3 +46,25 @@ class Evaluation(Section):
     accuracy and loss; for regression mae, mse, rmse. Without any, a model need only be no worse than the baseline."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 100
     """Slices with fewer rows are left out of the report."""
+
+
+class InfraValidator(Section):
+    """The candidate is loaded and answers real requests before it is pushed."""
+
+    enabled: bool = True
+    """Validate at all."""
+    runner: Literal["auto", "docker", "process"] = "auto"
+    """`docker`: TensorFlow Serving in a container. `process`: a process of its own. `auto`: docker where the image is there."""
+    requests: Annotated[int, Field(ge=1)] = 100
+    """How many rows of the evaluation split the candidate must answer."""
+    timeout_seconds: Annotated[int, Field(ge=1)] = 120
+    """Seconds to load and to answer."""
+    image: str = "tensorflow/serving:2.20.0"
+    """docker: the image that serves."""
+
+
+class Push(Section):
+    """Where blessed models go."""
+
+    destination: str = "{workspace}/models/{name}"
+    """The folder that the model server watches; each push is a numbered folder in it."""

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import Section
-from pipeline.config.user_function import UserFunction
+from pipeline.config.section import FunctionReference, Section
 
 
 class Feature(Section):
@@ -44,7 +43,7 @@ class Feature(Section):
 class Preprocessing(Section):
     """From raw columns to what the model sees, as a graph that is served with the model."""
 
-    preprocessing_fn: UserFunction | None = None
+    preprocessing_fn: FunctionReference | None = None
     """Your own instead of the derived one: `file.py:function`, called with the raw tensors, as tf.Transform does it."""
     numeric_buckets: Annotated[int, Field(ge=2)] | None = None
     """Bucketise every numeric column into so many quantiles; standardise them when not given."""

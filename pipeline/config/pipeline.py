@@ -8,15 +8,13 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, model_validator
 
 from pipeline.config.data import Data, SchemaSource
-from pipeline.config.evaluation import Evaluation
+from pipeline.config.evaluation import Evaluation, InfraValidator, Push
 from pipeline.config.execution import Execution
 from pipeline.config.features import Feature, Preprocessing
 from pipeline.config.gateway import Gateway
 from pipeline.config.kubeflow import Kubeflow
-from pipeline.config.push import InfraValidator, Push
 from pipeline.config.section import Section
-from pipeline.config.task import Task
-from pipeline.config.training import Model, Training, Tuner
+from pipeline.config.training import Model, Task, Training, Tuner
 
 
 class PipelineConfig(Section):

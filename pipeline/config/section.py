@@ -1,8 +1,13 @@
-"""What all sections of a configuration have in common."""
+"""The base of all sections, and the types that several of them have."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FunctionReference = Annotated[str, Field(pattern=r"^.+\.py:[A-Za-z_]\w*$", examples=["preprocessing.py:preprocessing_fn"])]
+"""A function of the user's own: its file, a colon, its name."""
 
 
 class Section(BaseModel):

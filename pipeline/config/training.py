@@ -1,19 +1,27 @@
-"""The model, its training and the search for its hyperparameters."""
+"""What is predicted: the task, the model, its training and the search for its hyperparameters."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.config.section import Section
-from pipeline.config.user_function import UserFunction
+from pipeline.config.section import FunctionReference, Section
+
+
+class Task(str, Enum):
+    """What the model predicts."""
+
+    BINARY = "binary_classification"
+    MULTICLASS = "multiclass_classification"
+    REGRESSION = "regression"
 
 
 class Model(Section):
     """The Keras model."""
 
-    build_model: UserFunction | None = None
+    build_model: FunctionReference | None = None
     """Your own instead of the derived one: `file.py:function`; see docs/your-own-code.md for its arguments."""
     numeric_bins: Annotated[int, Field(ge=2)] | None = 16
     """Encode each standardised column piecewise linearly over this many quantile bins; null: take the value as it is."""
