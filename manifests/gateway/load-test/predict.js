@@ -1,4 +1,4 @@
-// Load on the gateway, of rows that the features' ranges on its OpenAPI page allow; no row comes twice, so that no cache answers.
+// Load on the gateway, with rows within the ranges on its OpenAPI page. No row occurs twice, so no cache answers.
 import { check, fail } from 'k6';
 import http from 'k6/http';
 
@@ -15,7 +15,7 @@ export const options = {
       duration: __ENV.DURATION || '1m',
     },
   },
-  // The test fails where one of these does not hold.
+  // The test fails if one of these does not hold.
   thresholds: {
     checks: ['rate==1'],
     http_req_duration: [`p(99)<${__ENV.P99_MS || 500}`],
@@ -39,7 +39,7 @@ export default function (row) {
   });
 }
 
-// The page's example with other values where it says which there may be.
+// The page's example, with other values for features whose ranges or values the page lists.
 function varied(row) {
   return Object.fromEntries(
     Object.entries(row.example).map(([name, value]) => [name, anyOf(row.properties[name], value)]),
