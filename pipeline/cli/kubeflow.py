@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.follow import Follower
     from pipeline.runs.status import RunOutcome
 
@@ -43,13 +43,13 @@ def submit(
     """
     from rich.console import Console
 
-    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.submission import compile_and_upload, given_parameters
 
     settings = read_config(config, [*(overrides or ()), *(["execution.cache=false"] if no_cache else [])])
     values = given_parameters(settings, [*(parameters or ()), *([f"run_note={note}"] if note else [])])
     console = Console(highlight=False)
-    client = Client(settings)
+    client = KubeflowClient(settings)
     version = compile_and_upload(client, console)
     run = client.start_run(version, values, f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}", note)
     console.print(f"Run {run.run_id} of {settings.name} has started:")
@@ -74,14 +74,14 @@ def status(
 
     from rich.console import Console
 
-    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.runs import find_run, outcome_of
     from pipeline.runs.status import RunState
 
     if follow and (as_json or list_runs):
         raise UsageError("--follow shows one run, for people.", where="status", fix="leave out --json and --list")
     settings = read_config(config, overrides)
-    client = Client(settings)
+    client = KubeflowClient(settings)
     if list_runs:
         _list(client, islice(client.runs(), limit), as_json)
         return
@@ -114,7 +114,7 @@ def logs(
     """Show what a node of a run on Kubeflow has written: its last attempt, when it was tried again."""
     from rich.console import Console
 
-    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.run_pods import RunPods
     from pipeline.kubeflow.runs import find_run, find_task, outcome_of, package_tasks
 
@@ -123,7 +123,7 @@ def logs(
             "logs takes a run and a node, or a node alone.", seen=" ".join(names), fix="conveyor logs latest Trainer"
         )
     settings = read_config(config, overrides)
-    client = Client(settings)
+    client = KubeflowClient(settings)
     found = find_run(client, names[0] if len(names) == 2 else "latest")
     tasks = package_tasks(client.package_spec(found))
     task = find_task(tasks, names[-1])
@@ -146,13 +146,13 @@ def cancel(
     overrides: Overrides = None,
 ) -> None:
     """End a run on Kubeflow: no node starts any more, and those at work are told to stop."""
-    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.runs import find_run, outcome_of
     from pipeline.report import formats
     from pipeline.runs.status import RunState
 
     settings = read_config(config, overrides)
-    client = Client(settings)
+    client = KubeflowClient(settings)
     found = find_run(client, run)
     outcome = outcome_of(found, [], settings.name)
     if outcome.state is not RunState.RUNNING:
@@ -167,7 +167,7 @@ def cancel(
     print(f"Run {found.run_id} of {settings.name}, started {formats.moment(outcome.started)}, is being cancelled.")
 
 
-def _follow(client: Client, run: Any, console: Console) -> None:
+def _follow(client: KubeflowClient, run: Any, console: Console) -> None:
     """Shows a run until it ends.
 
     Raises:
@@ -195,7 +195,7 @@ def _follow(client: Client, run: Any, console: Console) -> None:
         raise error
 
 
-def _follower(client: Client, run: Any, console: Console) -> Follower:
+def _follower(client: KubeflowClient, run: Any, console: Console) -> Follower:
     from pipeline.kubeflow.follow import Follower
     from pipeline.kubeflow.run_pods import RunPods
     from pipeline.kubeflow.runs import package_tasks
@@ -203,7 +203,7 @@ def _follower(client: Client, run: Any, console: Console) -> Follower:
     return Follower(client, run.run_id, package_tasks(client.package_spec(run)), RunPods(client.config, run.run_id, console))
 
 
-def _print_run(client: Client, outcome: RunOutcome, console: Console) -> None:
+def _print_run(client: KubeflowClient, outcome: RunOutcome, console: Console) -> None:
     from rich.text import Text
 
     from pipeline.report.summary import nodes_table
@@ -235,7 +235,7 @@ def _no_pod(node: str, state: str, address: str) -> UsageError:
     )
 
 
-def _list(client: Client, runs: Any, as_json: bool) -> None:
+def _list(client: KubeflowClient, runs: Any, as_json: bool) -> None:
     from pipeline.kubeflow.runs import outcome_of
     from pipeline.report import formats
 
@@ -252,7 +252,7 @@ def _list(client: Client, runs: Any, as_json: bool) -> None:
     print_table(table)
 
 
-def _facts(client: Client, run: Any, outcome: RunOutcome) -> dict[str, Any]:
+def _facts(client: KubeflowClient, run: Any, outcome: RunOutcome) -> dict[str, Any]:
     return {
         "run": outcome.run_id,
         "name": run.display_name,
@@ -267,7 +267,7 @@ def _facts(client: Client, run: Any, outcome: RunOutcome) -> dict[str, Any]:
     }
 
 
-def _document(client: Client, run: Any, outcome: RunOutcome) -> dict[str, Any]:
+def _document(client: KubeflowClient, run: Any, outcome: RunOutcome) -> dict[str, Any]:
     nodes = {
         name: {"state": node.state.value, "started": node.started, "ended": node.ended} for name, node in outcome.nodes.items()
     }

@@ -11,7 +11,7 @@ from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.client import KubeflowClient
 
 _WAYS = "--cron, --every, --list, --pause, --resume and --delete"
 
@@ -39,7 +39,7 @@ def schedule(
     starts that were missed meanwhile are not made up for, as the next run reads the newest data anyway. Times are UTC, unless
     CRON_SCHEDULE_TIMEZONE of the Deployment ml-pipeline-scheduledworkflow says otherwise.
     """
-    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.schedules import cron_trigger, find_schedule, interval_trigger
 
     ways = [cron is not None, every is not None, list_schedules, pause is not None, resume is not None, delete is not None]
@@ -51,7 +51,7 @@ def schedule(
             fix="conveyor schedule --cron '0 6 * * *', or conveyor schedule --list",
         )
     trigger = cron_trigger(cron) if cron is not None else interval_trigger(every) if every is not None else None
-    client = Client(read_config(config, overrides))
+    client = KubeflowClient(read_config(config, overrides))
     if trigger is not None:
         _create(client, trigger, as_json)
         return
@@ -73,7 +73,7 @@ def schedule(
     print(f"The schedule {found.display_name} ({found.recurring_run_id}) {told}.")
 
 
-def _create(client: Client, trigger: Any, as_json: bool) -> None:
+def _create(client: KubeflowClient, trigger: Any, as_json: bool) -> None:
     from rich.console import Console
 
     from pipeline.kubeflow.schedules import describe

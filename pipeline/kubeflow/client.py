@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines' API, as far as Conveyor needs it. Every failure is a ConveyorError that says what to do."""
+"""The parts of Kubeflow Pipelines' API that Conveyor needs. Every failure is a ConveyorError that says what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ConfigError, ConveyorError
+from pipeline.errors import ConfigError
+from pipeline.kubeflow.api_errors import ApiError, ApiErrors
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -22,31 +23,16 @@ PACKAGE_LIMIT = 700 * 1024
 _PAGE_SIZE = 100
 _TIMEOUT_SECONDS = (5, 60)  # to connect, to answer
 _DIGEST_LENGTH = 12
-_LOG_IN = (301, 302, 303, 307, 308, 401, 403)
-_PASSING = (0, 502, 503, 504)
-
-
-class ApiError(ConveyorError):
-    """Kubeflow Pipelines cannot be reached, or refused what it was asked.
-
-    Attributes:
-      status: of the HTTP answer; 0 where there was none of Kubeflow's.
-      may_pass: whether it may pass by itself: a server that starts again, a forwarded port that is opened anew.
-    """
-
-    headline = "Kubeflow Pipelines"
-    status = 0
-    may_pass = False
 
 
 @dataclass(frozen=True)
-class Version:
-    """A package on the server.
+class PipelineVersion:
+    """A package on the server: a version of a pipeline.
 
     Attributes:
-      pipeline_id: of the pipeline that it is a version of.
-      id: of the version.
-      name: of the version; the package's digest is in it.
+      pipeline_id: the pipeline's id.
+      id: the version's id.
+      name: the version's name, which holds the package's digest.
       is_new: whether it had to be uploaded.
     """
 
@@ -56,25 +42,22 @@ class Version:
     is_new: bool
 
 
-class Client:
-    """A connection to the API server of the cluster that a configuration names.
+class KubeflowClient:
+    """A client of the API server that a configuration names. It returns the models of kfp_server_api (v2beta1).
 
-    What it returns are the models of kfp_server_api (v2beta1).
+    Args:
+      config: the configuration of the pipeline whose runs and schedules are looked for.
+
+    Raises:
+      ConfigError: kubeflow.host is not an address.
     """
 
     def __init__(self, config: PipelineConfig) -> None:
-        """Makes no call yet.
-
-        Args:
-          config: of the pipeline that runs and schedules are looked for.
-
-        Raises:
-          ConfigError: kubeflow.host is no address.
-        """
         import kfp_server_api as api
 
         self.config = config
         self.host = _checked_host(config.kubeflow.host)
+        self._errors = ApiErrors(config.kubeflow, self.host)
         settings = api.Configuration(host=self.host)
         # Neither retries, which would delay the news that nothing answers, nor redirects, which lead to log-in pages.
         settings.retries = False
@@ -85,7 +68,7 @@ class Client:
         self._runs = api.RunServiceApi(self._api)
         self._schedules = api.RecurringRunServiceApi(self._api)
 
-    def upload(self, package: str) -> Version:
+    def upload(self, package: str) -> PipelineVersion:
         """Makes a package a version of the pipeline; the same content is uploaded once.
 
         Args:
@@ -107,12 +90,12 @@ class Client:
             self._pipelines.pipeline_service_list_pipeline_versions, pipeline_id, filter=_equals("display_name", name)
         )
         if known.pipeline_versions:
-            return Version(pipeline_id, known.pipeline_versions[0].pipeline_version_id, name, is_new=False)
+            return PipelineVersion(pipeline_id, known.pipeline_versions[0].pipeline_version_id, name, is_new=False)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{name}.yaml"
             path.write_text(package)
             uploaded = self._call(self._uploads.upload_pipeline_version, str(path), name=name, pipelineid=pipeline_id)
-        return Version(pipeline_id, uploaded.pipeline_version_id, name, is_new=True)
+        return PipelineVersion(pipeline_id, uploaded.pipeline_version_id, name, is_new=True)
 
     def pipeline_id(self) -> str | None:
         """The id of the configuration's pipeline, if the server knows it."""
@@ -124,7 +107,7 @@ class Client:
             raise
 
     def package_spec(self, run: Any) -> dict[str, Any]:
-        """The pipeline spec that a run was started from; empty when the server has it no more."""
+        """The pipeline spec that a run was started from; empty where the server no longer has it."""
         source = run.pipeline_version_reference
         document = run.pipeline_spec
         if source is not None and source.pipeline_version_id:
@@ -137,14 +120,14 @@ class Client:
         # With a platform spec beside it, the pipeline spec is one level down.
         return dict((document or {}).get("pipeline_spec", document or {}))
 
-    def start_run(self, version: Version, values: Mapping[str, Value], name: str, note: str) -> Any:
+    def start_run(self, version: PipelineVersion, values: Mapping[str, Value], name: str, note: str) -> Any:
         """Starts a run in the configuration's experiment.
 
         Args:
-          version: what to run.
-          values: of the parameters that differ from the package's defaults.
-          name: that the dashboard shows.
-          note: that the dashboard shows.
+          version: the package to run.
+          values: the parameters that differ from the package's defaults.
+          name: the name that the dashboard shows.
+          note: the description that the dashboard shows.
         """
         import kfp_server_api as api
 
@@ -161,7 +144,7 @@ class Client:
         """A run with the state of its tasks.
 
         Raises:
-          ApiError: there is none (status 404), or the server cannot be reached.
+          ApiError: there is no such run (status 404), or the server cannot be reached.
         """
         return self._call(self._runs.run_service_get_run, run_id)
 
@@ -176,20 +159,20 @@ class Client:
                 yield run
 
     def terminate(self, run_id: str) -> None:
-        """Ends a run; its pods are told to stop."""
+        """Ends a run and stops its pods."""
         self._call(self._runs.run_service_terminate_run, run_id)
 
-    def create_schedule(self, version: Version, values: Mapping[str, Value], trigger: Any, description: str) -> Any:
-        """Makes a recurring run, named for the pipeline.
+    def create_schedule(self, version: PipelineVersion, values: Mapping[str, Value], trigger: Any, description: str) -> Any:
+        """Creates a recurring run with the pipeline's name.
 
-        One run at a time: they share a cache and a serving folder. No catch-up: after a pause, one run on the newest data
-        does what all the missed ones would have done.
+        It starts one run at a time, since runs share a cache and a serving folder. It does not catch up: after a pause, one run
+        on the newest data does what all the missed ones would have done.
 
         Args:
-          version: what to run.
-          values: of the parameters that differ from the package's defaults.
+          version: the package to run.
+          values: the parameters that differ from the package's defaults.
           trigger: a V2beta1Trigger.
-          description: that the dashboard shows.
+          description: the description that the dashboard shows.
         """
         import kfp_server_api as api
 
@@ -212,7 +195,7 @@ class Client:
         return list(self._pages(list_, "recurring_runs", sort_by="created_at desc"))
 
     def pause_schedule(self, schedule_id: str) -> None:
-        """Keeps a recurring run, but lets it start nothing."""
+        """Keeps a recurring run from starting runs."""
         self._call(self._schedules.recurring_run_service_disable_recurring_run, schedule_id)
 
     def resume_schedule(self, schedule_id: str) -> None:
@@ -220,11 +203,11 @@ class Client:
         self._call(self._schedules.recurring_run_service_enable_recurring_run, schedule_id)
 
     def delete_schedule(self, schedule_id: str) -> None:
-        """Deletes a recurring run. The runs that it started stay."""
+        """Deletes a recurring run; the runs that it started stay."""
         self._call(self._schedules.recurring_run_service_delete_recurring_run, schedule_id)
 
     def address(self, run_id: str) -> str:
-        """Where the dashboard shows a run."""
+        """The address at which the dashboard shows a run."""
         return f"{self.host}/#/runs/details/{run_id}"
 
     def _experiment_id(self, create: bool) -> str | None:
@@ -257,69 +240,13 @@ class Client:
         try:
             answer = method(*arguments, _request_timeout=_TIMEOUT_SECONDS, **options)
         except ApiException as error:
-            raise self._refused(error.status, error.reason, error.body) from error
+            raise self._errors.refused(error.status, error.reason, error.body) from error
         except HTTPError as error:
-            raise self._unreachable(error) from error
-        # A web server that is no API server has a page for every address.
+            raise self._errors.unreachable(error) from error
+        # Another web server may have a page for every address.
         if not self._api.last_response.data.lstrip().startswith("{"):
-            raise self._not_kubeflow(self._api.last_response.data)
+            raise self._errors.not_kubeflow(self._api.last_response.data)
         return answer
-
-    def _refused(self, status: int, reason: str, body: str | None) -> ApiError:
-        message = _message(body)
-        if status in _LOG_IN:
-            error = ApiError(
-                "The API asks for a log-in, which Conveyor does not do.",
-                where=self.host,
-                expected="Kubeflow Pipelines in single-user mode, without a log-in on the way",
-                seen=f"{status} {message or reason}",
-                fix=f"go past the log-in: {self._port_forward()}, and kubeflow.host: http://localhost:8080",
-            )
-        elif status == 404 and message is None:
-            return self._not_kubeflow(body or "")
-        elif status in _PASSING:
-            error = ApiError(
-                "The API server does not answer.",
-                where=self.host,
-                seen=f"{status} {message or reason}",
-                fix=f"look whether it runs: {self._kubectl()} get pods",
-            )
-            error.may_pass = True
-        else:
-            error = ApiError(
-                "The API server refused.",
-                where=self.host,
-                seen=f"{status} {message or reason}",
-                fix=f"its log says more: {self._kubectl()} logs deployment/ml-pipeline",
-            )
-        error.status = status
-        return error
-
-    def _unreachable(self, cause: Exception) -> ApiError:
-        error = ApiError(
-            "Kubeflow Pipelines cannot be reached.",
-            where=self.host,
-            expected="the address of the dashboard in kubeflow.host",
-            seen=str(cause).rpartition(": ")[2],
-            fix=f"`conveyor cluster up` starts a cluster here. To reach another: {self._port_forward()}",
-        )
-        error.may_pass = True
-        return error
-
-    def _not_kubeflow(self, seen: str) -> ApiError:
-        return ApiError(
-            "What answers is not Kubeflow Pipelines.",
-            where=self.host,
-            expected="the API at /apis/v2beta1 of the dashboard's address",
-            seen=" ".join(seen.split())[:100],
-            fix=f"mend kubeflow.host, or bring the dashboard here: {self._port_forward()}",
-        )
-
-    def _port_forward(self) -> str:
-        return f"{self._kubectl()} port-forward service/ml-pipeline-ui 8080:80"
-
-    def _kubectl(self) -> str:
-        return f"kubectl --context {self.config.kubeflow.context} --namespace {self.config.kubeflow.namespace}"
 
 
 def _checked_host(host: str) -> str:
@@ -327,9 +254,9 @@ def _checked_host(host: str) -> str:
         raise ConfigError(
             "The address of Kubeflow Pipelines has no scheme.",
             where="kubeflow.host",
-            expected="http:// or https://, a host and maybe a port",
+            expected="http:// or https://, a host and possibly a port",
             seen=host,
-            fix=f"kubeflow.host: http://{host}",
+            fix=f"Set kubeflow.host to http://{host}",
         )
     return host.rstrip("/")
 
@@ -342,18 +269,9 @@ def _check_size(package: str, name: str) -> None:
             where=name,
             expected=f"at most {PACKAGE_LIMIT // 1024} KiB: Argo keeps it in one Kubernetes object",
             seen=f"{size // 1024} KiB",
-            fix="put light nodes into kubeflow.groups: each task carries the whole pipeline",
+            fix="Put light nodes into kubeflow.groups: each task carries the whole pipeline.",
         )
 
 
 def _equals(key: str, value: str) -> str:
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "stringValue": value}]})
-
-
-def _message(body: str | None) -> str | None:
-    """What an error of the API says; None when the answer is not one."""
-    try:
-        document = json.loads(body or "")
-        return str(document.get("message") or document["error_message"])
-    except (ValueError, KeyError, AttributeError):
-        return None

@@ -1,4 +1,4 @@
-"""Compiles a pipeline to a KFP v2 package: a container task a node, in the order of the pipeline, and one at the exit."""
+"""Compiles a pipeline to a KFP v2 package: one container task for each group of nodes, and one at the exit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import parameters
 from pipeline.errors import ConfigError
-from pipeline.kubeflow.groups import Task, tasks_of
+from pipeline.kubeflow.groups import NodeGroup, group_nodes
 from pipeline.kubeflow.pod import dashboard
 from pipeline.kubeflow.pod.finish import WEBHOOK_VARIABLE
 from pipeline.kubeflow.pod.payload import Payload
 from pipeline.runs.database import ENVIRONMENT_VARIABLE
 from pipeline.util.imports import heavy_imports
+from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -44,22 +45,22 @@ def compile_package(config: PipelineConfig) -> str:
       the same text.
 
     Raises:
-      ConfigError: the configuration names something that cannot be read, or that pods could not reach; a group of nodes
-        cannot run; the pipeline is nested or too large.
+      ConfigError: the configuration names something that cannot be read, or that pods cannot reach; a group of nodes cannot
+        run; the pipeline is nested or too large.
     """
     settings = in_cluster(config)
     ir = _compile(settings)
     upstream = {entry.pipeline_node.node_info.id: list(entry.pipeline_node.upstream_nodes) for entry in ir.nodes}
     _check_nodes(config, upstream)
-    package = _Package(settings, Payload.of(ir, settings).arguments(), tasks_of(upstream, config.kubeflow.groups))
+    package = _Package(settings, Payload.of(ir, settings).arguments(), group_nodes(upstream, config.kubeflow.groups))
     return package.text()
 
 
 def in_cluster(config: PipelineConfig) -> PipelineConfig:
-    """The configuration as it holds in pods: the workspace is the volume.
+    """The configuration as pods need it: the workspace is the volume.
 
     Raises:
-      ConfigError: data are read, or models pushed, outside the volume.
+      ConfigError: data are read from, or models pushed to, a place outside the volume.
     """
     mount_path = config.kubeflow.mount_path
     settings = config.model_copy(
@@ -73,11 +74,11 @@ def in_cluster(config: PipelineConfig) -> PipelineConfig:
         resolved = settings.resolve(path)
         if not Path(resolved).is_relative_to(mount_path):
             raise ConfigError(
-                "Pods see nothing but the volume.",
+                "Pods can read and write nothing but the volume.",
                 where=field,
                 expected=f"a path that begins with {{workspace}}, which stands for {mount_path} in the cluster",
                 seen=resolved,
-                fix=f"for example {field}: '{{workspace}}/{Path(path).name}'",
+                fix=f"For example: {field}: '{{workspace}}/{Path(path).name}'",
             )
     # Absolute, so that it means the same where the configuration's folder is not.
     data = settings.data.model_copy(update={"input": settings.resolve(settings.data.input)})
@@ -85,7 +86,7 @@ def in_cluster(config: PipelineConfig) -> PipelineConfig:
 
 
 def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:
-    with _hushed(), heavy_imports():
+    with _stderr_held_back(), heavy_imports():
         from tfx.dsl.compiler.compiler import Compiler
 
         from pipeline.graph import create_pipeline
@@ -96,18 +97,18 @@ def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:
         raise ConfigError(
             "A pipeline within a pipeline cannot run on Kubeflow.",
             where=", ".join(nested),
-            expected="nodes alone",
-            fix="put the nodes of the inner pipeline into the outer one",
+            expected="a pipeline of nodes alone",
+            fix="Put the nodes of the inner pipeline into the outer one.",
         )
     return ir
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Keeps back what native code says on stderr, unless an error follows.
+def _stderr_held_back() -> Iterator[None]:
+    """Holds back what native code writes to stderr, unless an error follows.
 
-    TensorFlow tells at its start about the accelerators of a machine that will not run the pipeline; and no
-    setting stops all of it.
+    TensorFlow describes at its start the accelerators of a machine that will not run the pipeline, and no setting stops all
+    of it.
     """
     sys.stderr.flush()
     ours = os.dup(2)
@@ -133,12 +134,13 @@ def _check_nodes(config: PipelineConfig, upstream: Mapping[str, Sequence[str]]) 
                 where=f"kubeflow.nodes.{name}",
                 expected=", ".join(known),
                 seen=name,
+                fix=did_you_mean(name, known),
             )
 
 
 class _Package:
-    def __init__(self, config: PipelineConfig, payload: list[str], tasks: Sequence[Task]) -> None:
-        self.config, self.payload, self.tasks = config, payload, tasks
+    def __init__(self, config: PipelineConfig, payload: list[str], groups: Sequence[NodeGroup]) -> None:
+        self.config, self.payload, self.groups = config, payload, groups
         self.parameters = parameters.parameters_of(config)
 
     def text(self) -> str:
@@ -151,25 +153,25 @@ class _Package:
             return path.read_text()
 
     def pipeline_function(self) -> Any:
-        """What kfp's decorator takes: a function whose signature tells the parameters."""
+        """The function that kfp's decorator takes, whose signature holds the parameters."""
         from kfp import dsl
 
         def pipeline(*values: Any) -> None:
             arguments = {"run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, **dict(zip(self.parameters, values, strict=True))}
             at_exit = self.component(EXIT_TASK, [], {"report": "HTML"}, status=dsl.PipelineTaskFinalStatus)(**arguments)
-            self.furnish(at_exit, EXIT_TASK)
+            self.configure_pod(at_exit, EXIT_TASK)
             with dsl.ExitHandler(at_exit, name="nodes"):
                 created: dict[str, PipelineTask] = {}
-                for task in self.tasks:
+                for group in self.groups:
                     component = self.component(
-                        task.component,
-                        [part for node in task.nodes for part in ("--node", node)],
-                        dashboard.declared(task.nodes, self.config),
+                        group.component,
+                        [part for node in group.nodes for part in ("--node", node)],
+                        dashboard.declared(group.nodes, self.config),
                     )
-                    created[task.name] = component(**arguments).after(*(created[name] for name in task.upstream))
-                    self.furnish(created[task.name], task.name)
+                    created[group.name] = component(**arguments).after(*(created[name] for name in group.upstream))
+                    self.configure_pod(created[group.name], group.name)
 
-        # kfp takes descriptions from here, and the dashboard shows them beside the fields of its form.
+        # kfp takes the descriptions from here, and the dashboard shows them beside the fields of its form.
         described = [f"  {parameter.name}: {parameter.description}" for parameter in self.parameters.values()]
         title = f"{self.config.task.value} of {self.config.label}: from a table to a pushed model."
         pipeline.__doc__ = "\n".join([title, "", "Args:", *described])
@@ -180,7 +182,7 @@ class _Package:
         return pipeline
 
     def component(self, name: str, arguments: list[str], outputs: Mapping[str, str], **further: Any) -> BaseComponent:
-        """A container component. KFP merges components with equal containers, so the arguments name what it is."""
+        """A container component. KFP merges components with equal containers, so the arguments name the nodes."""
         from kfp import dsl
 
         module = "finish" if name == EXIT_TASK else "entrypoint"
@@ -199,8 +201,8 @@ class _Package:
         container.__signature__ = _signature({**inputs, **further, **artifacts}, {})  # type: ignore[attr-defined]
         return dsl.container_component(container)
 
-    def furnish(self, task: PipelineTask, name: str) -> None:
-        """Gives a task its volume, user, secrets, resources and retries."""
+    def configure_pod(self, task: PipelineTask, name: str) -> None:
+        """Sets a task's volume, user, Secrets, resources and retries."""
         from kfp import kubernetes
 
         kubeflow = self.config.kubeflow
@@ -223,10 +225,10 @@ class _Package:
             secrets[WEBHOOK_VARIABLE] = kubeflow.webhook
         for variable, secret in secrets.items():
             kubernetes.use_secret_as_env(task, secret.secret, {secret.key: variable})
-        self.reserve(task, name)
+        self.set_resources(task, name)
 
-    def reserve(self, task: PipelineTask, name: str) -> None:
-        """Asks the cluster for what the task needs."""
+    def set_resources(self, task: PipelineTask, name: str) -> None:
+        """Sets the resources that a task asks for, and the nodes of the cluster that it may run on."""
         from kfp import kubernetes
 
         resources = self.config.kubeflow.resources_of(name)

@@ -7,7 +7,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConveyorError, NodeError, NotBlessedError, UsageError
-from pipeline.kubeflow.client import ApiError, Client
+from pipeline.kubeflow.api_errors import ApiError
+from pipeline.kubeflow.client import KubeflowClient
 from pipeline.kubeflow.runs import PackageTask, outcome_of
 from pipeline.runs.status import NodeState, RunOutcome, RunState
 from pipeline.util.programs import ProgramError
@@ -24,7 +25,7 @@ _PATIENCE_SECONDS = 120.0
 class Follower:
     """Looks at a run again and again, and at its pods where kubectl can."""
 
-    def __init__(self, client: Client, run_id: str, tasks: list[PackageTask], pods: RunPods) -> None:
+    def __init__(self, client: KubeflowClient, run_id: str, tasks: list[PackageTask], pods: RunPods) -> None:
         """Makes no call yet.
 
         Args:

@@ -19,7 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.client import KubeflowClient
 
 LATEST = "latest"
 
@@ -151,7 +151,7 @@ def _seconds(moment: datetime | None) -> float | None:
     return moment.timestamp() if moment is not None and moment.timestamp() > 0 else None
 
 
-def find_run(client: Client, wanted: str) -> Any:
+def find_run(client: KubeflowClient, wanted: str) -> Any:
     """The run that a person means, with the state of its tasks.
 
     Args:
@@ -162,7 +162,7 @@ def find_run(client: Client, wanted: str) -> Any:
       UsageError: no run is meant, or more than one.
       ApiError: the server cannot be reached.
     """
-    from pipeline.kubeflow.client import ApiError
+    from pipeline.kubeflow.api_errors import ApiError
 
     if _UUID.fullmatch(wanted):
         try:

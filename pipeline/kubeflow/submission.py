@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.config import PipelineConfig
-    from pipeline.kubeflow.client import Client, Version
+    from pipeline.kubeflow.client import KubeflowClient, PipelineVersion
     from pipeline.parameters import Value
 
 
@@ -41,7 +41,7 @@ def given_parameters(config: PipelineConfig, given: Sequence[str]) -> dict[str, 
     return {name: known[name] for name in values}
 
 
-def compile_and_upload(client: Client, console: Console) -> Version:
+def compile_and_upload(client: KubeflowClient, console: Console) -> PipelineVersion:
     """Compiles the pipeline of a client's configuration and makes it a version on the server.
 
     Args:

@@ -1,25 +1,26 @@
-"""What Kubeflow's dashboard shows of a task: a page, scalars, and the ROC and confusion matrix of a classifier."""
+"""The task's artifacts for Kubeflow's dashboard: a page, metrics, and a classifier's ROC curve and confusion matrix."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import PipelineConfig, Task
-from pipeline.kubeflow.pod.scalars import NODES_WITH_SCALARS, scalars_of
 from pipeline.report.html.evaluation_view import MOST_CLASSES_SHOWN, EvaluationView
 from pipeline.report.html.page import render_nodes, render_report
-from pipeline.report.read.evaluation import CANDIDATE, Plots
+from pipeline.report.read.evaluation import CANDIDATE, EXAMPLE_COUNT, Plots
 from pipeline.report.read.run_details import RunFacts
+from pipeline.report.read.training import VALIDATION
 
 REPORT, METRICS, CLASSIFICATION = "report", "metrics", "classification"
 
-# The dashboard draws every point; more cannot be told apart.
+# The dashboard draws every point; closer ones cannot be told apart.
 _ROC_STEP = 0.01
-# Where KFP's launcher keeps, in the pod, what it uploads from there.
+# The folders of the pod that KFP's launcher uploads from, by the scheme of the object store.
 _LOCAL_FOLDERS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 
 
@@ -29,8 +30,8 @@ class Dashboard:
 
     Attributes:
       html: the page, complete in itself.
-      metrics: scalars by name.
-      classification: `confidenceMetrics` and `confusionMatrix` as the dashboard reads them; empty when it is no classifier.
+      metrics: numbers by name.
+      classification: `confidenceMetrics` and `confusionMatrix` as the dashboard reads them; empty without a classifier.
     """
 
     html: str
@@ -46,10 +47,10 @@ def declared(node_ids: Sequence[str], config: PipelineConfig) -> dict[str, str]:
       config: the pipeline's configuration.
 
     Returns:
-      By name of the artifact, the class in `kfp.dsl` that stands for its type.
+      By the artifact's name, the class in `kfp.dsl` that stands for its type.
     """
     outputs = {REPORT: "HTML"}
-    if any(node in NODES_WITH_SCALARS for node in node_ids):
+    if any(node in _METRICS for node in node_ids):
         outputs[METRICS] = "Metrics"
     if "Evaluator" in node_ids and config.task is not Task.REGRESSION:
         outputs[CLASSIFICATION] = "ClassificationMetrics"
@@ -57,7 +58,7 @@ def declared(node_ids: Sequence[str], config: PipelineConfig) -> dict[str, str]:
 
 
 def artifacts_of(facts: RunFacts, node_ids: Sequence[str]) -> Dashboard:
-    """What there is to see of a task, whether its nodes did their work or took it from the cache.
+    """The artifacts of a task, whether its nodes did their work or took it from the cache.
 
     Args:
       facts: what is known of the run so far.
@@ -65,18 +66,31 @@ def artifacts_of(facts: RunFacts, node_ids: Sequence[str]) -> Dashboard:
     """
     return Dashboard(
         html=render_nodes(facts, node_ids),
-        metrics=scalars_of(facts, node_ids),
+        metrics=metrics_of(facts, node_ids),
         classification=_classification(facts) if "Evaluator" in node_ids else {},
     )
 
 
 def artifacts_of_run(facts: RunFacts) -> Dashboard:
-    """What there is to see of a run at its end: its report."""
+    """The artifact of a whole run at its end: its report."""
     return Dashboard(html=render_report(facts, embedded=True))
 
 
+def metrics_of(facts: RunFacts, node_ids: Sequence[str]) -> dict[str, float]:
+    """The numbers by which the dashboard compares runs.
+
+    Unknown and not finite ones are left out, such as a precision without positives.
+
+    Args:
+      facts: what is known of the run so far.
+      node_ids: the nodes that the task runs.
+    """
+    found = {name: value for node in node_ids if node in _METRICS for name, value in _METRICS[node](facts).items()}
+    return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+
+
 def write(dashboard: Dashboard, executor_input: Mapping[str, Any]) -> None:
-    """Hands the artifacts to Kubeflow: those that the task declares; none to a task run by hand, which declares none.
+    """Hands Kubeflow the artifacts that the task declares; a task that is run by hand declares none.
 
     Args:
       dashboard: what to show.
@@ -87,17 +101,17 @@ def write(dashboard: Dashboard, executor_input: Mapping[str, Any]) -> None:
     if REPORT in artifacts:
         _write(local_path(artifacts[REPORT]), dashboard.html)
     metadata = {REPORT: {}, METRICS: dashboard.metrics, CLASSIFICATION: dashboard.classification}
-    told = {
+    described = {
         name: {"artifacts": [{"name": artifact.get("name", ""), "uri": artifact["uri"], "metadata": metadata[name]}]}
         for name, artifact in artifacts.items()
         if name in metadata
     }
     if "outputFile" in outputs:
-        _write(Path(outputs["outputFile"]), json.dumps({"artifacts": told}, allow_nan=False))
+        _write(Path(outputs["outputFile"]), json.dumps({"artifacts": described}, allow_nan=False))
 
 
 def local_path(artifact: Mapping[str, Any]) -> Path:
-    """Where the launcher looks for an artifact's file; outside a cluster the address is a path itself."""
+    """The path at which the launcher looks for an artifact's file; outside a cluster the URI is a path itself."""
     if artifact.get("customPath"):
         return Path(artifact["customPath"])
     uri = str(artifact["uri"])
@@ -105,6 +119,19 @@ def local_path(artifact: Mapping[str, Any]) -> Path:
         if uri.startswith(scheme):
             return Path(folder + uri.removeprefix(scheme))
     return Path(uri)
+
+
+def thinned(points: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+    """The points that lie apart from the one before, and the last.
+
+    Args:
+      points: of an ROC curve: threshold, false positive rate and true positive rate.
+    """
+    kept = [points[0]]
+    for point in points[1:]:
+        if abs(point[1] - kept[-1][1]) + abs(point[2] - kept[-1][2]) >= _ROC_STEP:
+            kept.append(point)
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
 def _write(path: Path, text: str) -> None:
@@ -132,10 +159,75 @@ def _classification(facts: RunFacts) -> dict[str, Any]:
     return classification
 
 
-def thinned(points: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
-    """The points that stand apart from the one before, and the last."""
-    kept = [points[0]]
-    for point in points[1:]:
-        if abs(point[1] - kept[-1][1]) + abs(point[2] - kept[-1][2]) >= _ROC_STEP:
-            kept.append(point)
-    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+def _example_gen(facts: RunFacts) -> dict[str, float | None]:
+    spans = {f"spans_{split}": len(source.spans) for split, source in facts.data.sources.items() if source.spans}
+    files = {f"files_{split}": len(source.files) for split, source in facts.data.sources.items()}
+    newest = max((span for source in facts.data.sources.values() for span in source.spans), default=None)
+    return {**_rows(facts.data.rows), **files, **spans, "newest_span": newest}
+
+
+def _statistics_gen(facts: RunFacts) -> dict[str, float | None]:
+    return {**_rows(facts.statistics.rows), "features": len(facts.statistics.features)} if facts.statistics else {}
+
+
+def _example_validator(facts: RunFacts) -> dict[str, float | None]:
+    return {"anomalies": len(facts.anomalies.found)} if facts.anomalies else {}
+
+
+def _tuner(facts: RunFacts) -> dict[str, float | None]:
+    search = facts.search
+    return {"trials": len(search.trials), "best_val_loss": search.trials[0].score} if search and search.trials else {}
+
+
+def _trainer(facts: RunFacts) -> dict[str, float | None]:
+    training = facts.training
+    if training is None or not training.epochs:
+        return {}
+    best = training.best_epoch or len(training.epochs)
+    reached = training.epochs[best - 1]
+    return {
+        # Not by their bare names, which are the Evaluator's.
+        **{f"train_{name}": reached.get(name) for name in training.metrics},
+        **{f"{VALIDATION}{name}": reached.get(f"{VALIDATION}{name}") for name in training.metrics},
+        "epochs": len(training.epochs),
+        "best_epoch": best,
+        "training_seconds": training.seconds,
+        "parameters": facts.saved_model.parameters if facts.saved_model else None,
+    }
+
+
+def _evaluator(facts: RunFacts) -> dict[str, float | None]:
+    if facts.evaluation is None:
+        return {}
+    overall = facts.evaluation.overall.metrics.items()
+    metrics = {name: comparison.candidate for name, comparison in overall}
+    baseline = {f"{name}_baseline": comparison.baseline for name, comparison in overall if name != EXAMPLE_COUNT}
+    return {**metrics, **baseline, "blessed": facts.blessed}
+
+
+def _infra_validator(facts: RunFacts) -> dict[str, float | None]:
+    properties = facts.infra_blessing.properties if facts.infra_blessing else {}
+    names = ("requests", "load_seconds", "latency_p50_ms", "latency_p99_ms")
+    return {**{name: properties.get(name) for name in names}, "can_be_served": properties.get("blessed")}
+
+
+def _pusher(facts: RunFacts) -> dict[str, float | None]:
+    if not facts.run.completed("Pusher"):
+        return {}
+    return {"pushed": bool(facts.version), "version": int(facts.version) if facts.version.isdecimal() else None}
+
+
+def _rows(rows: Mapping[str, int]) -> dict[str, float | None]:
+    return {f"rows_{split}": count for split, count in rows.items()}
+
+
+_METRICS: Mapping[str, Callable[[RunFacts], Mapping[str, float | None]]] = {
+    "ExampleGen": _example_gen,
+    "StatisticsGen": _statistics_gen,
+    "ExampleValidator": _example_validator,
+    "Tuner": _tuner,
+    "Trainer": _trainer,
+    "Evaluator": _evaluator,
+    "InfraValidator": _infra_validator,
+    "Pusher": _pusher,
+}

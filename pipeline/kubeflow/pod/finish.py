@@ -1,4 +1,4 @@
-"""The exit task: gathers what became of the nodes, writes the run's outcome and report, and tells whoever wants to know."""
+"""The exit task: collects the outcomes of the nodes, writes the run's outcome and report, and posts the outcome."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: the command line; the process's own when not given.
 
     Returns:
-      The exit code: 0 when the outcome is written and told, whatever it is.
+      The exit code: 0 when the outcome is written and posted, whatever it is.
     """
     parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow.pod.finish", description=__doc__)
     return run_task(parser, arguments, lambda pod, options: finish(pod))
@@ -44,23 +44,23 @@ def finish(pod: Pod) -> None:
     """Writes the run's outcome and report, and posts the outcome.
 
     Args:
-      pod: of the exit task.
+      pod: the pod of the exit task.
 
     Raises:
-      NodeError: the webhook could not be told; outcome and report are written by then.
+      NodeError: the webhook could not be reached; the outcome and the report are written by then.
     """
     cancel_unfinished(pod)
-    outcome = gather(pod, pod.pipeline())
+    outcome = collect_outcome(pod, pod.pipeline())
     outcome.save(pod.folder)
     _write_report(pod)
     print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
     # To the API, a run whose model was refused is a success like others.
     report(run_state=outcome.state)
-    tell(outcome)
+    post_webhook(outcome)
 
 
 def cancel_unfinished(pod: Pod) -> None:
-    """Marks the executions of this run that no pod is at work on any more as canceled."""
+    """Marks the executions of this run that no pod works on any more as canceled."""
     from pipeline.runs import execute
     from pipeline.runs import resume as earlier_runs
 
@@ -68,11 +68,11 @@ def cancel_unfinished(pod: Pod) -> None:
         earlier_runs.cancel_run(handle, pod.run_id)
 
 
-def gather(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
-    """The run's outcome, from what the nodes' pods have kept on the volume.
+def collect_outcome(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
+    """The run's outcome, from what the pods of its nodes have kept on the volume.
 
     Args:
-      pod: of the exit task.
+      pod: the pod of the exit task.
       ir: the pipeline, bound to the run.
     """
     outcome = RunOutcome(
@@ -115,7 +115,7 @@ def _never_started(pod: Pod, outcome: RunOutcome) -> Problem:
             "A pod ended before its node could say why.",
             where=", ".join(waiting[:1]),
             seen=str(error.get("message", "")),
-            fix="look at its events: kubectl describe pod; memory limits and missing images are the usual reasons",
+            fix="Look at its events: kubectl describe pod. Memory limits and missing images are the usual reasons.",
         )
     )
 
@@ -128,11 +128,11 @@ def _write_report(pod: Pod) -> None:
     dashboard.write(dashboard.artifacts_of_run(read_facts(pod.config, pod.run_id)), pod.executor_input)
 
 
-def tell(outcome: RunOutcome) -> None:
+def post_webhook(outcome: RunOutcome) -> None:
     """Posts the outcome to the webhook, if there is one.
 
     Raises:
-      NodeError: the webhook could not be reached or refused the outcome; the address is not shown, as it may hold a secret.
+      NodeError: the webhook could not be reached, or refused the outcome. The address is not shown, as it may hold a secret.
     """
     address = os.environ.get(WEBHOOK_VARIABLE)
     if not address:
@@ -149,13 +149,13 @@ def tell(outcome: RunOutcome) -> None:
             "The outcome could not be posted to the webhook.",
             where="kubeflow.webhook",
             seen=reason,
-            expected="an address that takes a POST of JSON",
-            fix="the outcome itself is kept on the volume; mend the Secret's address for the next run",
+            expected="an address that accepts a POST of JSON",
+            fix="Correct the address in the Secret for the next run. The outcome of this one is on the volume.",
         ) from None
 
 
 def _message(outcome: RunOutcome) -> dict[str, Any]:
-    """`text` is what chat services show; the rest is for programs."""
+    """The posted document: chat services show `text`; the rest is for programs."""
     failed = [name for name, node in outcome.nodes.items() if node.state is NodeState.FAILED]
     what = f": {outcome.problem.what}" if outcome.problem else ""
     return {

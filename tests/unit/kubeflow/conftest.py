@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow.client import Client
+from pipeline.kubeflow.client import KubeflowClient
 from tests.unit.kubeflow.kfp_server import KfpServer, serve
 from tests.unit.kubeflow.kubectl import FakeKubectl
 
@@ -40,9 +40,9 @@ def cluster_config(server: KfpServer) -> PipelineConfig:
 
 
 @pytest.fixture
-def client(cluster_config: PipelineConfig) -> Client:
+def client(cluster_config: PipelineConfig) -> KubeflowClient:
     """Of the server."""
-    return Client(cluster_config)
+    return KubeflowClient(cluster_config)
 
 
 @pytest.fixture

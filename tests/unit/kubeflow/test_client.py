@@ -9,47 +9,48 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
-from pipeline.kubeflow.client import PACKAGE_LIMIT, ApiError, Client, Version
+from pipeline.kubeflow.api_errors import ApiError
+from pipeline.kubeflow.client import PACKAGE_LIMIT, KubeflowClient, PipelineVersion
 from tests.unit.kubeflow.kfp_server import KfpServer
 
 PACKAGE = (Path(__file__).parent / "golden" / "flights.yaml").read_text()
 
 
-def client_of(host: str) -> Client:
+def client_of(host: str) -> KubeflowClient:
     config = {"name": "flights", "label": "late", "data": {"input": "a-{SPAN}.csv"}, "kubeflow": {"host": host}}
-    return Client(PipelineConfig.model_validate(config))
+    return KubeflowClient(PipelineConfig.model_validate(config))
 
 
-def start(client: Client, **values: int) -> str:
+def start(client: KubeflowClient, **values: int) -> str:
     return str(client.start_run(client.upload(PACKAGE), values, "flights-1", "").run_id)
 
 
-def test_a_package_is_uploaded_once(client: Client, server: KfpServer) -> None:
+def test_a_package_is_uploaded_once(client: KubeflowClient, server: KfpServer) -> None:
     first, again = client.upload(PACKAGE), client.upload(PACKAGE)
     changed = client.upload(PACKAGE.replace("conveyor:0.1.0", "conveyor:0.2.0"))
 
     assert first.is_new
-    assert again == Version(first.pipeline_id, first.id, first.name, is_new=False)
+    assert again == PipelineVersion(first.pipeline_id, first.id, first.name, is_new=False)
     assert changed.is_new
     assert changed.pipeline_id == first.pipeline_id
     assert {version["name"] for version in server.versions.values()} == {first.name, changed.name}
     assert [each["name"] for each in server.pipelines.values()] == ["flights"]
 
 
-def test_what_the_server_has_is_what_was_compiled(client: Client, server: KfpServer) -> None:
+def test_what_the_server_has_is_what_was_compiled(client: KubeflowClient, server: KfpServer) -> None:
     run = client.run(start(client))
 
     assert client.package_spec(run)["root"]["inputDefinitions"]["parameters"]["span"]["parameterType"] == "NUMBER_INTEGER"
 
 
-def test_a_run_of_a_version_that_was_deleted_has_no_package(client: Client, server: KfpServer) -> None:
+def test_a_run_of_a_version_that_was_deleted_has_no_package(client: KubeflowClient, server: KfpServer) -> None:
     run = client.run(start(client))
     server.versions.clear()
 
     assert client.package_spec(run) == {}
 
 
-def test_a_run_belongs_to_the_experiment_and_carries_its_parameters(client: Client, server: KfpServer) -> None:
+def test_a_run_belongs_to_the_experiment_and_carries_its_parameters(client: KubeflowClient, server: KfpServer) -> None:
     run_id = start(client, span=201310)
 
     (experiment,) = server.experiments.values()
@@ -60,7 +61,7 @@ def test_a_run_belongs_to_the_experiment_and_carries_its_parameters(client: Clie
 
 
 def test_runs_come_newest_first_over_all_pages_without_those_of_other_pipelines(
-    client: Client, server: KfpServer, monkeypatch: pytest.MonkeyPatch
+    client: KubeflowClient, server: KfpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = client.upload(PACKAGE)
     started = [client.start_run(version, {}, f"flights-{number}", "").run_id for number in range(3)]
@@ -71,11 +72,13 @@ def test_runs_come_newest_first_over_all_pages_without_those_of_other_pipelines(
     assert sum("GET /apis/v2beta1/runs?" in request for request in server.requests) == 3
 
 
-def test_before_the_first_run_there_are_none(client: Client) -> None:
+def test_before_the_first_run_there_are_none(client: KubeflowClient) -> None:
     assert list(client.runs()) == []
 
 
-def test_a_package_that_no_cluster_could_carry_is_refused_before_the_server_is_asked(client: Client, server: KfpServer) -> None:
+def test_a_package_that_no_cluster_could_carry_is_refused_before_the_server_is_asked(
+    client: KubeflowClient, server: KfpServer
+) -> None:
     with pytest.raises(ConfigError, match="too large") as caught:
         client.upload("x" * (PACKAGE_LIMIT + 1))
     assert "kubeflow.groups" in caught.value.fix
@@ -110,8 +113,8 @@ def test_a_host_without_scheme_is_a_fault_of_the_configuration() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "what"),
     [
-        (200, "<!doctype html><title>Grafana</title>", "What answers is not Kubeflow Pipelines"),
-        (404, "404 page not found", "What answers is not Kubeflow Pipelines"),
+        (200, "<!doctype html><title>Grafana</title>", "The server that answers is not Kubeflow Pipelines"),
+        (404, "404 page not found", "The server that answers is not Kubeflow Pipelines"),
         (302, "", "asks for a log-in"),
         (401, '{"message": "no token"}', "asks for a log-in"),
         (403, "RBAC: access denied", "asks for a log-in"),
@@ -119,7 +122,7 @@ def test_a_host_without_scheme_is_a_fault_of_the_configuration() -> None:
         (500, '{"code": 13, "message": "InternalServerError: the database is gone"}', "The API server refused"),
     ],
 )
-def test_answers_that_are_none(client: Client, server: KfpServer, status: int, body: str, what: str) -> None:
+def test_answers_that_are_none(client: KubeflowClient, server: KfpServer, status: int, body: str, what: str) -> None:
     server.faults.append((status, body))
 
     with pytest.raises(ApiError, match=what) as caught:
@@ -131,7 +134,7 @@ def test_answers_that_are_none(client: Client, server: KfpServer, status: int, b
         assert "the database is gone" in caught.value.seen
 
 
-def test_what_the_server_refuses_is_told_in_its_words(client: Client) -> None:
+def test_what_the_server_refuses_is_told_in_its_words(client: KubeflowClient) -> None:
     with pytest.raises(ApiError) as caught:
         start(client, spam=1)
     assert caught.value.status == 400

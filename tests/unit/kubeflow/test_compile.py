@@ -148,9 +148,9 @@ def test_a_group_is_one_task():
 @pytest.mark.parametrize(
     ("override", "where", "message"),
     [
-        ("data.input=/elsewhere/{SPAN}.parquet", "data.input", "Pods see nothing but the volume"),
-        ("push.destination=models", "push.destination", "Pods see nothing but the volume"),
-        ("kubeflow.groups={data: [ExampelGen]}", "kubeflow.groups.data", "did you mean 'ExampleGen'"),
+        ("data.input=/elsewhere/{SPAN}.parquet", "data.input", "Pods can read and write nothing but the volume"),
+        ("push.destination=models", "push.destination", "Pods can read and write nothing but the volume"),
+        ("kubeflow.groups={data: [ExampelGen]}", "kubeflow.groups.data", "Did you mean 'ExampleGen'"),
         ("kubeflow.nodes={Trainr: {cpu_limit: 2}}", "kubeflow.nodes.Trainr", "Trainer"),
         ("kubeflow.resources={memory_limit: lots}", "kubeflow.resources.memory_limit", "lots"),
         ("kubeflow.mount_path=conveyor", "kubeflow.mount_path", "conveyor"),

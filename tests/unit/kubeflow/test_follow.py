@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from pipeline.kubeflow.client import ApiError, Client
+from pipeline.kubeflow.api_errors import ApiError
+from pipeline.kubeflow.client import KubeflowClient
 from pipeline.kubeflow.follow import Follower
 from pipeline.kubeflow.run_pods import RunPods
 from pipeline.kubeflow.runs import package_tasks
@@ -23,7 +24,7 @@ def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def follower(client: Client, server: KfpServer, package: str, kubectl: FakeKubectl) -> Follower:
+def follower(client: KubeflowClient, server: KfpServer, package: str, kubectl: FakeKubectl) -> Follower:
     server.stride = 2
     run = client.start_run(client.upload(package), {}, "flights-1", "")
     tasks = package_tasks(client.package_spec(run))

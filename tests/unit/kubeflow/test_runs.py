@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.kubeflow.client import Client
+from pipeline.kubeflow.client import KubeflowClient
 from pipeline.kubeflow.runs import PackageTask, find_run, find_task, outcome_of, package_tasks
 from pipeline.runs.status import NodeState, RunOutcome, RunState
 from tests.unit.kubeflow.kfp_server import KfpServer, moment
@@ -24,11 +24,11 @@ TRAINER_FAILED = {
 }
 
 
-def start(client: Client, name: str = "flights-1", note: str = "") -> Any:
+def start(client: KubeflowClient, name: str = "flights-1", note: str = "") -> Any:
     return client.start_run(client.upload(PACKAGE), {}, name, note)
 
 
-def look(client: Client, run_id: str) -> RunOutcome:
+def look(client: KubeflowClient, run_id: str) -> RunOutcome:
     run = client.run(run_id)
     return outcome_of(run, package_tasks(client.package_spec(run)), "flights")
 
@@ -37,7 +37,7 @@ def states(outcome: RunOutcome, *nodes: str) -> dict[str, NodeState]:
     return {name: node.state for name, node in outcome.nodes.items() if not nodes or name in nodes}
 
 
-def test_the_tasks_of_a_package_come_in_their_order_with_the_exit_task_last(client: Client) -> None:
+def test_the_tasks_of_a_package_come_in_their_order_with_the_exit_task_last(client: KubeflowClient) -> None:
     tasks = package_tasks(client.package_spec(start(client)))
 
     names = [task.name for task in tasks]
@@ -49,7 +49,7 @@ def test_the_tasks_of_a_package_come_in_their_order_with_the_exit_task_last(clie
         assert all(keys.index(other) < keys.index(task.key) for other in task.upstream)
 
 
-def test_a_run_goes_from_waiting_over_running_to_complete(client: Client) -> None:
+def test_a_run_goes_from_waiting_over_running_to_complete(client: KubeflowClient) -> None:
     run_id = start(client, note="a try").run_id
 
     pending = look(client, run_id)
@@ -69,7 +69,7 @@ def test_a_run_goes_from_waiting_over_running_to_complete(client: Client) -> Non
     assert first_done.ended is None
 
 
-def test_a_run_that_is_complete(client: Client, server: KfpServer) -> None:
+def test_a_run_that_is_complete(client: KubeflowClient, server: KfpServer) -> None:
     run_id = start(client).run_id
     server.finish(run_id)
 
@@ -81,7 +81,7 @@ def test_a_run_that_is_complete(client: Client, server: KfpServer) -> None:
     assert outcome.ended - outcome.started == 600
 
 
-def test_after_a_failure_the_rest_is_blocked_and_the_exit_task_has_run(client: Client, server: KfpServer) -> None:
+def test_after_a_failure_the_rest_is_blocked_and_the_exit_task_has_run(client: KubeflowClient, server: KfpServer) -> None:
     server.fails = {"trainer"}
     run_id = start(client).run_id
     server.finish(run_id)
@@ -92,7 +92,7 @@ def test_after_a_failure_the_rest_is_blocked_and_the_exit_task_has_run(client: C
     assert states(outcome, *TRAINER_FAILED) == TRAINER_FAILED
 
 
-def test_a_cancelled_run_is_interrupted_although_the_workflow_failed(client: Client, server: KfpServer) -> None:
+def test_a_cancelled_run_is_interrupted_although_the_workflow_failed(client: KubeflowClient, server: KfpServer) -> None:
     run_id = start(client).run_id
     look(client, run_id)
     look(client, run_id)
@@ -107,7 +107,7 @@ def test_a_cancelled_run_is_interrupted_although_the_workflow_failed(client: Cli
     assert NodeState.RUNNING not in states(outcome).values()
 
 
-def test_a_node_whose_pod_could_not_be_prepared_has_failed(client: Client) -> None:
+def test_a_node_whose_pod_could_not_be_prepared_has_failed(client: KubeflowClient) -> None:
     run = start(client)
     tasks = package_tasks(client.package_spec(run))
     from kfp_server_api import V2beta1PipelineTaskDetail as Detail
@@ -128,7 +128,7 @@ def test_a_node_whose_pod_could_not_be_prepared_has_failed(client: Client) -> No
     }
 
 
-def test_a_run_whose_package_is_gone_still_has_a_state(client: Client, server: KfpServer) -> None:
+def test_a_run_whose_package_is_gone_still_has_a_state(client: KubeflowClient, server: KfpServer) -> None:
     run_id = start(client).run_id
     server.finish(run_id)
     server.versions.clear()
@@ -139,7 +139,7 @@ def test_a_run_whose_package_is_gone_still_has_a_state(client: Client, server: K
     assert outcome.nodes == {}
 
 
-def test_a_run_is_found_by_what_a_person_types(client: Client, server: KfpServer) -> None:
+def test_a_run_is_found_by_what_a_person_types(client: KubeflowClient, server: KfpServer) -> None:
     first, second = start(client, "flights-monday").run_id, start(client, "flights-tuesday").run_id
 
     assert find_run(client, "latest").run_id == second
@@ -148,7 +148,7 @@ def test_a_run_is_found_by_what_a_person_types(client: Client, server: KfpServer
     assert find_run(client, "flights-monday").run_id == first
 
 
-def test_a_whole_id_is_found_even_outside_the_experiment(client: Client, server: KfpServer) -> None:
+def test_a_whole_id_is_found_even_outside_the_experiment(client: KubeflowClient, server: KfpServer) -> None:
     run_id = start(client).run_id
     server.runs[run_id]["experiment_id"] = "another"
     start(client)
@@ -156,7 +156,7 @@ def test_a_whole_id_is_found_even_outside_the_experiment(client: Client, server:
     assert find_run(client, run_id).run_id == run_id
 
 
-def test_an_ambiguous_beginning_is_refused(client: Client, server: KfpServer) -> None:
+def test_an_ambiguous_beginning_is_refused(client: KubeflowClient, server: KfpServer) -> None:
     run_id = start(client).run_id
     twin = run_id[:8] + "-0000-4000-8000-000000000000"
     server.runs[twin] = {**server.runs[run_id], "run_id": twin, "created_at": moment(99)}
@@ -169,7 +169,7 @@ def test_an_ambiguous_beginning_is_refused(client: Client, server: KfpServer) ->
 
 
 @pytest.mark.parametrize("wanted", ["flights-mondy", "ffffffff", "00000000-0000-4000-8000-000000000000"])
-def test_an_unknown_run_is_refused_with_what_there_is(client: Client, wanted: str) -> None:
+def test_an_unknown_run_is_refused_with_what_there_is(client: KubeflowClient, wanted: str) -> None:
     run_id = start(client, "flights-monday").run_id
 
     with pytest.raises(UsageError, match="There is no run") as caught:
@@ -179,7 +179,7 @@ def test_an_unknown_run_is_refused_with_what_there_is(client: Client, wanted: st
         assert caught.value.fix == "did you mean 'flights-monday'?"
 
 
-def test_before_the_first_run_there_is_nothing_to_find(client: Client) -> None:
+def test_before_the_first_run_there_is_nothing_to_find(client: KubeflowClient) -> None:
     with pytest.raises(UsageError, match="no run on this cluster yet") as caught:
         find_run(client, "latest")
     assert "conveyor submit" in caught.value.fix

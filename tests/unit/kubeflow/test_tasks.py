@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.kubeflow.groups import Task, tasks_of
+from pipeline.kubeflow.groups import NodeGroup, group_nodes
 
 UPSTREAM = {
     "ExampleGen": [],
@@ -22,30 +22,32 @@ UPSTREAM = {
 
 
 def test_without_groups_each_node_is_a_task():
-    tasks = tasks_of(UPSTREAM, {})
+    groups = group_nodes(UPSTREAM, {})
 
-    assert [task.nodes for task in tasks] == [(node,) for node in UPSTREAM]
-    assert {task.name: list(task.upstream) for task in tasks} == UPSTREAM
+    assert [group.nodes for group in groups] == [(node,) for node in UPSTREAM]
+    assert {group.name: list(group.upstream) for group in groups} == UPSTREAM
 
 
 def test_a_group_waits_for_what_its_nodes_wait_for_outside_it():
-    tasks = {task.name: task for task in tasks_of(UPSTREAM, {"data": ["SchemaGen", "StatisticsGen", "ExampleValidator"]})}
+    groups = {
+        group.name: group for group in group_nodes(UPSTREAM, {"data": ["SchemaGen", "StatisticsGen", "ExampleValidator"]})
+    }
 
-    assert tasks["data"] == Task("data", ("StatisticsGen", "SchemaGen", "ExampleValidator"), ("ExampleGen",))
-    assert tasks["Transform"].upstream == ("ExampleGen", "data")
+    assert groups["data"] == NodeGroup("data", ("StatisticsGen", "SchemaGen", "ExampleValidator"), ("ExampleGen",))
+    assert groups["Transform"].upstream == ("ExampleGen", "data")
 
 
 @pytest.mark.parametrize(
     ("name", "component"), [("ExampleGen", "example_gen"), ("my data!", "my_data"), ("InfraValidator", "infra_validator")]
 )
 def test_names_as_kubeflow_knows_them(name, component):
-    assert Task(name, (), ()).component == component
+    assert NodeGroup(name, (), ()).component == component
 
 
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"data": ["ExampelGen"]}, "did you mean 'ExampleGen'"),
+        ({"data": ["ExampelGen"]}, "Did you mean 'ExampleGen'"),
         ({"data": ["ExampleGen"], "more": ["ExampleGen"]}, "ExampleGen is in a group twice"),
         ({"data": ["ExampleGen", "ExampleGen"]}, "ExampleGen is in a group twice"),
         ({"Trainer": ["ExampleGen"]}, "cannot have this name"),
@@ -58,7 +60,7 @@ def test_names_as_kubeflow_knows_them(name, component):
 )
 def test_groups_that_cannot_be(groups, message):
     with pytest.raises(ConfigError) as raised:
-        tasks_of(UPSTREAM, groups)
+        group_nodes(UPSTREAM, groups)
 
     assert message in str(raised.value)
 
@@ -73,11 +75,11 @@ def test_no_task_runs_before_what_it_waits_for(data):
     labels = [data.draw(st.sampled_from(["", "one", "two"])) for _ in nodes]
     groups = {label: [node for node, own in zip(nodes, labels, strict=True) if own == label] for label in {*labels} - {""}}
     try:
-        tasks = tasks_of(upstream, groups)
+        divided = group_nodes(upstream, groups)
     except ConfigError:
         return  # a group with a way out and back in
-    assert sorted(node for task in tasks for node in task.nodes) == sorted(nodes)
+    assert sorted(node for group in divided for node in group.nodes) == sorted(nodes)
     done: list[str] = []
-    for task in tasks:
-        assert {name for node in task.nodes for name in upstream[node]} <= {*done, *task.nodes}
-        done += task.nodes
+    for group in divided:
+        assert {name for node in group.nodes for name in upstream[node]} <= {*done, *group.nodes}
+        done += group.nodes
