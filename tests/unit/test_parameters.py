@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from tfx.dsl.compiler.compiler import Compiler
 
@@ -12,8 +10,9 @@ from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.errors import UsageError
 from pipeline.graph import create_pipeline
+from pipeline.util import checkout
 
-FLIGHTS = Path(__file__).parents[2] / "examples" / "flights" / "pipeline.yaml"
+FLIGHTS = checkout.ROOT / "examples" / "flights" / "pipeline.yaml"
 TUNED = "tuner.enabled=true"
 
 

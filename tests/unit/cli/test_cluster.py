@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.main import main
-from tests.unit.kubeflow.machine import Machine
+from tests.fakes.machine import Machine
 
 CONFIG = """
 name: flights

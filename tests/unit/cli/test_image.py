@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pipeline.cli import main as command_line
 from pipeline.cluster import image
+from pipeline.util import checkout
 
-CONFIG = str(Path(__file__).resolve().parents[3] / "examples" / "flights" / "pipeline.yaml")
+CONFIG = str(checkout.ROOT / "examples" / "flights" / "pipeline.yaml")
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main as command_line
+from pipeline.util import checkout
 from serving.rollout import RolloutState
 
-CONFIG = Path(__file__).resolve().parents[3] / "examples" / "flights" / "pipeline.yaml"
+CONFIG = checkout.ROOT / "examples" / "flights" / "pipeline.yaml"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,9 @@ from tensorflow_data_validation.statistics.stats_impl import generate_statistics
 
 from components.schema_importer import read_curated_schema
 from pipeline.datasets import flights
+from pipeline.util import checkout
 
-SCHEMA = read_curated_schema(Path(__file__).parents[3] / "examples" / "flights" / "schema.pbtxt")
+SCHEMA = read_curated_schema(checkout.ROOT / "examples" / "flights" / "schema.pbtxt")
 
 
 @pytest.fixture(scope="module")

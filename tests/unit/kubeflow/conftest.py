@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow.client import KubeflowClient
-from tests.unit.kubeflow.kfp_server import KfpServer, serve
-from tests.unit.kubeflow.kubectl import FakeKubectl
+from tests.fakes.kfp_server import KfpServer, serve
+from tests.fakes.kubectl import FakeKubectl
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
 from pipeline.kubeflow.api_errors import ApiError
 from pipeline.kubeflow.client import PACKAGE_LIMIT, KubeflowClient, PipelineVersion
-from tests.unit.kubeflow.kfp_server import KfpServer
+from tests.fakes.kfp_server import KfpServer
 
 PACKAGE = (Path(__file__).parent / "golden" / "flights.yaml").read_text()
 

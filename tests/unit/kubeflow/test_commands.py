@@ -17,8 +17,8 @@ from pipeline.cli import main as command_line
 from pipeline.errors import DataError
 from pipeline.kubeflow.pod.termination import Termination
 from pipeline.runs.status import Problem, RunState
-from tests.unit.kubeflow.kfp_server import KfpServer
-from tests.unit.kubeflow.kubectl import FakeKubectl
+from tests.fakes.kfp_server import KfpServer
+from tests.fakes.kubectl import FakeKubectl
 
 CONFIG = """
 name: flights

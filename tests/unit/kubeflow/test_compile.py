@@ -16,8 +16,9 @@ from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError
 from pipeline.kubeflow.compile import compile_package
 from pipeline.kubeflow.pod.payload import Payload
+from pipeline.util import checkout
 
-FLIGHTS = Path(__file__).parents[3] / "examples" / "flights" / "pipeline.yaml"
+FLIGHTS = checkout.ROOT / "examples" / "flights" / "pipeline.yaml"
 GOLDEN = Path(__file__).with_name("golden") / "flights.yaml"
 NODES = (
     "ExampleGen",

@@ -11,8 +11,8 @@ from pipeline.kubeflow.follow import Follower
 from pipeline.kubeflow.run_pods import RunPods
 from pipeline.kubeflow.runs import package_tasks
 from pipeline.runs.status import NodeState, RunOutcome, RunState
-from tests.unit.kubeflow.kfp_server import KfpServer
-from tests.unit.kubeflow.kubectl import FakeKubectl
+from tests.fakes.kfp_server import KfpServer
+from tests.fakes.kubectl import FakeKubectl
 
 WAITING = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
 

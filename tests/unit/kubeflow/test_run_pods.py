@@ -13,7 +13,7 @@ from pipeline.kubeflow.pod.termination import Termination
 from pipeline.kubeflow.run_pods import RunPods
 from pipeline.runs.status import Problem, RunState
 from pipeline.util.programs import ProgramError
-from tests.unit.kubeflow.kubectl import FakeKubectl
+from tests.fakes.kubectl import FakeKubectl
 
 RUN = "1f0c6d5e-0000-4000-8000-000000000000"
 DATA_ERROR = DataError(

@@ -11,7 +11,7 @@ from pipeline.errors import UsageError
 from pipeline.kubeflow.client import KubeflowClient
 from pipeline.kubeflow.runs import PackageTask, find_run, find_task, outcome_of, package_tasks
 from pipeline.runs.status import NodeState, RunOutcome, RunState
-from tests.unit.kubeflow.kfp_server import KfpServer, moment
+from tests.fakes.kfp_server import KfpServer, moment
 
 PACKAGE = (Path(__file__).parent / "golden" / "flights.yaml").read_text()
 TRAINER_FAILED = {

@@ -18,7 +18,7 @@ from pipeline.kubeflow.pod.payload import Payload
 from pipeline.kubeflow.pod.termination import LIMIT, PATH_VARIABLE, Termination, report
 from pipeline.kubeflow.run_pods import RunPods
 from pipeline.runs.status import Problem, RunState
-from tests.unit.kubeflow.kubectl import FakeKubectl
+from tests.fakes.kubectl import FakeKubectl
 
 ENTRYPOINT = (sys.executable, "-m", "pipeline.kubeflow.pod.entrypoint", "--node", "Trainer")
 

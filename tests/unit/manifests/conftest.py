@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-MANIFESTS = Path(__file__).resolve().parents[3] / "manifests"
+from pipeline.util import checkout
+
+MANIFESTS = checkout.ROOT / "manifests"
 
 Objects = list[dict[str, Any]]
 

@@ -17,7 +17,7 @@ from pipeline.report.formats import DASH
 from pipeline.report.read.run_details import read_facts
 from pipeline.runs.find import find_run, run_ids
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
-from tests.unit.report.artifacts import metrics_for_slice, write_records
+from tests.fakes.artifacts import metrics_for_slice, write_records
 
 
 @pytest.fixture

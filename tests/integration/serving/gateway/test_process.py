@@ -19,9 +19,9 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from tests.fakes.model_server import ModelServer
 from tests.integration.serving.gateway.running import ENVIRONMENT, ROW, eventually, gateway
 from tests.integration.serving.modelserver.running import free_ports, is_open, wait_until
-from tests.unit.serving.client.server import ModelServer
 
 CONVEYOR = Path(sys.executable).with_name("conveyor")
 BROKEN_OFF = 'gateway_requests_total{method="POST",route="/v1/predict",status="400"}'

@@ -17,6 +17,7 @@ import grpc
 import httpx
 import pytest
 
+from pipeline.util import checkout
 from tests.integration.conftest import CONFIG, CONVEYOR
 from tests.integration.serving.modelserver.running import Running, free_ports, wait_until
 from tests.integration.serving.modelserver.test_versions import corrupt_graph, models_config, push
@@ -73,7 +74,7 @@ def docker(shell: Shell) -> Path:
     """A folder with a Docker engine that has no image and can fetch none; it is on the shell's path."""
     folder = shell.folder / "bin"
     folder.mkdir()
-    shutil.copy(Path(__file__).with_name("fake_docker.sh"), folder / "docker")
+    shutil.copy(checkout.ROOT / "tests" / "fakes" / "docker.sh", folder / "docker")
     for name in ("images", "registry", "calls"):
         (folder / name).touch()
     shell.environment["PATH"] = f"{folder}:/usr/bin:/bin"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.serving_cluster import FakeCluster
 from tests.integration.serving.modelserver.running import free_ports, is_open
-from tests.unit.serving.rollout.kubectl import FakeCluster
 
 _DEFAULT = 'model_config_list { config { name: "flights" base_path: "/models/flights" model_platform: "tensorflow" } }'
 

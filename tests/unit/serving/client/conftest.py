@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.serving.client.server import ModelServer
+from tests.fakes.model_server import ModelServer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.errors import DataError, UsageError
 from serving.client.client import AsyncClient, Client
 from serving.errors import DeadlineError, FeatureError, RejectedError, ServerAwayError, ServingError, UnknownModelError
-from tests.unit.serving.client.server import ModelServer, RefusalError, free_address
+from tests.fakes.model_server import ModelServer, RefusalError, free_address
 
 ROWS = [
     {"carrier": "UA", "departure": 900, "distance": 1400},

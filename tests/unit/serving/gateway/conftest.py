@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from pipeline.config import Gateway
 from serving.gateway.app import create_app
-from tests.unit.serving.client.server import ModelServer
+from tests.fakes.model_server import ModelServer
 
 SCHEMA = """
 feature {

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from tests.unit.serving.client.server import ModelServer, RefusalError
+from tests.fakes.model_server import ModelServer, RefusalError
 from tests.unit.serving.gateway.conftest import ROW, predict, sample
 
 FAILED = 'gateway_predictions_total{model="flights",outcome="error",version="3"}'

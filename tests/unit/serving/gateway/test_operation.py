@@ -9,7 +9,7 @@ import time
 import pytest
 
 from serving.gateway.logs import JsonFormatter
-from tests.unit.serving.client.server import ModelServer, free_address
+from tests.fakes.model_server import ModelServer, free_address
 from tests.unit.serving.gateway.conftest import ROW, predict, sample
 
 

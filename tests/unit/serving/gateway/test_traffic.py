@@ -9,7 +9,7 @@ import pytest
 
 from serving.gateway.traffic import Traffic
 from serving.rollout import CANARY
-from tests.unit.serving.client.server import ModelServer, RefusalError, free_address
+from tests.fakes.model_server import ModelServer, RefusalError, free_address
 from tests.unit.serving.gateway.conftest import ROW, predict, sample
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.util import checkout
 from serving.modelserver.flags import CORES, Flags, parse_flags
 
-PAGE = Path(__file__).resolve().parents[4] / "docs" / "serving.md"
+PAGE = checkout.ROOT / "docs" / "serving.md"
 
 
 def test_the_defaults_are_those_of_tensorflow_serving() -> None:

@@ -18,7 +18,7 @@ from serving.rollout import RolloutState, files
 from serving.rollout.controller import Rollout
 from serving.rollout.local import LocalTarget
 from serving.rollout.models_config import render
-from tests.unit.serving.rollout.simulated_server import SimulatedServer
+from tests.fakes.simulated_server import SimulatedServer
 
 VERSIONS = st.integers(1, 6)
 

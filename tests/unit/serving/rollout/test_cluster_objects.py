@@ -13,7 +13,7 @@ from pipeline.util.kubectl import Kubectl
 from serving.rollout import Placement, RolloutState, cluster
 from serving.rollout.cluster import ClusterTarget
 from serving.rollout.controller import Rollout
-from tests.unit.serving.rollout.kubectl import FakeCluster
+from tests.fakes.serving_cluster import FakeCluster
 
 
 @pytest.fixture

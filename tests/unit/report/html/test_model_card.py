@@ -11,7 +11,7 @@ from pipeline.config import PipelineConfig
 from pipeline.report.html.model_card import ModelCard, model_card
 from pipeline.report.read.run_details import read_facts
 from pipeline.runs.status import RunOutcome
-from tests.unit.report.artifacts import OVERALL, metrics_for_slice, write_records
+from tests.fakes.artifacts import OVERALL, metrics_for_slice, write_records
 
 
 def fact(card: ModelCard, heading: str, name: str) -> str:

@@ -13,7 +13,7 @@ from pipeline.report import formats
 from pipeline.report.formats import DASH
 from pipeline.report.html import charts
 from pipeline.report.html.charts import Box, Series
-from tests.unit.report.artifacts import EVIL
+from tests.fakes.artifacts import EVIL
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from typer.testing import CliRunner
 
 from pipeline.cli.main import app
+from pipeline.util import checkout
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+PAGE = checkout.ROOT / "docs" / "configuration.md"
 
 
 def test_every_example_is_valid_and_every_field_is_up_to_date(tmp_path):

@@ -15,7 +15,7 @@ from pipeline.cluster import install
 from pipeline.cluster.preflight import require_cluster
 from pipeline.errors import ConfigError, ConveyorError, StorageError, UsageError
 from pipeline.util.programs import ProgramError
-from tests.unit.kubeflow.machine import Machine, configuration
+from tests.fakes.machine import Machine, configuration
 
 # One command of each step, in the order of the steps.
 STEPS = (

@@ -11,7 +11,7 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.config import PipelineConfig
-from tests.unit.report.artifacts import (
+from tests.fakes.artifacts import (
     write_anomalies,
     write_evaluation,
     write_history,

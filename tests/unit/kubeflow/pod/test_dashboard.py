@@ -19,7 +19,7 @@ from pipeline.config import PipelineConfig, Task
 from pipeline.kubeflow.pod import dashboard
 from pipeline.report import read_facts
 from pipeline.runs.status import RunOutcome, RunState
-from tests.unit.report.artifacts import (
+from tests.fakes.artifacts import (
     EVIL,
     write_anomalies,
     write_hyperparameters,
@@ -28,28 +28,10 @@ from tests.unit.report.artifacts import (
     write_search,
     write_transform_graph,
 )
-from tests.unit.report.browser import Page
-from tests.unit.report.workspace import Workspace
+from tests.fakes.browser import Page
+from tests.fakes.workspace import Workspace
 
 INFRA = {"blessed": 1, "requests": 20, "load_seconds": 0.5, "latency_p50_ms": 0.7, "latency_p99_ms": 0.9, "message": ""}
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> PipelineConfig:
-    return PipelineConfig.model_validate(
-        {
-            "name": "flights",
-            "label": "late",
-            "workspace": str(tmp_path / "workspace"),
-            "data": {"input": "/data/flights-{SPAN}.csv"},
-            "evaluation": {"min_slice_rows": 10},
-        }
-    )
-
-
-@pytest.fixture
-def workspace(config: PipelineConfig) -> Workspace:
-    return Workspace(config)
 
 
 def complete(workspace: Workspace) -> None:

@@ -1,18 +1,21 @@
-"""Workspaces for the tests of what reads them."""
+"""A workspace for the tests of what reads one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.config import PipelineConfig
-from tests.unit.report.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tests.fakes.workspace import Workspace
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> PipelineConfig:
-    """Of the pipeline `flights`, with an empty workspace."""
+    """The configuration of the pipeline `flights`, with an empty workspace."""
     return PipelineConfig.model_validate(
         {
             "name": "flights",
@@ -26,5 +29,7 @@ def config(tmp_path: Path) -> PipelineConfig:
 
 @pytest.fixture
 def workspace(config: PipelineConfig) -> Workspace:
-    """One without runs."""
+    """A workspace without runs."""
+    from tests.fakes.workspace import Workspace  # imports TensorFlow, which most tests do without
+
     return Workspace(config)

@@ -1,4 +1,4 @@
-"""A machine for tests, with docker, git, kind and kubectl of its own (fake_program.sh) and a copy of the manifests."""
+"""A machine for tests, with docker, git, kind and kubectl of its own (machine.sh) and a copy of the manifests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Machine:
         self.bin.mkdir()
         self.state.mkdir()
         for name, version in _VERSIONS.items():
-            shutil.copy(Path(__file__).with_name("fake_program.sh"), self.bin / name)
+            shutil.copy(Path(__file__).with_name("machine.sh"), self.bin / name)
             (self.bin / name).chmod(0o755)
             self.write(f"version-{name}", version + "\n")
         monkeypatch.setenv("PATH", str(self.bin))
@@ -59,7 +59,7 @@ class Machine:
         return install.up(configuration(**kubeflow), self.console, lambda question: True)
 
     def write(self, name: str, text: str) -> None:
-        """Changes the machine: a file of its state, as fake_program.sh reads it."""
+        """Changes the machine: a file of its state, as machine.sh reads it."""
         (self.state / name).parent.mkdir(parents=True, exist_ok=True)
         (self.state / name).write_text(text)
 

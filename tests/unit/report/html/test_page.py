@@ -12,8 +12,8 @@ from pipeline.report import write_report
 from pipeline.report.read.run_details import read_facts
 from pipeline.report.verdict import Tone, judge
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
-from tests.unit.report.artifacts import EVIL, write_anomalies
-from tests.unit.report.browser import Page
+from tests.fakes.artifacts import EVIL, write_anomalies
+from tests.fakes.browser import Page
 
 
 def report_of(config, run_id: str) -> str:

@@ -19,8 +19,8 @@ from pipeline.report.read.statistics import read_statistics
 from pipeline.report.read.training import Training, read_training
 from pipeline.report.read.transformation import TransformedFeature, Vocabulary, read_transformation
 from pipeline.report.read.tuning import read_hyperparameters, read_search
-from tests.unit.report import artifacts
-from tests.unit.report.artifacts import EVIL, OVERALL
+from tests.fakes import artifacts
+from tests.fakes.artifacts import EVIL, OVERALL
 
 READERS = (
     read_anomalies,
