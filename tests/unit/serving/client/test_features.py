@@ -92,7 +92,7 @@ def test_other_floats_are_rounded_as_the_pipeline_rounds_them(number):
 
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_a_time_is_the_same_in_every_form(moment):
-    seconds = math.floor((moment - datetime.datetime(1970, 1, 1, tzinfo=UTC)) / datetime.timedelta(seconds=1))
+    seconds = (moment - datetime.datetime(1970, 1, 1, tzinfo=UTC)) // datetime.timedelta(seconds=1)
 
     forms = [moment, moment.replace(tzinfo=None), moment.isoformat(), moment.replace(tzinfo=None).isoformat(" ")]
     assert [INTEGER.encode(form) for form in forms] == [seconds] * len(forms)
