@@ -1,4 +1,4 @@
-"""Strategies of TFX's Resolver: which earlier artifacts a run goes on from."""
+"""Strategies of TFX's Resolver, which find artifacts of earlier runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class LatestHyperparametersStrategy(resolver.ResolverStrategy):
     """Resolves each channel to its newest artifact, or to nothing before the first search.
 
-    TFX's own LatestArtifactStrategy fails the node when there is no artifact yet.
+    TFX's own LatestArtifactStrategy fails the node as long as there are no artifacts.
     """
 
     def resolve_artifacts(self, store: MetadataStore, input_dict: dict[str, list[Artifact]]) -> dict[str, list[Artifact]]:
@@ -28,26 +28,26 @@ class LatestHyperparametersStrategy(resolver.ResolverStrategy):
           input_dict: the artifacts of each channel.
 
         Returns:
-          A list of one artifact or none for each channel.
+          A list of at most one artifact for each channel.
         """
         return {key: sorted(artifacts, key=lambda artifact: artifact.id)[-1:] for key, artifacts in input_dict.items()}
 
 
 class LatestPushedModelStrategy(resolver.ResolverStrategy):
-    """Resolves the model that every validator blessed last, with its push, which names its version, and its schema.
+    """Resolves the newest model that all validators have blessed, its push, which has its version, and its schema.
 
-    TFX's LatestBlessedModelStrategy asks the Evaluator alone, and knows no version.
+    TFX's LatestBlessedModelStrategy takes the Evaluator's blessing alone into account, and does not find the version.
     """
 
     def resolve_artifacts(self, store: MetadataStore, input_dict: dict[str, list[Artifact]]) -> dict[str, list[Artifact]]:
         """Finds the newest push, and the model that went into it.
 
         Args:
-          store: the metadata store, which knows what was made from what.
+          store: the metadata store, which records the inputs and outputs of executions.
           input_dict: all artifacts under `model`, `pushed_model` and `schema`.
 
         Returns:
-          One of each: the schema is the one that the model was trained with.
+          An artifact of each; the schema is the one that the model was trained with.
 
         Raises:
           UsageError: no model has been blessed and pushed yet.
@@ -63,15 +63,15 @@ class LatestPushedModelStrategy(resolver.ResolverStrategy):
                     "schema": [schemas[schema_id] for schema_id in schema_ids],
                 }
         raise UsageError(
-            "There is no blessed model yet.",
+            "No model has been blessed yet.",
             expected="a model that was blessed and pushed",
             seen=f"{len(models)} trained models, none of them pushed",
-            fix="conveyor run trains, evaluates and pushes one",
+            fix="Run `conveyor run`, which trains, evaluates and pushes one.",
         )
 
 
 def _inputs(store: MetadataStore, artifact_id: int, key: str) -> set[int]:
-    """The ids of what an artifact was made from, of those that were given under a key."""
+    """The ids of the artifacts that an artifact was made from, of those that were given under a key."""
     made = [event for event in store.get_events_by_artifact_ids([artifact_id]) if event_lib.is_valid_output_event(event)]
     events = store.get_events_by_execution_ids([event.execution_id for event in made]) if made else []
     return {event.artifact_id for event in events if event_lib.is_valid_input_event(event, key)}

@@ -93,6 +93,6 @@ def test_an_older_model_that_is_pushed_again_is_the_newest(history: History) -> 
 
 def test_without_a_push_there_is_a_clear_error(history: History) -> None:
     history.push(history.model(), None)
-    with pytest.raises(UsageError, match="no blessed model yet") as caught:
+    with pytest.raises(UsageError, match="No model has been blessed yet") as caught:
         history.resolve()
     assert caught.value.seen == "1 trained models, none of them pushed"

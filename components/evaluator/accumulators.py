@@ -37,7 +37,7 @@ Predictions = npt.NDArray[Any]
 
 
 class Accumulator(ABC):
-    """What one combiner accumulates, for every slice at once."""
+    """The accumulators of one combiner, for all slices at once."""
 
     def __init__(self, combiner: Any) -> None:
         self._combiner = combiner
@@ -53,12 +53,12 @@ class Accumulator(ABC):
 
         Raises:
           DataError: the metric does not exist for a label.
-          UnsupportedError: the predictions are not such as this accumulator can add.
+          UnsupportedError: this accumulator cannot add such predictions.
         """
 
     @abstractmethod
     def accumulated(self, slice_id: int) -> Any:
-        """What the combiner's accumulator would hold after the rows of one slice."""
+        """The combiner's accumulator after the rows of one slice."""
 
     def output(self, slice_id: int) -> dict[metric_types.MetricKey, Any]:
         """The combiner's output for one slice."""
@@ -207,7 +207,7 @@ class _KerasMeans(Accumulator):
         super().__init__(combiner)
         combiner.setup()
         if list(combiner._metrics) != [""]:
-            raise UnsupportedError("a metric is of one output of several")
+            raise UnsupportedError("a metric is for one output of several")
         self._metrics = combiner._metrics[""]
         for metric in self._metrics:
             if type(metric) not in _ROW_VALUES or metric.get_config().get("ignore_class") is not None:
@@ -274,7 +274,7 @@ def accumulator_for(computation: metric_types.MetricComputation) -> Accumulator:
     if any(type(step) is not metric_types.StandardMetricInputsPreprocessor for step in computation.preprocessors):
         raise UnsupportedError(f"the metric {name!r} prepares its input itself")
     if any(key.sub_key or key.aggregation_type or key.example_weighted or key.output_name for key in computation.keys):
-        raise UnsupportedError(f"the metric {name!r} is of one class, weighted, aggregated, or of one output of several")
+        raise UnsupportedError(f"the metric {name!r} is weighted, aggregated, or for one class or output of several")
     kind = _ACCUMULATORS.get(type(computation.combiner))
     if kind is None:
         raise UnsupportedError(f"the metric {name!r} is computed row by row")
@@ -287,7 +287,7 @@ def _columns(*columns: npt.NDArray[Any]) -> FloatArray:
 
 def _single(predictions: Predictions) -> Predictions:
     if predictions.shape[1] != 1:
-        raise UnsupportedError("a metric for one prediction a row meets a model that makes several")
+        raise UnsupportedError("a metric for one prediction a row is used with a model that makes several")
     return predictions[:, 0]
 
 
@@ -303,7 +303,7 @@ def _check_fractions(labels: Labels) -> None:
 def _class_ids(labels: Labels, predictions: Predictions) -> IntArray:
     num_classes = predictions.shape[1]
     if num_classes == 1:
-        raise UnsupportedError("a metric for classes meets a model with a single prediction")
+        raise UnsupportedError("a metric for classes is used with a model that makes a single prediction")
     wrong = (labels < 0) | (labels >= num_classes) | (labels % 1 != 0)
     _refuse(wrong, labels, expected=f"class indices from 0 to {num_classes - 1}, as many as the model has classes")
     return labels.astype(np.int64)

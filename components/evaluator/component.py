@@ -16,8 +16,20 @@ from components.shared.fast_executor import FORCE_KEY
 class FastEvaluator(Evaluator):
     """Evaluates a candidate model, against a baseline where there is one, and blesses it or not.
 
-    Specification, outputs and results are those of TFX's Evaluator, and equal to 1e-6. Where a model, a metric or the data
-    need TFMA's row-by-row evaluation, that is used, and the log says why.
+    Specification, outputs and results are those of TFX's Evaluator; numbers are equal to 1e-6. Where a model, a metric or the
+    data need TFMA's row-by-row evaluation, that is used, and the log says why.
+
+    Args:
+      examples: an `Examples` artifact.
+      model: the candidate, a `Model`.
+      baseline_model: the `Model` to compare it with.
+      fairness_indicator_thresholds: as in TFX's Evaluator.
+      example_splits: the splits to evaluate on; `eval` when not given.
+      eval_config: the metrics, slices and thresholds.
+      schema: a `Schema`, used by TFX's own evaluation.
+      module_file: a Python file with functions for TFX's own evaluation.
+      module_path: the same as an importable module.
+      force: `fast` fails where the evaluation in bulk does not apply; `stock` always uses TFX's own.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
@@ -35,20 +47,6 @@ class FastEvaluator(Evaluator):
         module_path: str | None = None,
         force: Literal["auto", "fast", "stock"] = "auto",
     ) -> None:
-        """Makes the node.
-
-        Args:
-          examples: an `Examples` artifact.
-          model: the candidate, a `Model`.
-          baseline_model: the `Model` to compare it with.
-          fairness_indicator_thresholds: as in TFX's Evaluator.
-          example_splits: the splits to evaluate on; `eval` when not given.
-          eval_config: what to measure, and the thresholds.
-          schema: a `Schema`, used by TFX's own evaluation.
-          module_file: a Python file with functions for TFX's own evaluation.
-          module_path: the same as an importable module.
-          force: `fast` fails where the evaluation in bulk does not apply, `stock` never uses it.
-        """
         super().__init__(
             examples=examples,
             model=model,

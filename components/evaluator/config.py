@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import PipelineConfig, Task, Threshold
 from pipeline.contracts.model import EXAMPLES_SIGNATURE, PREDICTIONS, PROBABILITIES, SCORE
 from pipeline.errors import ConfigError
+from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2
 
-# Two trainings on the same inputs agree to this much, so a smaller loss against the baseline is no loss.
+# Two trainings on the same inputs agree to this much, so a smaller difference from the baseline does not count.
 _NOISE = 1e-6
 
 
@@ -50,7 +50,7 @@ _METRICS: dict[Task, dict[str, _Metric]] = {
     },
 }
 
-# By task, what the report shows besides.
+# By task, further metrics for the report.
 _FURTHER: dict[Task, dict[str, _Metric]] = {
     Task.BINARY: {
         "example_count": _Metric("ExampleCount"),
@@ -71,25 +71,25 @@ _FURTHER: dict[Task, dict[str, _Metric]] = {
     },
 }
 
-# Which of the model's outputs is compared with the label.
+# By task, the output of the model that is compared with the label.
 _PREDICTION_KEYS = {Task.BINARY: SCORE, Task.MULTICLASS: PROBABILITIES, Task.REGRESSION: PREDICTIONS}
 
 
 def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
-    """What the Evaluator measures, on which slices, and what blesses a model.
+    """The Evaluator's metrics and slices, and the thresholds that bless a model.
 
-    Thresholds hold for all rows together; slices are measured but do not decide. Without any threshold the candidate must
+    Thresholds apply to all rows together; slices are measured but do not decide. Without any threshold the candidate must
     be no worse than the baseline in the task's primary metric (auc, accuracy or mse). A first run, which has no baseline,
     must only reach the thresholds with `min` or `max`; where there are none, the metric must be a number.
 
     Args:
-      config: the pipeline's configuration; its task, label and evaluation are used.
+      config: the pipeline's configuration, of which task, label and evaluation are used.
 
     Returns:
       The EvalConfig. A metric has the same name in the results as in the configuration.
 
     Raises:
-      ConfigError: a threshold names a metric that the task does not have, or asks for no regression of a metric that has no
+      ConfigError: a threshold names a metric that the task does not have, or limits the regression of a metric that has no
         better direction.
     """
     # Not `tfma.EvalConfig`, which exists only once all of TFX has been imported.
@@ -128,20 +128,19 @@ def _thresholds(config: PipelineConfig) -> dict[str, Threshold]:
     for name, threshold in config.evaluation.thresholds.items():
         where = f"evaluation.thresholds.{name}"
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
             raise ConfigError(
-                f"There is no metric {name!r} for the task {config.task.value}.",
+                f"The task {config.task.value} has no metric {name!r}.",
                 where=where,
                 expected=f"one of {', '.join(known)}",
                 seen=name,
-                fix=f"did you mean {close[0]!r}?" if close else "",
+                fix=did_you_mean(name, known),
             )
         if threshold.max_regression is not None and known[name].higher_is_better is None:
             raise ConfigError(
                 f"{name} has no better direction, so it cannot regress.",
                 where=f"{where}.max_regression",
                 expected="min and max",
-                fix=f"replace it by bounds around the best value: {name}: {{min: 0.9, max: 1.1}}",
+                fix=f"Replace it with bounds around the best value: {name}: {{min: 0.9, max: 1.1}}",
             )
     return config.evaluation.thresholds or {next(iter(known)): Threshold(max_regression=_NOISE)}
 

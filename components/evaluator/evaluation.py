@@ -31,7 +31,7 @@ from components.shared.fast_executor import UnsupportedError
 # By metric, plot and error; TFMA has classes for the keys of the first two only.
 Metrics = dict[Any, Any]
 
-# In TFMA's words, as its viewers know them.
+# TFMA's own wording, which its viewers know.
 _TOO_SMALL = (
     "Example count for this slice key is lower than the minimum required value: %d. No data is aggregated for this slice."
 )
@@ -50,11 +50,11 @@ def evaluate(
       output_path: the folder to write to.
 
     Returns:
-      Whether the thresholds hold, and which do not.
+      Whether all thresholds are met, and which are not.
 
     Raises:
-      DataError: no row has a label, or there is a label that the model or a metric cannot deal with.
-      UnsupportedError: the config, a model or the data are such that TFMA itself is needed. Nothing has been written.
+      DataError: no row has a label, or a label is not valid for the model or a metric.
+      UnsupportedError: the config, a model or the data need TFMA itself. Nothing has been written.
     """
     plan = Plan.of(eval_config, model_paths)
     metrics = _measure(plan, files)

@@ -1,4 +1,4 @@
-"""Runs the fast evaluation, or TFX's own where that does not apply."""
+"""The executor of the Evaluator: evaluation in bulk where that applies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Executor(FastExecutor):
           exec_properties: as in TFX's executor.
 
         Raises:
-          DataError: no row has a label, or there is a label that the model or a metric cannot deal with.
+          DataError: no row has a label, or a label is not valid for the model or a metric.
           UnsupportedError: the config, a model or the data need TFX's own executor.
         """
         eval_config = _eval_config(input_dict, exec_properties)

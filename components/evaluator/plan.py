@@ -1,4 +1,4 @@
-"""What an EvalConfig asks for, as far as the fast path can do it."""
+"""The models, slices and metrics of an EvalConfig that the fast evaluation supports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluator.rows import Comparison
 from components.shared.fast_executor import UnsupportedError
 
-# Fields of ModelSpec and MetricsSpec that change what is computed and that the fast path does not know.
+# Fields of ModelSpec and MetricsSpec that change the results and that the fast evaluation does not support.
 _MODEL_FIELDS = (
     "label_keys",
     "prediction_keys",
@@ -29,10 +29,10 @@ class Plan:
     """The models, slices and metrics of an evaluation.
 
     Attributes:
-      comparisons: by model name, which output is compared with which column. An only model is named "".
+      comparisons: by model name, the output and the column to compare. A single model is named "".
       slices: the columns of each slicing spec; none for all rows together.
-      computations: sums over the rows of a slice.
-      derived: metrics that follow from them, in the order in which they can be computed.
+      computations: the sums over the rows of a slice.
+      derived: the metrics that are derived from them, in the order in which they can be computed.
       baseline: the baseline's name, if there is one.
       min_slice_size: the number of rows below which a slice is reported as an error.
     """
@@ -46,14 +46,14 @@ class Plan:
 
     @classmethod
     def of(cls, eval_config: config_pb2.EvalConfig, model_paths: Mapping[str, str]) -> Plan:
-        """Makes the plan.
+        """The plan of an evaluation.
 
         Args:
           eval_config: complete, as `tfma.utils.update_eval_config_with_defaults` returns it.
           model_paths: the folder of each SavedModel, by model name.
 
         Raises:
-          UnsupportedError: the config asks for what the fast path cannot do.
+          UnsupportedError: the config needs TFMA's own evaluation.
         """
         _check(eval_config)
         # Metrics share computations, and TFMA counts the first of those that are equal.

@@ -28,13 +28,13 @@ _FEATURES_FUNCTION = "transformed_features"
 
 @dataclass(frozen=True, order=True)
 class Comparison:
-    """Which output of a model is compared with which column.
+    """An output of a model, and the column that it is compared with.
 
     Attributes:
       path: the folder of a SavedModel.
-      signature: one that takes serialized tf.Examples.
-      output: of the signature; the only one when empty.
-      label: the column.
+      signature: the name of a signature that takes serialized tf.Examples.
+      output: the name of the signature's output; empty for the only one.
+      label: the column's name.
     """
 
     path: str
@@ -61,14 +61,13 @@ class Batch:
 
 
 class Models:
-    """SavedModels, loaded once each."""
+    """SavedModels, loaded once each.
+
+    Raises:
+      UnsupportedError: a model has no such signature or output, or transforms columns itself.
+    """
 
     def __init__(self, comparisons: Iterable[Comparison]) -> None:
-        """Loads the models.
-
-        Raises:
-          UnsupportedError: a model has no such signature or output, or transforms columns itself.
-        """
         self._comparisons = sorted(set(comparisons))
         models = {path: tf.saved_model.load(path) for path in {comparison.path for comparison in self._comparisons}}
         self._predict = {
@@ -118,7 +117,7 @@ class Models:
         """Labels, [N], for serialized examples, [N], all of which have one; class indices where a model says which.
 
         Raises:
-          DataError: a label is not one that the model knows.
+          DataError: the model does not know a label.
           UnsupportedError: a label is not a finite number.
         """
         transformed = {path: signature(examples) for path, signature in self._label.items()}
@@ -170,10 +169,10 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models) -
     Args:
       files: TFRecords, gzipped where the name ends in .gz.
       columns: the features to decode besides the labels.
-      models: make the predictions, and know the labels.
+      models: the models that make the predictions and transform labels.
 
     Raises:
-      DataError: no row has a label, or one has a label that a model does not know.
+      DataError: no row has a label, or a model does not know a label.
       UnsupportedError: a row has several values in one of the columns, or a label or prediction is not a finite number.
     """
     label_names = sorted(models.label_columns)
@@ -203,9 +202,9 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models) -
         raise DataError(
             "No row has a label to evaluate the model with.",
             where=f"column {', '.join(label_names)} of the evaluation split",
-            expected="a value in some rows at least",
+            expected="a value in at least some rows",
             seen=f"none in {num_rows:,} rows",
-            fix="Evaluate on data whose outcome is known by now, or check the field `label` of the configuration.",
+            fix="Evaluate on data whose labels are known, or check the field `label` of the configuration.",
         )
 
 

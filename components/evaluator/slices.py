@@ -22,8 +22,8 @@ class Column:
     """A feature of a batch of rows, where each row has one value or none.
 
     Attributes:
-      values: of the rows that have one, in their order.
-      present: whether a row has a value, [N].
+      values: the values of the rows that have one, in the order of the rows.
+      present: whether each row has a value, [N].
     """
 
     values: pa.Array
@@ -31,7 +31,7 @@ class Column:
 
     @classmethod
     def of(cls, batch: pa.RecordBatch, name: str) -> Column:
-        """Takes a feature out of decoded examples; one that the batch lacks has no values.
+        """A feature of decoded examples; one that the batch lacks has no values.
 
         Raises:
           UnsupportedError: a row has several values.
@@ -47,14 +47,13 @@ class Column:
 
 
 class SliceIndex:
-    """Numbers slices in the order in which they are first seen."""
+    """The slices that divide rows by each spec, numbered in the order in which they are first seen.
+
+    Args:
+      specs: the feature keys of each slicing spec; an empty spec for all rows together.
+    """
 
     def __init__(self, specs: Iterable[Sequence[str]]) -> None:
-        """Makes an index of the slices that divide rows by each spec.
-
-        Args:
-          specs: the feature keys of each slicing spec; none for all rows together.
-        """
         # As a set, for a spec given twice counts once, and the order of its columns does not matter.
         self._specs = sorted({tuple(sorted(set(spec))) for spec in specs})
         self._ids: dict[SliceKey, int] = {}
@@ -77,7 +76,7 @@ class SliceIndex:
           num_rows: N.
 
         Returns:
-          For each slicing spec the number of the slice that a row belongs to, [N]; -1 where it belongs to none, since it
+          For each slicing spec the number of the slice that a row belongs to, [N]; -1 where it belongs to none because it
           lacks a value.
 
         Raises:
@@ -116,7 +115,7 @@ def _codes(name: str, column: Column) -> tuple[IntArray, list[Any]]:
     codes[column.present] = encoded.indices.to_numpy()
     values = encoded.dictionary.to_pylist()
     if any(value != value for value in values):
-        raise UnsupportedError(f"the column {name!r} divides rows by NaN")
+        raise UnsupportedError(f"the column {name!r} has NaN among the values to slice by")
     try:
         return codes, [value.decode() if isinstance(value, bytes) else value for value in values]
     except UnicodeDecodeError:

@@ -118,8 +118,8 @@ def test_confusion_matrices_of_a_histogram_are_tfmas_to_the_bit(class_name: str,
     [
         ("SquaredPearsonCorrelation", {}, "row by row"),
         ("CosineSimilarity", {}, "row by row"),
-        ("AUC", {"binarize": config_pb2.BinarizationOptions(class_ids={"values": [1]})}, "of one class"),
-        ("SparseCategoricalAccuracy", {"output_names": ["a"]}, "of one output"),
+        ("AUC", {"binarize": config_pb2.BinarizationOptions(class_ids={"values": [1]})}, "for one class"),
+        ("SparseCategoricalAccuracy", {"output_names": ["a"]}, "for one output"),
         ("MeanAttributions", {}, "row by row|prepares its input"),
     ],
 )

@@ -1,4 +1,8 @@
 """Reads CSV, Parquet or TFRecord files through Arrow into the splits that every TFX component reads.
 
-Nothing is imported here: what is to be read is found out (`inputs`) without TFX.
+The way of the data: `spans` finds the files that match the pattern and selects the spans of each split, `inputs` computes the
+fingerprint of their content, `readers` read them as Arrow batches, `columns` and `table` reconcile them to one table,
+`splitter` divides its rows, and `output` writes them, taking over what `earlier_runs` have stored.
+
+Nothing is imported here, because `inputs` finds out without TFX what a run would read.
 """

@@ -15,7 +15,7 @@ from pipeline.util.suggestions import closest, did_you_mean
 _INTEGERS = (Kind.BOOLEAN, Kind.INTEGER, Kind.TIME, Kind.ZONED_TIME)
 _WANTED = {"float": Kind.FLOAT, "int": Kind.INTEGER, "bytes": Kind.TEXT}
 
-# Kinds that files may mix in one column, each list from the narrowest to the one that holds them all.
+# Kinds that files may mix in one column, each list from the narrowest to the one that includes them all.
 _FAMILIES = ([Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT], [Kind.TIME, Kind.ZONED_TIME], [Kind.TEXT])
 
 
@@ -63,7 +63,7 @@ def reconcile(files: Sequence[FileSummary]) -> dict[str, Kind]:
     """The columns of the table that the files form together. Integers widen to floats; an absent column is null.
 
     Raises:
-      DataError: files disagree on what a column holds.
+      DataError: the types of a column differ between files.
     """
     kinds: dict[str, set[Kind]] = defaultdict(set)
     for file in files:
@@ -81,7 +81,7 @@ def require_label(label: str, columns: Mapping[str, Kind], where: str) -> None:
       where: the input pattern, for the message.
 
     Raises:
-      DataError: no file has such a column, or it holds no value.
+      DataError: no file has such a column, or it has no values.
     """
     if columns.get(label, Kind.EMPTY) is not Kind.EMPTY:
         return
@@ -105,8 +105,8 @@ def require_label(label: str, columns: Mapping[str, Kind], where: str) -> None:
 def conform(kinds: Mapping[str, Kind], schema: Schema, unneeded: Collection[str], where: str) -> dict[str, Kind]:
     """The kinds to store columns as, so that the model finds the types that it was trained on.
 
-    A column that holds floats in one table may hold nothing but integers in the next, and the other way round; its values
-    decide whether they fit.
+    A column with floats in one table may have nothing but integers in the next, and the other way round; its values decide
+    whether they fit.
 
     Args:
       kinds: the kind of values in each column of the table.
@@ -115,7 +115,7 @@ def conform(kinds: Mapping[str, Kind], schema: Schema, unneeded: Collection[str]
       where: the input pattern, for the message.
 
     Raises:
-      DataError: a column that the schema expects is missing, or holds what cannot be stored as the schema says.
+      DataError: a column that the schema expects is missing, or its values cannot be stored with the type in the schema.
     """
     expected = {feature.name: feature for feature in schema.features if not feature.is_deprecated}
     missing = [name for name, feature in expected.items() if feature.is_expected and name not in kinds and name not in unneeded]
@@ -173,7 +173,7 @@ def _missing(missing: list[str], kinds: Mapping[str, Kind], expected: Collection
     unknown = [name for name in kinds if name not in expected]
     hints = [f"{found!r} to {name!r}" for name in missing if (found := closest(name, unknown)) is not None]
     return DataError(
-        f"The table lacks what the model was trained on: {', '.join(missing)}.",
+        f"The table lacks columns that the model was trained on: {', '.join(missing)}.",
         where=where,
         expected=f"{', '.join(missing)} among the columns",
         seen=", ".join(kinds),

@@ -18,7 +18,7 @@ from pipeline.errors import ConfigError
 
 
 class ArrowExampleGenSpec(component_spec.ComponentSpec):
-    """What goes into the node and what comes out."""
+    """The node's inputs, outputs and parameters."""
 
     PARAMETERS: ClassVar = {
         properties.INPUT_PATTERN: component_spec.ExecutionParameter(type=str),
@@ -37,7 +37,22 @@ class ArrowExampleGen(base_component.BaseComponent):
     """Reads CSV, Parquet or TFRecord files through Arrow into tf.Examples.
 
     Its output `examples` keeps the contract of TFX's stock ExampleGens (split names, span, version, fingerprint, payload
-    and file format), so that every component reads it. What becomes of which type of column: see `columns`.
+    and file format), so that every component reads it. The types of columns are those of the table in
+    `components.shared.examples.kinds`.
+
+    Args:
+      input_pattern: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers; on a local or mounted file system.
+      file_format: `csv`, `parquet`, `tfrecord`, or `auto`, which goes by the files' names.
+      split: how rows are divided into `train` and `eval`, or into one split.
+      label: the column that must be in the data; None for a table without a label.
+      newest_span: the newest span to read; when None, the newest that exists.
+      compression: how the files are compressed that are written: `gzip` or `none`.
+      schema: the schema of the data that the model was trained on which is to score the table; columns are stored with
+        its types.
+      unneeded: columns of the schema that need not be in the data.
+
+    Raises:
+      ConfigError: `input_pattern` is a URL.
 
     Example:
       ArrowExampleGen("/data/flights/{SPAN}.parquet", split=Split(method="window", train_spans=9), label="late")
@@ -58,28 +73,13 @@ class ArrowExampleGen(base_component.BaseComponent):
         schema: BaseChannel | None = None,
         unneeded: Sequence[str] = (),
     ) -> None:
-        """Makes the node.
-
-        Args:
-          input_pattern: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers; on a local or mounted file system.
-          file_format: `csv`, `parquet`, `tfrecord`, or `auto`: what the files' names tell.
-          split: how rows are divided into `train` and `eval`, or into one split.
-          label: the column that must be there; None for a table without.
-          newest_span: no span after it is read; the newest there is when None.
-          compression: of the files written: `gzip` or `none`.
-          schema: of the data that a model was trained on, which is to score this: columns are stored with its types.
-          unneeded: columns of the schema that need not be there.
-
-        Raises:
-          ConfigError: `input_pattern` is a URL.
-        """
         if "://" in input_pattern:
             raise ConfigError(
                 "Data cannot be read from a URL.",
                 where="data.input",
                 expected="a path on a local or mounted file system",
                 seen=input_pattern,
-                fix="mount the storage, and name the folder it is mounted on",
+                fix="Mount the storage, and name the folder it is mounted on.",
             )
         super().__init__(
             ArrowExampleGenSpec(

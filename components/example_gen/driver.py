@@ -1,4 +1,4 @@
-"""Has TFX know, at run time, what is to be read."""
+"""The driver of ExampleGen, by which TFX's cache takes the content of the input files into account."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.example_gen.inputs import resolve
 
 
 class Driver(node_driver.BaseDriver, base_driver.BaseDriver):
-    """Puts into the execution's properties what the output depends on, so that TFX's cache answers rightly.
+    """Adds what the output depends on to the execution's properties, which TFX's cache goes by.
 
     The launcher runs it as a portable driver; TFX's component classes insist on the older base class as well.
     """
@@ -32,7 +32,7 @@ class Driver(node_driver.BaseDriver, base_driver.BaseDriver):
 
         Raises:
           UsageError: no file matches, the span does not exist, or the window has too few spans.
-          ConfigError: the files' format cannot be told.
+          ConfigError: the files' format cannot be derived from their names.
           DataError: a file cannot be read.
         """
         found = resolve(execution_info.exec_properties)

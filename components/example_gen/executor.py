@@ -1,4 +1,4 @@
-"""Turns the files that the driver has chosen into the splits of an `Examples` artifact."""
+"""The executor of ExampleGen: from the files that the driver has chosen to the splits of an `Examples` artifact."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Executor(base_executor.BaseExecutor):
         """Writes the artifact under the output key `examples`.
 
         Raises:
-          DataError: the input is empty, damaged, or holds what the pipeline cannot learn from.
+          DataError: the input is empty or damaged, or contains values that the pipeline cannot learn from.
           StorageError: the output cannot be written.
         """
         artifact = artifact_utils.get_single_instance(output_dict[properties.EXAMPLES])
@@ -84,7 +84,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _settings(exec_properties: Mapping[str, Any], split: Split | SingleSplit) -> str:
-    """A digest of what shards depend on besides the spans' content and the kinds of their columns."""
+    """A digest of all that shards depend on besides the spans' content and the kinds of their columns."""
     names = (properties.CODE_FINGERPRINT, properties.FILE_FORMAT, properties.COMPRESSION)
     fraction = split.eval_fraction if _is_hashed(split) else None
     return hashlib.sha256(repr(([exec_properties[name] for name in names], fraction)).encode()).hexdigest()
@@ -93,7 +93,7 @@ def _settings(exec_properties: Mapping[str, Any], split: Split | SingleSplit) ->
 def _sources(
     spans: Mapping[str, Sequence[InputSpan]], split: Split | SingleSplit
 ) -> list[tuple[InputSpan, Splitter, dict[str, str]]]:
-    """The spans to read, what divides the rows of each, and the split for each part."""
+    """The spans to read, with the splitter of each, and the split for each part that the splitter makes."""
     if _is_hashed(split):
         return [(span, Hashed(split.eval_fraction), {name: name for name in spans}) for span in spans["train"]]
     return [(span, Whole(), {Whole.PART: name}) for name, of_split in spans.items() for span in of_split]
@@ -115,5 +115,5 @@ def _require_rows(rows: Mapping[str, int]) -> None:
             where="data.split",
             expected="at least one row in every split",
             seen=", ".join(f"{name}: {count:,}" for name, count in rows.items()),
-            fix="add rows, or change data.split.eval_fraction in the configuration",
+            fix="Add rows, or change data.split.eval_fraction in the configuration.",
         )

@@ -13,19 +13,19 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def format_of(path: str) -> str:
-    """The format that a file's name tells: `csv`, `parquet` or `tfrecord`, with or without `.gz`.
+    """The format by the end of a file's name: `csv`, `parquet` or `tfrecord`, with or without `.gz`.
 
     Raises:
-      ConfigError: the name tells none.
+      ConfigError: the name ends in none of them.
     """
     extension = os.path.splitext(path.lower().removesuffix(".gz"))[1].removeprefix(".")
     if extension not in FORMATS:
         raise ConfigError(
-            "The format of the input cannot be told from the file's name.",
+            "The format of the input cannot be derived from the file's name.",
             where=path,
             expected="a name that ends in " + ", ".join(f".{name}" for name in FORMATS) + ", also followed by .gz",
             seen=os.path.basename(path),
-            fix=f"set data.format to one of {', '.join(FORMATS)}",
+            fix=f"Set data.format to one of {', '.join(FORMATS)}.",
         )
     return extension
 
@@ -42,10 +42,10 @@ def open_binary(path: str) -> IO[bytes]:
 
 
 def require_content(path: str) -> None:
-    """Refuses a file of zero bytes, and one that cannot be opened.
+    """Checks that a file can be opened and is not empty.
 
     Raises:
-      DataError: it is either.
+      DataError: it cannot be opened, or has zero bytes.
     """
     try:
         with open(path, "rb") as file:
@@ -58,28 +58,28 @@ def require_content(path: str) -> None:
             where=path,
             expected="rows of data",
             seen="0 bytes",
-            fix="write the file again, or remove it",
+            fix="Write the file again, or remove it.",
         )
 
 
 def unreadable(path: str, error: OSError) -> DataError:
-    """The error for a file that the operating system does not let us read."""
+    """The error for a file that the operating system cannot open."""
     return DataError(
         "An input file cannot be read.",
         where=path,
         expected="a file that this user may read",
         seen=error.strerror or str(error),
-        fix=f"check the file and its permissions: ls -lL {path}",
+        fix=f"Check the file and its permissions: ls -lL {path}",
     )
 
 
 def damaged(path: str, expected: str, seen: object, *, part: str = "") -> DataError:
-    """The error for a file whose bytes are not what its format asks for.
+    """The error for a file that is not in its format.
 
     Args:
       path: the file.
       expected: the format.
-      seen: what the reader said.
+      seen: the reader's message.
       part: the row, record or row group, where known.
     """
     return DataError(
@@ -87,5 +87,5 @@ def damaged(path: str, expected: str, seen: object, *, part: str = "") -> DataEr
         where=f"{path}, {part}" if part else path,
         expected=expected,
         seen=str(seen).strip(),
-        fix="write the file again; data.format must name its format when the name does not tell it",
+        fix="Write the file again; data.format must name its format if the file's name does not.",
     )

@@ -1,4 +1,4 @@
-"""Finds out at run time what is to be read: spans, versions, files and the fingerprint of their content. Without TFX.
+"""The input of a run, found at run time and without TFX: spans, versions, files and the fingerprint of their content.
 
 TFX's stock fingerprint is made of names, sizes and modification times, so data that is copied, cloned or written anew is
 ingested again, and everything after it repeated. The content costs little more: SHA-256 reads about 1 GB a second and core.
@@ -29,9 +29,9 @@ class InputSpan:
     """A span to read.
 
     Attributes:
-      number: of the span.
+      number: the span's number.
       content: the fingerprint of its files.
-      files: paths.
+      files: their paths.
     """
 
     number: int
@@ -40,14 +40,14 @@ class InputSpan:
 
 
 def resolve(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The execution properties that only the file system can tell, by name.
+    """The execution properties that depend on the files that exist, by name.
 
     Args:
       exec_properties: those that the component was made with.
 
     Raises:
       UsageError: no file matches, the span does not exist, or the window has too few spans.
-      ConfigError: the files' format cannot be told.
+      ConfigError: the files' format cannot be derived from their names.
       DataError: a file cannot be read.
     """
     spans = at_or_below(find_spans(exec_properties[properties.INPUT_PATTERN]), exec_properties.get(properties.NEWEST_SPAN))
@@ -74,7 +74,7 @@ def resolve(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def input_spans(exec_properties: Mapping[str, Any]) -> dict[str, list[InputSpan]]:
-    """The spans of each split, from what `resolve` has found."""
+    """The spans of each split, from the execution properties that `resolve` has found."""
     files: dict[str, list[str]] = json.loads(exec_properties[properties.INPUT_FILES])
     spans = {}
     for name, numbers in json.loads(exec_properties[properties.INPUT_SPANS]).items():
@@ -95,17 +95,17 @@ def digests_of_files(paths: Iterable[str]) -> dict[str, str]:
 
 
 def fingerprint_of_span(files: Iterable[str], digests: Mapping[str, str]) -> str:
-    """A digest of the files of a span, in their order: of their names and contents, not of folders and modification times.
+    """A digest of the names and contents of a span's files, in their order, without folders and modification times.
 
     Args:
-      files: paths.
-      digests: of their contents, by path.
+      files: their paths.
+      digests: the digests of their contents, by path.
     """
     return _digest_of_lines(f"{os.path.basename(path)} {digests[path]}" for path in files)
 
 
 def fingerprint_of_splits(spans: Mapping[str, Iterable[str]]) -> str:
-    """A digest of which splits are made of which content.
+    """A digest of the content of all splits.
 
     Args:
       spans: the fingerprints of each split's spans, in the order in which they are read.
@@ -123,7 +123,7 @@ def _format(file_format: str, files: dict[str, list[str]]) -> str:
             where="data.input",
             expected="files of one format",
             seen=", ".join(by_format.values()),
-            fix="narrow the pattern, for example with *.parquet at its end",
+            fix="Narrow the pattern, for example with *.parquet at its end.",
         )
     return next(iter(by_format))
 

@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Shards:
-    """Where a part of a span is within its split."""
+    """The place of a part of a span within its split."""
 
     split: str
     first: int
@@ -31,17 +31,16 @@ class _Shards:
 
 
 class Output:
-    """Writes rows, and tells beside them what was made of each span."""
+    """Writes rows into splits, and beside them the record of where each span's rows are.
+
+    Args:
+      artifact: the `Examples` artifact, with the names of its splits.
+      compression: `gzip` or `none`.
+      table: the table that the spans are from.
+      pool: the threads that write.
+    """
 
     def __init__(self, artifact: Artifact, compression: str, table: Table, pool: Pool) -> None:
-        """Begins the splits that the artifact names.
-
-        Args:
-          artifact: the `Examples`.
-          compression: `gzip` or `none`.
-          table: what the spans are of.
-          pool: writes.
-        """
         self._uri = artifact.uri
         self._table = table
         self._writers = {
@@ -54,7 +53,7 @@ class Output:
         """Writes a span.
 
         Args:
-          span: the next one.
+          span: the span that the rows are from.
           targets: the split for each part.
           batches: serialized tf.Examples (large_binary) by part.
 
@@ -67,7 +66,7 @@ class Output:
                     self._writers[targets[part]].write(rows)
 
     def take_over(self, span: InputSpan, targets: Mapping[str, str], folder: Path, stored: StoredSpan) -> None:
-        """Takes a span that an earlier run has stored in a folder.
+        """Takes over a span that an earlier run has stored in a folder.
 
         Raises:
           StorageError: the output cannot be written.
@@ -79,13 +78,13 @@ class Output:
                 self._writers[targets[name]].take_over([split / file for file in part.files], part.rows)
 
     def close(self, settings: str) -> dict[str, int]:
-        """Ends the splits.
+        """Completes the splits.
 
         Args:
-          settings: the digest of what the shards were made with.
+          settings: the digest of the settings and the code that the shards were made with.
 
         Returns:
-          The rows by split.
+          The number of rows by split.
 
         Raises:
           StorageError: the output cannot be written.
@@ -106,7 +105,7 @@ class Output:
 
     @contextmanager
     def _span(self, span: InputSpan, targets: Mapping[str, str]) -> Iterator[None]:
-        """Keeps account of the shards that are written meanwhile: they hold this span alone."""
+        """Records the shards that are written meanwhile, which contain this span alone."""
         writers = {part: (split, self._writers[split]) for part, split in targets.items()}
         before = {part: (writer.end_shard(), writer.rows) for part, (_, writer) in writers.items()}
         yield

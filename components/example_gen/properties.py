@@ -1,4 +1,4 @@
-"""What the component, its driver and its executor tell each other in execution and artifact properties."""
+"""The execution and artifact properties by which the component, its driver and its executor communicate."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ VERSION = "version"
 PAYLOAD_FORMAT = "payload_format"
 OUTPUT_FORMAT = "file_format"
 TF_EXAMPLE = "FORMAT_TF_EXAMPLE"
-ROWS = "rows"  # JSON: how many each split has; the stock one does not tell
-TFRECORDS = "tfrecords_gzip"  # the one format that TFX knows; whether a file is compressed, readers tell by its name
+ROWS = "rows"  # JSON: how many each split has; TFX's stock ExampleGen has no such property
+TFRECORDS = "tfrecords_gzip"  # the one format that TFX knows; readers go by a file's name whether it is compressed
 
 
 def split_to_json(split: Split | SingleSplit) -> str:
-    """How rows are divided, as an execution property holds it."""
+    """How rows are divided, as the value of an execution property."""
     if isinstance(split, SingleSplit):
         return json.dumps({"method": "single", "name": split.name, "spans": split.spans})
     return split.model_dump_json()
 
 
 def split_from_json(text: str) -> Split | SingleSplit:
-    """What `split_to_json` was given."""
+    """The split that `split_to_json` was given."""
     values = json.loads(text)
     if values.get("method") == "single":
         return SingleSplit(name=values["name"], spans=values["spans"])

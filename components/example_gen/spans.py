@@ -1,4 +1,4 @@
-"""Which files a run reads: the pattern's spans and versions, and the window of spans that feeds each split."""
+"""The files that a run reads: the spans and versions that match the input pattern, and the spans of each split."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MOST_NAMES_SHOWN = 5
 
 @dataclass(frozen=True)
 class SingleSplit:
-    """Every row in one split, for tables that are scored rather than learnt from.
+    """Every row in one split, for tables that are scored rather than trained on.
 
     Attributes:
-      name: of the split.
+      name: the split's name.
       spans: how many of the newest spans to read; all of them when None.
     """
 
@@ -36,8 +36,8 @@ class Span:
     """One span in its newest version.
 
     Attributes:
-      number: what {SPAN} stands for; 0 for a pattern without it.
-      version: what {VERSION} stands for; None for a pattern without it.
+      number: the number in the place of {SPAN}; 0 for a pattern without it.
+      version: the number in the place of {VERSION}; None for a pattern without it.
       files: paths, sorted.
     """
 
@@ -53,7 +53,7 @@ def find_spans(pattern: str) -> list[Span]:
       pattern: a path with `*` and `?` as in a shell, and {SPAN} and {VERSION} for numbers.
 
     Raises:
-      UsageError: the pattern has a placeholder that is neither, or matches no file.
+      UsageError: the pattern has another placeholder, or matches no file.
     """
     unknown = sorted(set(_PLACEHOLDER.findall(pattern)) - {"{SPAN}", "{VERSION}"})
     if unknown:
@@ -62,7 +62,7 @@ def find_spans(pattern: str) -> list[Span]:
             where=pattern,
             expected="{SPAN}, and optionally {VERSION}",
             seen=", ".join(unknown),
-            fix="write {SPAN} where the number of the span stands, {VERSION} where that of its version stands",
+            fix="Write {SPAN} in the place of the span's number, and {VERSION} in the place of its version's.",
         )
     versions: dict[int, dict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
     expression = _regular_expression(pattern)
@@ -82,25 +82,25 @@ def find_spans(pattern: str) -> list[Span]:
 
 
 def at_or_below(spans: Sequence[Span], newest_span: int | None) -> list[Span]:
-    """The spans that are no newer than `newest_span`; all of them when it is None.
+    """The spans up to `newest_span`; all of them when it is None.
 
     Raises:
-      UsageError: there is none.
+      UsageError: there are none.
     """
     kept = [span for span in spans if newest_span is None or span.number <= newest_span]
     if not kept:
         raise UsageError(
-            f"There is no span {newest_span}, nor an earlier one.",
+            f"The data has no span {newest_span} and no earlier one.",
             where="data.newest_span",
             expected=f"a number from {spans[0].number} on",
             seen=f"{newest_span}, while the spans that exist are {_numbers(spans)}",
-            fix="name a later span, or none to read the newest",
+            fix="Name a later span, or none to read the newest.",
         )
     return list(kept)
 
 
 def select(spans: Sequence[Span], split: Split | SingleSplit) -> dict[str, list[Span]]:
-    """The spans that feed each split.
+    """The spans that the rows of each split are from.
 
     Args:
       spans: those that exist, oldest first; at least one.
@@ -119,7 +119,7 @@ def select(spans: Sequence[Span], split: Split | SingleSplit) -> dict[str, list[
             where="data.split",
             expected=f"at least {split.eval_spans + 1} spans: {split.eval_spans} for evaluation, the rest for training",
             seen=f"{len(spans)}: {_numbers(spans)}",
-            fix="add the data of earlier spans, raise data.newest_span, or set data.split.method to hash",
+            fix="Add the data of earlier spans, raise data.newest_span, or set data.split.method to hash.",
         )
     boundary = len(spans) - split.eval_spans
     return {"train": list(spans[max(0, boundary - split.train_spans) : boundary]), "eval": list(spans[boundary:])}
@@ -168,6 +168,6 @@ def _no_match(pattern: str) -> UsageError:
         "No file matches the input pattern.",
         where=pattern,
         expected="at least one file; {SPAN} and {VERSION} stand for digits, * for any part of one name",
-        seen=f"{folder} holds {shown}{more}",
-        fix="correct data.input in the configuration, or put the data there",
+        seen=f"{folder} contains {shown}{more}",
+        fix="Correct data.input in the configuration, or put the data there.",
     )

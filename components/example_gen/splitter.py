@@ -1,4 +1,4 @@
-"""Which split a row goes to."""
+"""Splitters, which divide rows between splits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _HASH_RANGE = 1 << 64
 
 
 class Splitter(Protocol):
-    """Divides rows into parts by what each row holds, whatever rows are around it."""
+    """Divides rows into parts by the content of each row alone."""
 
     def split(self, examples: pa.Array) -> dict[str, pa.Array]:
         """Serialized tf.Examples (large_binary) by the name of their part, in their order."""
 
 
 class Whole:
-    """Leaves the rows together: their span decides on the split."""
+    """Leaves the rows together, since their span decides on the split."""
 
     PART = "all"
 
@@ -29,17 +29,15 @@ class Whole:
 
 
 class Hashed:
-    """Sends a row to `train` or `eval` by its content alone: not by its place, its file or the file's format.
+    """Assigns a row to `train` or `eval` by its content alone: not by its place, its file or the file's format.
 
     As in TFX's stock ExampleGen the hash is SHA-256 of the serialized example, so equal rows share a split.
+
+    Args:
+      eval_fraction: the expected share of distinct rows in `eval`, between 0 and 1.
     """
 
     def __init__(self, eval_fraction: float) -> None:
-        """Makes the splitter.
-
-        Args:
-          eval_fraction: expected share of distinct rows in `eval`, between 0 and 1.
-        """
         self._threshold = np.uint64(int(eval_fraction * _HASH_RANGE))
 
     def split(self, examples: pa.Array) -> dict[str, pa.Array]:

@@ -26,18 +26,16 @@ _Result = TypeVar("_Result")
 
 
 class Table:
-    """The rows of all files, with columns of one kind throughout.
+    """The rows of all files, which are of one format, with columns of one kind throughout.
 
     Attributes:
-      kinds: what each column is stored as.
+      kinds: the kind that each column is stored as.
+
+    Raises:
+      DataError: the types of a column differ between files, or a file has no rows.
     """
 
     def __init__(self, file_format: str, files: Sequence[FileSummary]) -> None:
-        """Makes a table of files of one format.
-
-        Raises:
-          DataError: files disagree on what a column holds, or one has no rows.
-        """
         for file in files:
             if file.rows == 0:
                 raise DataError(
@@ -45,21 +43,21 @@ class Table:
                     where=file.path,
                     expected="at least one row",
                     seen=f"{len(file.kinds)} columns, 0 rows",
-                    fix="write the file again, or remove it",
+                    fix="Write the file again, or remove it.",
                 )
         self._reader = READERS[file_format]
         self._files = {file.path: file for file in files}
         self.kinds = reconcile(files)
         for file in files:
             if absent := self.kinds.keys() - file.kinds.keys():
-                _LOG.warning("%s has no column %s: null in its rows.", file.path, ", ".join(sorted(absent)))
+                _LOG.warning("%s has no column %s: its rows have null there.", file.path, ", ".join(sorted(absent)))
 
     @classmethod
     def scan(cls, file_format: str, spans: Mapping[str, Sequence[InputSpan]], earlier: EarlierRuns, pool: Pool) -> Table:
-        """Reads what columns the files have, those that no earlier run has read.
+        """Makes the table, for which the files are scanned that no earlier run has read.
 
         Raises:
-          DataError: a file is damaged or has no rows, or files disagree on what a column holds.
+          DataError: a file is damaged or has no rows, or the types of a column differ between files.
         """
         known: dict[str, FileSummary] = {}
         for span in {span for of_split in spans.values() for span in of_split}:
@@ -78,7 +76,7 @@ class Table:
 
         Args:
           span: one of the table's.
-          pool: encodes.
+          pool: the threads that encode.
           ahead: batches that are read while one is encoded.
 
         Raises:
@@ -109,12 +107,12 @@ class Table:
                 where=path,
                 expected=f"{kind.value} that fit into 64 bits" if kind is not Kind.FLOAT else "floats",
                 seen=str(error),
-                fix="correct the value, or write the column as text",
+                fix="Correct the value, or write the column as text.",
             ) from error
 
 
 def _in_order(pool: Pool, function: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int) -> Iterator[_Result]:
-    """Maps side by side, a few items ahead: `Executor.map` would read the whole table first."""
+    """Maps in parallel, a few items ahead, where `Executor.map` would read the whole table first."""
     running: deque[Future[_Result]] = deque()
     for item in items:
         running.append(pool.submit(function, item))

@@ -211,7 +211,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         writer = SplitWriter(str(tmp_path / "split"), "gzip", pool)
         writer.write(pa.array([b"example"], pa.large_binary()))
-        (tmp_path / "split" / "00000.partial").symlink_to("/dev/full")
+        (tmp_path / "split" / "00000.unnamed").symlink_to("/dev/full")
         with pytest.raises(StorageError, match="disk is full"):
             writer.close()
 

@@ -55,7 +55,7 @@ def test_a_column_of_another_type_is_refused(column: str, found: Kind) -> None:
 
 
 def test_a_missing_column_is_refused_with_the_name_it_may_have_now() -> None:
-    with pytest.raises(DataError, match="lacks what the model was trained on: distance") as caught:
+    with pytest.raises(DataError, match="lacks columns that the model was trained on: distance") as caught:
         conform({"Distance": Kind.FLOAT, "stops": Kind.INTEGER, "late": Kind.INTEGER}, SCHEMA, (), "new.csv")
     assert caught.value.details()["fix"] == "Rename 'Distance' to 'distance'."
 

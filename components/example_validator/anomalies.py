@@ -1,4 +1,4 @@
-"""From TFDV's anomalies to an error that says what was expected, what was seen and how to mend it."""
+"""The error for TFDV's anomalies, which says what was expected, what was seen and how to correct it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 
 from pipeline.errors import DataError
 
-# What fits on one screen beside its explanation.
+# As much as fits on one screen together with its explanation.
 MAX_FEATURES = 8
 MAX_WIDTH = 160
 
@@ -35,10 +35,10 @@ def anomaly_error(
     """Explains the anomalies of all splits.
 
     Args:
-      schema: what the data was compared with.
-      statistics: by split.
+      schema: the schema that the data was compared with.
+      statistics: the statistics of the data, by split.
       anomalies: what `tfdv.validate_statistics` found, by split.
-      complete: tell all of it, for a log, and not what fits on one screen.
+      complete: include all anomalies, for a log, and not only as many as fit on one screen.
 
     Returns:
       An error whose `fix` has the lines that would make the schema accept the data; None if there is no anomaly.
@@ -56,9 +56,9 @@ def anomaly_error(
     ]
     seen = [f"{name} (split {', '.join(splits)}): {text}" for name in shown for text, splits in found[name].items()]
     edits = _edits(schema, statistics, found)
-    fix = ["mend the data and run again"]
+    fix = ["Correct the data and run again."]
     if edits:
-        fix = ["mend the data; or, if it is right, edit the schema (schema.path in the configuration):", *edits[:most]]
+        fix = ["Correct the data; or, if it is right, edit the schema (schema.path in the configuration):", *edits[:most]]
     return DataError(
         f"The data breaks the schema: {len(found)} {'feature' if len(found) == 1 else 'features'} with anomalies.",
         where=f"{', '.join(shown)}{', …' if more else ''}",
@@ -69,7 +69,7 @@ def anomaly_error(
 
 
 def _by_feature(anomalies: Mapping[str, Anomalies]) -> dict[str, dict[str, list[str]]]:
-    """The splits in which each thing was seen, by feature."""
+    """The splits in which each anomaly was seen, by feature."""
     found: dict[str, dict[str, list[str]]] = {}
     for split, of_split in anomalies.items():
         infos = dict(of_split.anomaly_info)
@@ -81,7 +81,7 @@ def _by_feature(anomalies: Mapping[str, Anomalies]) -> dict[str, dict[str, list[
 
 
 def _expectation(feature: Feature, schema: Schema, width: int | None) -> str:
-    """What the schema says of the feature, on one line."""
+    """The schema's constraints on the feature, on one line."""
     rest = Feature()
     rest.CopyFrom(feature)
     for field in ("name", "domain", "distribution_constraints", "value_count"):

@@ -25,7 +25,7 @@ TRAIN = "train"
 
 
 class Executor(stock.Executor):
-    """TFX's ExampleValidator, with a check of the label, drift between splits, and an error that says how to mend the data."""
+    """TFX's ExampleValidator, with a check of the label, drift between splits, and an error that says what to correct."""
 
     def Do(
         self,
@@ -44,7 +44,7 @@ class Executor(stock.Executor):
           The anomalies artifact with its property `blessed`, as TFX's own does.
 
         Raises:
-          DataError: a split is empty, the label is of no use, or `on_anomaly` is "stop" and there are anomalies.
+          DataError: a split is empty, the label cannot be learnt, or `on_anomaly` is "stop" and there are anomalies.
         """
         artifact = artifact_utils.get_single_instance(input_dict[standard_component_specs.STATISTICS_KEY])
         splits = artifact_utils.decode_split_names(artifact.split_names)
@@ -64,7 +64,7 @@ class Executor(stock.Executor):
         if error is None:
             return output
         stop = exec_properties["on_anomaly"] == "stop"
-        # The artifact of a node that fails is removed: then the log alone has all of it.
+        # TFX removes the artifact of a node that fails, so only the log then has all anomalies.
         logging.log(logging.ERROR if stop else logging.WARNING, "%s", anomaly_error(schema, statistics, found, complete=True))
         if stop:
             raise error
@@ -94,10 +94,16 @@ class SchemaValidatorSpec(standard_component_specs.ExampleValidatorSpec):
 class SchemaValidator(ExampleValidator):
     """Compares the statistics of every split with the schema, and checks the label.
 
-    Unlike TFX's own, which publishes anomalies and leaves it to others to look at them, it fails on anomalies, so that the
-    nodes after it do not run. It also checks, whatever the schema says, that no split is empty and that the label is in
-    every row and has more than one value to learn from. Where the schema has drift comparators, the other splits are
-    compared with the training split.
+    Unlike TFX's own, which publishes anomalies and goes on, it fails on anomalies, so that the nodes after it do not run. It
+    also checks, whatever the schema says, that no split is empty and that the label is in every row and has more than one
+    value to learn from. Where the schema has drift comparators, the other splits are compared with the training split.
+
+    Args:
+      statistics: `ExampleStatistics` with a split `train`.
+      schema: a `Schema`.
+      label: the column that the model learns to predict.
+      on_anomaly: `stop` to fail on anomalies, `warn` to log and publish them, as TFX's own does. Empty splits and labels
+        that cannot be learnt are errors either way.
     """
 
     SPEC_CLASS = SchemaValidatorSpec
@@ -106,15 +112,6 @@ class SchemaValidator(ExampleValidator):
     def __init__(
         self, statistics: BaseChannel, schema: BaseChannel, label: str, on_anomaly: Literal["stop", "warn"] = "stop"
     ) -> None:
-        """Makes the node.
-
-        Args:
-          statistics: `ExampleStatistics` with a split `train`.
-          schema: a `Schema`.
-          label: the column that the model learns to predict.
-          on_anomaly: `stop`: fail on anomalies. `warn`: log and publish them, as TFX's own does. Problems of the label
-            and empty splits fail either way: there is nothing to train on.
-        """
         # TFX's own constructor makes a specification without these properties.
         base_component.BaseComponent.__init__(
             self,

@@ -21,7 +21,7 @@ def check_not_empty(statistics: DatasetFeatureStatisticsList, split: str) -> Non
             where=f"split {split}",
             expected="at least one row",
             seen="none",
-            fix="check data.input and data.split in the configuration, and the rows of the spans they choose",
+            fix="Check data.input and data.split in the configuration, and the rows of the spans they choose.",
         )
 
 
@@ -46,7 +46,7 @@ def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str
             where=f"split {split}",
             expected=f"a column {label}",
             seen=", ".join(names),
-            fix=f"set label in the configuration{f', perhaps to {similar[0]}' if similar else ''}, or add the column",
+            fix=f"Set label in the configuration{f', perhaps to {similar[0]}' if similar else ''}, or add the column.",
         )
     feature = features[label]
     stats = feature.string_stats if feature.HasField("string_stats") else feature.num_stats
@@ -57,7 +57,7 @@ def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str
             where=f"split {split}",
             expected="a value in every row",
             seen=f"{missing:,} of {missing + stats.common_stats.num_non_missing:,} rows without",
-            fix="leave out rows whose label is not known",
+            fix="Leave out rows whose label is not known.",
         )
     if must_vary and (value := _only_value(feature)) is not None:
         raise DataError(
@@ -65,7 +65,7 @@ def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str
             where=f"split {split}",
             expected="at least two different values",
             seen=f"{value} in every row",
-            fix="check how the label is made, or train on more spans",
+            fix="Check how the label is made, or train on more spans.",
         )
 
 

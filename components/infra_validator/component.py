@@ -37,22 +37,20 @@ class ProcessInfraValidator(base_component.BaseComponent):
     """Loads the candidate in a fresh process, as TensorFlow Serving does, and sends it real rows.
 
     A model that cannot be loaded, crashes, takes too long, or answers with numbers that are not finite, of a wrong shape or
-    different from one signature to the other is not blessed; the node itself succeeds. Why, how long loading took and the
-    latency of a request are custom properties of the output, an `InfraBlessing` as TFX's own.
+    different from one signature to the other is not blessed; the node itself succeeds. The reason, the seconds that loading
+    took and the latency of a request are custom properties of the output, an `InfraBlessing` as TFX's own.
+
+    Args:
+      model: the candidate, a `Model`.
+      examples: the `Examples` that the requests are taken from, with a split `eval`.
+      requests: the number of rows that the candidate must answer.
+      timeout_seconds: the time to start the process, to load and to answer, in seconds.
     """
 
     SPEC_CLASS = ProcessInfraValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(self, model: BaseChannel, examples: BaseChannel, requests: int, timeout_seconds: int) -> None:
-        """Makes the node.
-
-        Args:
-          model: the candidate, a `Model`.
-          examples: where the requests are taken from, `Examples` with a split `eval`.
-          requests: how many rows the candidate must answer.
-          timeout_seconds: seconds to start the process, to load and to answer.
-        """
         super().__init__(
             ProcessInfraValidatorSpec(
                 model=model,
@@ -70,13 +68,13 @@ def infra_validator_for(settings: config.InfraValidator, model: BaseChannel, exa
     Args:
       settings: the section `infra_validator` of the configuration.
       model: the candidate, a `Model`.
-      examples: where the requests are taken from, `Examples` with a split `eval`.
+      examples: the `Examples` that the requests are taken from, with a split `eval`.
 
     Returns:
       A node with the id `InfraValidator` and the output `blessing`.
 
     Raises:
-      ConfigError: `docker` is asked for, and no engine answers.
+      ConfigError: the runner is `docker`, and no engine answers.
     """
     if serves_in_container(settings):
         return _in_container(settings, model, examples).with_id(NODE_ID)

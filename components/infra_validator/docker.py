@@ -1,4 +1,4 @@
-"""Whether a container serves the candidate. Decided without TFX."""
+"""The choice between a container and a process to serve the candidate in, made without TFX."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pipeline.errors import ConfigError
 def serves_in_container(settings: config.InfraValidator) -> bool:
     """Whether TensorFlow Serving in a container serves the candidate; otherwise a process does.
 
-    `auto` means a container where an engine answers and holds the image, so that no run waits for, or fails by, an image
-    that nobody asked to fetch.
+    `auto` means a container where an engine answers and has the image, so that no run waits for a download that nobody asked
+    for, or fails because of it.
 
     Args:
       settings: the section `infra_validator` of the configuration.
 
     Raises:
-      ConfigError: `docker` is asked for, and no engine answers.
+      ConfigError: the runner is `docker`, and no engine answers.
     """
     if settings.runner == "docker" and not engine_answers("version"):
         raise ConfigError(
@@ -28,14 +28,14 @@ def serves_in_container(settings: config.InfraValidator) -> bool:
             where="infra_validator.runner",
             expected="an engine that `docker version` can reach",
             seen="docker",
-            fix="start the engine, or set infra_validator.runner to 'process' or 'auto'",
+            fix="Start the engine, or set infra_validator.runner to 'process' or 'auto'.",
         )
     return settings.runner == "docker" or (settings.runner == "auto" and engine_answers("image", "inspect", settings.image))
 
 
 @functools.lru_cache
 def engine_answers(*arguments: str) -> bool:
-    """Whether the engine answers a command of `docker` with success."""
+    """Whether a command of `docker` succeeds."""
     if not shutil.which("docker"):
         return False
     try:

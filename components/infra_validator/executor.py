@@ -1,4 +1,4 @@
-"""Has a process of its own load the candidate and answer, and writes down whether it did."""
+"""The executor of the InfraValidator, which has a separate process load the candidate and answer requests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Validates the model; a model that fails is not blessed, which is not an error of this node.
+        """Validates the model. A model that fails is not blessed, but the node itself succeeds.
 
         Args:
           input_dict: `model` and `examples`.
@@ -60,16 +60,16 @@ class Executor(base_executor.BaseExecutor):
 
 
 def probe(model: str, files: list[str], requests: int, timeout_seconds: float) -> dict[str, Any]:
-    """Loads a model in a fresh process and has it answer.
+    """Loads a model in a fresh process, which answers requests.
 
     Args:
       model: folder of the SavedModel.
       files: TFRecord files of tf.Examples.
-      requests: how many rows to ask for.
-      timeout_seconds: when to kill the process.
+      requests: the number of rows to send.
+      timeout_seconds: the time after which the process is killed, in seconds.
 
     Returns:
-      `blessed` (bool), `message` (why not; empty when blessed), `measures` (numbers by name).
+      `blessed` (bool), `message` (the reason why not; empty when blessed), `measures` (numbers by name).
     """
     with tempfile.TemporaryDirectory() as folder:
         verdict = Path(folder) / "verdict.json"
@@ -87,7 +87,7 @@ def probe(model: str, files: list[str], requests: int, timeout_seconds: float) -
             result: dict[str, Any] = json.loads(verdict.read_text())
             return result
         logging.warning("The model's process ended with:\n%s", process.stderr[-_LOG_TAIL:])
-        return _refusal(f"The process that served it died: {_cause_of_death(process)}.")
+        return _refusal(f"The process that served it ended: {_cause_of_death(process)}.")
 
 
 def _refusal(message: str) -> dict[str, Any]:

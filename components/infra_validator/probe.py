@@ -1,4 +1,4 @@
-"""Loads a SavedModel as TensorFlow Serving does and has it answer rows.
+"""Loads a SavedModel as TensorFlow Serving does, and sends it rows to answer.
 
 Run as a script, in a process of its own: `python probe.py VERDICT MODEL REQUESTS FILE...`
 
@@ -28,11 +28,11 @@ Outputs = dict[str, np.ndarray]
 
 
 class RefusedError(Exception):
-    """The model must not be served; the message says why."""
+    """The model must not be served, for the reason that the message gives."""
 
 
 class ServedModel:
-    """A SavedModel restored in the way of TensorFlow 1, in which TensorFlow Serving restores."""
+    """A SavedModel, restored as in TensorFlow 1, as TensorFlow Serving does."""
 
     def __init__(self, folder: str) -> None:
         self._session = tf.compat.v1.Session(graph=tf.Graph())
@@ -70,7 +70,7 @@ class ServedModel:
 
 
 def check(outputs: Outputs, rows: int) -> None:
-    """Refuses outputs that no client could use."""
+    """Raises a RefusedError for outputs that clients could not use."""
     if "probabilities" not in outputs and "predictions" not in outputs:
         raise RefusedError(f"Its outputs are {', '.join(sorted(outputs))}: neither probabilities nor predictions.")
     for name, values in outputs.items():
@@ -82,7 +82,7 @@ def check(outputs: Outputs, rows: int) -> None:
 
 
 def check_agreement(serialised: Outputs, raw: Outputs) -> None:
-    """Refuses a model that answers the same rows differently by signature."""
+    """Raises a RefusedError for a model whose signatures answer the same rows differently."""
     if serialised.keys() != raw.keys():
         raise RefusedError(f"{SERIALISED} answers {sorted(serialised)}, but {RAW} answers {sorted(raw)}.")
     for name, values in serialised.items():
@@ -95,7 +95,7 @@ def check_agreement(serialised: Outputs, raw: Outputs) -> None:
 
 
 def complete(examples: list[tf.train.Example], inputs: dict[str, tf.DType]) -> list[tf.train.Example]:
-    """Copies of rows in which every raw feature has a value: gaps are filled from a row that has one."""
+    """Copies of rows in which every raw feature has a value, taken from another row where it was missing."""
     completed = [tf.train.Example.FromString(example.SerializeToString()) for example in examples]
     for name, dtype in inputs.items():
         filler = next((example.features.feature[name] for example in completed if _values(example, name)), _default(dtype))
@@ -106,7 +106,7 @@ def complete(examples: list[tf.train.Example], inputs: dict[str, tf.DType]) -> l
 
 
 def raw_tensors(examples: list[tf.train.Example], inputs: dict[str, tf.DType]) -> dict[str, np.ndarray]:
-    """One array of shape [rows] a raw feature."""
+    """An array of shape [rows] for each raw feature."""
     return {
         name: np.array([_values(example, name)[0] for example in examples], dtype.as_numpy_dtype)
         for name, dtype in inputs.items()
@@ -121,7 +121,7 @@ def without(example: tf.train.Example, name: str) -> tf.train.Example:
 
 
 def check_gap(served: ServedModel, example: tf.train.Example, name: str) -> None:
-    """Refuses a model that does not answer a row without a feature, unless its schema says that every row has it."""
+    """Raises a RefusedError for a model that does not answer a row without a feature which its schema does not require."""
     try:
         served.answer_examples([without(example, name)])
     except RefusedError as refusal:
@@ -134,7 +134,7 @@ def validate(model: str, requests: int, files: list[str]) -> dict[str, float]:
 
     Args:
       model: folder of the SavedModel.
-      requests: how many rows to ask for, one by one and together.
+      requests: the number of rows to send, one by one and together.
       files: TFRecord files of tf.Examples.
 
     Returns:
@@ -171,7 +171,7 @@ def read(files: list[str], rows: int) -> list[tf.train.Example]:
         dataset = tf.data.TFRecordDataset(file, compression).take(rows - len(records))
         records.extend(dataset.as_numpy_iterator())
     if not records:
-        raise RefusedError("There is no row in the evaluation split to ask it with.")
+        raise RefusedError("The evaluation split has no rows to send to it.")
     return [tf.train.Example.FromString(record) for record in records]
 
 

@@ -1,4 +1,4 @@
-"""From BulkInferrer's output to a Parquet file."""
+"""The node that writes BulkInferrer's output to a Parquet file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 class PredictionWriterSpec(ComponentSpec):
-    """There is no output artifact: the table belongs to whoever named its destination."""
+    """The table is not an output artifact, since it belongs to whoever named its destination."""
 
     INPUTS: ClassVar = {
         "inference_result": ChannelParameter(type=standard_artifacts.InferenceResult),
@@ -64,19 +64,17 @@ class PredictionWriter(base_component.BaseComponent):
     `score` or `predictions`) and `model_version`. One of these whose name a feature has already is `predicted_<name>`;
     the Parquet metadata of its column names the output under `conveyor.output`.
     Rows keep the order in which BulkInferrer wrote them. The file appears whole or not at all.
+
+    Args:
+      inference_result: BulkInferrer's output of that name, with one prediction log a row.
+      pushed_model: the `PushedModel` of the model that BulkInferrer used.
+      destination: the Parquet file to write or to replace, on a local or mounted file system.
     """
 
     SPEC_CLASS = PredictionWriterSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(self, inference_result: BaseChannel, pushed_model: BaseChannel, destination: str) -> None:
-        """Makes the node.
-
-        Args:
-          inference_result: BulkInferrer's output of that name, with one prediction log a row.
-          pushed_model: the `PushedModel` of the model that BulkInferrer used.
-          destination: the Parquet file to write, on a local or mounted file system. One that exists is replaced.
-        """
         super().__init__(
             PredictionWriterSpec(inference_result=inference_result, pushed_model=pushed_model, destination=destination)
         )

@@ -1,14 +1,12 @@
-"""Prediction logs as a table: features, outputs, and the version of the model."""
+"""Prediction logs as a table of features, outputs, and the version of the model."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +17,13 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from pipeline.errors import DataError, StorageError
+from pipeline.util import files
 
 OUTPUT = b"conveyor.output"
-"""In the metadata of a column that no feature fills: the name of the output that does."""
+"""The key in the metadata of an output's column, whose value is the output's name."""
 
 BATCH_ROWS = 8192
-"""Rows in memory at a time, and in a row group of the file."""
+"""The number of rows in memory at a time, and in a row group of the file."""
 
 # tf.make_ndarray does the same for every type, 20 times as slowly.
 _FIELDS = {tf.float32: "float_val", tf.int64: "int64_val", tf.string: "string_val"}
@@ -35,10 +34,10 @@ class Output:
     """An output of the model's signature.
 
     Attributes:
-      name: of the output.
-      column: of the table.
-      dtype: of its values.
-      size: how many values a row has; more than one makes a list.
+      name: the output's name.
+      column: its column in the table.
+      dtype: the type of its values.
+      size: the number of values in a row; more than one makes a list.
     """
 
     name: str
@@ -47,12 +46,12 @@ class Output:
     size: int
 
     def field(self) -> pa.Field:
-        """The column that holds it."""
+        """The column of the output."""
         value = pa.string() if self.dtype == tf.string else pa.from_numpy_dtype(self.dtype.as_numpy_dtype)
         return pa.field(self.column, value if self.size == 1 else pa.list_(value), metadata={OUTPUT: self.name})
 
     def column_of(self, logs: list[Any]) -> pa.Array:
-        """Its values in a batch of PredictLogs."""
+        """The output's values in a batch of PredictLogs."""
         values = [value for log in logs for value in self._values(log.response.outputs[self.name])]
         kind = self.field().type
         if self.size == 1:
@@ -70,85 +69,75 @@ class Output:
         return values + values[-1:] * (self.size - len(values))
 
 
-def write_table(files: list[str], model_version: int, destination: Path) -> int:
+def write_table(logs: list[str], model_version: int, destination: Path) -> int:
     """Writes prediction logs as one Parquet file, in two passes over them: the columns first, then the rows.
 
     Args:
-      files: gzipped TFRecord files of PredictionLogs, each with one tf.Example and the answer to it.
-      model_version: of the model that answered.
-      destination: the file to write, whole or not at all; one that exists is replaced.
+      logs: gzipped TFRecord files of PredictionLogs, each with one tf.Example and the answer to it.
+      model_version: the version of the model that answered.
+      destination: the file to write or to replace, whole or not at all.
 
     Returns:
       The number of rows.
 
     Raises:
-      DataError: there is no row.
+      DataError: there are no rows.
       StorageError: the destination cannot be written to.
     """
-    first = next(_batches(files), None)
+    first = next(_batches(logs), None)
     if first is None:
         raise DataError(
-            "There is no row to score.",
+            "There are no rows to score.",
             where=str(destination),
             expected="at least one row in the table",
             seen="0 rows",
-            fix="name a table that has rows; nothing was written",
+            fix="Name a table that has rows. Nothing was written.",
         )
-    features = _feature_fields(_batches(files))
+    features = _feature_fields(_batches(logs))
     taken = {field.name for field in features}
     outputs = _outputs(first[0], taken)
     version = pa.field(_free_name("model_version", taken), pa.int64(), metadata={OUTPUT: "model_version"})
     schema = pa.schema([*features, *(output.field() for output in outputs), version])
     rows = 0
-    with _whole_file(destination) as file, pq.ParquetWriter(file, schema) as writer:
-        for logs in _batches(files):
-            versions = pa.array(np.full(len(logs), model_version))
-            columns = [*_features(logs, features), *(output.column_of(logs) for output in outputs), versions]
+    with _replacing(destination) as path, pq.ParquetWriter(path, schema) as writer:
+        for batch in _batches(logs):
+            versions = pa.array(np.full(len(batch), model_version))
+            columns = [*_features(batch, features), *(output.column_of(batch) for output in outputs), versions]
             writer.write_batch(pa.record_batch(columns, schema=schema))
-            rows += len(logs)
+            rows += len(batch)
     return rows
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes its place when all is written, and otherwise leaves no trace."""
-    partial = None
+def _replacing(path: Path) -> Iterator[Path]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        Path(partial).chmod(0o644)  # mkstemp's 0600 would hide it from everybody else
-        Path(partial).replace(path)
-    except BaseException as error:
-        if partial:
-            Path(partial).unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
+        with files.replacing(path) as new:
+            yield new
+    except OSError as error:
         raise StorageError(
             "The predictions could not be written.",
             where=str(path),
             expected="a folder that can be written to, with room for the table",
             seen=error.strerror or str(error),
-            fix="free space or name another file; a file that was there before is untouched",
+            fix="Free space or name another file. A file that was there before is unchanged.",
         ) from error
 
 
-def _batches(files: Iterable[str]) -> Iterator[list[Any]]:
-    """PredictLogs, so many at a time, in their order."""
-    for file in files:
-        for records in tf.data.TFRecordDataset(file, "GZIP").batch(BATCH_ROWS).as_numpy_iterator():
+def _batches(paths: Iterable[str]) -> Iterator[list[Any]]:
+    """PredictLogs in batches, in their order."""
+    for path in paths:
+        for records in tf.data.TFRecordDataset(path, "GZIP").batch(BATCH_ROWS).as_numpy_iterator():
             yield [prediction_log_pb2.PredictionLog.FromString(record).predict_log for record in records]
 
 
 def _decode(logs: list[Any]) -> pa.RecordBatch:
-    """The tf.Examples that were answered: a column of lists a feature, null where a row lacks it."""
+    """The tf.Examples that were answered: for each feature a column of lists, null where a row lacks it."""
     examples = [tensor.string_val[0] for log in logs for tensor in log.request.inputs.values()]
     return ExamplesToRecordBatchDecoder().DecodeBatch(examples)
 
 
 def _feature_fields(batches: Iterable[list[Any]]) -> list[pa.Field]:
-    """The columns of all rows: single values, but lists where any row has more than one."""
+    """The columns of all rows, of single values, or of lists where any row has more than one."""
     values = pa.schema([])
     lists: set[str] = set()
     for logs in batches:
@@ -184,7 +173,7 @@ def _features(logs: list[Any], fields: list[pa.Field]) -> Iterator[pa.Array]:
 
 
 def _single_values(lists: pa.Array) -> pa.Array:
-    """Lists of one value or none as values or nulls."""
+    """Lists of at most one value as values or nulls."""
     filled = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False) > 0
     return lists.flatten().take(pa.array(np.cumsum(filled) - 1, mask=~filled))
 

@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 
 
 class Executor(stock.Executor):
-    """TFX's Pusher, but for how the model gets into the serving folder."""
+    """TFX's Pusher, with another way into the serving folder."""
 
     def Do(
         self,
@@ -28,12 +28,12 @@ class Executor(stock.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Pushes the model as the next version if every blessing given says so.
+        """Pushes the model as the next version if all blessings that are given allow it.
 
         Args:
           input_dict: `model`, and optionally `model_blessing` and `infra_blessing`.
-          output_dict: `pushed_model`: holds a copy of the model, and says whether, where and as what it was pushed in
-            the custom properties `pushed`, `pushed_destination` and `pushed_version`, as TFX's own does.
+          output_dict: `pushed_model`: a copy of the model, with the custom properties `pushed`, `pushed_destination` and
+            `pushed_version`, as TFX's own has.
           exec_properties: `push_destination`: PushDestination as JSON.
 
         Raises:
@@ -60,8 +60,17 @@ class Executor(stock.Executor):
 class AtomicPusher(Pusher):
     """Pushes a blessed model into the folder that a model server watches.
 
-    Unlike TFX's own, a version appears in one rename when it is complete, versions count 1, 2, 3 … instead of naming
-    the second, and two pushes in one second are two versions. Specification, output and properties are TFX's.
+    Unlike with TFX's own, a version appears by a rename when it is complete, and versions count 1, 2, 3 … instead of the
+    seconds since 1970, so that two pushes in one second are two versions. Specification, output and properties are TFX's.
+
+    Args:
+      model: the candidate, a `Model`.
+      destination: the serving folder, on a local or mounted file system.
+      model_blessing: the Evaluator's verdict, a `ModelBlessing`; None to push without it.
+      infra_blessing: the InfraValidator's verdict, an `InfraBlessing`; None to push without it.
+
+    Raises:
+      ConfigError: `destination` is a URL. Object stores have no rename, so nothing appears there at once.
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -73,24 +82,13 @@ class AtomicPusher(Pusher):
         model_blessing: BaseChannel | None = None,
         infra_blessing: BaseChannel | None = None,
     ) -> None:
-        """Makes the node.
-
-        Args:
-          model: the candidate, a `Model`.
-          destination: the serving folder, on a local or mounted file system.
-          model_blessing: the Evaluator's verdict, a `ModelBlessing`; not asked when None.
-          infra_blessing: the InfraValidator's verdict, an `InfraBlessing`; not asked when None.
-
-        Raises:
-          ConfigError: `destination` is a URL: object stores have no rename, so nothing there appears at once.
-        """
         if "://" in destination:
             raise ConfigError(
                 "Models cannot be pushed to a URL.",
                 where="push.destination",
                 expected="a folder on a local or mounted file system, where a version can appear at once",
                 seen=destination,
-                fix="mount the storage, and name the folder it is mounted on",
+                fix="Mount the storage, and name the folder it is mounted on.",
             )
         super().__init__(
             model=model,

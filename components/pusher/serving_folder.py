@@ -1,4 +1,4 @@
-"""The folder that a model server watches: one sub-folder a version, named by a number."""
+"""The folder that a model server watches, with a sub-folder for each version, named by its number."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from pipeline.errors import StorageError
+from pipeline.util import files
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
 
-# TensorFlow Serving looks only at names that are numbers.
+# TensorFlow Serving ignores names that are not numbers.
 _LOCK = ".push.lock"
-_PARTIAL = ".partial-"
+_UNFINISHED = ".unfinished-"
 
 
 def versions(folder: Path) -> list[int]:
-    """The versions in a serving folder, in ascending order; none if there is no such folder."""
+    """The versions in a serving folder, in ascending order; none where the folder does not exist."""
     if not folder.is_dir():
         return []
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdecimal())
@@ -30,8 +31,8 @@ def versions(folder: Path) -> list[int]:
 def add_version(model: str, folder: Path) -> int:
     """Copies a model into the serving folder as its next version, whole or not at all.
 
-    The copy is made and brought to disk under a name that model servers ignore, then renamed. What an earlier, killed
-    push left behind is removed. Existing versions are never touched.
+    The copy is made and brought to disk under a name that model servers ignore, then renamed. Unfinished copies of earlier
+    pushes that were killed are removed. Existing versions are never touched.
 
     Args:
       model: folder of the SavedModel, on any file system that TFX can read.
@@ -48,24 +49,27 @@ def add_version(model: str, folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / _LOCK):
-            for leftover in folder.glob(f"{_PARTIAL}*"):
+            for leftover in folder.glob(f"{_UNFINISHED}*"):
                 shutil.rmtree(leftover)
             return _add(model, folder)
     except (OSError, tf.errors.OpError) as error:
         raise StorageError(
-            "The model could not be pushed; the versions already there are untouched.",
+            "The model could not be pushed. The versions that were there before are unchanged.",
             where=str(folder),
             expected="a folder that can be written to, with room for the model",
             seen=_reason(error),
-            fix="free space or mend the rights of the folder, then repeat the run: finished nodes are not repeated",
+            fix="Free space or correct the folder's permissions, then run again. Nodes that are complete are not repeated.",
         ) from error
 
 
 def push_is_in_place(pushed_model: metadata_store_pb2.Artifact) -> bool:
-    """Whether what a push left behind is still there: False when its version has been deleted since.
+    """Whether the version that was pushed is still there.
 
     Args:
-      pushed_model: the Pusher's output as the metadata store holds it. One that was not pushed has nothing to be in place.
+      pushed_model: the Pusher's output in the metadata store.
+
+    Returns:
+      False when the version has been deleted since; True also where nothing was pushed.
     """
     properties = dict(pushed_model.custom_properties)
     if "pushed" not in properties or not properties["pushed"].int_value:
@@ -76,23 +80,23 @@ def push_is_in_place(pushed_model: metadata_store_pb2.Artifact) -> bool:
 def _add(model: str, folder: Path) -> int:
     from tfx.utils import io_utils
 
-    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
+    copy = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
     try:
-        io_utils.copy_dir(model, str(partial))
-        partial.chmod(0o755)  # mkdtemp's 0700 would keep out a model server that runs as another user.
-        _sync(partial)
-        version = _rename_to_next_version(partial, folder)
-        _sync_folder(folder)
+        io_utils.copy_dir(model, str(copy))
+        copy.chmod(0o755)  # mkdtemp's 0700 would keep out a model server that runs as another user.
+        _sync(copy)
+        version = _rename_to_next_version(copy, folder)
+        files.sync(folder)
         return version
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(copy, ignore_errors=True)
 
 
-def _rename_to_next_version(partial: Path, folder: Path) -> int:
+def _rename_to_next_version(copy: Path, folder: Path) -> int:
     version = max(versions(folder), default=0) + 1
     while True:
         try:
-            partial.rename(folder / str(version))
+            copy.rename(folder / str(version))
             return version
         except OSError:
             # The lock does not reach a push from another machine onto a shared disk: take the number after its.
@@ -102,19 +106,10 @@ def _rename_to_next_version(partial: Path, folder: Path) -> int:
 
 
 def _sync(folder: Path) -> None:
-    for path, _, files in os.walk(folder):
-        for name in files:
-            with open(os.path.join(path, name), "rb") as file:
-                os.fsync(file.fileno())
-        _sync_folder(Path(path))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for path, _, names in os.walk(folder):
+        for name in names:
+            files.sync(Path(path, name))
+        files.sync(Path(path))
 
 
 def _reason(error: Exception) -> str:

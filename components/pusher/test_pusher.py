@@ -63,7 +63,7 @@ def test_a_model_server_of_another_user_can_read_the_version(model: Path, tmp_pa
 
 
 def test_what_a_killed_push_left_is_removed(model: Path, tmp_path: Path) -> None:
-    leftover = tmp_path / "served" / ".partial-killed"
+    leftover = tmp_path / "served" / ".unfinished-killed"
     leftover.mkdir(parents=True)
     (leftover / "saved_model.pb").write_bytes(b"half")
     add_version(str(model), tmp_path / "served")

@@ -13,7 +13,7 @@ from tfx.utils import io_utils
 
 
 class Executor(base_executor.BaseExecutor):
-    """Writes the text where SchemaGen writes its schema."""
+    """Writes the text into the file that SchemaGen would write."""
 
     def Do(
         self,
@@ -43,17 +43,15 @@ class SchemaImporterSpec(ComponentSpec):
 class SchemaImporter(base_component.BaseComponent):
     """Outputs a curated schema.
 
-    TFX's ImportSchemaGen takes a path: an edited schema would look unchanged to the cache, and the file would have to be
-    there on whichever machine runs the node. The text itself has neither problem.
+    TFX's ImportSchemaGen takes a path: an edited schema would look unchanged to the cache, and the file would have to be on
+    every machine that may run the node. The text itself has neither problem.
+
+    Args:
+      schema_text: a `Schema` in protobuf text format, as `read_curated_schema` has checked it.
     """
 
     SPEC_CLASS = SchemaImporterSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(self, schema_text: str) -> None:
-        """Makes the node.
-
-        Args:
-          schema_text: a `Schema` in protobuf text format, as `read_curated_schema` has checked it.
-        """
         super().__init__(SchemaImporterSpec(schema_text=schema_text, schema=Channel(standard_artifacts.Schema)))

@@ -21,8 +21,8 @@ def read_curated_schema(path: Path) -> Schema:
       The schema, with at least one feature.
 
     Raises:
-      ConfigError: the file cannot be read, is not a schema (with line and column), describes no feature or one twice, or
-        names a domain that it does not define.
+      ConfigError: the file cannot be read, is not a schema (with line and column), has no features or a feature twice, or
+        refers to a domain that it does not define.
     """
     schema = read_schema(
         path, fix="Correct schema.path in the configuration, or leave it out to have a schema inferred from the data."
@@ -33,11 +33,11 @@ def read_curated_schema(path: Path) -> Schema:
 
 def _check(schema: Schema, path: Path) -> None:
     if not schema.feature:
-        raise ConfigError("The schema describes no feature.", where=str(path), expected='feature { name: "..." ... }')
+        raise ConfigError("The schema has no features.", where=str(path), expected='feature { name: "..." ... }')
     for name, count in Counter(feature.name for feature in schema.feature).items():
         if count > 1:
             raise ConfigError(
-                f"The schema describes the feature {name!r} {count} times.",
+                f"The schema has the feature {name!r} {count} times.",
                 where=str(path),
                 fix="Keep one of them.",
             )

@@ -1,1 +1,1 @@
-"""What several components share."""
+"""Helpers that several components share."""

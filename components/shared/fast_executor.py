@@ -24,7 +24,7 @@ _SECONDS_TO_CONNECT = 10
 
 
 class UnsupportedError(Exception):
-    """The fast implementation does not apply; the message says why, as the end of "TFX's own Evaluator is used: …"."""
+    """The fast implementation does not apply, for the reason that the message gives."""
 
 
 class FastExecutor(base_executor.BaseExecutor):

@@ -1,4 +1,4 @@
-"""Statistics of examples, computed on Arrow batches."""
+"""Computes statistics of examples on Arrow batches."""
 
 from components.statistics_gen.component import ArrowStatisticsGen
 

@@ -16,7 +16,7 @@ from components.shared.examples.tfrecord import compression_of
 
 # Large enough for a batch's fixed costs not to matter; larger ones gain nothing.
 BATCH_SIZE = 16_384
-# Batches that are parsed side by side.
+# The number of batches that are parsed in parallel.
 _AT_ONCE = 2
 
 _Columns = dict[str, tuple[tf.Tensor, ...]]
@@ -28,12 +28,12 @@ def read_batches(files: Iterable[str], kinds: Mapping[str, Kind] | None = None) 
 
     Args:
       files: paths; those whose names end in .gz are compressed.
-      kinds: what our ExampleGen has stored the columns as; batches are then parsed several at once, by TensorFlow. None: it
-        is not known, and tfx_bsl decodes one batch after the other.
+      kinds: the kinds that the columns are stored as. TensorFlow then parses several batches in parallel; where they are not
+        known (None), tfx_bsl decodes one batch after the other.
 
     Yields:
-      Batches of up to `BATCH_SIZE` rows, in the files' order; a column is a list a row, null where the row lacks it, and
-      is absent where every row of the batch lacks it.
+      Batches of up to `BATCH_SIZE` rows, in the files' order; a column has a list for each row, null where the row lacks
+      it, and is absent where every row of the batch lacks it.
     """
     for compression, paths in itertools.groupby(files, compression_of):
         examples = tf.data.TFRecordDataset(list(paths), compression).batch(BATCH_SIZE)
@@ -79,12 +79,12 @@ def _parser(dtypes: tuple[tuple[str, tf.DType], ...]) -> Callable[[tf.Tensor], _
 
 
 def _flat(values: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Values as memory that Arrow can take as it is: strings, which are Python's objects in numpy, one after the other."""
+    """Values as memory that Arrow can use without a copy; strings, which numpy has as Python objects, as one string."""
     return (tf.strings.reduce_join(values), tf.strings.length(values)) if values.dtype == tf.string else (values,)
 
 
 def _lists(*parts: np.ndarray | bytes) -> pa.Array:
-    """A column, large_list [N], of what `_Columns` has of it; null where a row has no value."""
+    """A column, large_list [N], made of the parts that `_Columns` describes; null where a row has no value."""
     *flat, splits = parts
     if len(flat) == 1:
         values = pa.array(flat[0])

@@ -22,7 +22,7 @@ from pipeline.util.progress import RowProgress
 
 
 class Executor(FastExecutor):
-    """Counts Arrow batches in this process where nothing asks for Beam, and leaves the rest to TFX's executor.
+    """Computes statistics on Arrow batches in this process, where nothing needs Beam.
 
     Spans that an earlier run has counted are not read again.
     """
@@ -39,7 +39,7 @@ class Executor(FastExecutor):
           exec_properties: as in TFX's executor.
 
         Raises:
-          UnsupportedError: there are a schema, options for TFDV, or other payloads than tf.Examples.
+          UnsupportedError: there is a schema or are options for TFDV, or the examples are not tf.Examples.
         """
         _check_supported(input_dict, exec_properties)
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -60,9 +60,9 @@ class ArrowStatisticsGen(StatisticsGen):
     """Computes statistics of every split with TFDV's generators, fed large Arrow batches instead of Beam bundles.
 
     Arguments, specification and output are TFX's, and so are the statistics; only where a split has several files may
-    medians and histograms differ, by the error of TFDV's quantile sketch (1 %), since TFX merges a sketch a file. What it does
-    not do itself (options for TFDV, a schema, other payloads than tf.Example, a distributed Beam runner) it leaves to
-    TFX's executor, and logs why.
+    medians and histograms differ, by the error of TFDV's quantile sketch (1 %), since TFX merges a sketch a file. TFX's
+    executor is used, and the log says why, where there are options for TFDV or a schema, where payloads are not tf.Examples,
+    and where Beam is distributed.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)

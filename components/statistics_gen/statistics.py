@@ -1,4 +1,4 @@
-"""TFDV's statistics, outside of Beam."""
+"""TFDV's statistics, computed without Beam."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from components.statistics_gen.top_k import ExactTopK
 
 Accumulators = list[Any]
-"""One for each generator. They can be pickled."""
+"""An accumulator for each generator. They can be pickled."""
 
 
 def compute_statistics(batches: Iterable[pa.RecordBatch]) -> DatasetFeatureStatisticsList:
     """Computes what `tfdv.GenerateStatistics` computes by default.
 
     Args:
-      batches: columns of lists, as tfx_bsl decodes tf.Examples; each is let go of before the next one is asked for.
+      batches: columns of lists, as tfx_bsl decodes tf.Examples. No batch is kept when the next one is read.
 
     Returns:
-      One data set, without features if there are no rows.
+      Statistics of one data set, without features if there are no rows.
     """
     return merge([accumulate(batches)])
 
 
 def accumulate(batches: Iterable[pa.RecordBatch]) -> Accumulators:
-    """Takes in some of the rows, as `compute_statistics` does."""
+    """The accumulators of some of the rows, from batches as in `compute_statistics`."""
     generators = _generators()
     accumulators = [generator.create_accumulator() for generator in generators]
     for batch in batches:
@@ -43,7 +43,7 @@ def merge(parts: Sequence[Accumulators]) -> DatasetFeatureStatisticsList:
     """The statistics of several parts together, as `compute_statistics` returns them.
 
     Args:
-      parts: at least one; not to be used again.
+      parts: the accumulators of each part, at least one. They must not be used again.
     """
     generators = _generators()
     by_generator = zip(generators, zip(*parts, strict=True), strict=True)
@@ -53,7 +53,7 @@ def merge(parts: Sequence[Accumulators]) -> DatasetFeatureStatisticsList:
 
 def _generators() -> list[CombinerStatsGenerator]:
     options = StatsOptions()
-    # The one default generator that needs Beam counts values; it has a stand-in.
+    # The only default generator that needs Beam counts values; ExactTopK takes its place.
     generators = [
         generator for generator in stats_impl.get_generators(options) if isinstance(generator, CombinerStatsGenerator)
     ]

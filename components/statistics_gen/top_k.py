@@ -13,7 +13,7 @@ from tensorflow_data_validation.utils.top_k_uniques_stats_util import FeatureVal
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from tfx_bsl.arrow import array_util
 
-# How many counts may wait before those of equal values are added up.
+# The number of counts that may wait before those of equal values are added up.
 _MAX_WAITING = 1 << 20
 
 
@@ -58,20 +58,19 @@ Accumulator = dict[FeaturePath, ValueCounts]
 class ExactTopK(CombinerStatsGenerator):
     """TFDV's TopKUniquesStatsGenerator as a combiner, which can be fed batches outside of Beam.
 
-    TFDV has a combiner for the same statistics, which estimates them in sketches; this one is exact.
+    TFDV's own combiner for the same statistics estimates them with sketches; this one is exact. It supports neither a schema
+    nor weights.
+
+    Args:
+      options: the number of values and histogram buckets in the result.
     """
 
     def __init__(self, options: StatsOptions) -> None:
-        """Makes a generator for string columns, without a schema and without weights.
-
-        Args:
-          options: how many values and histogram buckets the result holds.
-        """
         super().__init__("ExactTopK")
         self._options = options
 
     def create_accumulator(self) -> Accumulator:
-        """Counts of nothing."""
+        """An accumulator without counts."""
         return {}
 
     def add_input(self, accumulator: Accumulator, input_record_batch: pa.RecordBatch) -> Accumulator:

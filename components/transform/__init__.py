@@ -1,4 +1,4 @@
-"""Transform outside Beam, with TFX's artifacts."""
+"""Transforms examples without Beam, with TFX's artifacts."""
 
 from components.transform.component import FastTransform
 

@@ -1,4 +1,4 @@
-"""From a preprocessing function and data to a transform graph, without Beam.
+"""The analysis: from a preprocessing function and data to a transform graph, without Beam.
 
 The functions of TFT that Beam's version of the analysis calls are called here, in the same order: trace, build the graph of
 operations, apply the function of each phase, write the SavedModel with the results in it.
@@ -46,8 +46,8 @@ def analyze(
 
     Args:
       preprocessing_fn: from raw tensors to transformed ones, by name.
-      settings: what decides on the function, a person's own code included.
-      schema: of the raw data.
+      settings: all that the function depends on, including the user's own code.
+      schema: the schema of the raw data.
       parts: the rows to analyse. Those with a digest that an earlier run has analysed in the same way are not read again.
       output: the folder of the `TransformGraph` artifact.
       temporary: a folder for intermediate files.
@@ -56,7 +56,7 @@ def analyze(
       The raw columns that the transform graph depends on.
 
     Raises:
-      UnsupportedError: the function or the schema has something that only TFX's own executor deals with.
+      UnsupportedError: the function or the schema needs TFX's own executor.
     """
     reader = Reader(schema)
     tf.io.gfile.makedirs(temporary)
@@ -89,7 +89,7 @@ def analyze(
 
 
 class _Phase:
-    """The preprocessing function up to the analyzers that one phase computes."""
+    """The preprocessing function up to the analyzers of one phase."""
 
     def __init__(
         self,
@@ -117,14 +117,14 @@ class _Phase:
             yield {name: tensor.numpy() for name, tensor in concrete({**batch, **unused}).items()}
 
     def states(self, part: SplitPart, accumulators: Collection[str], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What the accumulators make of a part: kept in the first phase, as later ones depend on what all parts gave before."""
+        """The states of the accumulators for a part, kept only in the first phase, as later ones depend on all parts."""
         if part.digest is None or self._signature.replacements:
             return read()
         return self._span_results.get(f"{part.digest} {sorted(accumulators)}", read)
 
     @cached_property
     def _traced(self) -> tuple[Any, Collection[str], dict[str, Any]]:
-        """The function, the columns it needs, and what stands for the others."""
+        """The function, the columns it needs, and placeholders for the others."""
         module = tf.Module()
         context = graph_context.TFGraphContext(module, self._temporary, self._signature.replacements)
         function = impl_helper.get_traced_transform_fn(
@@ -136,7 +136,7 @@ class _Phase:
         concrete = saved_transform_io_v2.trace_and_update_module(
             module, function, "transform_fn", strip_control_dependencies=False
         )
-        # What the function needs to stay alive, its lookup tables, is the module's.
+        # The module owns the lookup tables of the function, which must stay alive.
         self._module = module
         inputs = tf2_utils.get_structured_inputs_from_func_graph(concrete.graph)
         outputs = {name: concrete.graph.get_tensor_by_name(tensor.name) for name, tensor in self._signature.tensors.items()}
@@ -149,12 +149,12 @@ def _num_rows(batch: Mapping[str, tf.Tensor | tf.SparseTensor]) -> int:
 
 
 def _digest(settings: str, schema: schema_pb2.Schema, fingerprint: Mapping[str, Any]) -> str:
-    """A digest of what the first phase's accumulators depend on besides the rows.
+    """A digest of all that the first phase's accumulators depend on besides the rows.
 
     Args:
-      settings: see `analyze`. The traced function tells most, but not what a Python function in it does.
-      schema: of the rows.
-      fingerprint: by analyzer, TFT's hashes of the paths from the columns to it.
+      settings: as in `analyze`. The traced function includes most of it, but not the code of Python functions in it.
+      schema: the schema of the rows.
+      fingerprint: TFT's hashes of the paths from the columns to each analyzer, by analyzer.
     """
     paths = sorted((name, sorted(analyzer.unique_path_hash)) for name, analyzer in fingerprint.items())
     depends_on = (tft.__version__, code.digest(__name__), settings, schema.SerializeToString(deterministic=True), paths)

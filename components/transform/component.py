@@ -16,9 +16,18 @@ from components.transform.executor import Executor
 class FastTransform(Transform):
     """Analyses the training split, writes the transform graph and the transformed splits.
 
-    Transform graph and transformed examples are those of TFX's Transform: the same contract, and the same values, analyzers
-    to the rounding of their sums and quantiles to their sketch's error. Its statistics and its analyzer cache are left out.
-    Where a preprocessing function or the data need TFX's own executor, that is used, and the log says why.
+    Transform graph and transformed examples are those of TFX's Transform, with the same values, but for the rounding of sums in
+    analyzers and the error of the sketches of quantiles. Statistics and an analyzer cache are not written. Where the
+    preprocessing function or the data need TFX's own executor, that is used, and the log says why.
+
+    Args:
+      examples: an `Examples` artifact.
+      schema: a `Schema`.
+      preprocessing_fn: the import path of the function.
+      splits_config: the splits to analyse and to transform; `train`, and all of them, when not given.
+      materialize: write `transformed_examples`.
+      custom_config: what JSON can represent, passed to the function if it has an argument of this name.
+      force: `fast` fails where the fast implementation does not apply; `stock` always uses TFX's own.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
@@ -33,17 +42,6 @@ class FastTransform(Transform):
         custom_config: dict[str, Any] | None = None,
         force: Literal["auto", "fast", "stock"] = "auto",
     ) -> None:
-        """Makes the node.
-
-        Args:
-          examples: an `Examples` artifact.
-          schema: a `Schema`.
-          preprocessing_fn: the import path of the function.
-          splits_config: the splits to analyse and to transform; `train`, and all of them, when not given.
-          materialize: write `transformed_examples`.
-          custom_config: JSON-able, given to the function if it has an argument of this name.
-          force: `fast` fails where the fast path does not apply, `stock` never uses it.
-        """
         super().__init__(
             examples=examples,
             schema=schema,

@@ -1,4 +1,4 @@
-"""Runs the fast transformation, or TFX's own where that does not apply."""
+"""The executor of Transform: transformation in large batches where that applies."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Executor(FastExecutor):
         transformed = output_dict.get(standard_component_specs.TRANSFORMED_EXAMPLES_KEY)
         if not transformed:
             return
-        # TFX goes through a set; in the order of the input two runs write the same artifact.
+        # TFX iterates over a set; in the order of the input, two runs write the same artifact.
         names = [name for name in artifact_utils.decode_split_names(examples[0].split_names) if name in splits.transform]
         executor_utils.SetSplitNames(names, transformed)
         materializer = Materializer(transform_graph, columns)

@@ -1,4 +1,4 @@
-"""Applying a transform graph to a split, and writing the result as tf.Examples."""
+"""Applies a transform graph to a split, and writes the result as tf.Examples."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ _AHEAD = 2
 
 
 class Materializer:
-    """Transforms rows batch by batch, in order, so that memory does not grow with the number of rows."""
+    """Transforms rows batch by batch, in order, so that memory does not grow with the number of rows.
+
+    Args:
+      transform_graph: the folder of a `TransformGraph` artifact.
+      columns: the raw columns that the graph depends on.
+
+    Raises:
+      UnsupportedError: an output is nested more deeply than lists in tf.Examples.
+    """
 
     def __init__(self, transform_graph: str, columns: Collection[str]) -> None:
-        """Loads a transform graph.
-
-        Args:
-          transform_graph: folder of a `TransformGraph` artifact.
-          columns: the raw columns that the graph depends on.
-
-        Raises:
-          UnsupportedError: an output is nested deeper than a tf.Example's lists.
-        """
         output = tft.TFTransformOutput(transform_graph)
         self._converter = impl_helper.make_tensor_to_arrow_converter(output.transformed_metadata.schema)
         self._kinds = {}
@@ -52,11 +51,11 @@ class Materializer:
 
         Args:
           files: TFRecord files of raw tf.Examples.
-          folder: to write to; made if absent.
-          pool: encodes and compresses.
+          folder: the folder to write to, made if absent.
+          pool: the threads that encode and compress.
 
         Returns:
-          How many rows there are.
+          The number of rows.
 
         Raises:
           StorageError: the folder cannot be written to.

@@ -1,8 +1,8 @@
-"""What TFT's analysis asks for, done in this process: its operations by type, as `nodes.Visitor` visits them.
+"""The operations of TFT's analysis by type, executed in this process.
 
 TFT compiles a preprocessing function to a graph of operations and translates that to a Beam pipeline: about 900 transforms
-and 100 bundles, most of the time of an analysis of this size. Here each operation becomes a deferred value. Accumulators
-are TFT's own; they are fed by one pass over the data for each phase.
+and 100 bundles, which take most of the time of an analysis of this size. Here each operation becomes a deferred value.
+Accumulators are TFT's own; one pass over the data feeds them for each phase.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from components.transform.passes import Accumulator, Batch, Deferred, Pass, Read
 
 
 class Signature(NamedTuple):
-    """What a phase computes from the raw columns.
+    """The function of a phase, from the raw columns to its tensors.
 
     Attributes:
-      tensors: of the traced preprocessing function, by name.
-      replacements: the results of earlier phases, by the name of the tensor each takes the place of.
+      tensors: the tensors of the traced preprocessing function, by name.
+      replacements: the results of earlier phases, by the name of the tensor that each replaces.
     """
 
     tensors: Mapping[str, tf.Tensor]
@@ -44,15 +44,14 @@ class _Columns(NamedTuple):
 
 
 class Interpreter(nodes.Visitor):
-    """Gives each operation its deferred value. Nothing is computed while the graph is visited."""
+    """Makes a deferred value of each operation. Nothing is computed while the graph is visited.
+
+    Args:
+      start: opens the data for a phase.
+      folder: the folder for vocabularies, until they are part of the transform graph.
+    """
 
     def __init__(self, start: Callable[[Signature], Reading], folder: str) -> None:
-        """Makes an interpreter.
-
-        Args:
-          start: opens the data for a phase.
-          folder: for vocabularies, until they are part of the transform graph.
-        """
         self._start = start
         self._folder = folder
 
@@ -63,7 +62,7 @@ class Interpreter(nodes.Visitor):
         """The values of an operation.
 
         Raises:
-          UnsupportedError: it is not among those that are done here.
+          UnsupportedError: it is not among those that are implemented here.
         """
         implement = _IMPLEMENTATIONS.get(type(operation))
         if implement is None:
@@ -72,10 +71,10 @@ class Interpreter(nodes.Visitor):
         return outputs if isinstance(outputs, tuple) and not isinstance(outputs, _Columns) else (outputs,)
 
     def input(self, operation: beam_nodes.ExtractInputForSavedModel) -> None:
-        """The data: there is only one."""
+        """The data, of which there is only one source."""
 
     def saved_model(self, operation: beam_nodes.CreateSavedModel, *bindings: Deferred) -> Deferred:
-        """The function of a phase: its tensors, and what earlier phases found out."""
+        """The function of a phase: its tensors, and the results of earlier phases."""
         return Deferred(lambda: Signature(operation.output_signature, dict(binding.get() for binding in bindings)))
 
     def apply(self, operation: beam_nodes.ApplySavedModel, saved_model: Deferred, data: None) -> Pass:
@@ -89,7 +88,7 @@ class Interpreter(nodes.Visitor):
         return Deferred(lambda: source.get()[operation.keys])
 
     def binding(self, operation: beam_nodes.CreateTensorBinding, value: Deferred) -> Deferred:
-        """A result as the tensor that takes its place in the graph."""
+        """A result as the tensor that represents it in the graph."""
         dtype = tf.dtypes.as_dtype(operation.dtype_enum)
         return Deferred(lambda: (operation.tensor_name, tf.constant(value.get(), dtype)))
 
@@ -139,7 +138,7 @@ class Interpreter(nodes.Visitor):
     def vocabulary_accumulate(self, operation: analyzer_nodes.VocabularyAccumulate, columns: _Columns) -> Deferred:
         """How often each token occurs, in a Counter."""
         if len(columns.keys) != 1:
-            raise UnsupportedError("a vocabulary is ordered by something else than frequency")
+            raise UnsupportedError("a vocabulary is not ordered by frequency")
         (key,) = columns.keys
 
         def add(counts: Counter[bytes | int], batch: Batch) -> Counter[bytes | int]:

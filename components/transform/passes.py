@@ -1,4 +1,4 @@
-"""Reading the data once for all accumulators of a phase, part by part."""
+"""A pass over the data, part by part, for all accumulators of a phase."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Accumulator:
     """A way to accumulate batches.
 
     Attributes:
-      name: a text that differs where what is accumulated does.
+      name: a name that is unique to what is accumulated.
       create: makes an empty state.
-      add: takes in a batch; returns the state.
+      add: adds a batch to a state, and returns the state.
       merge: makes one state of several, which are not used again.
     """
 
@@ -48,7 +48,7 @@ class Accumulator:
 
 
 class Reading(Protocol):
-    """What a phase can read."""
+    """The data, as a phase reads it."""
 
     parts: Sequence[SplitPart]
 
@@ -56,23 +56,22 @@ class Reading(Protocol):
         """Reads a part."""
 
     def states(self, part: SplitPart, accumulators: Collection[str], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The states of some accumulators for a part, by their names: kept ones, or those that `read` makes."""
+        """The states of some accumulators for a part, by their names: those that were kept, or those that `read` makes."""
 
 
 class Pass:
-    """One reading of the data, for all accumulators that register before the first result is asked for."""
+    """One reading of the data, for all accumulators that register before the first result is asked for.
+
+    Args:
+      start: opens the data.
+    """
 
     def __init__(self, start: Callable[[], Reading]) -> None:
-        """Makes a pass.
-
-        Args:
-          start: opens the data.
-        """
         self._accumulators: dict[str, Accumulator] = {}
         self._states = Deferred(lambda: self._read(start()))
 
     def accumulate(self, accumulator: Accumulator) -> Deferred:
-        """Registers an accumulator; its state is there at the end of the pass."""
+        """Registers an accumulator, whose state is available at the end of the pass."""
         name = f"{accumulator.name} {sum(other.name == accumulator.name for other in self._accumulators.values())}"
         self._accumulators[name] = accumulator
         return Deferred(lambda: self._states.get()[name])

@@ -1,4 +1,4 @@
-"""Reading tf.Examples as batches of tensors, in the order of the files."""
+"""Reads tf.Examples as batches of tensors, in the order of the files."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ class Reader:
     """Parses the columns of a schema as TFX's own Transform does.
 
     Attributes:
-      type_specs: of each column, as the preprocessing function gets it.
+      type_specs: the type of each column, as the preprocessing function gets it.
+
+    Raises:
+      UnsupportedError: the schema has columns that are neither dense nor lists of values.
     """
 
     def __init__(self, schema: schema_pb2.Schema) -> None:
-        """Makes a reader.
-
-        Raises:
-          UnsupportedError: the schema has other columns than dense ones and lists of values.
-        """
         try:
             self._features: dict[str, Any] = schema_utils.schema_as_feature_spec(schema).feature_spec
         except ValueError as error:
@@ -39,11 +37,11 @@ class Reader:
         self.type_specs = {name: _type_spec(feature) for name, feature in self._features.items()}
 
     def batches(self, files: Sequence[str], columns: Collection[str]) -> tf.data.Dataset:
-        """Batches of up to 16,384 rows, some ahead.
+        """Batches of up to 16,384 rows, some of which are read ahead.
 
         Args:
           files: TFRecord files, gzipped when their names end in .gz.
-          columns: the ones to parse.
+          columns: the columns to parse.
 
         Returns:
           A dataset of dicts: [rows, ...] tensors, and sparse ones for columns of lists.

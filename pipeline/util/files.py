@@ -35,9 +35,9 @@ def replacing(path: Path, mode: int = READABLE) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(mode)
-        _sync(partial)
+        sync(partial)
         partial.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -58,7 +58,8 @@ def write(path: Path, content: str | bytes, mode: int = READABLE) -> None:
         partial.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, have reached the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -20,7 +20,7 @@ def pushed(project: Project) -> Project:
     assert project.run(settings=("evaluation.thresholds.auc.min=0.99",)).returncode == 4
     before = project.conveyor("score", "--span", str(SPAN), "--output", "too-early.parquet")
     assert before.returncode == 2
-    assert "no blessed model yet" in before.stderr
+    assert "No model has been blessed yet" in before.stderr
     done = project.run()
     assert done.returncode == 0, done.stdout + done.stderr
     return project

@@ -1,4 +1,4 @@
-"""Reading input files of any format: what a file holds, and its rows as Arrow RecordBatches."""
+"""Readers of input files by format: the columns and the number of rows of a file, and its rows as Arrow RecordBatches."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from components.shared.examples.kinds import Kind
 
 
 class Reader(Protocol):
-    """A format. A file is read twice: columns have one type in the whole table, which only all of its rows tell."""
+    """A reader of one format. A file is read twice, since the type of a column depends on all rows of the table."""
 
     def scan(self, path: str) -> FileSummary:
-        """Reads what is needed to know the rows and columns of a file.
+        """Reads as much of a file as its number of rows and the kinds of its columns depend on.
 
         Raises:
-          DataError: the file is empty, damaged or holds what a tf.Example cannot.
+          DataError: the file is empty or damaged, or contains values that a tf.Example cannot.
         """
 
     def batches(self, path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
         """The rows of a file, in order.
 
         Args:
-          path: of the file.
-          kinds: what its columns hold, as `scan` found.
+          path: the file.
+          kinds: the kinds of its columns, as `scan` found them.
 
         Raises:
-          DataError: the file is damaged in a way that only reading it whole shows.
+          DataError: the file is damaged, which only reading all of it may show.
         """
 
 

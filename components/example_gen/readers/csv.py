@@ -1,7 +1,7 @@
-"""CSV: UTF-8 text, comma-separated, a header, fields in double quotes where they hold commas, quotes or line breaks.
+"""CSV: UTF-8 text, comma-separated, a header, fields in double quotes where they contain commas, quotes or line breaks.
 
-Arrow infers a column's type from the first block of a file and fails on a later one that differs. Here every value of a
-column counts: blocks are read as text, and the narrowest kind that parses all values is the column's. An empty field is null.
+Arrow infers a column's type from the first block of a file and fails on a later one that differs. Here all values of a
+column decide: blocks are read as text, and the narrowest kind that parses all values is the column's. An empty field is null.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _header(path: str) -> list[str]:
 
 
 def _widen(known: Kind, values: pa.Array) -> Kind:
-    """The kind of a column in which `values` follow values of a known kind."""
+    """The kind of a column in which these values follow values of a known kind."""
     if known is Kind.TEXT or values.null_count == len(values):
         return known
     kind = _infer(values.drop_null())
@@ -97,14 +97,14 @@ def _widen(known: Kind, values: pa.Array) -> Kind:
 
 def _infer(values: pa.Array) -> Kind:
     for kind in (Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT, Kind.TIME, Kind.ZONED_TIME):
-        # Arrow takes long to fail on many values: the first ones tell most columns that are not of this kind.
+        # Arrow takes long to fail on many values, and for most columns the first values rule out a wrong kind.
         if _holds(values.slice(0, _FIRST_VALUES), kind) and _holds(values, kind):
             return kind
     return Kind.TEXT
 
 
 def _holds(values: pa.Array, kind: Kind) -> bool:
-    """Whether text, at least one, all of it, is of a kind."""
+    """Whether all texts, of which there is at least one, are of a kind."""
     if kind is Kind.BOOLEAN:
         return bool(pc.all(pc.is_in(pc.utf8_lower(values), value_set=pa.array(["true", "false"]))).as_py())
     try:
@@ -117,7 +117,7 @@ def _holds(values: pa.Array, kind: Kind) -> bool:
 
 
 def _beyond_int64(values: pa.Array) -> bool:
-    """Whether there is a whole number too long for an integer: a name, rather, whose digits a float would not keep."""
+    """Whether there is a whole number too long for an integer: probably an identifier, of which a float would lose digits."""
     if pc.max(pc.binary_length(values)).as_py() < _INT64_DIGITS:
         return False
     whole = values.filter(pc.match_substring_regex(values, r"^\s*-?\d{19,}\s*$"))
@@ -140,7 +140,7 @@ def _parse(values: pa.Array, kind: Kind) -> pa.Array:
 
 
 def _explain(path: str, error: Exception) -> NoReturn:
-    """Finds the line that Arrow could not read: it tells blocks, not lines.
+    """Finds the line that Arrow could not read, as its own message names a block only.
 
     Raises:
       DataError: always.
@@ -166,7 +166,7 @@ def _check_encoding(path: str) -> None:
                     expected=_FORMAT,
                     seen=f"the byte 0x{line[error.start]:02x} at offset {offset + error.start}: "
                     + line[max(0, error.start - 20) : error.start + 20].decode("utf-8", "backslashreplace"),
-                    fix=f"convert the file, for example: iconv -f LATIN1 -t UTF-8 {path}",
+                    fix=f"Convert the file, for example: iconv -f LATIN1 -t UTF-8 {path}",
                 ) from error
             offset += len(line)
 
@@ -185,14 +185,14 @@ def _check_records(path: str) -> None:
                         where=f"{path}, line {line}",
                         expected=f"{len(names)} fields",
                         seen=f"{len(record)} fields: {','.join(record)[:80]}",
-                        fix="correct the row; a field with a comma in it stands in double quotes",
+                        fix="Correct the row; a field that contains a comma needs double quotes.",
                     )
                 line = records.line_num
         except csv.Error as error:
             raise DataError(
-                "A quoted field does not end as CSV asks for.",
+                "A quoted field does not end as it must in CSV.",
                 where=f"{path}, in the record that begins in line {line + 1}",
                 expected='a field in double quotes, quotes inside it doubled: "a ""b"" c"',
                 seen=str(error),
-                fix="correct the quotes in that record",
+                fix="Correct the quotes in that record.",
             ) from error

@@ -16,7 +16,7 @@ BATCH_ROWS = 16_384
 
 
 def scan(path: str) -> FileSummary:
-    """Reads the file's footer, which tells rows and types.
+    """Reads the file's footer, which has the number of rows and the types.
 
     Raises:
       DataError: the file is empty, not Parquet, or a column has a type that a tf.Example cannot hold.
@@ -59,6 +59,6 @@ def _kind(path: str, field: pa.Field) -> Kind:
             where=path,
             expected="integers, booleans, floats, decimals, strings, binary, dates, timestamps, or lists of one of these",
             seen=str(field.type),
-            fix="leave the column out, or write its parts as columns of their own",
+            fix="Leave the column out, or write its parts as columns of their own.",
         )
     return kind

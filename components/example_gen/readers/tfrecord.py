@@ -1,7 +1,7 @@
 """TFRecord files of tf.Examples, compressed with gzip or not.
 
 Records are decoded rather than copied, so that their columns are checked, and so that a row is hashed into the same split
-whatever the format it came in or the order of features that its writer chose.
+whatever its format and the order in which its features were written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def scan(path: str) -> FileSummary:
     """Decodes the whole file for its features, their types and the number of records.
 
     Raises:
-      DataError: the file is empty, damaged, holds something else than tf.Examples, or a feature has several types.
+      DataError: the file is empty or damaged, its records are not tf.Examples, or a feature has several types.
     """
     rows = 0
     kinds: dict[str, Kind] = {}
@@ -40,7 +40,7 @@ def scan(path: str) -> FileSummary:
                     where=f"{path}, records {rows + 1} to {rows + batch.num_rows}",
                     expected=f"{known.value}, as in earlier records",
                     seen=kind.value,
-                    fix="write the feature with one type in all records",
+                    fix="Write the feature with one type in all records.",
                 )
             kinds[field.name] = known if kind is Kind.EMPTY else kind
         rows += batch.num_rows
@@ -51,7 +51,7 @@ def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
     """The records in batches of up to 16,384, a column of lists for each feature that occurs.
 
     Raises:
-      DataError: the file is damaged or holds something else than tf.Examples.
+      DataError: the file is damaged, or its records are not tf.Examples.
     """
     # Importing tfx_bsl takes a second that other formats need not wait for.
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder

@@ -1,7 +1,7 @@
 """Rows of an Arrow RecordBatch as serialized tf.Examples, column by column.
 
 tfx_bsl's RecordBatchToExamplesEncoder writes the features of a row in an order that changes from call to call, so that
-neither a file nor a hash of a row could be reproduced; it writes a feature for a null, and it holds Python's lock. This
+neither a file nor a hash of a row could be reproduced; it writes a feature for a null, and it keeps Python's lock. This
 encoder sorts the features by name, leaves nulls out, and runs in several threads at once. In protocol buffers a message is
 its payload after a head that depends on the payload's length alone: heads are made once for each length that occurs, and
 Arrow joins heads and payloads of all columns in one call.
@@ -32,13 +32,13 @@ def encode(batch: pa.RecordBatch, kinds: Mapping[str, Kind]) -> pa.Array:
 
     Args:
       batch: columns of scalars or of lists of scalars; N rows.
-      kinds: what each column of the table holds; the type of a column in the batch may be narrower.
+      kinds: the kind of each column of the table; the type of a column in the batch may be narrower.
 
     Returns:
       large_binary [N], a serialized tf.Example each. A null, an empty string and an empty list become no feature at all.
 
     Raises:
-      ColumnError: a column has a value that its feature cannot hold.
+      ColumnError: a column has a value that its feature cannot represent.
     """
     parts = []
     for name in sorted(batch.schema.names, key=str.encode):
@@ -55,7 +55,7 @@ def encode(batch: pa.RecordBatch, kinds: Mapping[str, Kind]) -> pa.Array:
 
 
 class ColumnError(ValueError):
-    """A column has a value that its feature cannot hold."""
+    """A column has a value that its feature cannot represent."""
 
     def __init__(self, column: str, reason: Exception) -> None:
         super().__init__(str(reason))

@@ -20,7 +20,7 @@ from pyarrow import types
 
 
 class Kind(str, Enum):
-    """What the values of a column are; its value is how a person would call them."""
+    """The kind of values in a column; its value is the name that messages use."""
 
     EMPTY = "no values"
     BOOLEAN = "booleans"
@@ -51,7 +51,7 @@ def kind_of(arrow_type: pa.DataType) -> Kind | None:
 
 
 def is_list(arrow_type: pa.DataType) -> bool:
-    """Whether a column of this type holds several values a row."""
+    """Whether a column of this type has several values in a row."""
     return bool(types.is_list(arrow_type) or types.is_large_list(arrow_type) or types.is_fixed_size_list(arrow_type))
 
 
@@ -59,8 +59,8 @@ def convert(values: pa.Array, kind: Kind) -> pa.Array:
     """Values as a tf.Example stores them.
 
     Args:
-      values: of a type whose kind is `kind` or one that widens to it; no list, no nulls.
-      kind: of the column in the table as a whole.
+      values: values of this kind or of one that widens to it; neither lists nor nulls.
+      kind: the kind of the column in the table as a whole.
 
     Returns:
       int64 for booleans, integers and times (seconds since 1970-01-01 UTC), float32 for floats, large_binary for text.

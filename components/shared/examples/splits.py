@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class StoredFile(BaseModel):
-    """What an input file of a span contains."""
+    """The rows and columns of an input file of a span."""
 
     rows: int
     kinds: dict[str, Kind]
@@ -56,7 +56,7 @@ class StoredSpan(BaseModel):
     Attributes:
       number: the span's number.
       content: the digest of its input files.
-      columns: what each of its input files contains.
+      columns: the rows and columns of each of its input files.
       stored: the kinds that its columns are stored as.
       parts: its rows, by the name that the splitter gives them.
     """
@@ -75,7 +75,7 @@ class SplitPart:
     Attributes:
       files: paths of TFRecord files, in order.
       digest: a digest of all that these rows depend on; None where that is not known.
-      kinds: what their columns are stored as; None where that is not known.
+      kinds: the kinds that their columns are stored as; None where that is not known.
       rows: how many there are; None where that is not known.
     """
 

@@ -1,4 +1,4 @@
-"""Writing a split: TFRecord shards of a set size, framed and compressed side by side, the same bytes for the same rows."""
+"""Writes a split as TFRecord shards of a set size, in parallel, with the same bytes for the same rows."""
 
 from __future__ import annotations
 
@@ -26,18 +26,16 @@ _SHARDS_IN_FLIGHT = 2
 class SplitWriter:
     """Writes the rows of one split, in order, into `data_tfrecord-00000-of-00002.gz` and so on, as stock TFX names them.
 
+    Args:
+      folder: the split's folder, made if absent.
+      compression: `gzip` or `none`.
+      pool: the threads that frame, compress and write.
+
     Attributes:
       rows: how many were written.
     """
 
     def __init__(self, folder: str, compression: str, pool: Executor) -> None:
-        """Makes a writer.
-
-        Args:
-          folder: of the split; made if absent.
-          compression: `gzip` or `none`.
-          pool: does the framing, compressing and writing.
-        """
         self.rows = 0
         self._folder = Path(folder)
         self._compression = compression
@@ -49,7 +47,7 @@ class SplitWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, examples: pa.Array) -> None:
-        """Takes serialized tf.Examples (large_binary).
+        """Adds serialized tf.Examples (large_binary).
 
         Raises:
           StorageError: an earlier shard could not be written.
@@ -61,7 +59,7 @@ class SplitWriter:
             self._start_shard()
 
     def take_over(self, shards: Sequence[Path], rows: int) -> None:
-        """Takes rows that another split's shards hold, which must have been written with the same compression.
+        """Adds the rows of another split's shards, which must have been written with the same compression.
 
         Raises:
           StorageError: an earlier shard could not be written.
@@ -71,7 +69,7 @@ class SplitWriter:
             self._start(_link_or_copy, shard)
 
     def end_shard(self) -> int:
-        """Has what comes next begin a shard of its own; returns how many there are until then.
+        """Makes the next rows begin a new shard; returns how many shards there are until then.
 
         Raises:
           StorageError: an earlier shard could not be written.
@@ -81,7 +79,7 @@ class SplitWriter:
         return len(self._shards)
 
     def close(self) -> list[str]:
-        """Writes what is left and gives the files their names, which are returned in order.
+        """Writes the remaining rows and gives the files their names, which are returned in order.
 
         Raises:
           StorageError: a shard could not be written.
@@ -102,7 +100,7 @@ class SplitWriter:
     def _start(self, make: Callable[..., None], *arguments: object) -> None:
         while len(self._running) >= _SHARDS_IN_FLIGHT:
             self._running.popleft().result()
-        path = self._folder / f"{len(self._shards):05d}.partial"
+        path = self._folder / f"{len(self._shards):05d}.unnamed"
         self._shards.append(path)
         self._running.append(self._pool.submit(make, path, *arguments))
 
@@ -136,7 +134,7 @@ def _storage_errors(path: Path) -> Iterator[None]:
             where=str(path.parent),
             expected="room for the rows" if full else "a folder that this user may write to",
             seen=error.strerror or str(error),
-            fix=f"free space on the disk: df -h {path.parent}" if full else "check the folder's permissions",
+            fix=f"Free space on the disk: df -h {path.parent}" if full else "Check the folder's permissions.",
         ) from error
 
 
