@@ -119,7 +119,7 @@ def test_confusion_matrices_of_a_histogram_are_tfmas_to_the_bit(class_name: str,
         ("SquaredPearsonCorrelation", {}, "row by row"),
         ("CosineSimilarity", {}, "row by row"),
         ("AUC", {"binarize": config_pb2.BinarizationOptions(class_ids={"values": [1]})}, "for one class"),
-        ("SparseCategoricalAccuracy", {"output_names": ["a"]}, "for one output"),
+        ("SparseCategoricalAccuracy", {"output_names": ["a"]}, "for one class or output"),
         ("MeanAttributions", {}, "row by row|prepares its input"),
     ],
 )
