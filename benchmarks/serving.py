@@ -39,8 +39,8 @@ from pipeline.util.programs import check_program
 from serving.client.address import Address
 from serving.client.client import Client
 from serving.client.features import encode_rows
-from serving.client.grpc import GrpcDialect
-from serving.client.rest import RestDialect
+from serving.client.grpc import GrpcProtocol
+from serving.client.rest import RestProtocol
 from serving.client.rows import read_file
 from serving.launch import has_image
 
@@ -169,7 +169,7 @@ def grpc_endpoint(server: ModelServer, rows: Rows) -> Endpoint:
     address = Address.parse(server.grpc)
     with Client(address) as client:
         schema = client.schema()
-    call = GrpcDialect(address).ask_answer(schema, encode_rows(rows, schema.features))
+    call = GrpcProtocol(address).predict_call(schema, encode_rows(rows, schema.features))
     return Endpoint(server.name, "gRPC", address.server, call.request.SerializeToString())
 
 
@@ -178,7 +178,7 @@ def rest_endpoint(server: ModelServer, rows: Rows) -> Endpoint:
     address = Address.parse(server.rest)
     with Client(address) as client:
         schema = client.schema()
-    call = RestDialect(address).ask_answer(schema, encode_rows(rows, schema.features))
+    call = RestProtocol(address).predict_call(schema, encode_rows(rows, schema.features))
     # The URL leaves out the version, so the newest one answers.
     return Endpoint(server.name, "REST", f"{server.rest}:predict", call.body or b"")
 

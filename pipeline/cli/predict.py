@@ -17,7 +17,7 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
-    from serving.client.features import Feature
+    from serving.client.features import ModelFeature
     from serving.client.predictions import Prediction
     from serving.client.schema import ModelSchema
 
@@ -92,7 +92,7 @@ def _check_source(file: Path | None, json: str | None) -> None:
     )
 
 
-def _read_rows(file: Path | None, json: str | None, features: Mapping[str, Feature]) -> tuple[list[dict[str, Any]], str]:
+def _read_rows(file: Path | None, json: str | None, features: Mapping[str, ModelFeature]) -> tuple[list[dict[str, Any]], str]:
     """The rows, and where they come from."""
     from serving.client.rows import parse_json, parse_text, read_file
 

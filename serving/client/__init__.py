@@ -1,1 +1,23 @@
-"""The client of a model server: raw rows in, predictions out."""
+"""The client of a model server: raw rows in, predictions out.
+
+Neither gRPC nor httpx is imported before a client for an address that needs it is made.
+"""
+
+from serving.client.address import GRPC_PORT, REST_PORT, Address
+from serving.client.client import MAX_ROWS, TIMEOUT_SECONDS, AsyncClient, Client
+from serving.client.features import ModelFeature
+from serving.client.predictions import Prediction
+from serving.client.schema import ModelSchema
+
+__all__ = [
+    "GRPC_PORT",
+    "MAX_ROWS",
+    "REST_PORT",
+    "TIMEOUT_SECONDS",
+    "Address",
+    "AsyncClient",
+    "Client",
+    "ModelFeature",
+    "ModelSchema",
+    "Prediction",
+]

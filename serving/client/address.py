@@ -1,4 +1,4 @@
-"""Where a model is served: protocol, server, model, and which of its versions."""
+"""The address of a served model: protocol, server, model, and which of its versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.errors import UsageError
 
 Scheme = Literal["grpc", "http", "https"]
 GRPC_PORT, REST_PORT = 8500, 8501
-"""Of `conveyor serve`, and of TF Serving's image."""
+"""The ports of `conveyor serve` and of TF Serving's image."""
 
 _GRPC_PATH = re.compile(r"/(?P<model>[^/:]+)(/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?")
 _REST_PATH = re.compile(r"(?P<prefix>.*)/v1/models" + _GRPC_PATH.pattern)
@@ -20,11 +20,11 @@ _FORMS = "grpc://HOST:PORT/MODEL or http://HOST:PORT/v1/models/MODEL, and behind
 
 @dataclass(frozen=True)
 class Address:
-    """Of a model, and of one of its versions where one is named.
+    """The address of a model, and of one of its versions where one is named.
 
     Attributes:
-      scheme: of the protocol.
-      server: host:port.
+      scheme: grpc, or http or https for REST.
+      server: the server's host:port.
       model: the model's name.
       version: the version to ask, if not the newest.
       label: such as `stable`: the version that the server has given this label.
@@ -43,7 +43,7 @@ class Address:
             raise UsageError(
                 "A version is asked for by its number or by its label, not by both.",
                 seen=f"version {self.version} and label {self.label}",
-                fix="leave one of them out",
+                fix="Leave one of them out.",
             )
 
     @classmethod
@@ -52,20 +52,20 @@ class Address:
 
         Args:
           text: `grpc://HOST:PORT/MODEL` or `http://HOST:PORT/v1/models/MODEL` (or https), and behind either `/versions/N`
-            or `/labels/LABEL` for a version other than the newest. Without a port it is 8500 for gRPC, and for REST that of
-            the scheme.
+            or `/labels/LABEL` for a version other than the newest. The port is 8500 for gRPC and that
+            of the scheme for REST, unless it is given.
 
         Raises:
-          UsageError: it is none.
+          UsageError: the text is not such an address.
         """
         try:
             parts = urlsplit(text)
             port = parts.port
         except ValueError as error:
-            raise _no_address(text) from error
+            raise _not_an_address(text) from error
         path = (_GRPC_PATH if parts.scheme == "grpc" else _REST_PATH).fullmatch(parts.path.rstrip("/"))
         if parts.scheme not in ("grpc", "http", "https") or not parts.hostname or path is None or parts.query:
-            raise _no_address(text)
+            raise _not_an_address(text)
         fields = path.groupdict()
         default = {"grpc": GRPC_PORT, "http": 80, "https": 443}[parts.scheme]
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -80,12 +80,12 @@ class Address:
 
     @property
     def is_rest(self) -> bool:
-        """Whether it is asked over REST rather than gRPC."""
+        """Whether the model is asked over REST rather than gRPC."""
         return self.scheme != "grpc"
 
     @property
     def model_url(self) -> str:
-        """Of the model, without a version."""
+        """The address of the model, without a version."""
         path = f"{self.prefix}/v1/models/" if self.is_rest else "/"
         return f"{self.scheme}://{self.server}{path}{quote(self.model, safe='')}"
 
@@ -95,7 +95,7 @@ class Address:
         return f"{self.model_url}/labels/{quote(self.label, safe='')}" if self.label is not None else self.model_url
 
 
-def _no_address(text: str) -> UsageError:
+def _not_an_address(text: str) -> UsageError:
     return UsageError(
-        "This is not the address of a model.", expected=_FORMS, seen=text, fix="for example grpc://localhost:8500/flights"
+        "This is not the address of a model.", expected=_FORMS, seen=text, fix="Give one such as grpc://localhost:8500/flights."
     )

@@ -6,15 +6,15 @@ with Client("grpc://localhost:8500/flights") as client:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import ConveyorError
 from serving.client.address import Address
-from serving.client.features import Row
+from serving.client.features import ModelFeature, Row
 from serving.client.predictions import Prediction
-from serving.client.request_flow import Conversation, Dialect, Result, Steps
+from serving.client.request_flow import RequestFlow, Result, ServerProtocol, Steps
 from serving.client.retry import Deadline
 from serving.client.schema import ModelSchema
 
@@ -28,15 +28,15 @@ TIMEOUT_SECONDS = 10.0
 """For a call of a client with all of its attempts and parts, unless told otherwise."""
 
 
-class _Carrier(Protocol):
-    """Takes the calls of a dialect to the server, keeps the connections, and tries again while the server is away."""
+class _Transport(Protocol):
+    """Takes the calls of a protocol to the server, keeps the connections, and tries again while the server is away."""
 
     def send(self, call: Any, deadline: Deadline) -> Any: ...
 
     def close(self) -> None: ...
 
 
-class _AsyncCarrier(Protocol):
+class _AsyncTransport(Protocol):
     """The same for asyncio."""
 
     async def send(self, call: Any, deadline: Deadline) -> Any: ...
@@ -45,34 +45,35 @@ class _AsyncCarrier(Protocol):
 
 
 class Client:
-    """A model that answers. Connections are made by the first call, kept, and closed by `close` or a `with`.
+    """A served model. Connections are made by the first call, kept, and closed by `close` or a `with`.
 
     Threads may share a client. A server that is unavailable is asked again, up to five times, with growing random pauses.
+
+    Args:
+      address: `grpc://HOST:PORT/MODEL` or `http://HOST:PORT/v1/models/MODEL`, and behind either `/versions/N` or
+        `/labels/LABEL` for a version other than the newest.
+      timeout: seconds that each call of this client may take.
+      max_rows: the most rows that are sent at once.
+
+    Raises:
+      UsageError: the address cannot be understood.
     """
 
     def __init__(self, address: str | Address, *, timeout: float = TIMEOUT_SECONDS, max_rows: int = MAX_ROWS) -> None:
-        """Makes no call yet.
-
-        Args:
-          address: `grpc://HOST:PORT/MODEL` or `http://HOST:PORT/v1/models/MODEL`, and behind either `/versions/N` or
-            `/labels/LABEL` for a version other than the newest.
-          timeout: seconds that each call of this client may take.
-          max_rows: that are sent at once.
-
-        Raises:
-          UsageError: this is no address.
-        """
         self.address = Address.parse(address) if isinstance(address, str) else address
         self._timeout = timeout
-        self._conversation = Conversation(self.address, _dialect(self.address), max_rows)
-        self._carrier = _carrier(self.address)
+        self._flow = RequestFlow(self.address, _protocol(self.address), max_rows)
+        self._transport = _transport(self.address)
 
-    def predict(self, rows: Sequence[Row], *, timeout: float | None = None) -> list[Prediction]:
+    def predict(
+        self, rows: Sequence[Row], *, timeout: float | None = None, encoded: Mapping[str, ModelFeature] | None = None
+    ) -> list[Prediction]:
         """Predictions for raw rows, in their order.
 
         Args:
-          rows: values by feature (see `serving.client.features.Feature.encode`); a feature that a row does not have is missing.
+          rows: values by feature, in any form that `ModelFeature.encode` takes; a feature that a row lacks is missing.
           timeout: seconds that this call may take; the client's when None.
+          encoded: the features for which the values have been encoded already, where they have: they are not encoded again.
 
         Raises:
           FeatureError: a row does not suit the model; the message names row and feature. Nothing was predicted.
@@ -82,19 +83,19 @@ class Client:
           RejectedError: the server refused the rows.
           ServingError: the server failed.
         """
-        return self._run(self._conversation.predict(rows), timeout)
+        return self._run(self._flow.predict(rows, encoded), timeout)
 
     def schema(self, *, timeout: float | None = None) -> ModelSchema:
         """The features that the model takes, as the server says now; the errors are those of `predict`."""
-        return self._run(self._conversation.schema(), timeout)
+        return self._run(self._flow.schema(), timeout)
 
     def versions(self, *, timeout: float | None = None) -> dict[int, str]:
         """The state of each version of the model, such as AVAILABLE; the errors are those of `predict`."""
-        return self._run(self._conversation.versions(), timeout)
+        return self._run(self._flow.versions(), timeout)
 
     def close(self) -> None:
         """Closes the connections."""
-        self._carrier.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +109,7 @@ class Client:
             call = next(steps)
             while True:
                 try:
-                    reply = self._carrier.send(call, deadline)
+                    reply = self._transport.send(call, deadline)
                 except ConveyorError as error:
                     call = steps.throw(error)
                 else:
@@ -118,30 +119,31 @@ class Client:
 
 
 class AsyncClient:
-    """The same for asyncio, closed by `await close()` or an `async with`. It belongs to one event loop."""
+    """`Client` for asyncio, closed by `await close()` or an `async with`. It belongs to one event loop."""
 
     def __init__(self, address: str | Address, *, timeout: float = TIMEOUT_SECONDS, max_rows: int = MAX_ROWS) -> None:
-        """Makes no call yet. See `Client`."""
         self.address = Address.parse(address) if isinstance(address, str) else address
         self._timeout = timeout
-        self._conversation = Conversation(self.address, _dialect(self.address), max_rows)
-        self._carrier = _async_carrier(self.address)
+        self._flow = RequestFlow(self.address, _protocol(self.address), max_rows)
+        self._transport = _async_transport(self.address)
 
-    async def predict(self, rows: Sequence[Row], *, timeout: float | None = None) -> list[Prediction]:
-        """Predictions for raw rows, in their order. See `Client.predict`."""
-        return await self._run(self._conversation.predict(rows), timeout)
+    async def predict(
+        self, rows: Sequence[Row], *, timeout: float | None = None, encoded: Mapping[str, ModelFeature] | None = None
+    ) -> list[Prediction]:
+        """Predictions for raw rows, in their order; arguments and errors are those of `Client.predict`."""
+        return await self._run(self._flow.predict(rows, encoded), timeout)
 
     async def schema(self, *, timeout: float | None = None) -> ModelSchema:
-        """The features that the model takes, as the server says now. See `Client.schema`."""
-        return await self._run(self._conversation.schema(), timeout)
+        """The features that the model takes, as the server says now; the errors are those of `Client.predict`."""
+        return await self._run(self._flow.schema(), timeout)
 
     async def versions(self, *, timeout: float | None = None) -> dict[int, str]:
-        """The state of each version of the model, such as AVAILABLE. See `Client.versions`."""
-        return await self._run(self._conversation.versions(), timeout)
+        """The state of each version of the model, such as AVAILABLE; the errors are those of `Client.predict`."""
+        return await self._run(self._flow.versions(), timeout)
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._carrier.close()
+        await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -157,7 +159,7 @@ class AsyncClient:
             call = next(steps)
             while True:
                 try:
-                    reply = await self._carrier.send(call, deadline)
+                    reply = await self._transport.send(call, deadline)
                 except ConveyorError as error:
                     call = steps.throw(error)
                 else:
@@ -167,31 +169,31 @@ class AsyncClient:
 
 
 # Each protocol is imported where an address asks for it: gRPC and httpx take their time.
-def _dialect(address: Address) -> Dialect:
+def _protocol(address: Address) -> ServerProtocol:
     if address.is_rest:
-        from serving.client.rest import RestDialect
+        from serving.client.rest import RestProtocol
 
-        return RestDialect(address)
-    from serving.client.grpc import GrpcDialect
+        return RestProtocol(address)
+    from serving.client.grpc import GrpcProtocol
 
-    return GrpcDialect(address)
+    return GrpcProtocol(address)
 
 
-def _carrier(address: Address) -> _Carrier:
+def _transport(address: Address) -> _Transport:
     if address.is_rest:
-        from serving.client.rest import RestCarrier
+        from serving.client.rest import RestTransport
 
-        return RestCarrier(address)
-    from serving.client.grpc import GrpcCarrier
+        return RestTransport(address)
+    from serving.client.grpc import GrpcTransport
 
-    return GrpcCarrier(address)
+    return GrpcTransport(address)
 
 
-def _async_carrier(address: Address) -> _AsyncCarrier:
+def _async_transport(address: Address) -> _AsyncTransport:
     if address.is_rest:
-        from serving.client.rest import AsyncRestCarrier
+        from serving.client.rest import AsyncRestTransport
 
-        return AsyncRestCarrier(address)
-    from serving.client.grpc import AsyncGrpcCarrier
+        return AsyncRestTransport(address)
+    from serving.client.grpc import AsyncGrpcTransport
 
-    return AsyncGrpcCarrier(address)
+    return AsyncGrpcTransport(address)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import math
 import re
 import struct
@@ -13,10 +12,13 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.contracts.model import MISSING
+from pipeline.util.suggestions import did_you_mean
 from serving.errors import FeatureError
 
 Value = int | float | bytes
 Row = Mapping[str, Any]
+Columns = dict[str, list[Value]]
+"""Values as the model takes them, by feature; all lists have a value for each row."""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 _DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}")
@@ -30,11 +32,11 @@ class _UnfitError(Exception):
 
 
 @dataclass(frozen=True)
-class Feature:
+class ModelFeature:
     """An input of the model: one value a row.
 
     Attributes:
-      name: of the raw column.
+      name: the name of the raw column.
       dtype: TensorFlow's name of its type: DT_FLOAT, DT_INT64 or DT_STRING.
     """
 
@@ -42,7 +44,7 @@ class Feature:
     dtype: str
 
     def encode(self, value: Any) -> Value:
-        """A value as the model takes it.
+        """Encodes a value as the model takes it.
 
         Args:
           value: None or NaN where there is none; otherwise text or bytes for a string, a number for a number. An integer may
@@ -66,18 +68,27 @@ class Feature:
             ) from None
 
 
-def encode_rows(rows: Sequence[Row], features: Mapping[str, Feature], first: int = 1) -> dict[str, list[Value]]:
-    """Turns rows into columns, all of them of the same length.
+def encode_rows(
+    rows: Sequence[Row],
+    features: Mapping[str, ModelFeature],
+    first: int = 1,
+    encoded: Mapping[str, ModelFeature] | None = None,
+) -> Columns:
+    """Turns rows into columns.
 
     Args:
-      rows: values by feature; a feature that a row does not have is missing.
-      features: those of the model, by name.
+      rows: values by feature; a feature that a row lacks is missing.
+      features: the model's features by name.
       first: the number of the first row, for messages.
+      encoded: the features for which the values have been encoded already, but for None and text, by name. As long as their
+        types are the model's, nothing is encoded twice. What the model does not take is left out.
 
     Raises:
       FeatureError: a row does not suit the model; `where` names row and feature.
     """
-    columns: dict[str, list[Value]] = {name: [] for name in features}
+    if encoded is not None and all(encoded.get(name, feature) == feature for name, feature in features.items()):
+        return {name: _column(rows, feature) for name, feature in features.items()}
+    columns: Columns = {name: [] for name in features}
     for number, row in enumerate(rows, start=first):
         if not isinstance(row, Mapping):
             raise FeatureError(
@@ -86,7 +97,7 @@ def encode_rows(rows: Sequence[Row], features: Mapping[str, Feature], first: int
                 expected="values by feature: {'carrier': 'UA', …}",
                 seen=_shown(row),
             )
-        for name in row:
+        for name in row if encoded is None else ():
             if name not in features:
                 raise _unknown(name, features, number)
         for name, feature in features.items():
@@ -98,14 +109,21 @@ def encode_rows(rows: Sequence[Row], features: Mapping[str, Feature], first: int
     return columns
 
 
-def _unknown(name: object, features: Mapping[str, Feature], number: int) -> FeatureError:
-    close = difflib.get_close_matches(str(name), features, n=1)
+def _column(rows: Sequence[Row], feature: ModelFeature) -> list[Value]:
+    name, missing = feature.name, _MISSING[feature.dtype]
+    values = [row.get(name) for row in rows]
+    if feature.dtype == "DT_STRING":
+        return [missing if value is None else value.encode() for value in values]
+    return [missing if value is None else value for value in values]
+
+
+def _unknown(name: object, features: Mapping[str, ModelFeature], number: int) -> FeatureError:
     return FeatureError(
         f"The model has no feature {name!r}.",
         where=f"row {number}",
         expected=f"any of {', '.join(sorted(features))}",
         seen=str(name),
-        fix=f"Did you mean {close[0]!r}?" if close else "Leave it out.",
+        fix=did_you_mean(str(name), features) or "Leave it out.",
     )
 
 
@@ -164,7 +182,7 @@ def _integer(value: Any) -> int:
 
 
 def _seconds(value: datetime.date | str) -> int:
-    """Since 1970 UTC, rounded down."""
+    """Seconds since 1970 UTC, rounded down."""
     if isinstance(value, str):
         if not _DATE.match(value):
             raise _UnfitError(_EXPECTED["DT_INT64"])

@@ -1,10 +1,10 @@
-"""TF Serving's gRPC protocol: messages, and who carries them."""
+"""TF Serving's gRPC interface: its messages, and the transports that carry them."""
 
 from __future__ import annotations
 
 import array
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,13 @@ import grpc
 
 from pipeline.contracts.model import COLUMNS_SIGNATURE
 from pipeline.errors import ConveyorError
+from serving.client import failures
 from serving.client.address import Address
-from serving.client.features import Value
+from serving.client.features import Columns, Value
 from serving.client.predictions import Answer
 from serving.client.retry import ATTEMPTS, FIRST_PAUSE, GROWTH, LONGEST_PAUSE, Deadline
 from serving.client.schema import ModelSchema, read_schema
-from serving.errors import RejectedError, ServerAwayError, ServingError, UnknownModelError
+from serving.errors import ServingError
 from serving.protocol import (
     GetModelMetadataRequest,
     GetModelStatusRequest,
@@ -32,7 +33,7 @@ from serving.protocol import (
 )
 
 KEEPALIVE_SECONDS, KEEPALIVE_TIMEOUT_SECONDS = 20.0, 5.0
-"""Of silence, while a call is under way, until the server is asked for a sign of life, and how long that may take."""
+"""Seconds of silence during a call after which the server is pinged, and seconds that its answer to the ping may take."""
 
 _RETRIES = {
     "methodConfig": [
@@ -58,7 +59,7 @@ _OPTIONS = (
     # A peer that is gone without a word, as after a failure of the network, would be noticed after a quarter of an hour only.
     ("grpc.keepalive_time_ms", int(1000 * KEEPALIVE_SECONDS)),
     ("grpc.keepalive_timeout_ms", int(1000 * KEEPALIVE_TIMEOUT_SECONDS)),
-    # Of the pings that measure the line: while one is under way, none is sent to keep alive.
+    # For the pings that measure the line: while one is under way, none is sent to keep alive.
     ("grpc.http2.ping_timeout_ms", int(1000 * KEEPALIVE_TIMEOUT_SECONDS)),
     # The number of rows bounds an answer.
     ("grpc.max_receive_message_length", -1),
@@ -80,42 +81,41 @@ class Call:
     request: Any
 
 
-class GrpcDialect:
-    """TF Serving's gRPC messages."""
+class GrpcProtocol:
+    """Calls and replies as messages of TF Serving's gRPC services."""
 
-    tells_version = True
+    names_version = True
 
     def __init__(self, address: Address) -> None:
-        """Speaks of the model at an address."""
         self._address = address
 
-    def ask_schema(self) -> Call:
-        """See `Dialect`."""
+    def schema_call(self) -> Call:
+        """A call of GetModelMetadata."""
         return Call("GetModelMetadata", GetModelMetadataRequest(model_spec=self._spec(), metadata_field=["signature_def"]))
 
     def read_schema(self, reply: Any) -> ModelSchema:
-        """See `Dialect`."""
+        """The schema in its reply."""
         signatures = SignatureDefMap()
         reply.metadata["signature_def"].Unpack(signatures)
         return read_schema(reply.model_spec.version.value, signatures, self._address.model)
 
-    def ask_versions(self) -> Call:
-        """See `Dialect`."""
+    def versions_call(self) -> Call:
+        """A call of GetModelStatus."""
         return Call("GetModelStatus", GetModelStatusRequest(model_spec=ModelSpec(name=self._address.model)))
 
     def read_versions(self, reply: Any) -> dict[int, str]:
-        """See `Dialect`."""
+        """The states in its reply, by version."""
         return {status.version: ModelVersionStatus.State.Name(status.state) for status in reply.model_version_status}
 
-    def ask_answer(self, schema: ModelSchema, columns: Mapping[str, Sequence[Value]]) -> Call:
-        """See `Dialect`."""
+    def predict_call(self, schema: ModelSchema, columns: Columns) -> Call:
+        """A call of Predict, with a tensor for each column."""
         request = PredictRequest(model_spec=self._spec(signature_name=COLUMNS_SIGNATURE))
         for name, values in columns.items():
             request.inputs[name].CopyFrom(to_tensor(schema.features[name].dtype, values))
         return Call("Predict", request)
 
     def read_answer(self, reply: Any, schema: ModelSchema) -> Answer:
-        """See `Dialect`."""
+        """The answer in its reply."""
         outputs = {name: read_rows(tensor) for name, tensor in reply.outputs.items()}
         return Answer(reply.model_spec.version.value, outputs)
 
@@ -133,7 +133,7 @@ def to_tensor(dtype: str, values: Sequence[Value]) -> Any:
 
     Args:
       dtype: TensorFlow's name of its type.
-      values: what it holds.
+      values: its values.
     """
     tensor = TensorProto(dtype=types_pb2.DataType.Value(dtype))
     tensor.tensor_shape.dim.add(size=len(values))
@@ -165,42 +165,31 @@ def read_rows(tensor: Any) -> list[list[Any]]:
 
 
 def to_error(error: Any, deadline: Deadline, address: Address) -> ConveyorError:
-    """What a client raises for a call that failed.
+    """The error that a client raises for a call that failed.
 
     Args:
-      error: of gRPC, with code and details.
-      deadline: of the call.
-      address: of the model.
+      error: gRPC's error, with code and details.
+      deadline: the call's deadline.
+      address: the model's address.
     """
-    code, details, where = error.code(), str(error.details() or ""), str(address)
+    code, details = error.code(), str(error.details() or "")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return deadline.error()
     if code is grpc.StatusCode.UNAVAILABLE:
-        return ServerAwayError(
-            f"No model server answers at {address.server}.",
-            where=where,
-            seen=details,
-            fix="start one: conveyor serve; or name another: --address",
-        )
+        return failures.server_away(address, details)
     if code is grpc.StatusCode.NOT_FOUND:
-        return UnknownModelError(f"The server does not serve {where}.", where=where, seen=details)
+        return failures.not_served(address, details)
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE):
-        return RejectedError("The model server refused the request.", where=where, seen=details)
+        return failures.refused(address, details)
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return ServingError(
-            f"What answers at {address.server} is no model server.",
-            where=where,
-            expected="TF Serving's PredictionService, as conveyor serve offers it",
-            seen=details,
-        )
-    return ServingError("The model server failed.", where=where, seen=f"{code.name}: {details}", fix="see the server's log")
+        return failures.not_a_model_server(address, "TF Serving's PredictionService", details)
+    return failures.server_failed(address, f"{code.name}: {details}")
 
 
-class GrpcCarrier:
-    """A channel that is kept. gRPC itself tries again where a server is unavailable."""
+class GrpcTransport:
+    """Keeps a channel. gRPC itself tries again where a server is unavailable."""
 
     def __init__(self, address: Address) -> None:
-        """Connects on the first call."""
         self._address = address
         self._channel = grpc.insecure_channel(address.server, _OPTIONS)
         self._methods = _methods(self._channel)
@@ -209,7 +198,7 @@ class GrpcCarrier:
         """The reply to a call.
 
         Raises:
-          ConveyorError: there is none (see `to_error`).
+          ConveyorError: there is none: the error is that of `to_error`.
         """
         try:
             return self._methods[call.method](call.request, timeout=deadline.remaining())
@@ -221,11 +210,10 @@ class GrpcCarrier:
         self._channel.close()
 
 
-class AsyncGrpcCarrier:
-    """The same for asyncio. The channel belongs to the event loop of the first call."""
+class AsyncGrpcTransport:
+    """`GrpcTransport` for asyncio. The channel belongs to the event loop of the first call."""
 
     def __init__(self, address: Address) -> None:
-        """Connects on the first call."""
         self._address = address
         self._channel: Any = None
         self._methods: dict[str, Any] = {}
@@ -234,7 +222,7 @@ class AsyncGrpcCarrier:
         """The reply to a call.
 
         Raises:
-          ConveyorError: there is none (see `to_error`).
+          ConveyorError: there is none: the error is that of `to_error`.
         """
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self._address.server, _OPTIONS)

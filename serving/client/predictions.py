@@ -1,4 +1,4 @@
-"""What a model answers."""
+"""A model's answers, row by row."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Prediction:
 
     Attributes:
       model: the model's name.
-      version: of the model, the one that answered.
+      version: the version of the model that answered.
       latency: seconds that the call took in which the row was answered, attempts that failed included.
       label: classification only: the label of the most probable class.
-      probabilities: classification only: of each class, in the order of the training data's labels.
+      probabilities: classification only: the probability of each class, in the order of the training data's labels.
       score: binary classification only: the probability of the positive class.
-      value: regression only.
+      value: regression only: the predicted number.
     """
 
     model: str
@@ -35,17 +35,17 @@ class Prediction:
 
     @property
     def probability(self) -> float | None:
-        """That of the label; None for regression."""
+        """The probability of the label; None for regression."""
         return max(self.probabilities, default=None)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model server returned for some rows.
+    """A model server's outputs for some rows.
 
     Attributes:
-      version: of the model that answered.
-      outputs: by name, a list of values a row.
+      version: the version of the model that answered.
+      outputs: a list of values a row, by the output's name.
     """
 
     version: int
@@ -56,10 +56,10 @@ def read_predictions(answer: Answer, rows: int, model: str, latency: float) -> l
     """The predictions in an answer, in the order of the rows.
 
     Args:
-      answer: of the model server.
-      rows: how many were sent.
+      answer: the model server's answer.
+      rows: the number of rows that were sent.
       model: the model's name.
-      latency: of the call, in seconds.
+      latency: the duration of the call, in seconds.
 
     Raises:
       ServingError: the model has other outputs than the pipeline's models.
@@ -67,10 +67,10 @@ def read_predictions(answer: Answer, rows: int, model: str, latency: float) -> l
     outputs = answer.outputs
     if not ({PREDICTIONS} <= outputs.keys() or {LABELS, PROBABILITIES} <= outputs.keys()):
         raise ServingError(
-            f"The model {model!r} answers in a way that this client does not know.",
+            f"The model {model!r} has outputs that this client does not know.",
             expected=f"the outputs `{LABELS}` and `{PROBABILITIES}`, or `{PREDICTIONS}`",
             seen=", ".join(sorted(outputs)),
-            fix="ask it with TF Serving's own stubs, or export it by this pipeline",
+            fix="Ask it with TF Serving's own stubs, or export it by this pipeline.",
         )
     if any(len(values) != rows for values in outputs.values()):
         raise ServingError(

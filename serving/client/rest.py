@@ -1,4 +1,4 @@
-"""TF Serving's REST protocol: requests, and who carries them."""
+"""TF Serving's REST interface: its requests, and the transports that carry them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,13 @@ import httpx
 
 from pipeline.contracts.model import COLUMNS_SIGNATURE
 from pipeline.errors import ConveyorError
+from serving.client import failures
 from serving.client.address import Address
-from serving.client.features import Value
+from serving.client.features import Columns, Value
 from serving.client.predictions import Answer
 from serving.client.retry import Deadline
 from serving.client.schema import ModelSchema, read_schema
-from serving.errors import RejectedError, ServerAwayError, ServingError, UnknownModelError
+from serving.errors import ServerAwayError, ServingError
 
 _UNAVAILABLE, _TOO_LATE = 503, 504
 
@@ -32,24 +33,23 @@ class Call:
     body: bytes | None = None
 
 
-class RestDialect:
-    """TF Serving's REST requests.
+class RestProtocol:
+    """Calls and replies as requests and documents of TF Serving's REST API.
 
-    No answer says which version it is from: the version is looked up before, and then asked by its number.
+    No answer names the version that it is from: the version is looked up before, and then asked by its number.
     """
 
-    tells_version = False
+    names_version = False
 
     def __init__(self, address: Address) -> None:
-        """Speaks of the model at an address."""
         self._address = address
 
-    def ask_schema(self) -> Call:
-        """See `Dialect`."""
+    def schema_call(self) -> Call:
+        """A request for the model's metadata."""
         return Call(f"{self._address}/metadata")
 
     def read_schema(self, reply: Any) -> ModelSchema:
-        """See `Dialect`."""
+        """The schema in its reply."""
         from google.protobuf import json_format
 
         from serving.protocol import SignatureDefMap
@@ -59,24 +59,24 @@ class RestDialect:
             json_format.ParseDict(reply["metadata"]["signature_def"], signatures, ignore_unknown_fields=True)
             return read_schema(int(reply["model_spec"]["version"]), signatures, self._address.model)
 
-    def ask_versions(self) -> Call:
-        """See `Dialect`."""
+    def versions_call(self) -> Call:
+        """A request for the model's status."""
         return Call(self._address.model_url)
 
     def read_versions(self, reply: Any) -> dict[int, str]:
-        """See `Dialect`."""
+        """The states in its reply, by version."""
         with _Expected("the states of a model's versions", reply):
             return {int(status["version"]): status["state"] for status in reply["model_version_status"]}
 
-    def ask_answer(self, schema: ModelSchema, columns: Mapping[str, Sequence[Value]]) -> Call:
-        """See `Dialect`."""
+    def predict_call(self, schema: ModelSchema, columns: Columns) -> Call:
+        """A request for predictions in column format."""
         inputs = {name: [_to_json(value) for value in values] for name, values in columns.items()}
-        # NaN is none of JSON's numbers, but TF Serving takes it.
+        # NaN is not JSON, but TF Serving takes it.
         body = json.dumps({"signature_name": COLUMNS_SIGNATURE, "inputs": inputs}, ensure_ascii=False).encode()
         return Call(f"{self._address.model_url}/versions/{schema.version}:predict", body)
 
     def read_answer(self, reply: Any, schema: ModelSchema) -> Answer:
-        """See `Dialect`."""
+        """The answer in its reply."""
         with _Expected("a model's outputs", reply):
             outputs = reply["outputs"]
             # A single output comes without its name.
@@ -85,21 +85,21 @@ class RestDialect:
 
 
 class _Expected:
-    """Turns the surprises of reading a reply into a ServingError."""
+    """Turns the errors of reading a reply of another form into a ServingError."""
 
     def __init__(self, expected: str, reply: Any) -> None:
         self._expected, self._reply = expected, reply
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        """Has nothing to prepare."""
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Only what a reply of another form causes is turned."""
+        """Turns only the errors that a reply of another form causes."""
         from google.protobuf.json_format import ParseError
 
         if isinstance(error, KeyError | TypeError | ValueError | AttributeError | OverflowError | struct.error | ParseError):
             raise ServingError(
-                "What answers is no model server.", expected=self._expected, seen=json.dumps(self._reply)[:200]
+                "What answers is not a model server.", expected=self._expected, seen=json.dumps(self._reply)[:200]
             ) from error
 
 
@@ -123,7 +123,7 @@ def _rows(values: Sequence[Any], dtype: str) -> list[list[Any]]:
 
 
 class _Attempt:
-    """What one attempt came to: a reply, or an error."""
+    """The outcome of one attempt: a reply, or an error."""
 
     def __init__(self, address: Address, deadline: Deadline) -> None:
         self._address, self._deadline = address, deadline
@@ -136,53 +136,36 @@ class _Attempt:
         if response.is_success and document is not None:
             return document
         message = document.get("error") if isinstance(document, dict) else None
-        raise self._refused(response.status_code, message or response.text.strip()[:200], is_tf_serving=message is not None)
+        raise self._failure(response.status_code, message or response.text.strip()[:200], is_tf_serving=message is not None)
 
     def failed(self, error: httpx.HTTPError) -> ConveyorError:
         if isinstance(error, httpx.TimeoutException):
             return self._deadline.error()
-        return self._away(str(error) or type(error).__name__)
+        return failures.server_away(self._address, str(error) or type(error).__name__)
 
-    def _refused(self, status: int, message: str, *, is_tf_serving: bool) -> ConveyorError:
-        where = str(self._address)
+    def _failure(self, status: int, message: str, *, is_tf_serving: bool) -> ConveyorError:
         if status == _TOO_LATE:
             return self._deadline.error()
         if status == _UNAVAILABLE:
-            return self._away(message)
+            return failures.server_away(self._address, message)
         if not is_tf_serving:
-            return ServingError(
-                f"What answers at {self._address.server} is no model server.",
-                where=where,
-                expected="TF Serving's REST API, as conveyor serve offers it",
-                seen=f"HTTP {status}: {message}",
-            )
+            return failures.not_a_model_server(self._address, "TF Serving's REST API", f"HTTP {status}: {message}")
         if status == httpx.codes.NOT_FOUND:
-            return UnknownModelError(f"The server does not serve {where}.", where=where, seen=message)
+            return failures.not_served(self._address, message)
         if httpx.codes.is_client_error(status):
-            return RejectedError("The model server refused the request.", where=where, seen=message)
-        return ServingError(
-            "The model server failed.", where=where, seen=f"HTTP {status}: {message}", fix="see the server's log"
-        )
-
-    def _away(self, seen: str) -> ServerAwayError:
-        return ServerAwayError(
-            f"No model server answers at {self._address.server}.",
-            where=str(self._address),
-            seen=seen,
-            fix="start one: conveyor serve; or name another: --address",
-        )
+            return failures.refused(self._address, message)
+        return failures.server_failed(self._address, f"HTTP {status}: {message}")
 
 
-class RestCarrier:
-    """Connections that are kept."""
+class RestTransport:
+    """Keeps connections, and tries again while the server is away."""
 
     def __init__(self, address: Address) -> None:
-        """Connects on the first call."""
         self._address = address
         self._http = httpx.Client(headers={"Content-Type": "application/json"})
 
     def send(self, call: Call, deadline: Deadline) -> Any:
-        """The reply to a call. Nothing is changed by one, so that it can be sent again.
+        """The reply to a call. A call changes nothing, so it may be sent again.
 
         Raises:
           ConveyorError: there is none.
@@ -205,16 +188,15 @@ class RestCarrier:
         self._http.close()
 
 
-class AsyncRestCarrier:
-    """The same for asyncio."""
+class AsyncRestTransport:
+    """`RestTransport` for asyncio."""
 
     def __init__(self, address: Address) -> None:
-        """Connects on the first call."""
         self._address = address
         self._http = httpx.AsyncClient(headers={"Content-Type": "application/json"})
 
     async def send(self, call: Call, deadline: Deadline) -> Any:
-        """The reply to a call. Nothing is changed by one, so that it can be sent again.
+        """The reply to a call. A call changes nothing, so it may be sent again.
 
         Raises:
           ConveyorError: there is none.

@@ -1,4 +1,4 @@
-"""How long a client waits, and how it tries again."""
+"""The deadline of a call, and the pauses between its attempts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.1, 1.0, 2
 
 
 class Deadline:
-    """The end of the time that a call may take, with all of its attempts and parts."""
+    """The time until which a call may take, with all of its attempts and parts.
+
+    Args:
+      seconds: the time from now on.
+      address: the server's address, for messages.
+    """
 
     def __init__(self, seconds: float, address: str) -> None:
-        """Starts the clock.
-
-        Args:
-          seconds: until the end.
-          address: of the server, for messages.
-        """
         self._seconds, self._address = seconds, address
         self._end = time.monotonic() + seconds
 
@@ -46,10 +45,10 @@ class Deadline:
             yield pause
 
     def error(self) -> DeadlineError:
-        """What is raised when no answer came in time."""
+        """The error for an answer that did not come in time."""
         return DeadlineError(
             "The model server did not answer in time.",
             where=self._address,
             expected=f"an answer within {self._seconds:g} s",
-            fix="ask for fewer rows at a time, allow more time, or see what keeps the server busy",
+            fix="Ask for fewer rows at a time, allow more time, or find out what keeps the server busy.",
         )

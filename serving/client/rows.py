@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError
-from serving.client.features import Feature
+from serving.client.features import ModelFeature
 
 Rows = list[dict[str, Any]]
 FORMATS = (".csv", ".json", ".jsonl", ".parquet")
 
 
-def read_file(path: Path, features: Mapping[str, Feature]) -> Rows:
+def read_file(path: Path, features: Mapping[str, ModelFeature]) -> Rows:
     """The rows of a file whose name tells its format.
 
     Args:
       path: it ends in .csv, .parquet, .json or .jsonl.
-      features: those of the model by name: what the text of a CSV file means.
+      features: the model's features by name: their types tell what the text of a CSV file means.
 
     Raises:
-      DataError: it cannot be read, or is of another format.
+      DataError: the file cannot be read, or has another format.
     """
     if path.suffix.lower() not in FORMATS:
         raise DataError(
@@ -33,7 +33,7 @@ def read_file(path: Path, features: Mapping[str, Feature]) -> Rows:
             where=str(path),
             expected="a name that ends in " + ", ".join(FORMATS),
             seen=path.name,
-            fix="give the file the ending of its format",
+            fix="Give the file the ending of its format.",
         )
     try:
         if path.suffix.lower() == ".parquet":
@@ -50,30 +50,30 @@ def read_file(path: Path, features: Mapping[str, Feature]) -> Rows:
     return parse_csv(text, features, str(path)) if path.suffix.lower() == ".csv" else parse_json(text, str(path))
 
 
-def parse_text(content: bytes, features: Mapping[str, Feature], where: str) -> Rows:
+def parse_text(content: bytes, features: Mapping[str, ModelFeature], where: str) -> Rows:
     """Rows as JSON, if the text begins with a brace or a bracket, otherwise as CSV.
 
     Args:
-      content: UTF-8.
-      features: those of the model by name.
-      where: it comes from, for messages.
+      content: text in UTF-8.
+      features: the model's features by name.
+      where: the rows' source, for messages.
 
     Raises:
-      DataError: it is neither.
+      DataError: the content is neither.
     """
     text = _decode(content, where)
     return parse_json(text, where) if text.lstrip().startswith(("{", "[")) else parse_csv(text, features, where)
 
 
 def parse_json(text: str, where: str) -> Rows:
-    """A row, a list of rows, or a row a line.
+    """Reads a row, a list of rows, or a row a line.
 
     Args:
       text: JSON.
-      where: it comes from, for messages.
+      where: the rows' source, for messages.
 
     Raises:
-      DataError: it is none of these.
+      DataError: the text is none of these.
     """
     try:
         document = json.loads(text)
@@ -85,7 +85,7 @@ def parse_json(text: str, where: str) -> Rows:
                 where=where,
                 expected='a row {"carrier": "UA", …}, a list of rows, or a row a line',
                 seen=str(error),
-                fix="names and text in double quotes; no comma behind the last value",
+                fix="Put names and text into double quotes, and no comma behind the last value.",
             ) from error
     rows = document if isinstance(document, list) else [document]
     wrong = next((number for number, row in enumerate(rows, start=1) if not isinstance(row, dict)), None)
@@ -99,13 +99,13 @@ def parse_json(text: str, where: str) -> Rows:
     return _not_empty(rows, where)
 
 
-def parse_csv(text: str, features: Mapping[str, Feature], where: str) -> Rows:
+def parse_csv(text: str, features: Mapping[str, ModelFeature], where: str) -> Rows:
     """Comma-separated values with a header; an empty field is a missing value.
 
     Args:
-      text: what the file holds.
-      features: those of the model by name; the fields of other columns stay text.
-      where: it comes from, for messages.
+      text: the content of the file.
+      features: the model's features by name; the fields of other columns stay text.
+      where: the rows' source, for messages.
 
     Raises:
       DataError: it is not CSV, or a row does not suit the header.
@@ -124,7 +124,7 @@ def parse_csv(text: str, features: Mapping[str, Feature], where: str) -> Rows:
                     where=f"{where}, line {records.line_num}",
                     expected=f"{len(names)} fields",
                     seen=f"{len(record)} fields: {','.join(record)[:80]}",
-                    fix="correct the row; a field with a comma in it stands in double quotes",
+                    fix="Correct the row. A field with a comma in it stands in double quotes.",
                 )
             if record:
                 rows.append({name: _value(field, features.get(name)) for name, field in zip(names, record, strict=True)})
@@ -146,7 +146,7 @@ def _read_parquet(path: Path) -> Rows:
         table = pq.read_table(path)
     except pa.ArrowException as error:
         raise DataError(
-            "The file of rows is damaged, or of another format.", where=str(path), expected="Parquet", seen=str(error)
+            "The file of rows is damaged, or has another format.", where=str(path), expected="Parquet", seen=str(error)
         ) from error
     return _not_empty(table.to_pylist(), str(path))
 
@@ -159,12 +159,12 @@ def _check_header(names: list[str], where: str) -> None:
             where=f"{where}, line 1",
             expected="the names of the columns",
             seen=", ".join(name or "(none)" for name in names) or "nothing",
-            fix=f"name {', '.join(repeated)} once" if any(repeated) else "name every column",
+            fix=f"Name {', '.join(repeated)} once." if any(repeated) else "Name every column.",
         )
 
 
-def _value(field: str, feature: Feature | None) -> Any:
-    """What a field of a CSV file means to a feature; what does not suit it stays text, which the feature refuses."""
+def _value(field: str, feature: ModelFeature | None) -> Any:
+    """The value of a field of a CSV file; text that does not suit the feature stays text, which the feature refuses."""
     if field == "":
         return None
     if feature is None or feature.dtype == "DT_STRING":
@@ -172,7 +172,7 @@ def _value(field: str, feature: Feature | None) -> Any:
     text = field.strip()
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    # Python also reads 1_000, which no table means.
+    # Python also reads 1_000, which is not a number in a table.
     for number in (int, float) if "_" not in text else ():
         try:
             return number(text)
@@ -198,7 +198,7 @@ def _decode(content: bytes, where: str) -> str:
             where=f"{where}, line {line}",
             expected="UTF-8",
             seen=f"the byte 0x{content[error.start]:02x}",
-            fix="convert the file, for example: iconv -f LATIN1 -t UTF-8",
+            fix="Convert the file, for example with: iconv -f LATIN1 -t UTF-8",
         ) from error
 
 

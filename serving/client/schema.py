@@ -1,4 +1,4 @@
-"""What a served model takes and gives, as the server says."""
+"""The inputs and outputs of a served model, by its own signatures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.contracts.model import COLUMNS_SIGNATURE
-from serving.client.features import DTYPES, Feature
+from serving.client.features import DTYPES, ModelFeature
 from serving.errors import ServingError
 
 if TYPE_CHECKING:
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSchema:
-    """Of one version of a model.
+    """The inputs and outputs of one version of a model.
 
     Attributes:
-      version: of the model.
+      version: the version's number.
       features: its inputs by name.
       outputs: TensorFlow's names of its outputs' types, such as DT_FLOAT, by output.
     """
 
     version: int
-    features: Mapping[str, Feature]
+    features: Mapping[str, ModelFeature]
     outputs: Mapping[str, str]
 
 
@@ -33,8 +33,8 @@ def read_schema(version: int, signatures: SignatureDefMap, model: str) -> ModelS
     """The schema in a model's metadata.
 
     Args:
-      version: of the model.
-      signatures: all that the model has.
+      version: the version's number.
+      signatures: all signatures that the model has.
       model: the model's name, for messages.
 
     Raises:
@@ -48,7 +48,7 @@ def read_schema(version: int, signatures: SignatureDefMap, model: str) -> ModelS
             where=f"version {version}",
             expected=f"the signature {COLUMNS_SIGNATURE}, which every model of the pipeline has",
             seen=", ".join(sorted(signatures.signature_def)),
-            fix="ask it with TF Serving's own stubs, or export it by this pipeline",
+            fix="Ask it with TF Serving's own stubs, or export it by this pipeline.",
         )
     signature = signatures.signature_def[COLUMNS_SIGNATURE]
     features = {}
@@ -57,12 +57,12 @@ def read_schema(version: int, signatures: SignatureDefMap, model: str) -> ModelS
         if dtype not in DTYPES or len(info.tensor_shape.dim) != 1:
             shape = [dimension.size for dimension in info.tensor_shape.dim]
             raise ServingError(
-                f"The model {model!r} takes something else than one value a row.",
+                f"The model {model!r} does not take one value a row for each feature.",
                 where=f"version {version}, feature {name!r}",
                 expected=f"the shape [-1] and one of {', '.join(sorted(DTYPES))}",
                 seen=f"{shape}, {dtype}",
-                fix="ask it with TF Serving's own stubs",
+                fix="Ask it with TF Serving's own stubs.",
             )
-        features[name] = Feature(name, dtype)
+        features[name] = ModelFeature(name, dtype)
     outputs = {name: types_pb2.DataType.Name(info.dtype) for name, info in sorted(signature.outputs.items())}
     return ModelSchema(version, features, outputs)

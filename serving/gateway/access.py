@@ -42,7 +42,7 @@ def _hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-class Door:
+class Authenticator:
     """Lets callers in or not."""
 
     def __init__(self, access: Access) -> None:

@@ -19,10 +19,10 @@ from starlette.responses import Response
 from pipeline.config import Gateway
 from pipeline.errors import ConveyorError
 from serving.client.predictions import Prediction
-from serving.gateway.access import Caller, Door
+from serving.gateway.access import Authenticator, Caller
 from serving.gateway.cache import Cache, MemoryCache, NoCache, RedisCache
-from serving.gateway.metrics import Metrics
-from serving.gateway.middleware import Accounting
+from serving.gateway.metrics import GatewayMetrics
+from serving.gateway.middleware import RequestMetrics
 from serving.gateway.openapi import describe
 from serving.gateway.prediction_log import PredictionLog
 from serving.gateway.predictor import Predictor
@@ -31,7 +31,7 @@ from serving.gateway.rate_limits import RateLimits
 from serving.gateway.shared_store import SharedStore
 
 _BODY_SECONDS = 30.0
-"""For a caller to send a request's body."""
+"""The most seconds that a caller may take to send a request's body."""
 
 
 class ServedVersion(BaseModel):
@@ -59,9 +59,9 @@ class Models(BaseModel):
 @dataclass(frozen=True)
 class _Parts:
     gateway: Gateway
-    metrics: Metrics
+    metrics: GatewayMetrics
     predictor: Predictor
-    door: Door
+    authenticator: Authenticator
     limits: RateLimits
     log: PredictionLog | None
     store: SharedStore | None
@@ -70,7 +70,7 @@ class _Parts:
         if self.log:
             await asyncio.to_thread(self.log.close)
         await self.predictor.close()
-        await self.door.close()
+        await self.authenticator.close()
         if self.store:
             await self.store.close()
 
@@ -81,7 +81,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     It answers health checks at once, and predictions as soon as a model server does.
 
     Args:
-      gateway: the settings, with addresses and paths that stand for themselves (see `serving.gateway.settings`).
+      gateway: the settings, without placeholders in addresses and paths, as `serving.gateway.settings` makes them.
 
     Raises:
       ConfigError: the schema of the features cannot be read.
@@ -107,8 +107,8 @@ def create_app(gateway: Gateway) -> FastAPI:
         lifespan=lifespan,
         swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True},
     )
-    app.add_middleware(Accounting, metrics=parts.metrics)
-    app.openapi = lambda: describe(app, parts.predictor.known_contract, parts.door.schemes)  # type: ignore[method-assign]
+    app.add_middleware(RequestMetrics, metrics=parts.metrics)
+    app.openapi = lambda: describe(app, parts.predictor.known_contract, parts.authenticator.schemes)  # type: ignore[method-assign]
     _add_errors(app)
     _add_routes(app, parts)
     _add_probes(app, parts)
@@ -116,7 +116,7 @@ def create_app(gateway: Gateway) -> FastAPI:
 
 
 def _make_parts(gateway: Gateway) -> _Parts:
-    metrics = Metrics()
+    metrics = GatewayMetrics()
     store = SharedStore(gateway.cache.redis) if gateway.cache.redis else None
     cache: Cache
     if store:
@@ -125,14 +125,14 @@ def _make_parts(gateway: Gateway) -> _Parts:
         cache = MemoryCache(gateway.cache.rows) if gateway.cache.rows else NoCache()
     predictor = Predictor(gateway, metrics, cache)
     log = PredictionLog(gateway.log, metrics.log_dropped) if gateway.log.folder and gateway.log.sample else None
-    return _Parts(gateway, metrics, predictor, Door(gateway.access), RateLimits(store), log, store)
+    return _Parts(gateway, metrics, predictor, Authenticator(gateway.access), RateLimits(store), log, store)
 
 
 def _add_routes(app: FastAPI, parts: _Parts) -> None:
     predictor = parts.predictor
 
     async def limited(request: Request) -> Caller:
-        caller = await parts.door.caller(request)
+        caller = await parts.authenticator.caller(request)
         await parts.limits.count(caller)
         return caller
 
@@ -143,7 +143,7 @@ def _add_routes(app: FastAPI, parts: _Parts) -> None:
         rows = contract.read(await _body(request, parts.gateway.max_body_bytes))
         request.scope["rows"] = len(rows)
         request_id = request.scope["request_id"]
-        predictions = await predictor.predict(rows, request_id)
+        predictions = await predictor.predict(rows, contract.features, request_id)
         content = {
             "model": predictor.model,
             "request_id": request_id,
@@ -152,12 +152,12 @@ def _add_routes(app: FastAPI, parts: _Parts) -> None:
         try:
             body = json.dumps(content, allow_nan=False)
         except ValueError:
-            raise ProblemError(502, "The model answered with something that is no number.") from None
+            raise ProblemError(502, "The model answered with a value that is not a finite number.") from None
         if parts.log:
             parts.log.add(contract.features, rows, predictions, request_id)
         return Response(body, media_type="application/json")
 
-    @app.get("/v1/models", dependencies=[Depends(parts.door.caller)], summary="What is served", tags=["Predictions"])
+    @app.get("/v1/models", dependencies=[Depends(parts.authenticator.caller)], summary="What is served", tags=["Predictions"])
     async def models() -> Models:
         """The versions of the model, and which of them are stable and canary."""
         state = predictor.traffic.state
@@ -204,7 +204,7 @@ def _add_errors(app: FastAPI) -> None:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The body of a request, read no further than it may go.
+    """Reads the body of a request, up to its limit.
 
     Raises:
       ProblemError: it is too large, or does not come.
@@ -225,8 +225,8 @@ async def _body(request: Request, limit: int) -> bytes:
     try:
         return await asyncio.wait_for(read(), _BODY_SECONDS)
     except ClientDisconnect:
-        # Nobody will read this.
-        raise ProblemError(400, "The body ended before its end.") from None
+        # Nobody will read this answer.
+        raise ProblemError(400, "The connection closed before the body was complete.") from None
     except asyncio.TimeoutError:
         raise ProblemError(408, "The body did not come in time.", headers={"Connection": "close"}) from None
 

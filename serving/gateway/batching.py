@@ -1,43 +1,49 @@
-"""Rows of requests that come at the same time, as one call."""
+"""Rows of requests that come at the same time share a call."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from pipeline.errors import DataError
-from serving.client.features import Row
+from serving.client.features import ModelFeature, Row
 from serving.client.predictions import Prediction
 
-Call = Callable[[Sequence[Row]], Awaitable[list[Prediction]]]
+Features = Mapping[str, ModelFeature]
+Call = Callable[[Sequence[Row], Features], Awaitable[list[Prediction]]]
 _Waiting = tuple[Sequence[Row], "asyncio.Future[list[Prediction]]"]
 
 
-class Batcher:
-    """Gathers rows while a call is under way, and sends them together.
+class RequestBatcher:
+    """Collects rows while a call is under way, and sends them together.
 
-    The first rows go at once, so a lone caller never waits. It belongs to one event loop.
+    The first rows go at once, so a lone caller never waits. A batcher belongs to one event loop.
+
+    Args:
+      call: asks the model.
+      max_rows: the most rows in one call.
+      max_wait: the most seconds that rows wait while another call is under way.
     """
 
     def __init__(self, call: Call, max_rows: int, max_wait: float) -> None:
-        """Sends nothing yet.
-
-        Args:
-          call: asks the model.
-          max_rows: of one call.
-          max_wait: seconds that rows wait at the most while another call is under way.
-        """
         self._call, self._max_rows, self._max_wait = call, max_rows, max_wait
+        self._features: Features = {}
         self._waiting: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def predict(self, rows: Sequence[Row]) -> list[Prediction]:
-        """The predictions for rows; raises what the call raises."""
+    async def submit(self, rows: Sequence[Row], features: Features) -> list[Prediction]:
+        """The predictions for rows; raises what the call raises.
+
+        Args:
+          rows: the rows of one request.
+          features: the features for which they are encoded; rows that are encoded for others never share a call.
+        """
         if len(rows) >= self._max_rows:
-            return await self._call(rows)
-        if self._count() + len(rows) > self._max_rows:
+            return await self._call(rows, features)
+        if features is not self._features or self._count() + len(rows) > self._max_rows:
             self._send()
+        self._features = features
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Prediction]] = loop.create_future()
         self._waiting.append((rows, answer))
@@ -56,7 +62,7 @@ class Batcher:
             self._timer = None
         batch, self._waiting = self._waiting, []
         if batch:
-            task = asyncio.ensure_future(self._run(batch))
+            task = asyncio.ensure_future(self._run(batch, self._features))
             self._under_way.add(task)
             task.add_done_callback(self._done)
 
@@ -64,13 +70,13 @@ class Batcher:
         self._under_way.discard(task)
         self._send()
 
-    async def _run(self, batch: Sequence[_Waiting]) -> None:
+    async def _run(self, batch: Sequence[_Waiting], features: Features) -> None:
         try:
-            predictions = await self._call([row for rows, _ in batch for row in rows])
+            predictions = await self._call([row for rows, _ in batch for row in rows], features)
         except DataError as error:
             # One request's rows must not spoil the others'.
             if len(batch) > 1:
-                await asyncio.gather(*(self._run([waiting]) for waiting in batch))
+                await asyncio.gather(*(self._run([waiting], features) for waiting in batch))
             else:
                 _fail(batch, error)
         except Exception as error:
@@ -85,6 +91,6 @@ class Batcher:
 
 def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
     for _, answer in batch:
-        # Whoever asked may have gone away.
+        # The caller may have gone away.
         if not answer.done():
             answer.set_exception(error)

@@ -12,12 +12,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pipeline.config import Gateway
 from pipeline.contracts.model import LABELS, SCORE
 from pipeline.contracts.schema import SchemaFeature
-from serving.client.features import Feature, Value
+from serving.client.features import ModelFeature, Row, Value
 from serving.client.schema import ModelSchema
 from serving.errors import FeatureError
 from serving.gateway.problems import ProblemError, RowError
-
-Row = dict[str, Any]
 
 _EXPECTED = {
     "DT_INT64": "an integer of 64 bits, or for a time also text in ISO 8601, such as 2026-01-15T12:00:00Z",
@@ -37,7 +35,7 @@ class Contract:
       response: to it.
     """
 
-    features: Mapping[str, Feature]
+    features: Mapping[str, ModelFeature]
     request: type[BaseModel]
     response: type[BaseModel]
 
@@ -92,16 +90,15 @@ def _row_model(schema: ModelSchema, constraints: Mapping[str, SchemaFeature], ga
             fields[f"field_{number}"] = (kind, Field(alias=name, title=name))
         else:
             fields[f"field_{number}"] = (kind | None, Field(None, alias=name, title=name))
-    example = _example(schema, constraints) | {
-        name: gateway.example[name] for name in gateway.example if name in schema.features
-    }
+    given = {name: value for name, value in gateway.example.items() if name in schema.features}
+    example = {**_example(schema, constraints), **given}
     config = ConfigDict(extra="forbid", json_schema_extra={"example": example})
     return create_model(
         "Row", __config__=config, __doc__="Values by feature; one without a value is left out, or null.", **fields
     )
 
 
-def _kind(feature: Feature, constraint: SchemaFeature, is_known: bool, enforce: bool) -> Any:
+def _kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool, enforce: bool) -> Any:
     """The type of a feature's values."""
     if feature.dtype == "DT_STRING":
         if constraint.is_closed and enforce:
@@ -124,7 +121,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _encoder(feature: Feature) -> Callable[[Any], Value | None]:
+def _encoder(feature: ModelFeature) -> Callable[[Any], Value | None]:
     """A check by the client's own rules, which also turns times into seconds."""
 
     def encode(value: Any) -> Value | None:
@@ -158,7 +155,7 @@ def _example(schema: ModelSchema, constraints: Mapping[str, SchemaFeature]) -> R
     return {name: value for name, value in values.items() if value is not None or name in required}
 
 
-def _example_value(feature: Feature, constraint: SchemaFeature) -> Any:
+def _example_value(feature: ModelFeature, constraint: SchemaFeature) -> Any:
     if feature.dtype == "DT_STRING":
         return constraint.values[0] if constraint.values else "text"
     if constraint.is_unix_time:

@@ -14,7 +14,7 @@ _POSITIVE = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6)
 _VALUES = (*(-value for value in reversed(_POSITIVE)), 0.0, *_POSITIVE)
 
 
-class Metrics:
+class GatewayMetrics:
     """Of one gateway. What a dashboard or a rollout reads: names and labels must stay."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the log, its place in the metrics, and an answer to what nobody expected."""
+"""Every request's id, its line in the log, its counts, and the answer to an unexpected error."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.gateway.logs import log
-from serving.gateway.metrics import Metrics
+from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.problems import REQUEST_ID_HEADER, ProblemError, respond
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-# Asked every few seconds by machines.
+# Machines ask for these every few seconds.
 _QUIET = ("/healthz", "/readyz", "/metrics")
 
 
-class Accounting:
-    """Counts and logs requests, and gives each an id: the caller's, or a new one."""
+class RequestMetrics:
+    """Counts and logs requests, and gives each an id: the caller's, or a new one.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        """Wraps an app.
+    Args:
+      app: the app that answers them.
+      metrics: counts and times.
+    """
 
-        Args:
-          app: what answers.
-          metrics: what is counted.
-        """
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,9 +54,9 @@ class Accounting:
             if not status:
                 problem = ProblemError(500, "The gateway failed. Its log has more, by the request id.")
                 await respond(Request(scope), problem)(scope, receive, send_with_id)
-        self._account(scope, status, time.perf_counter() - started)
+        self._record(scope, status, time.perf_counter() - started)
 
-    def _account(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(route, scope["method"], str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from prometheus_client import Counter
 
 from pipeline.config import PredictionLog as Settings
-from serving.client.features import Feature, Row
+from serving.client.features import ModelFeature, Row
 from serving.client.predictions import Prediction
 from serving.gateway.logs import log
 from serving.gateway.metrics import confidence
@@ -73,13 +73,13 @@ class PredictionLog:
         self._settings, self._dropped = settings, dropped
         self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_ROWS)
         self._complained = float("-inf")
-        self._features: Mapping[str, Feature] = {}
+        self._features: Mapping[str, ModelFeature] = {}
         self._columns: Mapping[str, str] = {}
         self._thread = threading.Thread(target=self._write_all, name="prediction-log", daemon=True)
         self._thread.start()
 
     def add(
-        self, features: Mapping[str, Feature], rows: Sequence[Row], predictions: Sequence[Prediction], request_id: str
+        self, features: Mapping[str, ModelFeature], rows: Sequence[Row], predictions: Sequence[Prediction], request_id: str
     ) -> None:
         """Logs a sample of rows; returns at once.
 

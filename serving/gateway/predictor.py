@@ -1,4 +1,4 @@
-"""Answers rows: by the cache, by the stable version or by the canary."""
+"""Predictions for rows: by which version, and from the cache or from a model server."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from pipeline.config import Gateway
 from pipeline.contracts.schema import Schema, SchemaFeature, read_schema
 from pipeline.errors import ConveyorError
 from serving.client.address import Address
+from serving.client.features import ModelFeature, Row
 from serving.client.predictions import Prediction
 from serving.client.schema import ModelSchema
 from serving.errors import DeadlineError, ServerAwayError, UnknownModelError
 from serving.gateway.cache import Cache
-from serving.gateway.contract import Contract, Row, make_contract, merge
+from serving.gateway.contract import Contract, make_contract, merge
 from serving.gateway.logs import log
-from serving.gateway.metrics import Metrics
+from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.traffic import Traffic
 from serving.gateway.upstream import Upstream
 from serving.rollout import CANARY, STABLE
 
 _LOOK_SECONDS = 1.0
-"""Between two looks at the rollout's state and the model servers."""
+"""Seconds between two looks at the rollout's state and the model servers."""
 
 
 class Predictor:
-    """The model, whoever serves it at the moment."""
+    """The model behind the gateway, whichever servers and versions answer at the moment.
 
-    def __init__(self, gateway: Gateway, metrics: Metrics, cache: Cache) -> None:
-        """Makes no call yet.
+    Args:
+      gateway: the settings.
+      metrics: counts and times.
+      cache: keeps predictions.
 
-        Args:
-          gateway: the settings.
-          metrics: what is counted.
-          cache: of predictions.
+    Raises:
+      ConfigError: the schema of the features cannot be read.
+    """
 
-        Raises:
-          ConfigError: the schema of the features cannot be read.
-        """
+    def __init__(self, gateway: Gateway, metrics: GatewayMetrics, cache: Cache) -> None:
         self._gateway, self._metrics, self._cache = gateway, metrics, cache
         self._constraints: Mapping[str, SchemaFeature] = {}
         if gateway.feature_schema is not None:
@@ -56,7 +56,7 @@ class Predictor:
         }
         self._described: ModelSchema | None = None
         self.known_contract: Contract | None = None
-        """What requests look like; None until a model has answered."""
+        """The form of requests and responses; None until a model has answered."""
         self._place()
 
     @property
@@ -66,7 +66,7 @@ class Predictor:
 
     @property
     def contract(self) -> Contract:
-        """What requests look like.
+        """The form of requests and responses.
 
         Raises:
           ServerAwayError: no model has answered yet.
@@ -85,22 +85,23 @@ class Predictor:
         """Whether the stable version answers."""
         return self.known_contract is not None and self._stable.failure is None
 
-    async def predict(self, rows: Sequence[Row], request_id: str) -> list[Prediction]:
+    async def predict(self, rows: Sequence[Row], features: Mapping[str, ModelFeature], request_id: str) -> list[Prediction]:
         """The predictions for rows, in their order.
 
         Args:
-          rows: that fit the contract.
-          request_id: of the request.
+          rows: the rows that the contract has read.
+          features: the contract's features, for which the rows are encoded.
+          request_id: the request's id.
 
         Raises:
-          ConveyorError: see `serving.client.client.Client.predict`.
+          ConveyorError: the errors are those of `serving.client.Client.predict`.
         """
         by_role: dict[str, list[int]] = defaultdict(list)
         for position, row in enumerate(rows):
             key = request_id if self._gateway.split_by is None else str(row.get(self._gateway.split_by))
             by_role[self.traffic.choose(key)].append(position)
         parts = await asyncio.gather(
-            *(self._answer(role, [rows[position] for position in positions]) for role, positions in by_role.items())
+            *(self._cached(role, [rows[position] for position in positions], features) for role, positions in by_role.items())
         )
         answers = {
             position: prediction
@@ -110,7 +111,7 @@ class Predictor:
         return [answers[position] for position in range(len(rows))]
 
     async def follow(self) -> None:
-        """Follows rollout and model servers until it is cancelled."""
+        """Follows the rollout and the model servers until it is cancelled."""
         while True:
             try:
                 await self.look()
@@ -119,7 +120,7 @@ class Predictor:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Takes rollout and model servers as they are now."""
+        """Takes over the state of the rollout and of the model servers."""
         self.traffic.read()
         self._place()
         await asyncio.gather(*(upstream.refresh() for upstream in self._active))
@@ -133,10 +134,10 @@ class Predictor:
             self._warn_of_unknown(described.features)
 
     async def versions(self) -> dict[int, str]:
-        """The state of each version by number: the best one that a model server has it in.
+        """The state of each version by number; where model servers differ, the best one.
 
         Raises:
-          ConveyorError: see `serving.client.client.Client.versions`.
+          ConveyorError: the errors are those of `serving.client.Client.versions`.
         """
         by_address = {upstream.address: upstream for upstream in self._active}
         servers = await asyncio.gather(*(upstream.versions() for upstream in by_address.values()))
@@ -153,7 +154,7 @@ class Predictor:
 
     @property
     def _active(self) -> list[Upstream]:
-        """Those that get traffic."""
+        """The upstreams that get traffic."""
         roles = (STABLE,) if self.traffic.state.canary is None else (STABLE, CANARY)
         return [self._upstreams[role] for role in roles]
 
@@ -164,33 +165,35 @@ class Predictor:
         self._metrics.canary_percent.set(state.traffic)
 
     def _warn_of_unknown(self, features: Collection[str]) -> None:
-        """A misspelt name would log what is personal, or send every row to the same version."""
+        """Warns of unknown names: a misspelt one would log what is personal, or send every row to the same version."""
         gateway = self._gateway
         named = {*gateway.log.exclude, *gateway.example, *filter(None, [gateway.split_by])}
         if unknown := sorted(named.difference(features)):
             log(logging.WARNING, "the settings name features that the model does not have", features=unknown)
 
-    async def _answer(self, role: str, rows: Sequence[Row]) -> list[Prediction]:
+    async def _cached(self, role: str, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
+        """The predictions of a role's version: from the cache where it has them, otherwise from the model server."""
         version = self._upstreams[role].version
         known = [None] * len(rows) if version is None else await self._cache.get(self.model, version, rows)
         missing = [row for row, prediction in zip(rows, known, strict=True) if prediction is None]
         self._metrics.cache_hits.inc(len(rows) - len(missing))
         self._metrics.cache_misses.inc(len(missing))
-        asked: list[Prediction] = []
+        new: list[Prediction] = []
         if missing:
-            asked = await self._ask(role, missing)
-            await self._cache.put(missing, asked)
-        new = iter(asked)
-        predictions = [next(new) if prediction is None else prediction for prediction in known]
+            new = await self._served(role, missing, features)
+            await self._cache.put(missing, new)
+        remaining = iter(new)
+        predictions = [next(remaining) if prediction is None else prediction for prediction in known]
         self._metrics.count(predictions)
         return predictions
 
-    async def _ask(self, role: str, rows: Sequence[Row]) -> list[Prediction]:
+    async def _served(self, role: str, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
+        """The predictions of a role's model server; the stable version answers for a canary that fails."""
         upstream = self._upstreams[role]
         try:
             if role == CANARY and upstream.failure is not None:
                 raise upstream.failure
-            return await upstream.predict(rows)
+            return await upstream.predict(rows, features)
         except ConveyorError as error:
             # A canary that is not loaded yet has not failed.
             if role == STABLE or not isinstance(error, UnknownModelError):
@@ -199,4 +202,4 @@ class Predictor:
             if role == STABLE or isinstance(error, DeadlineError):
                 raise
             log(logging.WARNING, "the canary failed: the stable version answers instead", error=error.what)
-        return await self._ask(STABLE, rows)
+        return await self._served(STABLE, rows, features)

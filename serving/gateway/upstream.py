@@ -1,10 +1,10 @@
-"""A model server behind the gateway: the version that plays one role there."""
+"""A model server behind the gateway, asked for the version that plays one role."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,58 +12,57 @@ from pipeline.config import Gateway
 from pipeline.errors import ConveyorError
 from serving.client.address import Address
 from serving.client.client import AsyncClient
-from serving.client.features import Row
+from serving.client.features import ModelFeature, Row
 from serving.client.predictions import Prediction
 from serving.client.schema import ModelSchema
 from serving.errors import RejectedError, UnknownModelError
-from serving.gateway.batching import Batcher
+from serving.gateway.batching import RequestBatcher
 from serving.gateway.logs import log
-from serving.gateway.metrics import Metrics
+from serving.gateway.metrics import GatewayMetrics
 
 Result = TypeVar("Result")
 
 _LOOK_SECONDS = 3.0
-"""For a look at the server: one that hangs must not hide a change of the rollout."""
+"""The most seconds for a look at the server: one that hangs must not hide a change of the rollout."""
 
 
 class Upstream:
-    """Asks for the version with a label, or, where the server does not know the label (yet), for it by its number."""
+    """The version of a role at a model server, asked for by its label, or by its number where the server lacks the label.
 
-    def __init__(self, address: Address, role: str, gateway: Gateway, metrics: Metrics) -> None:
-        """Makes no call yet.
+    Args:
+      address: the model's address.
+      role: the version's role, which is also its label.
+      gateway: the settings.
+      metrics: counts and times.
+    """
 
-        Args:
-          address: of the model.
-          role: of the version, which is also its label.
-          gateway: the settings.
-          metrics: what is counted.
-        """
+    def __init__(self, address: Address, role: str, gateway: Gateway, metrics: GatewayMetrics) -> None:
         self._timeout, self._metrics = gateway.timeout_seconds, metrics
-        self._batcher = Batcher(self._call, gateway.batching.max_rows, gateway.batching.max_wait_ms / 1000)
+        self._batcher = RequestBatcher(self._predict_batch, gateway.batching.max_rows, gateway.batching.max_wait_ms / 1000)
         self._placed: int | None = None
         self._clients: dict[Address, AsyncClient] = {}
         self.address, self.role = address, role
         self.schema: ModelSchema | None = None
         self.version: int | None = None
-        """The one that is expected to answer."""
+        """The version that is expected to answer."""
         self.failure: ConveyorError | None = None
-        """Why it did not answer when it was last looked at."""
+        """The reason why it did not answer the last look."""
 
     def place(self, version: int | None) -> None:
-        """Says which version plays the role.
+        """Sets the version that plays the role.
 
         Args:
-          version: by the rollout; None where there is no rollout: then the server chooses.
+          version: the version that the rollout says; None without a rollout: then the server chooses.
         """
         if version != self._placed:
             self._placed, self.failure = version, None
             self.version = version or self.version
 
     async def refresh(self) -> None:
-        """Looks whether the server answers, with which version, and what that takes."""
+        """Takes over whether the server answers, with which version, and which features that version takes."""
         was_away = self.failure is not None or self.schema is None
         try:
-            schema = await self._ask(lambda client: client.schema(timeout=min(self._timeout, _LOOK_SECONDS)))
+            schema = await self._call(lambda client: client.schema(timeout=min(self._timeout, _LOOK_SECONDS)))
         except ConveyorError as error:
             if self.failure is None:
                 log(logging.WARNING, "the model is away", role=self.role, address=str(self.address), error=error.what)
@@ -73,23 +72,23 @@ class Upstream:
             log(logging.INFO, "the model answers", role=self.role, address=str(self.address), version=schema.version)
         self.schema, self.version, self.failure = schema, schema.version, None
 
-    async def predict(self, rows: Sequence[Row]) -> list[Prediction]:
+    async def predict(self, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
         """The predictions for rows, which may share a call with others.
 
+        Args:
+          rows: the rows, encoded.
+          features: the features for which they are encoded. The other version may take more features than this one.
+
         Raises:
-          ConveyorError: see `serving.client.client.Client.predict`.
+          ConveyorError: the errors are those of `serving.client.Client.predict`.
         """
-        if self.schema:
-            # The other version may take more features than this one.
-            features = self.schema.features
-            rows = [{name: value for name, value in row.items() if name in features} for row in rows]
-        return await self._batcher.predict(rows)
+        return await self._batcher.submit(rows, features)
 
     async def versions(self) -> dict[int, str]:
         """The state of each version that the server knows.
 
         Raises:
-          ConveyorError: see `serving.client.client.Client.versions`.
+          ConveyorError: the errors are those of `serving.client.Client.versions`.
         """
         return await self._client(self.address).versions()
 
@@ -97,14 +96,14 @@ class Upstream:
         """Closes the connections."""
         await asyncio.gather(*(client.close() for client in self._clients.values()))
 
-    async def _call(self, rows: Sequence[Row]) -> list[Prediction]:
-        predictions = await self._ask(lambda client: client.predict(rows))
+    async def _predict_batch(self, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
+        predictions = await self._call(lambda client: client.predict(rows, encoded=features))
         answer = predictions[0]
         self.version = answer.version
         self._metrics.prediction_seconds.labels(answer.model, str(answer.version)).observe(answer.latency)
         return predictions
 
-    async def _ask(self, question: Callable[[AsyncClient], Awaitable[Result]]) -> Result:
+    async def _call(self, question: Callable[[AsyncClient], Awaitable[Result]]) -> Result:
         if self._placed is None or self.address.version is not None or self.address.label is not None:
             return await question(self._client(self.address))
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from serving.gateway.metrics import Metrics
+from serving.gateway.metrics import GatewayMetrics
 from serving.modelserver import metrics as modelserver_metrics
 from tests.unit.manifests.conftest import MANIFESTS, Objects, find
 
@@ -30,7 +30,7 @@ OF_PROMETHEUS = {"up"}
 def exported() -> set[str]:
     """The series that gateway and model server have for Prometheus."""
     names = set()
-    for page in (Metrics().text(), modelserver_metrics.page()):
+    for page in (GatewayMetrics().text(), modelserver_metrics.page()):
         for name, kind in re.findall(r"^# TYPE (\S+) (\w+)$", page.decode(), flags=re.MULTILINE):
             names |= {f"{name}_bucket", f"{name}_count", f"{name}_sum"} if kind == "histogram" else {name}
     return names
@@ -79,7 +79,7 @@ def test_each_count_of_the_gateway_is_shown() -> None:
 
 
 def test_labels_are_those_of_the_series() -> None:
-    metrics = Metrics()
+    metrics = GatewayMetrics()
     by_series = {
         f"{collector._name}{suffix}": set(collector._labelnames)
         for collector in vars(metrics).values()

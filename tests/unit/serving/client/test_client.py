@@ -396,7 +396,7 @@ def test_something_else_that_answers_http(server):
     with Client(f"http://127.0.0.1:{server.rest_port}/docs/v1/models/flights") as client, pytest.raises(ServingError) as caught:
         client.predict([{}])
 
-    assert "no model server" in caught.value.what
+    assert "not a model server" in caught.value.what
     assert "HTTP 404: Not found" in caught.value.seen
 
 

@@ -6,6 +6,7 @@ import datetime
 import math
 import struct
 from decimal import Decimal
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serving.client.features import Feature, encode_rows
+from serving.client.features import ModelFeature, encode_rows
 from serving.errors import FeatureError
 
 UTC = datetime.timezone.utc
-FLOAT, INTEGER, STRING = Feature("distance", "DT_FLOAT"), Feature("departure", "DT_INT64"), Feature("carrier", "DT_STRING")
+FLOAT, INTEGER, STRING = (
+    ModelFeature("distance", "DT_FLOAT"),
+    ModelFeature("departure", "DT_INT64"),
+    ModelFeature("carrier", "DT_STRING"),
+)
 FEATURES = {feature.name: feature for feature in (FLOAT, INTEGER, STRING)}
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
@@ -207,3 +212,34 @@ def test_a_row_that_is_none_is_refused(row):
 
     assert caught.value.where == "row 2"
     assert "mapping" in caught.value.what
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({}, optional={"carrier": st.text(), "departure": st.integers(0, 9), "distance": st.floats()})
+    )
+)
+def test_rows_that_are_encoded_already_give_the_same_columns(rows):
+    once = [
+        {name: FEATURES[name].encode(value) if name != "carrier" else value for name, value in row.items()}
+        | {"of_another_version": 1}
+        for row in rows
+        if math.isfinite(row.get("distance", 0)) and abs(row.get("distance", 0)) < 3e38
+    ]
+    raw = [{name: value for name, value in row.items() if name != "of_another_version"} for row in once]
+
+    assert repr(encode_rows(once, FEATURES, encoded=FEATURES)) == repr(encode_rows(raw, FEATURES))
+
+
+def test_values_that_were_encoded_for_another_type_are_encoded_again():
+    before = {"departure": ModelFeature("departure", "DT_FLOAT"), "gone": ModelFeature("gone", "DT_INT64")}
+
+    assert encode_rows([{"departure": 7.0, "gone": 1}], {"departure": INTEGER}, encoded=before) == {"departure": [7]}
+
+    with pytest.raises(FeatureError) as caught:
+        encode_rows([{"departure": 7.5, "gone": 1}], {"departure": INTEGER}, encoded=before)
+    assert caught.value.where == "row 1, feature 'departure'"
+
+
+def test_a_feature_that_rows_were_not_encoded_for_is_missing():
+    assert encode_rows([{}], FEATURES, encoded={}) == {**encode_rows([{}], FEATURES), "distance": [mock.ANY]}

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from serving.client.features import Feature, encode_rows
+from serving.client.features import ModelFeature, encode_rows
 from serving.client.rows import parse_csv, parse_json, parse_text, read_file
 
 FEATURES = {
-    name: Feature(name, dtype)
+    name: ModelFeature(name, dtype)
     for name, dtype in {"carrier": "DT_STRING", "departure": "DT_INT64", "distance": "DT_FLOAT"}.items()
 }
 
@@ -91,7 +91,7 @@ def test_parquet_keeps_its_types(tmp_path):
 
 @pytest.mark.parametrize("text", ['{"a": 1}', ' [{"a": 1}]', '{"a": 1}\n\n', '\ufeff{"a": 1}', "a\n1\n", "\ufeffa\r\n1\r\n"])
 def test_text_is_json_or_csv(text):
-    assert parse_text(text.encode(), {"a": Feature("a", "DT_INT64")}, "standard input") == [{"a": 1}]
+    assert parse_text(text.encode(), {"a": ModelFeature("a", "DT_INT64")}, "standard input") == [{"a": 1}]
 
 
 def test_a_row_a_line(tmp_path):

@@ -6,10 +6,13 @@ import asyncio
 
 import pytest
 
+from serving.client.features import ModelFeature
 from serving.client.predictions import Prediction
 from serving.errors import FeatureError, ServingError
-from serving.gateway.batching import Batcher
+from serving.gateway.batching import RequestBatcher
 from tests.unit.serving.gateway.conftest import ROW, predict
+
+FEATURES = {"number": ModelFeature("number", "DT_INT64")}
 
 
 class Model:
@@ -19,7 +22,7 @@ class Model:
         self.seconds, self.calls, self.most = seconds, [], 0
         self._under_way = 0
 
-    async def __call__(self, rows):
+    async def __call__(self, rows, features):
         self.calls.append(len(rows))
         self._under_way += 1
         self.most = max(self.most, self._under_way)
@@ -36,8 +39,8 @@ def ask_together(model, requests, max_rows=8, max_wait=1.0):
     """The values that each of some concurrent requests got, or the error."""
 
     async def ask():
-        batcher = Batcher(model, max_rows, max_wait)
-        return await asyncio.gather(*(batcher.predict(rows) for rows in requests), return_exceptions=True)
+        batcher = RequestBatcher(model, max_rows, max_wait)
+        return await asyncio.gather(*(batcher.submit(rows, FEATURES) for rows in requests), return_exceptions=True)
 
     return [answer if isinstance(answer, Exception) else [each.value for each in answer] for answer in asyncio.run(ask())]
 
@@ -51,7 +54,7 @@ def test_a_lone_request_goes_at_once():
 
     async def ask():
         started = asyncio.get_running_loop().time()
-        await Batcher(model, 8, 10.0).predict([{"number": 1}])
+        await RequestBatcher(model, 8, 10.0).submit([{"number": 1}], FEATURES)
         return asyncio.get_running_loop().time() - started
 
     assert asyncio.run(ask()) < 1
@@ -118,8 +121,8 @@ def test_a_caller_that_goes_away_takes_nobody_along():
     model = Model()
 
     async def ask():
-        batcher = Batcher(model, 8, 1.0)
-        tasks = [asyncio.create_task(batcher.predict(rows)) for rows in singles(4)]
+        batcher = RequestBatcher(model, 8, 1.0)
+        tasks = [asyncio.create_task(batcher.submit(rows, FEATURES)) for rows in singles(4)]
         await asyncio.sleep(0)
         tasks[2].cancel()
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -140,3 +143,16 @@ def test_the_gateway_does_it_as_its_settings_say(start, server, max_rows, shared
 
     calls = server.calls.count("predict")
     assert calls < 32 if shared else calls == 64
+
+
+def test_rows_that_are_encoded_for_other_features_are_another_call():
+    model = Model()
+    others = {"number": ModelFeature("number", "DT_FLOAT")}
+
+    async def ask():
+        batcher = RequestBatcher(model, 8, 1.0)
+        requests = [(rows, others if rows[0]["number"] > 3 else FEATURES) for rows in singles(6)]
+        return await asyncio.gather(*(batcher.submit(*request) for request in requests))
+
+    assert [answer[0].value for answer in asyncio.run(ask())] == list(range(6))
+    assert model.calls == [1, 3, 2]

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from serving.client.predictions import Prediction
-from serving.gateway.metrics import Metrics
+from serving.gateway.metrics import GatewayMetrics
 from serving.rollout.counts import Counts, count, read_metrics, read_page, read_traffic
 
 
@@ -21,7 +21,7 @@ class Gateway:
     """A gateway's metrics, as the gateway itself counts them."""
 
     def __init__(self) -> None:
-        self.metrics = Metrics()
+        self.metrics = GatewayMetrics()
 
     def answers(self, rows: int, version: int, score: float = 0.3, model: str = "flights") -> None:
         self.metrics.count([prediction(version, score, model)] * rows)
