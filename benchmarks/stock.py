@@ -57,7 +57,7 @@ def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
         examples=example_gen.outputs["examples"],
         schema=schema,
         preprocessing_fn=settings.PREPROCESSING_FN,
-        custom_config=settings.for_transform(config, curated),
+        custom_config=settings.for_transform(config, curated).to_custom_config(),
     )
     trainer = Trainer(
         examples=transform.outputs["transformed_examples"],
@@ -66,7 +66,7 @@ def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
         run_fn="benchmarks.stock.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=settings.for_trainer(config, curated),
+        custom_config=settings.for_trainer(config, curated).to_custom_config(),
     )
     resolver = Resolver(
         strategy_class=LatestBlessedModelStrategy,
@@ -98,17 +98,16 @@ def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
 
 def run_fn(fn_args: FnArgs) -> None:
     """The Trainer's run_fn: trains Conveyor's model on the rows that TFX's Transform wrote."""
-    config = fn_args.custom_config
-    make_deterministic(config["training"]["seed"])
+    values = settings.TrainerSettings.model_validate(fn_args.custom_config)
+    make_deterministic(values.training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
     spec = transform_output.transformed_feature_spec()
     files = sorted(path for pattern in fn_args.train_files for path in tf.io.gfile.glob(pattern))
     records = tf.data.TFRecordDataset(files, "GZIP").batch(READ_BATCH_SIZE)
     batches = list(records.map(lambda batch: tf.io.parse_example(batch, spec), tf.data.AUTOTUNE, deterministic=True))
-    label = config["label"]
-    labels = tf.concat([raw.to_dense(batch.pop(label)) for batch in batches], axis=0)
+    labels = tf.concat([raw.to_dense(batch.pop(values.label)) for batch in batches], axis=0)
     features = {name: tf.Variable(tf.concat([batch[name] for batch in batches], axis=0)) for name in batches[0]}
-    train(fn_args, transform_output, TrainingData(Rows(features, labels.numpy()), config))
+    train(fn_args, values, transform_output, TrainingData(Rows(features, labels.numpy()), values))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ import tensorflow_transform as tft
 
 from components.schema_importer import read_curated_schema
 from pipeline.config.loading import load_config
-from pipeline.training import examples, settings
-from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic, merge_hyperparameters, raw_columns
+from pipeline.training import settings
+from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic
 
 _Result = TypeVar("_Result")
 
@@ -34,24 +34,18 @@ def main() -> None:
     values = settings.for_trainer(config, read_curated_schema(Path(config.resolve(config.schema_source.path or ""))))
     artifacts = folder / "ours" / "artifacts" / "flights"
     graph, rows = (newest(artifacts / output) for output in ("Transform/transform_graph", "ExampleGen/examples"))
-    make_deterministic(values["training"]["seed"])
+    make_deterministic(values.training.seed)
     transform_output = tft.TFTransformOutput(str(graph))
-    columns = raw_columns(values, transform_output)
-
-    def read() -> TrainingData:
-        return TrainingData(examples.read([f"{rows}/Split-train/*"], transform_output, columns, values["label"]), values)
-
-    data, seconds = timed(read)
+    data, seconds = timed(lambda: TrainingData.read([f"{rows}/Split-train/*"], values, transform_output))
     count = len(data.train) + len(data.validation)
     print(f"reading and transforming {count:,} rows: {seconds:.1f} s, {seconds / count * 1e6:.1f} µs a row")
-    hyperparameters = merge_hyperparameters(values, None)
-    batches, _ = data.batches(hyperparameters["batch_size"], hyperparameters["seed"])
-    steps = data.steps_per_epoch(hyperparameters)
-    model = compiled_model(values, transform_output, data, hyperparameters, steps)
+    batches, _ = data.batches(values.training.batch_size, values.training.seed)
+    steps = data.steps_per_epoch(values.training)
+    model = compiled_model(values, transform_output, data, steps)
     model.fit(batches, epochs=1, steps_per_epoch=model.steps_per_execution, verbose=0)  # traces the training step
     _, alone = timed(lambda: sum(1 for _ in batches.take(steps)))
     _, training = timed(lambda: model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0))
-    print(f"{steps:,} batches of {hyperparameters['batch_size']:,}: {alone / steps * 1e3:.1f} ms each alone")
+    print(f"{steps:,} batches of {values.training.batch_size:,}: {alone / steps * 1e3:.1f} ms each alone")
     print(f"with a training step on each: {training / steps * 1e3:.1f} ms")
 
 

@@ -76,7 +76,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         preprocessing_fn=settings.PREPROCESSING_FN,
         # The Trainer and the Tuner apply the transform graph as they read, in less time than transformed rows take to write.
         materialize=False,
-        custom_config=settings.for_transform(config, curated_schema),
+        custom_config=settings.for_transform(config, curated_schema).to_custom_config(),
     ).with_id("Transform")
     transform.add_upstream_node(validator)
     hyperparameters = _hyperparameters_node(config, curated_schema, examples, transform.outputs["transform_graph"])
@@ -88,7 +88,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         run_fn=settings.RUN_FN,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=settings.for_trainer(config, curated_schema),
+        custom_config=settings.for_trainer(config, curated_schema).to_custom_config(),
     ).with_id("Trainer")
     model = trainer.outputs["model"]
     resolver = Resolver(
@@ -146,7 +146,7 @@ def _hyperparameters_node(
             tuner_fn=settings.TUNER_FN,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-            custom_config=settings.for_tuner(config, curated_schema),
+            custom_config=settings.for_tuner(config, curated_schema).to_custom_config(),
         ).with_id("Tuner")
     if config.tuner.reuse:
         return Resolver(

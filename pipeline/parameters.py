@@ -5,7 +5,6 @@ TFX's own runtime parameters replace whole execution properties only, and two of
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
+from pipeline.training.settings import TrainerSettings, TunerSettings
+from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
@@ -25,6 +26,8 @@ WHOLE_SPLIT = 0
 """The value of `steps_per_epoch` that stands for as many steps as the training split has batches."""
 
 Value = int | str
+
+_SETTINGS: Mapping[str, type[TrainerSettings]] = {"Trainer": TrainerSettings, "Tuner": TunerSettings}
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,12 @@ def checked(config: PipelineConfig, values: Mapping[str, Any]) -> dict[str, Valu
     known = parameters_of(config)
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
             raise UsageError(
                 f"Runs of {config.name} have no parameter {name!r}.",
                 where=config.name,
                 expected=", ".join(known),
                 seen=name,
-                fix=f"did you mean {close[0]!r}?" if close else "name one of these",
+                fix=did_you_mean(name, known) or "Name one of these.",
             )
     result = {name: _typed(parameter, values.get(name, parameter.default)) for name, parameter in known.items()}
     if int(result.get("span", 0)) < NEWEST_SPAN:
@@ -111,10 +113,11 @@ def apply(ir: pipeline_pb2.Pipeline, values: Mapping[str, Value]) -> None:
             properties["newest_span"].field_value.int_value = int(values["span"])
         elif node_id == "ExampleGen" and "newest_span" in properties:
             del properties["newest_span"]
-        elif node_id in ("Trainer", "Tuner"):
-            settings = json.loads(properties["custom_config"].field_value.string_value)
-            settings["training"]["steps_per_epoch"] = values["steps_per_epoch"] or None
-            properties["custom_config"].field_value.string_value = json.dumps(settings, sort_keys=True)
+        elif node_id in _SETTINGS:
+            custom_config = properties["custom_config"].field_value
+            settings = _SETTINGS[node_id].model_validate_json(custom_config.string_value)
+            changed = settings.with_steps_per_epoch(int(values["steps_per_epoch"]) or None)
+            custom_config.string_value = json.dumps(changed.to_custom_config(), sort_keys=True)
         elif node_id == "Pusher":
             destination = json.loads(properties["push_destination"].field_value.string_value)
             destination["filesystem"]["base_directory"] = values["push_destination"]

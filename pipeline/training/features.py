@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
+from pipeline.config import Feature
 from pipeline.contracts.model import ColumnType
 from pipeline.errors import ConfigError
-
-if TYPE_CHECKING:
-    from tensorflow_metadata.proto.v0 import schema_pb2
+from pipeline.training.settings import TransformSettings, check_names
 
 DEFAULT_PARTS = ("hour_of_day", "day_of_week")
 """Of a time whose parts are not given. Parts of the year are left out: a window of spans rarely covers a whole one."""
@@ -72,42 +69,43 @@ class FeaturePlan:
     time: tuple[Time, ...]
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], dtypes: Mapping[str, ColumnType]) -> FeaturePlan:
+    def of(cls, settings: TransformSettings, dtypes: Mapping[str, ColumnType]) -> FeaturePlan:
         """Derives the plan: settings of single columns first, then what the type of a column suggests.
 
         Args:
-          settings: as `pipeline.training.settings.for_transform` returns them.
+          settings: of Transform or of the Trainer.
           dtypes: the type of each column in the data; the label may be among them.
 
         Raises:
           ConfigError: a setting names a column that is not in the data, or does not suit the type of its column, or no
             column is left for the model.
         """
-        chosen: Mapping[str, Mapping[str, Any]] = settings["features"]
-        check_names(chosen, dtypes)
-        defaults = settings["preprocessing"]
+        check_names(settings.features, dtypes)
+        defaults = settings.preprocessing
+        chosen = {name: settings.features.get(name, Feature()) for name in sorted(set(dtypes) - {settings.label})}
         columns: dict[str, list[str]] = {"numeric": [], "categorical": [], "time": [], "ignore": []}
-        for name in sorted(set(dtypes) - {settings["label"]}):
-            columns[_kind(name, chosen.get(name, {}), dtypes[name])].append(name)
-
-        def option(name: str, key: str) -> Any:
-            return chosen.get(name, {}).get(key) or defaults.get(key)
-
-        buckets = {name: chosen.get(name, {}).get("buckets") or defaults["numeric_buckets"] for name in columns["numeric"]}
+        for name, feature in chosen.items():
+            columns[_kind(name, feature, dtypes[name])].append(name)
+        buckets = {name: chosen[name].buckets or defaults.numeric_buckets for name in columns["numeric"]}
         plan = cls(
-            numeric=tuple(name for name in columns["numeric"] if not buckets[name]),
-            bucketised=tuple(Bucketised(name, buckets[name]) for name in columns["numeric"] if buckets[name]),
+            numeric=tuple(name for name, number in buckets.items() if not number),
+            bucketised=tuple(Bucketised(name, number) for name, number in buckets.items() if number),
             categorical=tuple(
-                Categorical(name, option(name, "vocabulary"), option(name, "oov_buckets"), option(name, "embedding"))
+                Categorical(
+                    name,
+                    chosen[name].vocabulary or defaults.vocabulary,
+                    chosen[name].oov_buckets or defaults.oov_buckets,
+                    chosen[name].embedding,
+                )
                 for name in columns["categorical"]
             ),
-            time=tuple(Time(name, tuple(option(name, "parts") or DEFAULT_PARTS)) for name in columns["time"]),
+            time=tuple(Time(name, chosen[name].parts or DEFAULT_PARTS) for name in columns["time"]),
         )
         if not plan.names:
             raise ConfigError(
                 "No column is left for the model.",
                 where="features",
-                expected=f"at least one column besides the label {settings['label']!r} that is not ignored",
+                expected=f"at least one column besides the label {settings.label!r} that is not ignored",
                 seen=f"ignored: {', '.join(columns['ignore']) or 'none'}",
             )
         return plan
@@ -125,42 +123,8 @@ def vocabulary_file(column: str) -> str:
     return f"vocabulary_{column if column.isidentifier() else column.encode().hex()}"
 
 
-def kinds_from_schema(schema: schema_pb2.Schema) -> dict[str, str]:
-    """What a schema's domains say about its columns.
-
-    Returns:
-      By column: `time` where it has a time domain, `categorical` where it has an integer domain that is marked as such.
-    """
-    kinds = {}
-    for feature in schema.feature:
-        if feature.HasField("time_domain"):
-            kinds[feature.name] = "time"
-        elif feature.int_domain.is_categorical:
-            kinds[feature.name] = "categorical"
-    return kinds
-
-
-def check_names(names: Iterable[str], columns: Iterable[str]) -> None:
-    """Checks that every column that the configuration names exists.
-
-    Raises:
-      ConfigError: one does not.
-    """
-    known = sorted(columns)
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(
-                f"There is no column {name!r} in the data.",
-                where=f"features.{name}",
-                expected=f"one of {', '.join(known)}",
-                seen=name,
-                fix=f"Did you mean {close[0]!r}?" if close else "Remove it from the section `features`.",
-            )
-
-
-def _kind(name: str, chosen: Mapping[str, Any], dtype: ColumnType) -> str:
-    kind = str(chosen.get("kind") or _kind_of_options(chosen) or ("categorical" if dtype == "string" else "numeric"))
+def _kind(name: str, feature: Feature, dtype: ColumnType) -> str:
+    kind = feature.kind or _kind_of_options(feature) or ("categorical" if dtype == "string" else "numeric")
     suits: dict[str, Callable[[ColumnType], bool]] = {
         "numeric": lambda dtype: dtype != "string",
         "categorical": lambda dtype: dtype != "float",
@@ -183,12 +147,12 @@ def _kind(name: str, chosen: Mapping[str, Any], dtype: ColumnType) -> str:
     return kind
 
 
-def _kind_of_options(chosen: Mapping[str, Any]) -> str | None:
+def _kind_of_options(feature: Feature) -> str | None:
     """The kind that options of a column belong to, where the kind itself is not given."""
-    if chosen.get("buckets"):
+    if feature.buckets:
         return "numeric"
-    if chosen.get("parts"):
+    if feature.parts:
         return "time"
-    if any(chosen.get(option) for option in ("vocabulary", "oov_buckets", "embedding")):
+    if feature.vocabulary or feature.oov_buckets or feature.embedding:
         return "categorical"
     return None

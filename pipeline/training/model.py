@@ -13,9 +13,11 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from pipeline.config import Model
 from pipeline.training.features import FeaturePlan
 from pipeline.training.preprocessing import CATEGORICAL, NUMERIC
 from pipeline.training.raw import dtype_name
+from pipeline.training.settings import TrainerSettings
 
 _MAX_EMBEDDING = 32
 # Boundaries of bins are taken from about as many rows at the most: quantiles hardly move beyond that.
@@ -42,16 +44,16 @@ def embedding_width(size: int) -> int:
     return min(_MAX_EMBEDDING, round(1.6 * size**0.56))
 
 
-def categories(settings: Mapping[str, Any], transform_output: tft.TFTransformOutput) -> dict[str, tuple[Category, ...]]:
+def categories(settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> dict[str, tuple[Category, ...]]:
     """The transformed features that hold indices, with what each of their columns is.
 
     Args:
-      settings: as `pipeline.training.settings.for_trainer` returns them.
+      settings: of the Trainer.
       transform_output: of the transform graph that these settings led to.
     """
-    if settings["preprocessing_fn"] is not None:
+    if settings.preprocessing_fn is not None:
         return _categories_by_domain(transform_output)
-    plan = _plan(settings, transform_output)
+    plan = feature_plan(settings, transform_output)
     columns = []
     for column in plan.categorical:
         size = column.size(transform_output.vocabulary_size_by_name(column.vocabulary_file))
@@ -116,19 +118,19 @@ class PiecewiseLinear(keras.layers.Layer):
 
 
 def number_encoder(
-    settings: Mapping[str, Any], transform_output: tft.TFTransformOutput, features: Mapping[str, tf.Tensor]
+    settings: TrainerSettings, transform_output: tft.TFTransformOutput, features: Mapping[str, tf.Tensor]
 ) -> PiecewiseLinear | None:
     """The encoding of the standardised columns, None where there are none or the configuration wants them as they are.
 
     Args:
-      settings: as `pipeline.training.settings.for_trainer` returns them.
+      settings: of the Trainer.
       transform_output: of the transform graph that these settings led to.
       features: the transformed features of training rows, by name, `ROWS_FOR_BOUNDARIES` of them or fewer.
     """
-    num_bins = settings["model"]["numeric_bins"]
-    if num_bins is None or settings["preprocessing_fn"] is not None:
+    num_bins = settings.model.numeric_bins
+    if num_bins is None or settings.preprocessing_fn is not None:
         return None
-    num_columns = len(_plan(settings, transform_output).numeric)
+    num_columns = len(feature_plan(settings, transform_output).numeric)
     if not num_columns:
         return None
     # Missing values are the mean there, and would take bins of their own.
@@ -137,7 +139,8 @@ def number_encoder(
     return PiecewiseLinear.fit(np.where(missing, np.nan, values).astype(np.float32), num_bins)
 
 
-def _plan(settings: Mapping[str, Any], transform_output: tft.TFTransformOutput) -> FeaturePlan:
+def feature_plan(settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> FeaturePlan:
+    """The plan that Transform followed, found again from the types in its graph."""
     specs = transform_output.raw_feature_spec()
     return FeaturePlan.of(settings, {name: dtype_name(spec.dtype) for name, spec in specs.items()})
 
@@ -146,7 +149,7 @@ def build_model(
     inputs: Mapping[str, keras.KerasTensor],
     categories: Mapping[str, Sequence[Category]],
     num_outputs: int,
-    hyperparameters: Mapping[str, Any],
+    settings: Model,
     encoder: PiecewiseLinear | None = None,
 ) -> keras.Model:
     """Builds the derived model.
@@ -155,26 +158,26 @@ def build_model(
       inputs: by transformed feature, [N, values].
       categories: the inputs that hold indices, with what each of their columns is; all others are numbers.
       num_outputs: how many numbers the model puts out for a row.
-      hyperparameters: hidden_units, dropout, embedding_dropout and l2, as in the section `model` of the configuration.
+      settings: the section `model` of the configuration, of which hidden_units, dropout, embedding_dropout and l2 are used.
       encoder: of the standardised columns.
 
     Returns:
       A model from the inputs to [N, num_outputs] float32: logits of a classifier (of the positive class where there are
       two), the standardised label of a regression.
     """
-    penalty = keras.regularizers.L2(hyperparameters["l2"]) if hyperparameters["l2"] else None
+    penalty = keras.regularizers.L2(settings.l2) if settings.l2 else None
     encoded = []
     for name, tensor in inputs.items():
         if name in categories:
             for position, category in enumerate(categories[name]):
-                encoded.append(_encode(tensor[:, position], category, penalty, hyperparameters["embedding_dropout"]))
+                encoded.append(_encode(tensor[:, position], category, penalty, settings.embedding_dropout))
         else:
             numbers = keras.ops.cast(tensor, "float32")
             encoded.append(encoder(numbers) if encoder is not None and name == NUMERIC else numbers)
     hidden = keras.layers.Concatenate()(encoded) if len(encoded) > 1 else encoded[0]
-    for units in hyperparameters["hidden_units"]:
+    for units in settings.hidden_units:
         hidden = keras.layers.Dense(units, activation="relu", kernel_regularizer=penalty)(hidden)
-        hidden = keras.layers.Dropout(hyperparameters["dropout"])(hidden)
+        hidden = keras.layers.Dropout(settings.dropout)(hidden)
     return keras.Model(dict(inputs), keras.layers.Dense(num_outputs)(hidden))
 
 

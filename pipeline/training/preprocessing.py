@@ -12,7 +12,7 @@ import tensorflow_transform as tft
 from pipeline.errors import ConfigError
 from pipeline.training import raw
 from pipeline.training.features import Bucketised, Categorical, FeaturePlan
-from pipeline.training.user_code import UserFunction
+from pipeline.training.settings import TransformSettings
 
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
@@ -33,7 +33,7 @@ def preprocessing_fn(
 
     Args:
       inputs: the raw columns, the label among them.
-      custom_config: as `pipeline.training.settings.for_transform` returns it.
+      custom_config: that of `pipeline.training.settings.TransformSettings`.
 
     Returns:
       The label as it came and, unless a person's own function decides otherwise, the features that `FeaturePlan` describes:
@@ -42,8 +42,8 @@ def preprocessing_fn(
     Raises:
       ConfigError: the configuration does not suit the columns.
     """
-    label = custom_config["label"]
-    own = UserFunction.of(custom_config["preprocessing_fn"])
+    settings = TransformSettings.model_validate(custom_config)
+    label, own = settings.label, settings.preprocessing_fn
     if own is not None:
         outputs = own.load()(inputs)
         if not isinstance(outputs, dict):
@@ -54,7 +54,7 @@ def preprocessing_fn(
                 seen=type(outputs).__name__,
             )
         return {label: inputs[label], **outputs}
-    plan = FeaturePlan.of(custom_config, {name: raw.dtype_name(tensor.dtype) for name, tensor in inputs.items()})
+    plan = FeaturePlan.of(settings, {name: raw.dtype_name(tensor.dtype) for name, tensor in inputs.items()})
     columns = {name: raw.to_dense(inputs[name]) for name in plan.names}
     groups = {NUMERIC: _numeric(plan, columns), CATEGORICAL: _categorical(plan, columns)}
     return {label: inputs[label], **{name: tf.concat(parts, axis=1) for name, parts in groups.items() if parts}}

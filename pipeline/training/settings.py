@@ -1,21 +1,27 @@
-"""What each component gets to know of the configuration: JSON-able, and part of its cache key.
+"""The settings that Transform, Trainer and Tuner get from the configuration: the same types on both sides, JSON in between.
 
-A component is given the fields that it depends on and no others, so that it is not run again for the sake of the rest. As
-functions are named by import path, the digest of their code is among the settings.
+They are part of a component's cache key, so each gets the fields that it depends on and no others. As its function is named by
+import path, the digest of the function's code is among them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
+from pipeline.config import Feature, Model, Preprocessing, Task, Training
+from pipeline.config.section import Section
 from pipeline.errors import ConfigError
-from pipeline.training.features import check_names, kinds_from_schema
 from pipeline.training.user_code import UserFunction
 from pipeline.util import code
+from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
+    from typing_extensions import Self
 
     from pipeline.config import PipelineConfig
 
@@ -25,8 +31,77 @@ RUN_FN = "pipeline.training.trainer.run_fn"
 TUNER_FN = "pipeline.training.tuner.tuner_fn"
 
 
-def for_transform(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> dict[str, Any]:
-    """The `custom_config` of Transform.
+class TransformSettings(Section):
+    """What Transform depends on."""
+
+    label: str
+    """The column that the model learns to predict."""
+    features: dict[str, Feature] = Field(default_factory=dict)
+    """How single columns are prepared, by name: as configured, otherwise as the domains of the curated schema say."""
+    preprocessing: Preprocessing = Preprocessing()
+    """The defaults for all columns; the user's own function is in `preprocessing_fn` instead."""
+    preprocessing_fn: UserFunction | None = None
+    """The user's own function instead of the derived preprocessing."""
+    code: str = ""
+    """The digest of the code behind the component's function."""
+
+    def to_custom_config(self) -> dict[str, Any]:
+        """The component's `custom_config`, which `model_validate` reads."""
+        return self.model_dump(mode="json")
+
+
+class TrainerSettings(TransformSettings):
+    """What Trainer depends on."""
+
+    task: Task = Task.BINARY
+    """What the model predicts."""
+    model: Model = Model()
+    """The derived model; the user's own function is in `build_model` instead."""
+    training: Training = Training()
+    """How the model is trained."""
+    build_model: UserFunction | None = None
+    """The user's own function instead of the derived model."""
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The fields of the sections `model` and `training` as one, as `build_model` functions get them."""
+        return {**self.model.model_dump(mode="json", exclude={"build_model"}), **self.training.model_dump(mode="json")}
+
+    def tuned(self, found: Mapping[str, Any]) -> Self:
+        """These settings with the values that the tuner found in place of the configured ones.
+
+        Args:
+          found: values by the names that `pipeline.training.tuner.declare_space` gives them.
+        """
+        values = dict(found)
+        if "layers" in values:
+            values["hidden_units"] = hidden_units(values.pop("width"), values.pop("layers"))
+        sections = {
+            name: section.model_copy(update={key: value for key, value in values.items() if key in type(section).model_fields})
+            for name, section in (("model", self.model), ("training", self.training))
+        }
+        return self.model_copy(update=sections)
+
+    def with_steps_per_epoch(self, steps: int | None) -> Self:
+        """These settings with another number of steps an epoch; None: as many as the training split has batches."""
+        return self.tuned({"steps_per_epoch": steps})
+
+
+class TunerSettings(TrainerSettings):
+    """What Tuner depends on."""
+
+    num_trials: int
+    """How many sets of hyperparameters to try."""
+    epochs_per_trial: int
+    """Passes over the training split in each trial."""
+
+
+def hidden_units(width: int, layers: int) -> tuple[int, ...]:
+    """Hidden layers that halve from one to the next, down to 8 units."""
+    return tuple(max(8, width >> position) for position in range(layers))
+
+
+def for_transform(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> TransformSettings:
+    """The settings of Transform.
 
     Args:
       config: the pipeline's configuration.
@@ -35,26 +110,18 @@ def for_transform(config: PipelineConfig, schema: schema_pb2.Schema | None = Non
     Raises:
       ConfigError: the configuration names a column that the schema does not have, or code that cannot be read.
     """
-    settings = _preprocessing(config, schema)
-    for feature in settings["features"].values():
-        feature.pop("embedding", None)
-    return {**settings, "code": _code(PREPROCESSING_FN)}
+    fields = _preprocessing(config, schema)
+    fields["features"] = {name: _without_embedding(feature) for name, feature in fields["features"].items()}
+    return TransformSettings(**fields, code=_code(PREPROCESSING_FN))
 
 
-def for_trainer(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> dict[str, Any]:
-    """The `custom_config` of Trainer. Arguments and errors are those of `for_transform`."""
-    return {
-        **_preprocessing(config, schema),
-        "task": config.task.value,
-        "model": config.model.model_dump(mode="json", exclude={"build_model"}),
-        "training": config.training.model_dump(mode="json"),
-        "build_model": _user_function(config, "model.build_model", config.model.build_model),
-        "code": _code(RUN_FN),
-    }
+def for_trainer(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> TrainerSettings:
+    """The settings of Trainer. Arguments and errors are those of `for_transform`."""
+    return TrainerSettings(**_preprocessing(config, schema), **_training(config), code=_code(RUN_FN))
 
 
-def for_tuner(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> dict[str, Any]:
-    """The `custom_config` of Tuner. Arguments and errors are those of `for_transform`.
+def for_tuner(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> TunerSettings:
+    """The settings of Tuner. Arguments and errors are those of `for_transform`.
 
     Raises:
       ConfigError: no rows are held back on which trials could be compared.
@@ -66,31 +133,84 @@ def for_tuner(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -
             expected="more than 0 while tuner.enabled is true",
             seen="0",
         )
-    tuner = config.tuner.model_dump(mode="json", include={"trials", "epochs"})
-    return {**for_trainer(config, schema), "tuner": tuner, "code": _code(TUNER_FN)}
+    return TunerSettings(
+        **_preprocessing(config, schema),
+        **_training(config),
+        num_trials=config.tuner.trials,
+        epochs_per_trial=config.tuner.epochs,
+        code=_code(TUNER_FN),
+    )
+
+
+def kinds_from_schema(schema: schema_pb2.Schema) -> dict[str, str]:
+    """What a schema's domains say about its columns.
+
+    Returns:
+      By column: `time` where it has a time domain, `categorical` where it has an integer domain that is marked as such.
+    """
+    kinds = {}
+    for feature in schema.feature:
+        if feature.HasField("time_domain"):
+            kinds[feature.name] = "time"
+        elif feature.int_domain.is_categorical:
+            kinds[feature.name] = "categorical"
+    return kinds
+
+
+def check_names(names: Iterable[str], columns: Iterable[str]) -> None:
+    """Checks that every column that the configuration names exists.
+
+    Raises:
+      ConfigError: one does not.
+    """
+    known = sorted(columns)
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"There is no column {name!r} in the data.",
+                where=f"features.{name}",
+                expected=f"one of {', '.join(known)}",
+                seen=name,
+                fix=did_you_mean(name, known) or "Remove it from the section `features`.",
+            )
 
 
 def _preprocessing(config: PipelineConfig, schema: schema_pb2.Schema | None) -> dict[str, Any]:
-    features = {name: feature.model_dump(mode="json", exclude_none=True) for name, feature in config.features.items()}
+    features = dict(config.features)
     if schema is not None:
         check_names(features, (feature.name for feature in schema.feature))
         for name, kind in kinds_from_schema(schema).items():
             if name != config.label:
                 # Every option of a column implies its kind, so whatever the configuration says of a column goes first.
-                features.setdefault(name, {"kind": kind})
+                features.setdefault(name, Feature.model_validate({"kind": kind}))
     return {
         "label": config.label,
         "features": features,
-        "preprocessing": config.preprocessing.model_dump(mode="json", exclude={"preprocessing_fn"}),
+        "preprocessing": config.preprocessing.model_copy(update={"preprocessing_fn": None}),
         "preprocessing_fn": _user_function(config, "preprocessing.preprocessing_fn", config.preprocessing.preprocessing_fn),
     }
 
 
-def _user_function(config: PipelineConfig, field: str, reference: str | None) -> dict[str, str] | None:
+def _training(config: PipelineConfig) -> dict[str, Any]:
+    return {
+        "task": config.task,
+        "model": config.model.model_copy(update={"build_model": None}),
+        "training": config.training,
+        "build_model": _user_function(config, "model.build_model", config.model.build_model),
+    }
+
+
+def _without_embedding(feature: Feature) -> Feature:
+    """The feature without the option that the Trainer alone depends on, and with the kind that this option implies."""
+    if feature.embedding is None:
+        return feature
+    return feature.model_copy(update={"embedding": None, "kind": "categorical"})
+
+
+def _user_function(config: PipelineConfig, field: str, reference: str | None) -> UserFunction | None:
     if reference is None:
         return None
-    path = Path(config.resolve(reference.rpartition(":")[0]))
-    return UserFunction.read(field, reference, path).to_settings()
+    return UserFunction.read(field, reference, Path(config.resolve(reference.rpartition(":")[0])))
 
 
 def _code(function: str) -> str:

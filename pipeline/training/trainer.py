@@ -6,23 +6,20 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from pipeline.config import Task
+from pipeline.config import Task, Training
 from pipeline.errors import ConfigError, NodeError
 from pipeline.training import examples
 from pipeline.training.export import export_model
-from pipeline.training.features import FeaturePlan
 from pipeline.training.labels import LabelEncoding
-from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, input_layers, number_encoder
-from pipeline.training.raw import dtype_name
-from pipeline.training.user_code import UserFunction
+from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, feature_plan, input_layers, number_encoder
+from pipeline.training.settings import TrainerSettings
 from pipeline.util.progress import say
 
 HISTORY_FILE = "history.json"
@@ -37,39 +34,40 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains a model and writes it to `fn_args.serving_model_dir`, curves and history to `fn_args.model_run_dir`.
 
     Args:
-      fn_args: as TFX's Trainer passes them; `custom_config` is that of `pipeline.training.settings.for_trainer`.
+      fn_args: as TFX's Trainer passes them; `custom_config` is that of `pipeline.training.settings.TrainerSettings`.
 
     Raises:
       DataError: the label is missing, has one value, or does not suit the task.
       ConfigError: a person's own code does not return what it should.
       NodeError: the loss is not a number.
     """
-    make_deterministic(fn_args.custom_config["training"]["seed"])
+    settings = TrainerSettings.model_validate(fn_args.custom_config)
+    make_deterministic(settings.training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
-    train(fn_args, transform_output, TrainingData.read(fn_args, transform_output))
+    train(fn_args, settings, transform_output, TrainingData.read(fn_args.train_files, settings, transform_output))
 
 
-def train(fn_args: FnArgs, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:
-    """What `run_fn` does with rows that have been read."""
-    settings = fn_args.custom_config
-    hyperparameters = merge_hyperparameters(settings, fn_args.hyperparameters)
+def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:
+    """Does what `run_fn` does, with rows that have been read."""
+    if fn_args.hyperparameters:
+        settings = settings.tuned(fn_args.hyperparameters["values"])
     strategy = _strategy()
     with strategy.scope():
-        num_steps = hyperparameters["epochs"] * data.steps_per_epoch(hyperparameters)
-        model = compiled_model(settings, transform_output, data, hyperparameters, num_steps)
+        num_steps = settings.training.epochs * data.steps_per_epoch(settings.training)
+        model = compiled_model(settings, transform_output, data, num_steps)
     print(
         f"training on {len(data.train):,} rows, validating on {len(data.validation):,}; "
         f"{model.count_params():,} weights on {strategy.num_replicas_in_sync} device(s)",
         flush=True,
     )
-    history = _fit(model, data, hyperparameters, fn_args.model_run_dir)
+    history = _fit(model, data, settings.training, fn_args.model_run_dir)
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w") as file:
         file.write(json.dumps(history, indent=2))
     export_model(
         model,
         transform_output,
         raw_columns(settings, transform_output),
-        settings["label"],
+        settings.label,
         data.encoding,
         fn_args.serving_model_dir,
     )
@@ -78,39 +76,40 @@ def train(fn_args: FnArgs, transform_output: tft.TFTransformOutput, data: Traini
 class TrainingData:
     """The rows to train on and to validate on.
 
+    Args:
+      rows: those of the training split.
+      settings: of the Trainer.
+
     Attributes:
-      encoding: of the label.
+      encoding: how the label is learnt.
       train: the indices of the rows to train on.
       validation: the indices of the rows held back for early stopping; may be empty.
+
+    Raises:
+      DataError: the label is missing, has one value, or does not suit the task.
     """
 
-    def __init__(self, rows: examples.Rows, settings: Mapping[str, Any]) -> None:
-        """Divides rows.
-
-        Args:
-          rows: of the training split.
-          settings: as `pipeline.training.settings.for_trainer` returns them.
-
-        Raises:
-          DataError: the label is missing, has one value, or does not suit the task.
-        """
-        self.encoding = LabelEncoding.fit(Task(settings["task"]), settings["label"], rows.labels)
-        training = settings["training"]
-        self.train, self.validation = rows.divide(training["validation_fraction"], training["seed"])
+    def __init__(self, rows: examples.Rows, settings: TrainerSettings) -> None:
+        self.encoding = LabelEncoding.fit(settings.task, settings.label, rows.labels)
+        self.train, self.validation = rows.divide(settings.training.validation_fraction, settings.training.seed)
         self._features = rows.features
         self._labels = self.encoding.encode(rows.labels)
 
     @classmethod
-    def read(cls, fn_args: FnArgs, transform_output: tft.TFTransformOutput) -> TrainingData:
+    def read(cls, patterns: Sequence[str], settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> TrainingData:
         """Reads the training split.
+
+        Args:
+          patterns: those of its TFRecord files.
+          settings: of the Trainer.
+          transform_output: the transform graph.
 
         Raises:
           ConfigError: a person's own preprocessing_fn returned features that cannot be batched.
           DataError: the label is missing, has one value, or does not suit the task.
         """
-        settings = fn_args.custom_config
         columns = raw_columns(settings, transform_output)
-        return cls(examples.read(fn_args.train_files, transform_output, columns, settings["label"]), settings)
+        return cls(examples.read(patterns, transform_output, columns, settings.label), settings)
 
     def sample(self, most: int) -> dict[str, tf.Tensor]:
         """The transformed features of some rows to train on, by name, [N, values].
@@ -121,9 +120,9 @@ class TrainingData:
         chosen = self.train[:: math.ceil(len(self.train) / most)]
         return {name: tf.gather(values.read_value(), chosen) for name, values in self._features.items()}
 
-    def steps_per_epoch(self, hyperparameters: Mapping[str, Any]) -> int:
+    def steps_per_epoch(self, training: Training) -> int:
         """Batches in an epoch of training: as many as configured, or all there are."""
-        return hyperparameters["steps_per_epoch"] or math.ceil(len(self.train) / hyperparameters["batch_size"])
+        return training.steps_per_epoch or math.ceil(len(self.train) / training.batch_size)
 
     def batches(self, batch_size: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
         """Training rows without end, in a new order each epoch, and validation rows, None where there are none."""
@@ -139,55 +138,34 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def merge_hyperparameters(settings: Mapping[str, Any], tuned: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The sections `model` and `training` as one, values found by the tuner in place of the configured ones.
-
-    Args:
-      settings: as `pipeline.training.settings.for_trainer` returns them.
-      tuned: the configuration of a `keras_tuner.HyperParameters`, or None.
-    """
-    values = dict(tuned["values"]) if tuned else {}
-    if "layers" in values:
-        values["hidden_units"] = hidden_units(values.pop("width"), values.pop("layers"))
-    return {**settings["model"], **settings["training"], **values}
-
-
-def hidden_units(width: int, layers: int) -> tuple[int, ...]:
-    """Hidden layers that halve from one to the next, down to 8 units."""
-    return tuple(max(8, width >> position) for position in range(layers))
-
-
 def compiled_model(
-    settings: Mapping[str, Any],
-    transform_output: tft.TFTransformOutput,
-    data: TrainingData,
-    hyperparameters: Mapping[str, Any],
-    num_steps: int,
+    settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData, num_steps: int
 ) -> keras.Model:
     """Builds the derived model or a person's own, and compiles it where that is still to be done.
 
     Args:
-      settings: as `pipeline.training.settings.for_trainer` returns them.
+      settings: of the Trainer.
       transform_output: the transform graph.
       data: what the model will be trained on.
-      hyperparameters: as `merge_hyperparameters` returns them.
-      num_steps: of the whole training, by the end of which the learning rate is zero.
+      num_steps: the steps of the whole training, by the end of which the learning rate is zero.
 
     Raises:
       ConfigError: a person's own build_model does not return such a model.
     """
     encoding = data.encoding
-    arguments: dict[str, Any] = {
-        "inputs": input_layers(transform_output, settings["label"]),
-        "categories": categories(settings, transform_output),
-        "num_outputs": encoding.num_outputs,
-        "hyperparameters": hyperparameters,
-    }
-    own = UserFunction.of(settings["build_model"])
+    inputs = input_layers(transform_output, settings.label)
+    indices = categories(settings, transform_output)
+    own = settings.build_model
     if own is None:
-        model = build_model(**arguments, encoder=number_encoder(settings, transform_output, data.sample(ROWS_FOR_BOUNDARIES)))
+        encoder = number_encoder(settings, transform_output, data.sample(ROWS_FOR_BOUNDARIES))
+        model = build_model(inputs, indices, encoding.num_outputs, settings.model, encoder)
     else:
-        model = own.load()(**arguments)
+        model = own.load()(
+            inputs=inputs,
+            categories=indices,
+            num_outputs=encoding.num_outputs,
+            hyperparameters=settings.hyperparameters(),
+        )
         _check_model(model, encoding.num_outputs, f"{own.file}:{own.function}")
     losses = {
         Task.BINARY: (keras.losses.BinaryCrossentropy(from_logits=True), keras.metrics.AUC(from_logits=True, name="auc")),
@@ -204,7 +182,7 @@ def compiled_model(
     }
     if not model.compiled:
         loss, metric = losses[encoding.task]
-        learning_rate = keras.optimizers.schedules.CosineDecay(hyperparameters["learning_rate"], num_steps)
+        learning_rate = keras.optimizers.schedules.CosineDecay(settings.training.learning_rate, num_steps)
         model.compile(
             optimizer=keras.optimizers.Adam(learning_rate),
             loss=loss,
@@ -241,21 +219,17 @@ class _Progress(keras.callbacks.Callback):
         say(f"epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {values}")
 
 
-def _fit(
-    model: keras.Model, data: TrainingData, hyperparameters: Mapping[str, Any], model_run_dir: str
-) -> list[dict[str, float]]:
-    train, validation = data.batches(hyperparameters["batch_size"], hyperparameters["seed"])
+def _fit(model: keras.Model, data: TrainingData, training: Training, model_run_dir: str) -> list[dict[str, float]]:
+    train, validation = data.batches(training.batch_size, training.seed)
     progress = _Progress()
     callbacks = [progress, keras.callbacks.TensorBoard(model_run_dir, write_graph=False)]
-    if validation is not None and hyperparameters["patience"]:
-        callbacks.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=hyperparameters["patience"], restore_best_weights=True)
-        )
+    if validation is not None and training.patience:
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=training.patience, restore_best_weights=True))
     model.fit(
         train,
         validation_data=validation,
-        epochs=hyperparameters["epochs"],
-        steps_per_epoch=data.steps_per_epoch(hyperparameters),
+        epochs=training.epochs,
+        steps_per_epoch=data.steps_per_epoch(training),
         callbacks=callbacks,
         shuffle=False,  # the rows are shuffled already
         verbose=0,
@@ -270,12 +244,11 @@ def _strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def raw_columns(settings: Mapping[str, Any], transform_output: tft.TFTransformOutput) -> tuple[str, ...]:
+def raw_columns(settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> tuple[str, ...]:
     """The raw columns that the model needs: all of them where a person's own preprocessing_fn may use any."""
-    specs = transform_output.raw_feature_spec()
-    if settings["preprocessing_fn"] is not None:
-        return tuple(sorted(set(specs) - {settings["label"]}))
-    return FeaturePlan.of(settings, {name: dtype_name(spec.dtype) for name, spec in specs.items()}).names
+    if settings.preprocessing_fn is not None:
+        return tuple(sorted(set(transform_output.raw_feature_spec()) - {settings.label}))
+    return feature_plan(settings, transform_output).names
 
 
 def _check_model(model: object, num_outputs: int, where: str) -> None:

@@ -10,48 +10,48 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
-from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic, merge_hyperparameters
+from pipeline.training.settings import TunerSettings
+from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """Prepares the search; TFX's Tuner carries it out and keeps the best hyperparameters.
 
     Args:
-      fn_args: as TFX's Tuner passes them; `custom_config` is that of `pipeline.training.settings.for_tuner`.
+      fn_args: as TFX's Tuner passes them; `custom_config` is that of `pipeline.training.settings.TunerSettings`.
 
     Raises:
       DataError: the label is missing, has one value, or does not suit the task.
     """
-    settings = fn_args.custom_config
-    training = settings["training"]
-    make_deterministic(training["seed"])
+    settings = TunerSettings.model_validate(fn_args.custom_config)
+    training = settings.training
+    make_deterministic(training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    data = TrainingData.read(fn_args, transform_output)
-    steps_per_epoch = math.ceil(len(data.train) / training["batch_size"])
+    data = TrainingData.read(fn_args.train_files, settings, transform_output)
+    steps_per_epoch = math.ceil(len(data.train) / training.batch_size)
 
     def build(hyperparameters: keras_tuner.HyperParameters) -> keras.Model:
         declare_space(hyperparameters)
         # Each trial starts from the same state, whatever the trials before it used up.
-        keras.utils.set_random_seed(training["seed"])
-        merged = merge_hyperparameters(settings, hyperparameters.get_config())
-        num_steps = settings["tuner"]["epochs"] * steps_per_epoch
-        return compiled_model(settings, transform_output, data, merged, num_steps)
+        keras.utils.set_random_seed(training.seed)
+        num_steps = settings.epochs_per_trial * steps_per_epoch
+        return compiled_model(settings.tuned(hyperparameters.values), transform_output, data, num_steps)
 
     tuner = keras_tuner.RandomSearch(
         build,
         objective=keras_tuner.Objective("val_loss", "min"),
-        max_trials=settings["tuner"]["trials"],
-        seed=training["seed"],
+        max_trials=settings.num_trials,
+        seed=training.seed,
         directory=fn_args.working_dir,
         project_name="search",
     )
-    train, validation = data.batches(training["batch_size"], training["seed"])
+    train, validation = data.batches(training.batch_size, training.seed)
     return TunerFnResult(
         tuner=tuner,
         fit_kwargs={
             "x": train,
             "validation_data": validation,
-            "epochs": settings["tuner"]["epochs"],
+            "epochs": settings.epochs_per_trial,
             "steps_per_epoch": steps_per_epoch,
             "verbose": 2,
         },

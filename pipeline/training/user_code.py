@@ -7,7 +7,7 @@ import hashlib
 import linecache
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,15 +67,6 @@ class UserFunction:
                 seen=f"functions: {', '.join(functions) or 'none'}",
             )
         return cls(file, function, source)
-
-    @classmethod
-    def of(cls, settings: dict[str, str] | None) -> UserFunction | None:
-        """The function that `to_settings` wrote down, if there is one."""
-        return None if settings is None else cls(**settings)
-
-    def to_settings(self) -> dict[str, str]:
-        """As JSON-able values."""
-        return asdict(self)
 
     def load(self) -> Callable[..., Any]:
         """Runs the file's text as a module and returns the function.

@@ -125,7 +125,7 @@ def _transform(config: PipelineConfig, rows: list[Row], folder: Path, specs: Map
     label_type = {int: tf.int64, float: tf.float32, str: tf.string}[type(rows[0][LABEL])]
     schema = schema_utils.schema_from_feature_spec({**specs, LABEL: tf.io.VarLenFeature(label_type)})
     instances = [{name: [row[name]] if name in row else [] for name in (*specs, LABEL)} for row in rows]
-    fn = functools.partial(preprocessing_fn, custom_config=settings.for_transform(config))
+    fn = functools.partial(preprocessing_fn, custom_config=settings.for_transform(config).to_custom_config())
     raw_metadata = dataset_metadata.DatasetMetadata(schema)
     with tft_beam.Context(temp_dir=str(folder / "temporary")):
         dataset = (instances, raw_metadata)
@@ -168,7 +168,7 @@ def _train(config: PipelineConfig, rows: list[Row], graph: str, folder: Path) ->
             transform_output=graph,
             serving_model_dir=str(folder / "model"),
             model_run_dir=str(folder / "model_run"),
-            custom_config=settings.for_trainer(config),
+            custom_config=settings.for_trainer(config).to_custom_config(),
         )
     )
     return Trained(rows, graph, str(folder / "model"), folder / "model_run")

@@ -70,7 +70,7 @@ def test_data_without_spans_have_no_span_to_choose():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"spam": 3}, "did you mean 'span'"),
+        ({"spam": 3}, "Did you mean 'span'"),
         ({"span": "march"}, "a whole number"),
         ({"span": 2.5}, "a whole number"),
         ({"span": -2}, "-1 for the newest"),

@@ -101,7 +101,7 @@ class TestSubmit:
     @pytest.mark.parametrize(
         ("parameter", "what", "fix"),
         [
-            ("spam=1", "no parameter 'spam'", "did you mean 'span'?"),
+            ("spam=1", "no parameter 'spam'", "Did you mean 'span'?"),
             ("span=October", "span cannot be 'October'", ""),
             ("span=1.5", "span cannot be '1.5'", ""),
             ("steps_per_epoch=-1", "steps_per_epoch cannot be -1", ""),

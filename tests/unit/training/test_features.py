@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipeline.errors import ConfigError
-from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Time, kinds_from_schema
+from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Time
+from pipeline.training.settings import TransformSettings, kinds_from_schema
 
 DTYPES = {"late": "int", "distance": "float", "seats": "int", "carrier": "string", "departure": "int"}
 
 
-def _settings(features: dict[str, Any] | None = None, **preprocessing: Any) -> dict[str, Any]:
-    defaults = {"numeric_buckets": None, "vocabulary": 1000, "oov_buckets": 1}
-    return {"label": "late", "features": features or {}, "preprocessing": {**defaults, **preprocessing}}
+def _settings(features: dict[str, Any] | None = None, label: str = "late", **preprocessing: Any) -> TransformSettings:
+    return TransformSettings.model_validate({"label": label, "features": features or {}, "preprocessing": preprocessing})
 
 
 def test_without_settings_the_type_decides() -> None:
@@ -91,8 +91,8 @@ def test_what_a_schema_says_of_its_columns() -> None:
 
 @given(st.dictionaries(st.text(min_size=1), st.sampled_from(["int", "float", "string"]), min_size=1))
 def test_every_column_has_a_place_and_every_vocabulary_a_file(dtypes: dict[str, str]) -> None:
-    plan = FeaturePlan.of({**_settings(), "label": ""}, dtypes)
+    plan = FeaturePlan.of(_settings(label=""), dtypes)
     assert plan.names == tuple(sorted(dtypes))
     files = [column.vocabulary_file for column in plan.categorical]
     assert len(set(files)) == len(files)
-    assert all(file.replace("_", "").isalnum() for file in files)
+    assert all(file.isidentifier() for file in files)

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from pipeline.config import PipelineConfig
+from pipeline.config import Feature, Model, PipelineConfig, Training
 from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError
 from pipeline.training.settings import for_trainer, for_transform, for_tuner
@@ -56,6 +56,10 @@ def test_the_width_of_an_embedding_is_the_trainers_alone() -> None:
     assert for_trainer(_config(**before)) != for_trainer(_config(**after))
 
 
+def test_an_embedding_makes_a_column_categorical_for_transform_too() -> None:
+    assert for_transform(_config(features={"seats": {"embedding": 3}})).features == {"seats": Feature(kind="categorical")}
+
+
 def test_your_own_code_makes_its_component_run_again(tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(
         "name: flights\nlabel: late\ndata: {input: flights.csv}\nmodel: {build_model: 'own.py:build'}\n"
@@ -71,11 +75,14 @@ def test_your_own_code_makes_its_component_run_again(tmp_path: Path) -> None:
 
 
 def test_the_schema_says_what_columns_are_unless_the_configuration_does() -> None:
-    assert for_transform(_config(), SCHEMA)["features"] == {"departure": {"kind": "time"}, "seats": {"kind": "categorical"}}
+    assert for_transform(_config(), SCHEMA).features == {
+        "departure": Feature(kind="time"),
+        "seats": Feature(kind="categorical"),
+    }
     config = _config(features={"seats": {"kind": "ignore"}, "departure": {"parts": ["hour_of_day"]}})
-    assert for_transform(config, SCHEMA)["features"] == {
-        "seats": {"kind": "ignore"},
-        "departure": {"parts": ["hour_of_day"]},
+    assert for_transform(config, SCHEMA).features == {
+        "seats": Feature(kind="ignore"),
+        "departure": Feature(parts=("hour_of_day",)),
     }
 
 
@@ -90,10 +97,32 @@ def test_a_search_needs_rows_to_compare_trials_on() -> None:
         for_tuner(_config(training={"validation_fraction": 0}))
 
 
-def test_settings_are_json() -> None:
-    config = _config(features={"departure": {"kind": "time", "parts": ["hour_of_day"]}}, model={"hidden_units": [8]})
+def test_settings_are_the_same_after_the_way_through_json(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def build(**arguments): ...")
+    config = _config(
+        features={"departure": {"kind": "time", "parts": ["hour_of_day"]}},
+        model={"hidden_units": [8], "numeric_bins": None, "build_model": f"{tmp_path}/own.py:build"},
+    )
     for settings in (for_transform(config, SCHEMA), for_trainer(config, SCHEMA), for_tuner(config, SCHEMA)):
-        assert json.loads(json.dumps(settings)) == settings
+        received = type(settings).model_validate(json.loads(json.dumps(settings.to_custom_config())))
+        assert received == settings
+        assert received.to_custom_config() == settings.to_custom_config()
+
+
+def test_the_tuners_values_go_before_the_configured_ones() -> None:
+    settings = for_trainer(_config(model={"dropout": 0.5, "l2": 0.1}, training={"epochs": 3}))
+    tuned = settings.tuned({"learning_rate": 0.01, "width": 32, "layers": 3, "dropout": 0.0})
+    assert tuned.hyperparameters() == {
+        **settings.hyperparameters(),
+        "learning_rate": 0.01,
+        "hidden_units": [32, 16, 8],
+        "dropout": 0.0,
+    }
+    assert (tuned.model.l2, tuned.training.epochs) == (0.1, 3)
+
+
+def test_your_own_model_gets_the_fields_of_two_sections() -> None:
+    assert set(for_trainer(_config()).hyperparameters()) == {*Model.model_fields, *Training.model_fields} - {"build_model"}
 
 
 def test_tensorflow_is_not_needed() -> None:

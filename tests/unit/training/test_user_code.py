@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.training.settings import TransformSettings
 from pipeline.training.user_code import UserFunction
 
 SOURCE = """
@@ -27,9 +28,10 @@ def _write(folder: Path, source: str) -> Path:
 
 def test_a_function_survives_its_file(tmp_path: Path) -> None:
     path = _write(tmp_path, SOURCE)
-    text = json.dumps(UserFunction.read("model.build_model", "shapes.py:area", path).to_settings())
+    own = UserFunction.read("model.build_model", "shapes.py:area", path)
+    custom_config = json.dumps(TransformSettings(label="late", preprocessing_fn=own).to_custom_config())
     path.unlink()
-    function = UserFunction.of(json.loads(text))
+    function = TransformSettings.model_validate_json(custom_config).preprocessing_fn
     assert function is not None
     assert function.load()(1) == pytest.approx(3.14159, abs=1e-5)
 
