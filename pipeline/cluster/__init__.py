@@ -1,1 +1,1 @@
-"""The cluster and its image: made, checked and filled with what runs need."""
+"""The cluster and the task image: how they are made and checked, and what runs need of them."""

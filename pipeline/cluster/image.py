@@ -11,17 +11,17 @@ from importlib.metadata import version
 
 from rich.console import Console
 
+from pipeline.cluster.kind import cluster_name
 from pipeline.errors import ConfigError, UsageError
 from pipeline.util import checkout, programs
 
 FORWARDED = ("PIP_DEFAULT_TIMEOUT", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "PIP_TRUSTED_HOST")
-"""Variables that tell pip where packages come from; where set, they hold in the build as well. The image does not keep them."""
+"""Environment variables that tell pip where packages come from. They are passed to the build; the image does not keep them."""
 
 _LABELS = "org.opencontainers.image"
 _DOCKERFILE = "Dockerfile"
-_KIND_PREFIX = "kind-"
 _BUILD_FIX = (
-    "The step that failed is shown above. Packages or a base image that cannot be fetched: see docs/image.md on mirrors, "
+    "The step that failed is shown above. If packages or a base image cannot be fetched, docs/image.md describes mirrors, "
     "proxies and base images. Steps that are done are not repeated."
 )
 
@@ -31,10 +31,10 @@ class Image:
     """An image that the Docker engine has.
 
     Attributes:
-      name: with its tag.
-      size: bytes that it takes when unpacked; a registry holds it compressed, in a third of that.
-      version: of Conveyor.
-      revision: the commit that it was built from, with `-dirty` after it where files had changed since.
+      name: its name with its tag.
+      size: its size in bytes when unpacked; compressed in a registry, it takes a third of that.
+      version: the version of Conveyor in it.
+      revision: the commit that it was built from, followed by `-dirty` where files had changed since.
     """
 
     name: str
@@ -44,14 +44,14 @@ class Image:
 
 
 def build(name: str, console: Console, *, build_arguments: Sequence[str] = (), network: str | None = None) -> Image:
-    """Builds the task image from this checkout, showing what Docker says.
+    """Builds the task image from this checkout, showing Docker's output.
 
     Args:
-      name: of the image, with a tag.
+      name: the image's name, with a tag.
       console: where the command lines and their output are shown.
       build_arguments: `NAME=VALUE` for arguments of the Dockerfile, such as BASE_IMAGE; `NAME` alone takes the value from the
-        environment, and keeps it from being shown.
-      network: of the build, as Docker knows it, such as `host`; Docker's default when not given.
+        environment without showing it.
+      network: the network of the build, such as `host`; Docker's default when not given.
 
     Returns:
       The image as Docker has it.
@@ -78,41 +78,41 @@ def build(name: str, console: Console, *, build_arguments: Sequence[str] = (), n
 
 
 def load(name: str, context: str, console: Console) -> Image:
-    """Loads the image into a kind cluster, which has no registry to pull it from.
+    """Loads the image into a kind cluster, which cannot pull it from a registry.
 
     Args:
-      name: of the image, with a tag.
-      context: of kubectl; kind's are called `kind-CLUSTER`.
+      name: the image's name, with a tag.
+      context: the context of kubectl; kind's are called `kind-CLUSTER`.
       console: where the command lines and their output are shown.
 
     Returns:
-      What was loaded.
+      The image that was loaded.
 
     Raises:
       ConfigError: the image's name has no tag, or `latest`.
-      UsageError: the context is not one of kind's, the cluster or the image is not there, or Docker or kind is missing.
+      UsageError: the context is not one of kind's, the cluster or the image does not exist, or Docker or kind is missing.
       ProgramError: kind failed.
     """
     check_name(name)
-    if not context.startswith(_KIND_PREFIX):
+    cluster = cluster_name(context)
+    if cluster is None:
         raise UsageError(
             "Images are loaded into kind clusters only.",
             where="kubeflow.context",
-            expected=f"{_KIND_PREFIX}CLUSTER",
+            expected="kind-CLUSTER",
             seen=context,
-            fix="other clusters pull from a registry: conveyor image push",
+            fix="Other clusters pull from a registry: conveyor image push",
         )
     programs.require_programs("docker", "kind")
     image = require(name)
-    cluster = context.removeprefix(_KIND_PREFIX)
     clusters = programs.read("kind", "get", "clusters").split()
     if cluster not in clusters:
         raise UsageError(
             f"There is no kind cluster {cluster!r}.",
             where="kubeflow.context",
-            expected=f"{_KIND_PREFIX}CLUSTER, of a cluster that is there",
+            expected="kind-CLUSTER, with the name of a cluster",
             seen=", ".join(clusters) or "no cluster",
-            fix="conveyor cluster up",
+            fix="Run: conveyor cluster up",
         )
     programs.run("kind", "load", "docker-image", name, "--name", cluster, console=console)
     return image
@@ -122,30 +122,30 @@ def push(name: str, console: Console) -> Image:
     """Pushes the image to the registry in its name.
 
     Args:
-      name: of the image, with a registry and a tag.
+      name: the image's name, with a registry and a tag.
       console: where the command line and its output are shown.
 
     Returns:
-      What was pushed.
+      The image that was pushed.
 
     Raises:
       ConfigError: the image's name has no registry, no tag, or `latest`.
-      UsageError: the image is not there, or no Docker engine answers.
+      UsageError: the image does not exist, or no Docker engine answers.
       ProgramError: the registry refused it.
     """
     check_name(name)
     if "/" not in name:
         raise ConfigError(
-            "The image's name tells no registry.",
+            "The image's name has no registry.",
             where="kubeflow.image",
             expected=f"REGISTRY/{name}",
             seen=name,
-            fix=f"build and push it under such a name: --set kubeflow.image=REGISTRY/{name}",
+            fix=f"Build and push it under such a name: --set kubeflow.image=REGISTRY/{name}",
         )
     programs.require_programs("docker")
     image = require(name)
     programs.run(
-        "docker", "push", name, console=console, fix="docker login REGISTRY, where the registry refuses you; then again"
+        "docker", "push", name, console=console, fix="If the registry refuses you: docker login REGISTRY, then push again."
     )
     return image
 
@@ -154,7 +154,7 @@ def require(name: str) -> Image:
     """The image as the Docker engine has it.
 
     Raises:
-      UsageError: it has no such image.
+      UsageError: there is no such image.
     """
     try:
         (described,) = json.loads(programs.read("docker", "image", "inspect", name))
@@ -164,7 +164,7 @@ def require(name: str) -> Image:
             where="kubeflow.image",
             expected="an image that the Docker engine has",
             seen=error.stderr.strip(),
-            fix="conveyor image build",
+            fix="Run: conveyor image build",
         ) from error
     labels = described["Config"].get("Labels") or {}
     return Image(
@@ -176,7 +176,7 @@ def require(name: str) -> Image:
 
 
 def check_name(name: str) -> None:
-    """Makes sure that an image's name says which build it is.
+    """Makes sure that an image's name identifies a build.
 
     Raises:
       ConfigError: it has no tag, or `latest`, which a cluster always pulls anew, so that a loaded image would not be used; or a
@@ -186,11 +186,11 @@ def check_name(name: str) -> None:
     _, _, tag = name.rpartition("/")[2].partition(":")
     if tag in ("", "latest") or "@" in name:
         raise ConfigError(
-            "The image needs a tag that says which build it is.",
+            "The image needs a tag that identifies the build.",
             where="kubeflow.image",
-            expected="NAME:TAG, with another tag than latest",
+            expected="NAME:TAG, with a tag other than latest",
             seen=name,
-            fix=f"for example kubeflow.image: {name.partition('@')[0].removesuffix(f':{tag}')}:{version('tfx-conveyor')}",
+            fix=f"For example: kubeflow.image: {name.partition('@')[0].removesuffix(f':{tag}')}:{version('tfx-conveyor')}",
         )
 
 

@@ -198,7 +198,9 @@ class _Installation:
             f"Install Kubeflow Pipelines and Conveyor on context {self.kubeflow.context}, {server(self.kubeflow.context)}?"
         )
         if not agreed(question):
-            raise UsageError("Nothing was changed.", where=f"context {self.kubeflow.context}", fix="conveyor cluster up --yes")
+            raise UsageError(
+                "Nothing was changed.", where=f"context {self.kubeflow.context}", fix="Run: conveyor cluster up --yes"
+            )
 
     def _make_local_cluster(self, kind: KindCluster) -> None:
         there = kind.exists()

@@ -1,4 +1,4 @@
-"""The cluster that a configuration names: is it there, does it answer, and can runs start on it."""
+"""Whether the cluster that a configuration names exists, answers, and can start runs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from pipeline.config import Kubeflow, PipelineConfig, SecretKey
 
 PREPARE_JOB = "conveyor-prepare"
-"""The Job that makes the volume and the metadata database ready for runs."""
+"""The Job that prepares the volume and the metadata database for runs."""
 
 _UP = "conveyor cluster up"
 _ANSWER_SECONDS = 20.0
 
 
 def require_cluster(config: PipelineConfig) -> None:
-    """Makes sure that runs can start: the namespace, the volume, the Secrets and the image are where pods look for them.
+    """Makes sure that runs can start: the namespace, the volume, the Secrets and the image exist where pods look for them.
 
-    What a person has no right to look at is taken to be there.
+    Objects that a person has no right to read are assumed to exist.
 
     Args:
-      config: of the pipeline that is to run.
+      config: the configuration of the pipeline that is to run.
 
     Raises:
-      UsageError: there is no kubectl, or its context is missing.
-      ConveyorError: the cluster does not answer, or something is missing in it.
+      UsageError: kubectl or its context is missing.
+      ConveyorError: the cluster does not answer, or lacks something.
     """
     require_programs("kubectl")
     kubeflow = config.kubeflow
@@ -63,7 +63,7 @@ def require_context(context: str) -> None:
             where="kubeflow.context",
             expected=", ".join(known) or "any context",
             seen=context,
-            fix=_UP if cluster_name(context) else "name one with --set kubeflow.context=CONTEXT",
+            fix=f"Run: {_UP}" if cluster_name(context) else "Name one with --set kubeflow.context=CONTEXT",
         )
 
 
@@ -80,9 +80,9 @@ def require_answer(kubectl: Kubectl) -> None:
             "The cluster does not answer.",
             where=f"context {kubectl.context}, {server(kubectl.context)}",
             seen=error.stderr or error.what,
-            fix=f"start it: {_UP}"
+            fix=f"Start it: {_UP}"
             if cluster_name(kubectl.context)
-            else "check the network and the log-in: kubectl cluster-info --context " + kubectl.context,
+            else f"Check the network and the log-in: kubectl cluster-info --context {kubectl.context}",
         ) from error
 
 
@@ -107,7 +107,7 @@ def _secrets(kubeflow: Kubeflow) -> dict[str, SecretKey]:
 
 
 def _require(kubectl: Kubectl, kind: str, name: str, *, field: str) -> dict[str, Any] | None:
-    """An object that has to be there; None where a person may not look."""
+    """An object that has to exist; None where a person may not read it."""
     try:
         found = kubectl.get(kind, name)
     except ProgramError as error:
@@ -123,7 +123,7 @@ def _missing(kubectl: Kubectl, what: str, field: str) -> ConveyorError:
     return ConveyorError(
         what,
         where=f"{field}; context {kubectl.context}, namespace {kubectl.namespace}",
-        fix=f"{_UP}, for what Conveyor brings along; for a name of your own, make the object or correct the configuration",
+        fix=f"`{_UP}` makes what Conveyor installs. For a name of your own, make the object or correct the configuration.",
     )
 
 
@@ -134,14 +134,14 @@ def _require_prepared(kubectl: Kubectl) -> None:
         if "Forbidden" in error.stderr:
             return
         raise
-    # Without one, the volume and the database are somebody else's, who has seen to them.
+    # Without the Job, somebody else has provided the volume and the database.
     if job is not None and not job.get("status", {}).get("succeeded"):
         raise ConveyorError(
             "The volume and the metadata database are not ready for runs.",
             where=f"Job {PREPARE_JOB}; context {kubectl.context}, namespace {kubectl.namespace}",
             expected="one success",
             seen="it failed" if job.get("status", {}).get("failed") else "it has not ended",
-            fix=f"{_UP} runs it again and says what it waits for",
+            fix=f"`{_UP}` runs it again and says what it waits for.",
         )
 
 
@@ -155,5 +155,5 @@ def _require_image(kubeflow: Kubeflow) -> None:
             f"The cluster does not have the image {kubeflow.image}.",
             where="kubeflow.image",
             expected=f"an image of the kind cluster {name!r}",
-            fix="conveyor image build, then conveyor image load",
+            fix="Run: conveyor image build, then conveyor image load",
         )

@@ -35,7 +35,7 @@ _KNOWN_FIXES = {
     "no such host": "The cluster's address is not known here: check the network, or kubectl config view",
     "i/o timeout": "The cluster does not answer: check the network or the VPN",
     "context": "Name a context of `kubectl config get-contexts` in kubeflow.context, or: conveyor cluster up",
-    "Cannot connect to the Docker daemon": "sudo systemctl start docker",
+    "Cannot connect to the Docker daemon": "Run: sudo systemctl start docker",
     "You must be logged in": "Log in to the cluster again: its credentials have expired",
     "forbidden": "Ask the cluster's administrator for the right that is named above",
 }
@@ -142,7 +142,7 @@ def require_programs(*names: str) -> None:
                 where=os.environ.get("PATH", "") if program.seen == _MISSING else "",
                 expected=f"{name} {PROGRAMS[name].minimum} or newer",
                 seen=program.seen,
-                fix=program.fix,
+                fix=f"Run: {program.fix}",
             )
 
 

@@ -1,1 +1,1 @@
-"""What runs in the pods of a run, which have neither kfp nor a cluster's API at hand."""
+"""The programs that pods run. Pods have neither kfp nor access to the cluster's API."""

@@ -1,4 +1,4 @@
-"""What the command lines of tasks have in common: their arguments, their log, and how an error ends them."""
+"""The command line of a task: its arguments, its log, and how an error ends it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def run_task(
     """Runs a task from its command line.
 
     Args:
-      parser: knows the arguments that this task alone has.
+      parser: the parser of the arguments that this task alone has.
       arguments: the command line; the process's own when not given.
-      work: what the task does.
+      work: the function that does the task's work.
 
     Returns:
-      The exit code: 0, or that of the error, which is the last thing on stderr.
+      The exit code: 0, or that of the error, which is the last output on stderr and is reported to Kubernetes.
     """
     parser.add_argument("--ir", required=True, help="the compiled pipeline, packed")
     parser.add_argument("--config", required=True, help="the configuration, packed")
@@ -37,7 +37,7 @@ def run_task(
         "--executor-input",
         required=True,
         type=json.loads,
-        help=f"what Kubeflow says of inputs and outputs; by hand: {_BY_HAND}",
+        help=f"the inputs and outputs, as Kubeflow describes them; by hand: {_BY_HAND}",
     )
     options = parser.parse_args(arguments)
     _log_briefly()
@@ -54,11 +54,11 @@ def run_task(
 
 
 def _log_briefly() -> None:
-    """Logs to stderr; of what TFX says in passing, which holds whole compiled pipelines, the first line."""
+    """Logs to stderr, and only the first line of TFX's informational messages, which hold whole compiled pipelines."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Brief("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # Hundreds of lines about type hints, each time Beam is imported.
+    # Beam logs hundreds of lines about type hints when it is imported.
     logging.getLogger("apache_beam.typehints").setLevel(logging.WARNING)
 
 

@@ -1,4 +1,4 @@
-"""What a task's process knows of itself: the run it belongs to, its parameters, the database, and where outcomes are kept."""
+"""A task's process: the run it belongs to, its parameters, the metadata database, and where outcomes are kept."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pipeline.kubeflow.pod.payload import Payload
 from pipeline.report.read.run_details import read_facts
 from pipeline.runs import database
 from pipeline.runs.status import NodeOutcome
+from pipeline.util import files
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 _RUN_ID = "run_id"
-# Of the exit task: how Kubeflow says the nodes ended.
+# An input of the exit task alone: how Kubeflow says that the nodes ended.
 _STATUS = "status"
 
 
@@ -35,9 +36,9 @@ class Pod:
 
     Attributes:
       payload: what the package carries.
-      executor_input: what Kubeflow says of the task's inputs and outputs.
-      run_id: of the run, in Kubeflow and in ML Metadata.
-      parameters: the run's, all of them.
+      executor_input: the task's inputs and outputs, as Kubeflow describes them.
+      run_id: the run's id, in Kubeflow and in ML Metadata.
+      parameters: all parameters of the run.
     """
 
     payload: Payload
@@ -50,7 +51,7 @@ class Pod:
         """The pod that a task's arguments describe.
 
         Raises:
-          UsageError: there is no run id, or a parameter has a value that it cannot have.
+          UsageError: the run id is missing, or a parameter has a value that it cannot have.
           StorageError: the volume is not mounted, or this user cannot write to it.
         """
         given = dict(executor_input.get("inputs", {}).get("parameterValues", {}))
@@ -68,12 +69,12 @@ class Pod:
 
     @property
     def config(self) -> PipelineConfig:
-        """Of the pipeline, with the paths of the cluster."""
+        """The pipeline's configuration, with the paths of the cluster."""
         return self.payload.config
 
     @cached_property
     def connection(self) -> metadata_store_pb2.ConnectionConfig:
-        """To the ML Metadata database.
+        """How to connect to the ML Metadata database.
 
         Raises:
           ConfigError: the address of the database is missing or malformed.
@@ -91,22 +92,18 @@ class Pod:
 
     @property
     def folder(self) -> Path:
-        """Of the run, on the volume."""
+        """The run's folder on the volume."""
         return self.config.runs_path / self.run_id
 
     @property
     def final_status(self) -> dict[str, Any]:
-        """How Kubeflow says the nodes ended: of the exit task alone."""
+        """How Kubeflow says that the nodes ended; empty in tasks other than the exit task."""
         status = self.executor_input.get("inputs", {}).get("parameterValues", {}).get(_STATUS)
         return dict(status or {})
 
     def keep(self, node_id: str, outcome: NodeOutcome) -> None:
         """Keeps a node's outcome for the exit task, whole or not at all."""
-        path = self.outcome_path(node_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(outcome.model_dump_json(indent=2))
-        os.replace(partial, path)
+        files.write(self.outcome_path(node_id), outcome.model_dump_json(indent=2))
 
     def kept(self, node_id: str) -> NodeOutcome | None:
         """A node's outcome, if the node has started."""
@@ -114,16 +111,16 @@ class Pod:
         return NodeOutcome.model_validate_json(path.read_text()) if path.is_file() else None
 
     def outcome_path(self, node_id: str) -> Path:
-        """Where a node's outcome is kept."""
+        """The file that keeps a node's outcome."""
         return self.folder / "nodes" / f"{node_id}.json"
 
     def show(self, nodes: Sequence[str]) -> None:
-        """Gives the dashboard what there is to see of the nodes. What cannot be shown is told in the log, and ends nothing."""
+        """Gives the dashboard the artifacts of the nodes. A failure to do so is only logged."""
         try:
             facts = read_facts(self.config, self.run_id)
             dashboard.write(dashboard.artifacts_of(facts, nodes), self.executor_input)
         except Exception:
-            print("The dashboard has nothing to show of this task:", flush=True)
+            print("The artifacts for the dashboard could not be made:", flush=True)
             traceback.print_exc()
 
 
@@ -134,7 +131,7 @@ def _require_volume(config: PipelineConfig) -> None:
             "The volume is not mounted.",
             where=str(folder),
             expected=f"the PersistentVolumeClaim {config.kubeflow.volume}",
-            fix="Compile with the kubeflow.volume and kubeflow.mount_path of the cluster",
+            fix="Compile with the kubeflow.volume and kubeflow.mount_path of the cluster.",
         )
     if not os.access(folder, os.W_OK):
         raise StorageError(
@@ -142,5 +139,5 @@ def _require_volume(config: PipelineConfig) -> None:
             where=str(folder),
             expected=f"a folder that the user {config.kubeflow.user} may write to",
             seen=f"user {os.getuid()}, owner {folder.stat().st_uid}",
-            fix="run the Job conveyor-prepare again, or set kubeflow.user to the owner",
+            fix="Run the Job conveyor-prepare again, or set kubeflow.user to the owner.",
         )

@@ -1,4 +1,4 @@
-"""What a pod runs: one node of the pipeline, or a group of them one after another, by the code that runs them on a laptop."""
+"""Runs one node of the pipeline in a pod, or a group of nodes one after another, with the code that runs them on a laptop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow.pod.entrypoint", description=__doc__)
     parser.add_argument("--node", action="append", required=True, help="a node to run; repeatable, in their order")
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     return run_task(parser, arguments, lambda pod, options: run_nodes(pod, options.node))
 
 
@@ -39,12 +39,12 @@ def run_nodes(pod: Pod, nodes: Sequence[str]) -> None:
     """Runs nodes one after another, up to the first that fails.
 
     Args:
-      pod: that they run in.
-      nodes: ids, in their order.
+      pod: the pod that they run in.
+      nodes: their ids, in their order.
 
     Raises:
       UsageError: there is no such node, or the image holds other code than the package was compiled with.
-      ConveyorError: what a node failed with.
+      ConveyorError: a node failed.
     """
     pod.payload.require_same_code()
     ir = pod.pipeline()
@@ -55,7 +55,7 @@ def run_nodes(pod: Pod, nodes: Sequence[str]) -> None:
 
 
 def _run(pod: Pod, ir: pipeline_pb2.Pipeline, node_id: str) -> ConveyorError | None:
-    """Runs a node and keeps its outcome; returns what it failed with."""
+    """Runs a node and keeps its outcome; returns the error that it failed with, if any."""
     from pipeline.runs import execute
 
     found = execute.find_node(ir, node_id)
@@ -80,8 +80,8 @@ def _run(pod: Pod, ir: pipeline_pb2.Pipeline, node_id: str) -> ConveyorError | N
     return problem
 
 
-def _end(number: int, frame: FrameType | None) -> Any:
-    """Ends the process as an exception does, so that the node's execution is marked in ML Metadata."""
+def _exit_on_signal(number: int, frame: FrameType | None) -> Any:
+    """Ends the process with an exception, so that the node's execution is marked in ML Metadata."""
     raise SystemExit(128 + number)
 
 

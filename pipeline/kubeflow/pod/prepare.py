@@ -1,6 +1,6 @@
-"""What a Job does before the first run: makes the workspace's folders on the volume, and ML Metadata's tables in its database.
+"""Prepares a cluster for its first run: folders of the workspace on the volume, and ML Metadata's tables in the database.
 
-Where all is there already, it changes nothing.
+What exists already is left as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SECONDS_BETWEEN_TRIES = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Makes the workspace and the database ready for runs.
+    """Prepares the workspace and the database for runs.
 
     Args:
       arguments: the command line; the process's own when not given.
@@ -36,10 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow.pod.prepare", description=__doc__)
     mount_path = Kubeflow().mount_path
     parser.add_argument(
-        "--workspace", type=Path, default=Path(mount_path), help=f"where the volume is mounted; {mount_path} when not given"
+        "--workspace",
+        type=Path,
+        default=Path(mount_path),
+        help=f"the volume's folder; {mount_path} when not given",
     )
     parser.add_argument(
-        "--patience", type=float, default=300, metavar="SECONDS", help="for how long to wait for a database that is starting"
+        "--patience", type=float, default=300, metavar="SECONDS", help="how long to wait for a database that is starting"
     )
     options = parser.parse_args(arguments)
     try:
@@ -52,14 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_folders(workspace: Path) -> None:
-    """Makes the folders that data, artifacts, runs and models go to.
+    """Creates the folders for data, artifacts, runs and models.
 
     Raises:
-      StorageError: no volume is mounted there, or this user cannot write to it.
+      StorageError: the volume is not mounted there, or this user cannot write to it.
     """
     if not workspace.is_dir():
         raise StorageError(
-            "The workspace is not there.",
+            "The workspace does not exist.",
             where=str(workspace),
             expected="the folder that the volume is mounted at",
             fix="Mount the volume, or name the folder with --workspace.",
@@ -76,19 +79,19 @@ def make_folders(workspace: Path) -> None:
 
 
 def make_tables(patience: float) -> None:
-    """Makes ML Metadata's tables in the database that CONVEYOR_METADATA names.
+    """Creates ML Metadata's tables in the database that CONVEYOR_METADATA names.
 
     Args:
       patience: seconds to wait for a database that does not answer yet.
 
     Raises:
       ConfigError: CONVEYOR_METADATA does not name a database on a server.
-      StorageError: the database does not answer in time, does not let this user in, or has other tables.
+      StorageError: the database does not answer in time, refuses this user, or has other tables.
     """
     connection = database.from_environment()
     if connection is None or connection.HasField("sqlite"):
         raise ConfigError(
-            "The runs have no metadata database in common.",
+            "The runs share no metadata database.",
             where=database.ENVIRONMENT_VARIABLE,
             expected="the URL of a database on a server: SQLite serves the processes of one machine",
             seen="a SQLite file" if connection else "the variable is not set",

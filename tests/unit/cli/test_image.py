@@ -80,4 +80,4 @@ def test_a_name_that_tells_no_build_is_a_configuration_error(run, command: str) 
 
     assert (code, out) == (2, "")
     assert "Configuration error: The image needs a tag" in err
-    assert "fix       for example kubeflow.image: conveyor:0.1.0" in err
+    assert "fix       For example: kubeflow.image: conveyor:0.1.0" in err

@@ -127,7 +127,7 @@ def test_without_an_engine_nothing_is_done(machine: Machine, action) -> None:
     with pytest.raises(UsageError, match="docker cannot be used") as caught:
         action("registry/conveyor:1", machine.console)
 
-    assert caught.value.fix == "sudo systemctl start docker"
+    assert caught.value.fix == "Run: sudo systemctl start docker"
     assert machine.calls == []
 
 
@@ -174,7 +174,7 @@ def test_an_image_that_is_not_built_is_asked_for(machine: Machine, action) -> No
     with pytest.raises(UsageError, match="no image registry/conveyor:1") as caught:
         action("registry/conveyor:1", machine.console)
 
-    assert caught.value.fix == "conveyor image build"
+    assert caught.value.fix == "Run: conveyor image build"
     assert machine.calls == []
 
 
@@ -185,7 +185,7 @@ def test_an_image_is_pushed_to_the_registry_in_its_name(machine: Machine) -> Non
 
 
 def test_a_name_without_a_registry_is_not_pushed(machine: Machine) -> None:
-    with pytest.raises(ConfigError, match="tells no registry"):
+    with pytest.raises(ConfigError, match="has no registry"):
         image.push(NAME, machine.console)
 
     assert machine.calls == []

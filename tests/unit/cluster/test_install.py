@@ -228,7 +228,7 @@ class TestUpIsRefused:
 
         error = self.refused(machine)
 
-        assert error.fix == "sudo systemctl start docker"
+        assert error.fix == "Run: sudo systemctl start docker"
 
     def test_where_a_port_is_taken(self, machine):
         with socket.socket() as other:
@@ -406,7 +406,7 @@ class TestRequireCluster:
         with pytest.raises(ConveyorError, match=re.escape("does not have the image conveyor:0.1.0")) as caught:
             require_cluster(configuration())
 
-        assert caught.value.fix == "conveyor image build, then conveyor image load"
+        assert caught.value.fix == "Run: conveyor image build, then conveyor image load"
 
     def test_a_preparation_that_has_not_ended(self, ready):
         ready.put("job/conveyor-prepare", status={"active": 1})
@@ -420,7 +420,7 @@ class TestRequireCluster:
         with pytest.raises(UsageError, match="kubectl has no context 'kind-conveyor'") as caught:
             require_cluster(configuration())
 
-        assert caught.value.fix == "conveyor cluster up"
+        assert caught.value.fix == "Run: conveyor cluster up"
 
     def test_a_cluster_that_does_not_answer(self, ready):
         ready.remove("running")

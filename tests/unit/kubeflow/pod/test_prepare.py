@@ -25,7 +25,7 @@ def test_runs_need_a_database_that_every_pod_reaches(
 
 
 def test_a_volume_that_is_not_mounted(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="not there"):
+    with pytest.raises(StorageError, match="does not exist"):
         prepare.make_folders(tmp_path / "conveyor")
 
 
