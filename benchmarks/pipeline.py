@@ -316,10 +316,11 @@ def _different_metrics(stock: Artifacts, config: Path, folder: Path) -> Iterator
 
     def evaluated(moved: float) -> tuple[dict[tuple[str, str], float], bool]:
         predict = Models.predict
-        moving = {
-            "predict": lambda self, rows: {key: values + np.float32(moved) for key, values in predict(self, rows).items()}
-        }
-        with mock.patch.multiple(Models, **moving):
+
+        def moved_predict(models: Models, examples: object) -> object:
+            return {key: values + np.float32(moved) for key, values in predict(models, examples).items()}
+
+        with mock.patch.object(Models, "predict", moved_predict):
             validation = evaluate(settings, {"": str(stock.model / "Format-Serving")}, files, str(folder))
         return _metrics(folder), validation.validation_ok
 
