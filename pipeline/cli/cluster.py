@@ -1,4 +1,4 @@
-"""`conveyor cluster`: a local Kubernetes with Kubeflow Pipelines, or what a real one needs for runs."""
+"""`conveyor cluster`: a local Kubernetes with Kubeflow Pipelines, or what an existing cluster needs for runs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,17 @@ if TYPE_CHECKING:
 
     from pipeline.config import PipelineConfig
 
-app = typer.Typer(help="Make a cluster that runs pipelines, look at it, delete it.", no_args_is_help=True)
+app = typer.Typer(help="Create, inspect and delete a cluster that runs pipelines.", no_args_is_help=True)
 
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-@app.callback()
-def cluster() -> None:
-    """Make a cluster that runs pipelines, look at it, delete it."""
-
-
 @app.command()
 def up(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes = False) -> None:
-    """Make the cluster ready for runs. Run again after a failure, it goes on where it was.
+    """Make the cluster ready for runs. After a failure, run it again: it continues where it stopped.
 
-    A context kind-NAME, the default, is a cluster on this machine, made with kind. On any other context Kubeflow Pipelines and
-    Conveyor are installed from the overlays `cluster` of manifests/, after a question.
+    A context kind-NAME, the default, is a cluster on this machine, created with kind. On any other context Kubeflow Pipelines
+    and Conveyor are installed from the overlays `cluster` of manifests/, after a confirmation.
     """
     from rich.console import Console
 
@@ -44,7 +39,7 @@ def up(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes = F
 
 @app.command()
 def down(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes = False) -> None:
-    """Delete the local cluster. The folder with data, artifacts and models stays; the databases in the cluster go."""
+    """Delete the local cluster with its databases. The folder with data, artifacts and models stays."""
     from rich.console import Console
 
     from pipeline.cluster.kind import KindCluster, cluster_name
@@ -54,11 +49,11 @@ def down(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes =
     name = cluster_name(context)
     if name is None:
         raise UsageError(
-            "Only a local cluster is deleted.",
+            "Only a local cluster can be deleted.",
             where="kubeflow.context",
             expected="kind-NAME",
             seen=context,
-            fix="docs/cluster.md says how to remove Conveyor from another",
+            fix="docs/cluster.md says how to remove Conveyor from another cluster.",
         )
     require_programs("docker", "kind")
     local = KindCluster(name, Console(highlight=False))
@@ -71,14 +66,14 @@ def down(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes =
         f"Data, artifacts, models and backups stay in {folder}."
     )
     if not yes and not _confirmed(question):
-        raise UsageError("Nothing was deleted.", where=f"kind cluster {name!r}", fix="conveyor cluster down --yes")
+        raise UsageError("Nothing was deleted.", where=f"kind cluster {name!r}", fix="Run: conveyor cluster down --yes")
     local.delete()
     typer.echo(f"Deleted. Data, artifacts, models and backups are still in {folder}.")
 
 
 @app.command()
 def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Show what runs in the cluster, what is not ready, and why. The exit code is 1 when runs cannot start."""
+    """Show what runs in the cluster, and what is not ready and why. The exit code is 1 when runs cannot start."""
     from rich.console import Console
 
     from pipeline.cluster import preflight as clusters
@@ -125,7 +120,7 @@ def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: 
 
 
 def _problem(config: PipelineConfig) -> ConveyorError | None:
-    """Why runs cannot start."""
+    """Why runs cannot start; None when they can."""
     from pipeline.cluster.preflight import require_cluster
 
     try:
@@ -136,15 +131,15 @@ def _problem(config: PipelineConfig) -> ConveyorError | None:
 
 
 def _confirmed(question: str) -> bool:
-    """Asks on a terminal; elsewhere nobody can answer.
+    """Asks for confirmation on a terminal.
 
     Raises:
-      UsageError: there is no terminal.
+      UsageError: there is no terminal, so nobody can answer.
     """
     import sys
 
     if not sys.stdin.isatty():
-        raise UsageError("Somebody has to agree to this.", seen=question, fix="again with --yes")
+        raise UsageError("This needs a confirmation.", seen=question, fix="Add --yes.")
     return typer.confirm(question)
 
 
@@ -152,7 +147,7 @@ def _print_next(config: PipelineConfig, folder: Path | None, has_image: bool) ->
     kubeflow = config.kubeflow
     if folder is None:
         typer.echo(
-            f"The dashboard, once this runs: kubectl --context {kubeflow.context} --namespace {kubeflow.namespace} "
+            f"The dashboard, while this runs: kubectl --context {kubeflow.context} --namespace {kubeflow.namespace} "
             "port-forward service/ml-pipeline-ui 8080:80"
         )
     else:

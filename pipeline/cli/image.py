@@ -1,4 +1,4 @@
-"""`conveyor image`: the task image, from building it to where the cluster finds it."""
+"""`conveyor image`: builds the task image, and loads or pushes it to the cluster."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ from pipeline.cli.options import ConfigArgument, Overrides, read_config
 if TYPE_CHECKING:
     from pipeline.cluster.image import Image
 
-app = typer.Typer(help="Build the image that pods run, and bring it to the cluster.", no_args_is_help=True)
-
-
-@app.callback()
-def image() -> None:
-    """Build the image that pods run, and bring it to the cluster."""
+app = typer.Typer(help="Build the image that pods run, and make it available to the cluster.", no_args_is_help=True)
 
 
 @app.command()
@@ -32,9 +27,9 @@ def build(
             help="An argument of the Dockerfile, such as BASE_IMAGE=IMAGE. Without a value: from the environment. Repeatable.",
         ),
     ] = None,
-    network: Annotated[str | None, typer.Option(metavar="NETWORK", help="Of the build: host, for example.")] = None,
+    network: Annotated[str | None, typer.Option(metavar="NETWORK", help="The network of the build, such as host.")] = None,
 ) -> None:
-    """Build the image from this checkout. What pip's environment variables say of indexes holds in the build too."""
+    """Build the image from this checkout. pip's environment variables for package indexes are passed to the build."""
     from rich.console import Console
 
     from pipeline.cluster import image
@@ -48,7 +43,7 @@ def build(
 
 @app.command()
 def load(config: ConfigArgument = None, overrides: Overrides = None) -> None:
-    """Load the image into the kind cluster, and make the volume ready with it where `cluster up` has not."""
+    """Load the image into the kind cluster, and prepare the volume with it where `cluster up` has not."""
     from rich.console import Console
 
     from pipeline.cluster import image, install

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pipeline.kubeflow.follow import Follower
     from pipeline.runs.status import RunOutcome
 
-_RUN_HELP = "Its id, the beginning of one, the name that the dashboard shows, or `latest`."
+_RUN_HELP = "The run's id or its beginning, the name that the dashboard shows, or `latest`."
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
 
 
 def submit(
@@ -30,16 +31,14 @@ def submit(
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter of the run: span=201310. Repeatable."),
     ] = None,
     note: Annotated[str, typer.Option(help="What the run is for; kept with its outcome.", show_default=False)] = "",
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Run every node, also those that nothing has changed for.")
-    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every node, even where nothing has changed.")] = False,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="Return as soon as the run has started.")] = False,
 ) -> None:
     """Run the pipeline on Kubeflow: compile and upload it, start a run, and follow its nodes.
 
-    The same package is uploaded once. Ctrl-C ends the following, not the run. The parameters are those that the dashboard's
-    form has: span, steps_per_epoch, push_destination and run_note. The exit code is that of `conveyor run`: 0 for a pushed
-    model, 3 for data that break the schema, 4 for a model that was not blessed.
+    A package that has not changed is not uploaded again. Ctrl-C stops following; the run goes on. The parameters are those of
+    the dashboard's form: span, steps_per_epoch, push_destination and run_note. The exit code is that of `conveyor run`: 0 for a
+    pushed model, 3 for data that break the schema, 4 for a model that was not blessed.
     """
     from rich.console import Console
 
@@ -55,13 +54,13 @@ def submit(
     console.print(f"Run {run.run_id} of {settings.name} has started:")
     console.print(client.address(run.run_id), soft_wrap=True)
     if no_follow:
-        _print_ways_back(run.run_id, console)
+        _print_next_commands(run.run_id, console)
         return
     _follow(client, run, console)
 
 
 def status(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)] = "latest",
+    run: RunArgument = "latest",
     config: ConfigOption = None,
     overrides: Overrides = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the run until it ends, as submit does.")] = False,
@@ -69,7 +68,7 @@ def status(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many runs to list.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show where a run on Kubeflow stands: its nodes, and what went wrong."""
+    """Show the state of a run on Kubeflow: its nodes, and what went wrong."""
     from itertools import islice
 
     from rich.console import Console
@@ -79,7 +78,7 @@ def status(
     from pipeline.runs.status import RunState
 
     if follow and (as_json or list_runs):
-        raise UsageError("--follow shows one run, for people.", where="status", fix="leave out --json and --list")
+        raise UsageError("--follow shows a single run as text.", where="status", fix="Leave out --json and --list.")
     settings = read_config(config, overrides)
     client = KubeflowClient(settings)
     if list_runs:
@@ -105,13 +104,13 @@ def status(
 
 def logs(
     names: Annotated[
-        list[str], typer.Argument(metavar="[RUN] NODE", help="The node or group, and the run; the latest when not given.")
+        list[str], typer.Argument(metavar="[RUN] NODE", help="The run, by default the latest, and the node or group.")
     ],
     config: ConfigOption = None,
     overrides: Overrides = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the node ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the node ends.")] = False,
 ) -> None:
-    """Show what a node of a run on Kubeflow has written: its last attempt, when it was tried again."""
+    """Show the log of a node of a run on Kubeflow; of its last attempt, if it was retried."""
     from rich.console import Console
 
     from pipeline.kubeflow.client import KubeflowClient
@@ -120,7 +119,9 @@ def logs(
 
     if len(names) > 2:
         raise UsageError(
-            "logs takes a run and a node, or a node alone.", seen=" ".join(names), fix="conveyor logs latest Trainer"
+            "logs takes a run and a node, or a node alone.",
+            seen=" ".join(names),
+            fix="For example: conveyor logs latest Trainer",
         )
     settings = read_config(config, overrides)
     client = KubeflowClient(settings)
@@ -141,11 +142,11 @@ def logs(
 
 
 def cancel(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)],
+    run: RunArgument,
     config: ConfigOption = None,
     overrides: Overrides = None,
 ) -> None:
-    """End a run on Kubeflow: no node starts any more, and those at work are told to stop."""
+    """Cancel a run on Kubeflow: no further node starts, and running nodes are stopped."""
     from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.runs import find_run, outcome_of
     from pipeline.report import formats
@@ -159,9 +160,9 @@ def cancel(
         raise UsageError(
             "The run has ended, so there is nothing to cancel.",
             where=found.run_id,
-            expected="a run that is at work",
+            expected="a run that has not ended",
             seen=f"{outcome.state.value} since {formats.moment(outcome.ended)}",
-            fix="`conveyor status --list` lists the runs",
+            fix="`conveyor status --list` lists the runs.",
         )
     client.terminate(found.run_id)
     print(f"Run {found.run_id} of {settings.name}, started {formats.moment(outcome.started)}, is being cancelled.")
@@ -176,18 +177,18 @@ def _follow(client: KubeflowClient, run: Any, console: Console) -> None:
     from pipeline.report.progress import observe
 
     follower = _follower(client, run, console)
-    told: set[tuple[str, str]] = set()
+    printed: set[tuple[str, str]] = set()
     try:
         with observe(console, starting="waiting for the cluster", note=follower.issue) as show:
             for outcome in follower.outcomes():
                 show(outcome)
                 if not console.is_terminal:
-                    new = follower.issues(outcome).items() - told
+                    new = follower.issues(outcome).items() - printed
                     _print_issues(new, console)
-                    told |= new
+                    printed |= new
     except KeyboardInterrupt:
         console.print(f"\nRun {run.run_id} goes on.")
-        _print_ways_back(run.run_id, console)
+        _print_next_commands(run.run_id, console)
         raise
     _print_run(client, outcome, console)
     error = follower.error(outcome)
@@ -218,20 +219,20 @@ def _print_issues(issues: Iterable[tuple[str, str]], console: Console) -> None:
         console.print(f"{node:<24} {issue}", markup=False, soft_wrap=True)
 
 
-def _print_ways_back(run_id: str, console: Console) -> None:
+def _print_next_commands(run_id: str, console: Console) -> None:
     console.print(f"  conveyor status {run_id} --follow   follows it", soft_wrap=True)
     console.print(f"  conveyor cancel {run_id}            ends it", soft_wrap=True)
 
 
 def _no_pod(node: str, state: str, address: str) -> UsageError:
     if state == "waiting":
-        return UsageError(f"{node} has not started yet.", where=node, fix="conveyor status shows what it waits for")
+        return UsageError(f"{node} has not started yet.", where=node, fix="`conveyor status` shows what it waits for.")
     return UsageError(
         f"{node} has no pod" + (": it never started." if state == "blocked" else " any more."),
         where=node,
-        expected="a pod of the run: they are deleted some time after it has ended",
+        expected="a pod of the run; pods are deleted some time after the run has ended",
         seen=state,
-        fix=f"the dashboard keeps the log: {address}",
+        fix=f"The dashboard keeps the log: {address}",
     )
 
 

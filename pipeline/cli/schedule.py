@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import KubeflowClient
 
-_WAYS = "--cron, --every, --list, --pause, --resume and --delete"
+_ACTIONS = "--cron, --every, --list, --pause, --resume and --delete"
 
 
 def schedule(
@@ -21,34 +21,34 @@ def schedule(
     cron: Annotated[
         str | None,
         typer.Option(
-            metavar="EXPRESSION", help="When, in UTC: '0 6 * * *' is every day at six. Of six fields the first is seconds."
+            metavar="EXPRESSION", help="When, in UTC: '0 6 * * *' is every day at six. With six fields, the first is seconds."
         ),
     ] = None,
     every: Annotated[str | None, typer.Option(metavar="INTERVAL", help="How often instead: 90m, 12h, 1d or 2w.")] = None,
     list_schedules: Annotated[bool, typer.Option("--list", help="List the schedules of the cluster.")] = False,
-    pause: Annotated[str | None, typer.Option(metavar="NAME", help="Keep a schedule, but let it start nothing.")] = None,
+    pause: Annotated[str | None, typer.Option(metavar="NAME", help="Keep a schedule from starting runs.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="NAME", help="Let a paused schedule start runs again.")] = None,
     delete: Annotated[str | None, typer.Option(metavar="NAME", help="Delete a schedule; its runs stay.")] = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Run the pipeline again and again on Kubeflow, each time on the newest data there is.
+    """Run the pipeline on Kubeflow repeatedly, each time on the newest data.
 
-    A pipeline has one schedule, named for it: another --cron or --every replaces it. A schedule keeps the package that it was
-    made with; schedule again to run changed code. One run is at work at a time, as runs share a cache and a serving folder;
-    starts that were missed meanwhile are not made up for, as the next run reads the newest data anyway. Times are UTC, unless
+    A pipeline has one schedule, which has its name: another --cron or --every replaces it. A schedule keeps the package that it
+    was made with; schedule again to run changed code. Only one run is active at a time, since runs share a cache and a serving
+    folder. Missed starts are not made up for, since the next run reads the newest data anyway. Times are UTC, unless
     CRON_SCHEDULE_TIMEZONE of the Deployment ml-pipeline-scheduledworkflow says otherwise.
     """
     from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.schedules import cron_trigger, find_schedule, interval_trigger
 
-    ways = [cron is not None, every is not None, list_schedules, pause is not None, resume is not None, delete is not None]
-    if sum(ways) != 1:
+    given = [cron is not None, every is not None, list_schedules, pause is not None, resume is not None, delete is not None]
+    if sum(given) != 1:
         raise UsageError(
             "schedule does one thing at a time.",
-            expected=f"one of {_WAYS}",
-            seen=f"{sum(ways)} of them" if any(ways) else "none of them",
-            fix="conveyor schedule --cron '0 6 * * *', or conveyor schedule --list",
+            expected=f"one of {_ACTIONS}",
+            seen=f"{sum(given)} of them" if any(given) else "none of them",
+            fix="For example: conveyor schedule --cron '0 6 * * *', or conveyor schedule --list",
         )
     trigger = cron_trigger(cron) if cron is not None else interval_trigger(every) if every is not None else None
     client = KubeflowClient(read_config(config, overrides))
@@ -59,18 +59,18 @@ def schedule(
     if list_schedules:
         _list(schedules, as_json)
         return
-    wanted, change, told = next(
-        (name, change, told)
-        for name, change, told in (
+    name, change, done = next(
+        (name, change, done)
+        for name, change, done in (
             (pause, client.pause_schedule, "is paused"),
             (resume, client.resume_schedule, "starts runs again"),
             (delete, client.delete_schedule, "is deleted; the runs that it started stay"),
         )
         if name is not None
     )
-    found = find_schedule(schedules, wanted)
+    found = find_schedule(schedules, name)
     change(found.recurring_run_id)
-    print(f"The schedule {found.display_name} ({found.recurring_run_id}) {told}.")
+    print(f"The schedule {found.display_name} ({found.recurring_run_id}) {done}.")
 
 
 def _create(client: KubeflowClient, trigger: Any, as_json: bool) -> None:
@@ -83,20 +83,20 @@ def _create(client: KubeflowClient, trigger: Any, as_json: bool) -> None:
     name = client.config.name
     console = Console(stderr=as_json, highlight=False)
     version = compile_and_upload(client, console)
-    # A configuration may hold an earlier span for single runs.
+    # A configuration may name an earlier span, which is meant for single runs.
     values = {"span": NEWEST_SPAN} if "span" in parameters_of(client.config) else {}
-    earlier = [each for each in client.schedules() if each.display_name == name and _is_of(each, version.pipeline_id)]
-    made = client.create_schedule(version, values, trigger, f"Continuous training of {name}, by conveyor schedule.")
-    # After the new one is there: a failure between the two leaves one too many, not none.
-    for each in earlier:
+    replaced = [each for each in client.schedules() if each.display_name == name and _is_of(each, version.pipeline_id)]
+    created = client.create_schedule(version, values, trigger, f"Continuous training of {name}, by conveyor schedule.")
+    # Only now: a failure in between leaves one schedule too many, not none.
+    for each in replaced:
         client.delete_schedule(each.recurring_run_id)
     if as_json:
-        print_json(_facts(made))
+        print_json(_facts(created))
         return
     console.print(f"{name} runs {describe(trigger)}, on the newest data, one run at a time.")
-    for each in earlier:
+    for each in replaced:
         console.print(f"This replaces its schedule {describe(each.trigger)} ({each.recurring_run_id}).", soft_wrap=True)
-    console.print(f"{client.host}/#/recurringrun/details/{made.recurring_run_id}", soft_wrap=True)
+    console.print(f"{client.host}/#/recurringrun/details/{created.recurring_run_id}", soft_wrap=True)
     console.print(f"  conveyor schedule --pause {name}    and --resume, --delete; --list shows all", soft_wrap=True)
 
 

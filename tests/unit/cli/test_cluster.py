@@ -103,7 +103,7 @@ class TestUp:
 
         assert conveyor("up", "--set", "kubeflow.context=production", "--set", "kubeflow.image=corp/conveyor:1") == 2
 
-        assert "again with --yes" in capsys.readouterr().err
+        assert "Add --yes." in capsys.readouterr().err
         assert machine.changes == []
 
 
@@ -146,7 +146,7 @@ class TestDown:
 
         assert conveyor("down", "--yes", "--set", "kubeflow.context=production") == 2
 
-        assert "Only a local cluster is deleted." in capsys.readouterr().err
+        assert "Only a local cluster can be deleted." in capsys.readouterr().err
         assert machine.calls == []
 
 
