@@ -12,7 +12,7 @@ from pathlib import Path
 from components.example_gen.columns import FileSummary
 from components.example_gen.inputs import InputSpan
 from components.shared.examples.kinds import Kind
-from components.shared.examples.splits import FILE_NAME, StoredSpan, StoredSpans
+from components.shared.examples.stored_spans import FILE_NAME, StoredSpan, StoredSpans
 from components.shared.span_results import earlier_artifacts
 
 

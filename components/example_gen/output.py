@@ -14,7 +14,7 @@ from tfx.types import Artifact, artifact_utils
 
 from components.example_gen.inputs import InputSpan
 from components.example_gen.table import Table
-from components.shared.examples.splits import StoredPart, StoredSpan, StoredSpans
+from components.shared.examples.stored_spans import StoredPart, StoredSpan, StoredSpans
 from components.shared.examples.writer import SplitWriter
 
 _LOG = logging.getLogger(__name__)

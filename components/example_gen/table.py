@@ -17,7 +17,7 @@ from components.example_gen.inputs import InputSpan
 from components.example_gen.readers import READERS
 from components.shared.examples.encoder import ColumnError, encode
 from components.shared.examples.kinds import Kind
-from components.shared.examples.splits import StoredFile, StoredPart, StoredSpan
+from components.shared.examples.stored_spans import StoredFile, StoredPart, StoredSpan
 from pipeline.errors import DataError
 
 _LOG = logging.getLogger(__name__)

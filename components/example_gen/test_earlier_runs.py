@@ -17,7 +17,7 @@ from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor
 from components.example_gen.inputs import resolve
 from components.example_gen.readers import csv
-from components.shared.examples import splits
+from components.shared.examples import stored_spans
 from pipeline.config import Split
 
 WINDOW = Split(method="window", train_spans=2, eval_spans=1)
@@ -137,7 +137,7 @@ def test_a_damaged_earlier_run_is_left_aside(months: Path, read: set[str], damag
     if damage == "a shard is gone":
         (first / "Split-train" / "data_tfrecord-00000-of-00002.gz").unlink()
     else:
-        os.truncate(first / splits.FILE_NAME, 20)
+        os.truncate(first / stored_spans.FILE_NAME, 20)
     read.clear()
 
     ingest(months, months / "runs" / "2", 3)

@@ -20,7 +20,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.shared.examples.splits import StoredPart, StoredSpan, StoredSpans
+from components.shared.examples.stored_spans import StoredPart, StoredSpan, StoredSpans
 from components.transform.executor import Executor
 from components.transform.materialization import Materializer
 from components.transform.reader import Reader
