@@ -1,4 +1,4 @@
-"""`conveyor gateway`: HTTP for applications, before the model server."""
+"""`conveyor gateway`: predictions for applications over HTTP, before the model server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`conveyor models`: the versions that were pushed, who serves them, and where they come from; and deleting old ones."""
+"""`conveyor models`: the pushed versions, their servers and their origin; and deleting old ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import typer
 
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
-from pipeline.cli.rollout_target import (
+from pipeline.cli.serving_target import (
     DEFAULT_SERVER,
-    Place,
     ReasonOption,
     ServerOption,
+    Target,
     TargetOption,
     open_rollout,
     open_target,
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from pipeline.runs.metadata import Lineage
     from serving.rollout.state import RolloutState
-    from serving.rollout.versions import Version
+    from serving.rollout.versions import PushedVersion
 
 app = typer.Typer(help="The versions of the model: who serves them, where they come from.", invoke_without_command=True)
 
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where a version comes from, by the metadata store."""
+    """The origin of a version, by the metadata store."""
 
     run: str = ""
     pushed: float | None = None
@@ -45,7 +45,7 @@ def models(
     context: typer.Context,
     config: ConfigOption = None,
     overrides: Overrides = None,
-    target: TargetOption = Place.LOCAL,
+    target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
     as_json: Json = False,
 ) -> None:
@@ -70,7 +70,7 @@ def prune(
     keep: Annotated[int, typer.Option("--keep", metavar="N", help="How many of the newest versions stay in any case.")] = 5,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     reason: ReasonOption = "",
-    target: TargetOption = Place.LOCAL,
+    target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Delete old versions, but none that serves, that is tried, or that a rollback would return to."""
@@ -83,7 +83,7 @@ def prune(
     typer.echo(f"{settings.name}, {target.value}: {what} {verb}; there remains {', '.join(map(str, remaining)) or 'none'}")
 
 
-def _row(version: Version, state: RolloutState, servers: Mapping[str, list[int]], origin: _Origin) -> dict[str, Any]:
+def _row(version: PushedVersion, state: RolloutState, servers: Mapping[str, list[int]], origin: _Origin) -> dict[str, Any]:
     return {
         "version": version.number,
         "stage": state.stage(version.number).value if state.stable is not None else "",
@@ -106,12 +106,12 @@ def _traffic(version: int, state: RolloutState) -> int | None:
     return shares.get(version, 0)
 
 
-def _origins(config: PipelineConfig, place: Place, versions: list[Version]) -> dict[int, _Origin]:
+def _origins(config: PipelineConfig, place: Target, versions: list[PushedVersion]) -> dict[int, _Origin]:
     from pipeline.errors import ConveyorError
     from pipeline.runs import database
     from pipeline.runs.metadata import open_store
 
-    connection = database.connection(config) if place is Place.LOCAL else database.from_environment()
+    connection = database.connection(config) if place is Target.LOCAL else database.from_environment()
     if connection is None:
         tell(f"Runs and metrics are in the cluster's database: {database.ENVIRONMENT_VARIABLE} names it.")
         return {}

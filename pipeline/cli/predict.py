@@ -1,7 +1,8 @@
-"""`conveyor predict`: what the served model says to some rows."""
+"""`conveyor predict`: the served model's predictions for some rows."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,22 +14,14 @@ import typer
 
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
+from pipeline.cli.serving_target import Target
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
-    from serving.client.features import ModelFeature
-    from serving.client.predictions import Prediction
-    from serving.client.schema import ModelSchema
+    from serving.client import ModelFeature, ModelSchema, Prediction
 
 _SHOWN_ROWS = 50
-
-
-class Target(str, Enum):
-    """Where the model is served."""
-
-    LOCAL = "local"
-    CLUSTER = "cluster"
 
 
 class Output(str, Enum):
@@ -59,7 +52,7 @@ def predict(
 
     Columns that the model was not made to see, the label and what the configuration ignores, are left out.
     """
-    from serving.client.client import MAX_ROWS, Client
+    from serving.client import MAX_ROWS, Client
     from serving.errors import FeatureError
 
     settings = read_config(config, overrides)
@@ -70,7 +63,7 @@ def predict(
         unneeded = _unneeded(settings, schema)
         chosen = [{name: value for name, value in row.items() if name not in unneeded} for row in rows]
         try:
-            predictions = client.predict(chosen, timeout=timeout * -(-len(chosen) // MAX_ROWS))
+            predictions = client.predict(chosen, timeout=timeout * math.ceil(len(chosen) / MAX_ROWS))
         except FeatureError as error:
             error.where = f"{source}, {error.where}"
             raise
@@ -88,12 +81,12 @@ def _check_source(file: Path | None, json: str | None) -> None:
         "It is not clear which rows to ask about.",
         expected="one of --file, --json and standard input",
         seen=seen,
-        fix="conveyor predict --file rows.csv",
+        fix="Give them in one way, such as: conveyor predict --file rows.csv",
     )
 
 
 def _read_rows(file: Path | None, json: str | None, features: Mapping[str, ModelFeature]) -> tuple[list[dict[str, Any]], str]:
-    """The rows, and where they come from."""
+    """The rows, and the name of their source."""
     from serving.client.rows import parse_json, parse_text, read_file
 
     if file is not None:
@@ -104,15 +97,15 @@ def _read_rows(file: Path | None, json: str | None, features: Mapping[str, Model
 
 
 def _unneeded(config: PipelineConfig, schema: ModelSchema) -> set[str]:
-    """Columns of the pipeline's data that are none of the model's features."""
+    """Columns of the pipeline's data that are not features of the model."""
     ignored = {name for name, feature in config.features.items() if feature.kind == "ignore"}
     return {config.label, *ignored} - set(schema.features)
 
 
 @contextmanager
 def _address(config: PipelineConfig, named: str | None, target: Target, *, rest: bool) -> Iterator[str]:
-    """Where the model is asked, as long as the block is not left."""
-    from serving.client.address import GRPC_PORT, REST_PORT
+    """The address of the model, until the block is left."""
+    from serving.client import GRPC_PORT, REST_PORT
 
     if named is not None:
         if rest or target is Target.CLUSTER:
@@ -120,7 +113,7 @@ def _address(config: PipelineConfig, named: str | None, target: Target, *, rest:
                 "An address says by itself where and over which protocol the model is asked.",
                 where="--address",
                 seen=f"--address {named}, and {'--rest' if rest else '--target cluster'}",
-                fix="leave one of them out",
+                fix="Leave one of them out.",
             )
         yield named
         return
@@ -140,7 +133,7 @@ def _address(config: PipelineConfig, named: str | None, target: Target, *, rest:
 
 
 def _role(config: PipelineConfig) -> str:
-    """Asks for the stable version where there is a rollout: without a label, a server of both would answer by the newer one."""
+    """The label of the stable version where there is a rollout; without it, a server of both answers with the newer one."""
     from serving.rollout import STABLE
     from serving.rollout.files import read_state
 
@@ -179,7 +172,7 @@ def _print_csv(predictions: Sequence[Prediction], address: str) -> None:
 
 
 def _document(number: int, one: Prediction) -> dict[str, Any]:
-    """A prediction by the names of the columns, those that the task has."""
+    """A prediction by the names of its columns."""
     document: dict[str, Any] = {"row": number, "prediction": one.label if one.value is None else one.value}
     if one.probabilities:
         document.update(probability=one.probability, probabilities=list(one.probabilities))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
-from pipeline.cli.rollout_target import (
+from pipeline.cli.serving_target import (
     DEFAULT_ROWS,
     DEFAULT_SERVER,
     GatewayOption,
-    Place,
     ReasonOption,
     RowsOption,
     ServerOption,
+    Target,
     TargetOption,
     TimeoutOption,
     open_rollout,
@@ -26,9 +27,9 @@ from pipeline.cli.rollout_target import (
 from pipeline.errors import ConveyorError, UsageError
 
 if TYPE_CHECKING:
-    from serving.rollout.controller import Rollout, Status
+    from serving.rollout.controller import Rollout, RolloutStatus
     from serving.rollout.state import RolloutState
-    from serving.rollout.verdict import Verdict
+    from serving.rollout.verdict import CanaryVerdict
 
 app = typer.Typer(help="Try a version on a share of the traffic, and promote it or not.", no_args_is_help=True)
 
@@ -49,7 +50,7 @@ def start(
         int, typer.Option("--traffic", metavar="PERCENT", help="The share of requests that it gets, 1 to 99.")
     ] = 10,
     reason: ReasonOption = "",
-    target: TargetOption = Place.LOCAL,
+    target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
     gateway: GatewayOption = None,
     timeout: TimeoutOption = None,
@@ -57,11 +58,10 @@ def start(
     """Make a version the canary: it gets a share of the traffic.
 
     It is loaded before the first request goes to it. With the first rollout the model server stops taking each new version by
-    itself: what serves from then on is what a rollout says.
+    itself: from then on, rollouts decide which versions serve.
     """
-    settings = read_config(config, overrides)
-    there = open_target(settings, target, server, gateway, timeout)
-    _print_change(settings.name, target, open_rollout(there).start(version, traffic, reason))
+    actor = _open(config, overrides, target, server, gateway, timeout)
+    _print_change(actor, actor.start(version, traffic, reason))
     typer.echo("Next: conveyor rollout status, then conveyor rollout promote or conveyor rollout abort")
 
 
@@ -69,19 +69,19 @@ def start(
 def status(
     config: ConfigOption = None,
     overrides: Overrides = None,
-    target: TargetOption = Place.LOCAL,
+    target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
     gateway: GatewayOption = None,
     min_rows: RowsOption = DEFAULT_ROWS,
     as_json: Json = False,
 ) -> None:
-    """Show what serves, how the canary does beside the stable version, and what was changed last."""
-    settings = read_config(config, overrides)
-    found = open_rollout(open_target(settings, target, server, gateway, None), min_rows).status()
+    """Show the serving versions, the canary beside the stable version, and the last changes."""
+    actor = _open(config, overrides, target, server, gateway, min_rows=min_rows)
+    found = actor.status()
     if as_json:
-        print_json(_document(settings.name, target, found))
-        return
-    _print_status(settings.name, target, found)
+        print_json(_document(actor, found))
+    else:
+        _print_status(actor, found)
 
 
 @app.command()
@@ -90,16 +90,15 @@ def promote(
     overrides: Overrides = None,
     reason: ReasonOption = "",
     force: Annotated[bool, typer.Option("--force", help="Also a canary that is worse than the stable version.")] = False,
-    target: TargetOption = Place.LOCAL,
+    target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
     gateway: GatewayOption = None,
     timeout: TimeoutOption = None,
     min_rows: RowsOption = DEFAULT_ROWS,
 ) -> None:
     """Make the canary the stable version: it gets all of the traffic. The one before it can be rolled back to."""
-    settings = read_config(config, overrides)
-    there = open_target(settings, target, server, gateway, timeout)
-    _print_change(settings.name, target, open_rollout(there, min_rows).promote(reason, force=force))
+    actor = _open(config, overrides, target, server, gateway, timeout, min_rows)
+    _print_change(actor, actor.promote(reason, force=force))
 
 
 @app.command()
@@ -107,28 +106,26 @@ def abort(
     config: ConfigOption = None,
     overrides: Overrides = None,
     reason: ReasonOption = "",
-    target: TargetOption = Place.LOCAL,
+    target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
     timeout: TimeoutOption = None,
 ) -> None:
     """End the canary: the stable version gets all of the traffic again."""
-    settings = read_config(config, overrides)
-    there = open_target(settings, target, server, None, timeout)
-    _print_change(settings.name, target, open_rollout(there).abort(reason))
+    actor = _open(config, overrides, target, server, timeout=timeout)
+    _print_change(actor, actor.abort(reason))
 
 
 @app.command()
 def repair(
     config: ConfigOption = None,
     overrides: Overrides = None,
-    target: TargetOption = Place.LOCAL,
+    target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
     timeout: TimeoutOption = None,
 ) -> None:
-    """Bring what serves in line with the rollout, after a command was cut off or somebody changed something by hand."""
-    settings = read_config(config, overrides)
-    if not open_rollout(open_target(settings, target, server, None, timeout)).repair():
-        typer.echo("All is as the rollout says: nothing to repair.")
+    """Bring the serving versions in line with the rollout, after an interrupted command or a change by hand."""
+    if not _open(config, overrides, target, server, timeout=timeout).repair():
+        typer.echo("The serving versions are in line with the rollout: nothing to repair.")
 
 
 @app.command()
@@ -141,35 +138,34 @@ def watch(
         float, typer.Option("--minutes", metavar="N", min=0, help="How long the canary must have run before it can pass.")
     ] = 30,
     every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often to look.")] = 15,
-    target: TargetOption = Place.LOCAL,
+    target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
     gateway: GatewayOption = None,
     timeout: TimeoutOption = None,
     min_rows: RowsOption = DEFAULT_ROWS,
 ) -> None:
-    """Wait for the verdict on the canary. Nothing is changed by it, unless --promote or --abort says so.
+    """Wait for the verdict on the canary. Nothing is changed, unless --promote or --abort is given.
 
     The exit code is 0 when the canary has passed, and 1 when it has failed.
     """
-    settings = read_config(config, overrides)
-    actor = open_rollout(open_target(settings, target, server, gateway, timeout), min_rows)
+    actor = _open(config, overrides, target, server, gateway, timeout, min_rows)
     found = _wait_for_verdict(actor, minutes * 60, every)
     assert found.verdict is not None
     _print_verdict(found.state, found.verdict)
     reason = f"verdict {found.verdict.reason}"
     if found.verdict.outcome.value == "pass":
         if promote_it:
-            _print_change(settings.name, target, actor.promote(reason))
+            _print_change(actor, actor.promote(reason))
         else:
             typer.echo("It has passed. Next: conveyor rollout promote")
         return
     if abort_it:
-        _print_change(settings.name, target, actor.abort(reason))
+        _print_change(actor, actor.abort(reason))
     raise ConveyorError(
         f"Version {found.state.canary} is worse than version {found.state.stable}.",
-        where=f"{settings.name}, {target.value}",
+        where=_where(actor),
         seen=found.verdict.reason,
-        fix="it was aborted; see what is wrong with it" if abort_it else "conveyor rollout abort",
+        fix="It was aborted; find out what is wrong with it." if abort_it else "End it: conveyor rollout abort",
     )
 
 
@@ -177,21 +173,37 @@ def rollback(
     config: ConfigOption = None,
     overrides: Overrides = None,
     reason: ReasonOption = "",
-    target: TargetOption = Place.LOCAL,
+    target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
     timeout: TimeoutOption = None,
 ) -> None:
     """Return to the last good version: a canary ends; without one, the version before the stable one serves again."""
+    actor = _open(config, overrides, target, server, timeout=timeout)
+    _print_change(actor, actor.rollback(reason))
+
+
+def _open(
+    config: Path | None,
+    overrides: list[str] | None,
+    target: Target,
+    server: str,
+    gateway: list[str] | None = None,
+    timeout: float | None = None,
+    min_rows: int = DEFAULT_ROWS,
+) -> Rollout:
     settings = read_config(config, overrides)
-    there = open_target(settings, target, server, None, timeout)
-    _print_change(settings.name, target, open_rollout(there).rollback(reason))
+    return open_rollout(open_target(settings, target, server, gateway, timeout), min_rows)
 
 
-def _wait_for_verdict(actor: Rollout, seconds: float, every: float) -> Status:
+def _where(actor: Rollout) -> str:
+    return f"{actor.target.model}, {actor.target.place}"
+
+
+def _wait_for_verdict(actor: Rollout, seconds: float, every: float) -> RolloutStatus:
     """The status once the canary has failed, or has passed after so many seconds.
 
     Raises:
-      UsageError: there is no canary, or there is none any more, or nobody counts what it does.
+      UsageError: there is no canary (any more), or no gateway answers.
     """
     told = ""
     while True:
@@ -200,13 +212,13 @@ def _wait_for_verdict(actor: Rollout, seconds: float, every: float) -> Status:
             raise UsageError(
                 "There is no canary to watch" + (" any more." if told else "."),
                 seen=str(found.state),
-                fix="conveyor rollout start VERSION --traffic PERCENT",
+                fix="Start one: conveyor rollout start VERSION --traffic PERCENT",
             )
         if found.verdict is None:
             raise UsageError(
-                "No gateway answers, so nothing is known of the canary.",
+                "No gateway answers, so the canary cannot be judged.",
                 expected="the metrics of a gateway, which divides the traffic",
-                fix="conveyor gateway starts one; --gateway URL names another",
+                fix="Start one with conveyor gateway, or name another with --gateway URL.",
             )
         started = next(change.at for change in reversed(found.state.changes) if change.action == "start").timestamp()
         outcome = found.verdict.outcome.value
@@ -220,24 +232,24 @@ def _wait_for_verdict(actor: Rollout, seconds: float, every: float) -> Status:
         time.sleep(every)
 
 
-def _print_change(model: str, place: Place, state: RolloutState) -> None:
+def _print_change(actor: Rollout, state: RolloutState) -> None:
     change = state.changes[-1]
-    typer.echo(f"{model}, {place.value}: {change.before} → {change.after}")
+    typer.echo(f"{_where(actor)}: {change.before} → {change.after}")
 
 
-def _print_status(model: str, place: Place, found: Status) -> None:
+def _print_status(actor: Rollout, found: RolloutStatus) -> None:
     from pipeline.report import formats
 
     state = found.state
-    typer.echo(f"{model}, {place.value}: {state.placement}")
+    typer.echo(f"{_where(actor)}: {state.placement}")
     if found.drift:
-        typer.echo(f"Not in line with that: {found.drift}. conveyor rollout repair mends it.")
+        typer.echo(f"Not in line with that: {found.drift}. conveyor rollout repair repairs it.")
     if state.previous:
         typer.echo(f"To roll back to: {', '.join(map(str, reversed(state.previous)))}")
     if found.verdict is not None:
         _print_verdict(state, found.verdict)
     elif state.canary is not None:
-        typer.echo("No gateway answers, so nothing is known of how the canary does.")
+        typer.echo("No gateway answers, so the canary cannot be judged.")
     if not state.changes:
         typer.echo("There has been no rollout.")
         return
@@ -249,7 +261,7 @@ def _print_status(model: str, place: Place, found: Status) -> None:
     print_table(table)
 
 
-def _print_verdict(state: RolloutState, verdict: Verdict) -> None:
+def _print_verdict(state: RolloutState, verdict: CanaryVerdict) -> None:
     table = new_table("", f"stable {state.stable}", f"canary {state.canary}", "compared", "limit", "verdict")
     for check in verdict.checks:
         table.add_row(check.name, check.stable, check.canary, check.measure, check.limit, check.outcome.value)
@@ -257,11 +269,11 @@ def _print_verdict(state: RolloutState, verdict: Verdict) -> None:
     print_table(table)
 
 
-def _document(model: str, place: Place, found: Status) -> dict[str, Any]:
+def _document(actor: Rollout, found: RolloutStatus) -> dict[str, Any]:
     verdict = found.verdict
     return {
-        "model": model,
-        "target": place.value,
+        "model": actor.target.model,
+        "target": actor.target.place,
         **found.state.model_dump(mode="json", exclude={"since"}),
         "drift": found.drift,
         "gateways": list(found.gateways),

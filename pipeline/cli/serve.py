@@ -1,4 +1,4 @@
-"""`conveyor serve`: the pushed model answers on this machine."""
+"""`conveyor serve`: a model server for the pushed model on this machine."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _POLL_SECONDS = 1.0
 _TRY_SECONDS = 30.0
 _MONITORING = "prometheus_config { enable: true }\n"
 _METRICS = "/monitoring/prometheus/metrics"
-# A tf.Example without any values: models of the pipeline take what is missing for missing.
+# A tf.Example without values: models of the pipeline accept missing values.
 _REQUEST = '{"instances": [{"b64": ""}]}'
 
 
 class Engine(str, Enum):
-    """What serves."""
+    """The program that serves."""
 
     AUTO = "auto"
     DOCKER = "docker"
@@ -65,7 +65,7 @@ def serve(
         command = _command(settings, Path(own), image, port, rest_port, version)
         log = settings.workspace_path / "serving" / settings.name / f"server-{port}.log"
         server = f"TensorFlow Serving in Docker, {image}" if image else "the embedded model server"
-        fix = "mend what its log tells" + ("; or without Docker: conveyor serve --engine embedded" if image else "")
+        fix = "Its log says why." + (" Without Docker: conveyor serve --engine embedded" if image else "")
         with ServerProcess(command, log, fix) as process:
             _say(f"Serving {settings.name} with {server}{f': {reason}' if reason else ''}")
             _say(f"  Version  {version or read_state(settings).placement}")
@@ -87,14 +87,14 @@ def _require_versions(config: PipelineConfig, version: int | None) -> None:
             f"No version of {config.name} has been pushed yet.",
             where=str(config.serving_path),
             expected="a numbered folder with a SavedModel",
-            fix="conveyor run trains, evaluates and pushes one",
+            fix="To train, evaluate and push one: conveyor run",
         )
     if version is not None and version not in present:
         raise UsageError(
             f"There is no version {version} of {config.name}.",
             where=str(config.serving_path),
             expected=f"one of {', '.join(map(str, present))}",
-            fix=f"conveyor serve --version {present[-1]}",
+            fix=f"Serve one of them: conveyor serve --version {present[-1]}",
         )
     placement = read_state(config).placement
     if version is None and placement.stable is not None and placement.stable not in present:
@@ -103,7 +103,7 @@ def _require_versions(config: PipelineConfig, version: int | None) -> None:
             where=str(config.serving_path),
             expected=str(placement),
             seen=f"versions {', '.join(map(str, present))}",
-            fix=f"bring its folder back; or serve another one meanwhile: conveyor serve --version {present[-1]}",
+            fix=f"Restore its folder, or serve another version meanwhile: conveyor serve --version {present[-1]}",
         )
 
 
@@ -121,12 +121,12 @@ def _require_ports(port: int, rest_port: int) -> None:
                     where=option,
                     expected="a free port",
                     seen=error.strerror or str(error),
-                    fix=f"end what uses it (another conveyor serve?), or choose another with {option}",
+                    fix=f"End the program that uses it (another conveyor serve?), or choose another port with {option}.",
                 ) from error
 
 
 def _choose(engine: Engine, image: str) -> tuple[str, str]:
-    """The image of TensorFlow Serving, or nothing for the embedded server; and why, if that was not asked for."""
+    """The image of TensorFlow Serving, empty for the embedded server; and the reason, if that was not asked for."""
     if engine is Engine.EMBEDDED:
         return "", ""
     from pipeline.util.programs import check_program
@@ -141,17 +141,17 @@ def _choose(engine: Engine, image: str) -> tuple[str, str]:
             where="--engine docker",
             expected="an engine that `docker version` can reach",
             seen=check.seen,
-            fix=f"{check.fix}; or --engine embedded",
+            fix=f"{check.fix}; or use --engine embedded",
         )
     if has_image(image) or pull(image):
         return image, ""
     if engine is Engine.AUTO:
         return "", f"Docker cannot fetch {image}"
     raise UsageError(
-        "The image of TensorFlow Serving is not there and cannot be fetched.",
+        "The image of TensorFlow Serving is missing and cannot be fetched.",
         where="infra_validator.image",
         seen=image,
-        fix="name one that can, with --set infra_validator.image=IMAGE; or --engine embedded",
+        fix="Name another with --set infra_validator.image=IMAGE, or use --engine embedded.",
     )
 
 
@@ -159,12 +159,12 @@ def _command(config: PipelineConfig, own: Path, image: str, port: int, rest_port
     """The command line of the model server.
 
     Args:
-      config: of the pipeline.
+      config: the pipeline's configuration.
       own: a folder for files that only this server needs.
-      image: of TensorFlow Serving; the embedded server when empty.
-      port: of gRPC.
-      rest_port: of REST.
-      version: to serve alone, if any.
+      image: the image of TensorFlow Serving; the embedded server when empty.
+      port: the port of gRPC.
+      rest_port: the port of REST.
+      version: the only version to serve, if any.
     """
     from serving.launch import container_command
     from serving.rollout import prepare
@@ -184,7 +184,7 @@ def _command(config: PipelineConfig, own: Path, image: str, port: int, rest_port
         f"--model_config_file_poll_wait_seconds={_POLL_SECONDS:.0f}",
         f"--file_system_poll_wait_seconds={_POLL_SECONDS:.0f}",
         "--allow_version_labels_for_unavailable_models=true",
-        # A pushed version is whole: what cannot be loaded now cannot be loaded in a minute either.
+        # A pushed version is whole: if it cannot be loaded now, it cannot be loaded in a minute either.
         "--max_num_load_retries=0",
         f"--monitoring_config_file={monitoring}",
     ]
@@ -202,10 +202,10 @@ def _stop_on_signals() -> Event:
 
 
 def _follow(config: PipelineConfig, process: ServerProcess, port: int, rest_port: int, stopping: Event) -> None:
-    """Tells how versions come and go, until the server is to stop."""
-    from serving.rollout.model_servers import ModelServer
+    """Prints how versions come and go, until a signal stops the server."""
+    from serving.rollout.model_servers import RunningServer
 
-    server = ModelServer(f"{_HOST}:{port}", config.name)
+    server = RunningServer(f"{_HOST}:{port}", config.name)
     told: dict[int, str] = {}
     advised = False
     while not stopping.wait(_POLL_SECONDS):
@@ -245,5 +245,5 @@ def _advise(model: str) -> None:
 
 
 def _say(text: str) -> None:
-    # Line by line also into a pipe: whoever waits for a server waits for these lines.
+    # Line by line also into a pipe, where another program may wait for these lines.
     print(text, flush=True)

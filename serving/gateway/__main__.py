@@ -11,7 +11,7 @@ from pipeline.errors import ConveyorError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until it is told to stop.
+    """Serves until a signal stops it.
 
     Args:
       arguments: the command line without the program's name; the process's own when not given.

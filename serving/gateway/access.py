@@ -1,4 +1,4 @@
-"""Who calls: by an API key or by a token of an OpenID Connect provider."""
+"""The caller of a request, by an API key or by a token of an OpenID Connect provider."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _KEY_HEADER = "X-API-Key"
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent a request.
+    """The sender of a request.
 
     Attributes:
-      name: of the API key, or the token's subject.
-      rate_limit: of this caller, such as 600/minute; None: none.
+      name: the name of the API key, or the token's subject.
+      rate_limit: the caller's limit, such as 600/minute; None without one.
     """
 
     name: str
@@ -38,19 +38,18 @@ def new_key() -> tuple[str, str]:
 
 
 def _hash(key: str) -> str:
-    # A key has 256 random bits, so that it needs no slow hash, as a password would.
+    # A key has 256 random bits, so a slow hash as for passwords is not needed.
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 class Authenticator:
-    """Lets callers in or not."""
+    """Identifies callers, and refuses those who may not call. It knows only the hashes of the keys.
+
+    Args:
+      access: the settings.
+    """
 
     def __init__(self, access: Access) -> None:
-        """Knows the keys' hashes alone.
-
-        Args:
-          access: the settings.
-        """
         self._access = access
         self._names = {key.sha256: name for name, key in access.api_keys.items()}
         self._provider = Provider(access.oidc) if access.oidc else None
@@ -62,7 +61,7 @@ class Authenticator:
 
     @property
     def schemes(self) -> dict[str, Any]:
-        """The ways in, as OpenAPI describes them."""
+        """The ways to identify oneself, as OpenAPI describes them."""
         schemes: dict[str, Any] = {}
         if self._names:
             schemes["API key"] = {"type": "apiKey", "in": "header", "name": _KEY_HEADER}
@@ -71,10 +70,10 @@ class Authenticator:
         return schemes
 
     async def caller(self, request: Request) -> Caller:
-        """Who sent a request.
+        """Identifies the caller of a request.
 
         Raises:
-          ProblemError: nobody who may.
+          ProblemError: the caller is unknown.
         """
         caller = await self._identify(request)
         request.scope["caller"] = caller.name
@@ -86,7 +85,7 @@ class Authenticator:
         if key := request.headers.get(_KEY_HEADER):
             name = self._names.get(_hash(key))
             if name is None:
-                raise _refused("The API key is not known.")
+                raise _refused("The API key is unknown.")
             return Caller(name, self._access.api_keys[name].rate_limit or self._access.rate_limit)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if self._provider and scheme.lower() == "bearer":
@@ -98,7 +97,7 @@ class Authenticator:
             *([f"an API key in the header {_KEY_HEADER}"] if self._names else []),
             *(["a token in the header Authorization: Bearer"] if self._provider else []),
         ]
-        raise _refused(f"Say who you are: by {' or '.join(accepted)}.")
+        raise _refused(f"The caller is unknown. Send {' or '.join(accepted)}.")
 
     async def close(self) -> None:
         """Closes the connection to the provider."""

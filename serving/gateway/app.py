@@ -38,7 +38,7 @@ class ServedVersion(BaseModel):
     """A version that a model server knows."""
 
     version: int
-    state: str = Field(description="AVAILABLE, or where it stands on the way there or away.")
+    state: str = Field(description="AVAILABLE, or another state of loading or unloading.")
     labels: list[str]
 
 
@@ -47,11 +47,11 @@ class ServedModel(BaseModel):
 
     name: str
     versions: list[ServedVersion]
-    canary_traffic: int = Field(description="Percent of the traffic that the canary gets.")
+    canary_traffic: int = Field(description="The percentage of the traffic that the canary gets.")
 
 
 class Models(BaseModel):
-    """What is served."""
+    """The served models."""
 
     models: list[ServedModel]
 
@@ -101,7 +101,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     model = parts.predictor.model
     app = FastAPIOffline(
         title=f"Predictions by {model}",
-        description=f"Answers rows with the model `{model}`. A feature that is not known is left out.",
+        description=f"Answers rows with the model `{model}`. A feature without a value is left out.",
         version="v1",
         redoc_url=None,
         lifespan=lifespan,
@@ -157,7 +157,9 @@ def _add_routes(app: FastAPI, parts: _Parts) -> None:
             parts.log.add(contract.features, rows, predictions, request_id)
         return Response(body, media_type="application/json")
 
-    @app.get("/v1/models", dependencies=[Depends(parts.authenticator.caller)], summary="What is served", tags=["Predictions"])
+    @app.get(
+        "/v1/models", dependencies=[Depends(parts.authenticator.caller)], summary="The served versions", tags=["Predictions"]
+    )
     async def models() -> Models:
         """The versions of the model, and which of them are stable and canary."""
         state = predictor.traffic.state

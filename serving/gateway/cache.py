@@ -1,4 +1,4 @@
-"""Predictions that are kept, by model version and row."""
+"""Caches of predictions, by model version and row."""
 
 from __future__ import annotations
 
@@ -16,61 +16,59 @@ from serving.gateway.shared_store import AwayError, SharedStore
 
 
 class Cache(Protocol):
-    """Where predictions are kept. None of it ever fails a request."""
+    """Keeps predictions. A cache never makes a request fail."""
 
     async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
-        """What a version answered to rows before; None for a row that is not there."""
+        """The earlier predictions of a version for rows; None for a row without one."""
 
     async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
-        """Keeps answers."""
+        """Keeps predictions for rows."""
 
 
 class NoCache:
     """Keeps nothing."""
 
     async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
-        """See `Cache`."""
+        """Finds nothing."""
         return [None] * len(rows)
 
     async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
-        """See `Cache`."""
+        """Keeps nothing."""
 
 
 class MemoryCache:
-    """Keeps the predictions that were asked for last, in this process."""
+    """Keeps the predictions that were used last, in this process.
+
+    Args:
+      rows: the number of predictions that it keeps.
+    """
 
     def __init__(self, rows: int) -> None:
-        """Empty at first.
-
-        Args:
-          rows: how many it keeps.
-        """
         self._predictions: LRUCache[Any, Prediction] = LRUCache(rows)
 
     async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
-        """See `Cache`."""
+        """Finds predictions in memory."""
         return [self._predictions.get((model, version, _key(row))) for row in rows]
 
     async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
-        """See `Cache`."""
+        """Keeps predictions in memory."""
         for row, prediction in zip(rows, predictions, strict=True):
             self._predictions[prediction.model, prediction.version, _key(row)] = prediction
 
 
 class RedisCache:
-    """Keeps predictions in Redis, where all gateways find them."""
+    """Keeps predictions in Redis, where all gateways find them.
+
+    Args:
+      store: Redis.
+      seconds: the time that a prediction is kept.
+    """
 
     def __init__(self, store: SharedStore, seconds: int) -> None:
-        """Asks nothing yet.
-
-        Args:
-          store: the Redis.
-          seconds: how long a prediction is kept.
-        """
         self._store, self._seconds = store, seconds
 
     async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
-        """See `Cache`."""
+        """Finds predictions in Redis; none while it is away."""
         keys = [_name(model, version, row) for row in rows]
         try:
             found = await self._store.attempt(lambda: self._store.redis.mget(keys))
@@ -79,7 +77,7 @@ class RedisCache:
         return [None if text is None else _prediction(text) for text in found]
 
     async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
-        """See `Cache`."""
+        """Keeps predictions in Redis, unless it is away."""
         pipeline = self._store.redis.pipeline(transaction=False)
         for row, prediction in zip(rows, predictions, strict=True):
             name = _name(prediction.model, prediction.version, row)
@@ -95,13 +93,13 @@ def _key(row: Row) -> tuple[tuple[str, Any], ...]:
 
 
 def _name(model: str, version: int, row: Row) -> str:
-    """A name that does not tell the row: it may be personal."""
+    """A name that does not reveal the row, which may be personal."""
     text = json.dumps(row, sort_keys=True)
     return f"conveyor:{model}:{version}:{hashlib.blake2b(text.encode(), digest_size=20).hexdigest()}"
 
 
 def _prediction(text: bytes | str) -> Prediction | None:
-    """A prediction as `put` has written it; None if somebody else wrote something else."""
+    """A prediction as `put` has written it; None if another program wrote something else."""
     try:
         content = json.loads(text)
         return Prediction(**{**content, "probabilities": tuple(content["probabilities"])})

@@ -1,4 +1,4 @@
-"""What a request and its response look like, as pydantic models made from the model's own schema."""
+"""The form of requests and responses, as pydantic models made from the model's own schema."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SHOWN_ERRORS, _SHOWN_CHARACTERS = 20, 60
 
 @dataclass(frozen=True)
 class Contract:
-    """Between the gateway and its callers.
+    """The contract between the gateway and its callers.
 
     Attributes:
-      features: of the model, by name.
-      request: of POST /v1/predict.
-      response: to it.
+      features: the model's features by name.
+      request: the body of POST /v1/predict.
+      response: the body of the response to it.
     """
 
     features: Mapping[str, ModelFeature]
@@ -40,13 +40,13 @@ class Contract:
     response: type[BaseModel]
 
     def read(self, body: bytes) -> list[Row]:
-        """The rows of a request, each with every feature of the model: None where it has no value.
+        """Reads the rows of a request: every feature of the model, encoded as `encode_rows` takes it, None without a value.
 
         Args:
           body: JSON.
 
         Raises:
-          ProblemError: it breaks the contract; the problem names rows and features.
+          ProblemError: the request breaks the contract; the problem names rows and features.
         """
         try:
             request = self.request.model_validate_json(body)
@@ -57,15 +57,15 @@ class Contract:
 
 
 def make_contract(schema: ModelSchema, constraints: Mapping[str, SchemaFeature], gateway: Gateway) -> Contract:
-    """The contract of a model.
+    """Makes the contract of a model.
 
     Args:
-      schema: what the model takes and gives.
-      constraints: what its features may be, by name.
+      schema: the model's inputs and outputs.
+      constraints: the constraints on its features, by name.
       gateway: the settings.
     """
     row: Any = _row_model(schema, constraints, gateway)
-    rows: Any = Annotated[list[row], Field(min_length=1, max_length=gateway.max_rows, description="In any order.")]
+    rows: Any = Annotated[list[row], Field(min_length=1, max_length=gateway.max_rows, description="The rows, in any order.")]
     request = create_model(
         "PredictRequest",
         __config__=ConfigDict(extra="forbid"),
@@ -115,7 +115,7 @@ def _kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool, enfo
 
 
 def _number(value: Any) -> Any:
-    """Refuses what pydantic would turn into a number."""
+    """Refuses values that pydantic would turn into a number."""
     if isinstance(value, bool | str):
         raise ValueError("Input should be a number")
     return value
@@ -126,7 +126,7 @@ def _encoder(feature: ModelFeature) -> Callable[[Any], Value | None]:
 
     def encode(value: Any) -> Value | None:
         if value is None or value != value:
-            # To the client, these are missing values; whether one may be missing is pydantic's question.
+            # To the client, these are missing values; pydantic decides whether a value may be missing.
             return None
         try:
             # To pydantic and the client, true is a number.
@@ -148,7 +148,7 @@ def _shown(bound: float | None, none: str) -> str:
 
 
 def _example(schema: ModelSchema, constraints: Mapping[str, SchemaFeature]) -> Row:
-    """A row with all that is required, or, where nothing is, with all that the schema describes."""
+    """A row with all required features or, without any, with all features that the schema describes."""
     required = [name for name in schema.features if name in constraints and constraints[name].is_required]
     names = required or [name for name in schema.features if name in constraints]
     values = {name: _example_value(schema.features[name], constraints[name]) for name in names}
@@ -166,22 +166,25 @@ def _example_value(feature: ModelFeature, constraint: SchemaFeature) -> Any:
 
 
 def _response_model(schema: ModelSchema) -> type[BaseModel]:
-    fields: dict[str, Any] = {"version": (int, Field(description="Of the model that answered."))}
+    fields: dict[str, Any] = {"version": (int, Field(description="The version of the model that answered."))}
     if LABELS in schema.outputs:
         label = str if schema.outputs[LABELS] == "DT_STRING" else int
         fields["label"] = (label, Field(description="The most probable class."))
-        fields["probability"] = (float, Field(description="Of the label."))
+        fields["probability"] = (float, Field(description="The probability of the label."))
         if SCORE in schema.outputs:
-            fields["score"] = (float, Field(description="Of the positive class."))
-        fields["probabilities"] = (list[float], Field(description="Of each class, in the order of the training data's labels."))
+            fields["score"] = (float, Field(description="The probability of the positive class."))
+        fields["probabilities"] = (
+            list[float],
+            Field(description="The probability of each class, in the order of the training data's labels."),
+        )
     else:
         fields["value"] = (float, Field(description="The prediction."))
-    prediction: Any = create_model("Prediction", __doc__="Of one row.", **fields)
+    prediction: Any = create_model("Prediction", __doc__="The prediction for one row.", **fields)
     return create_model(
         "PredictResponse",
         __doc__="The predictions.",
         model=(str, Field(description="The model's name.")),
-        request_id=(str, Field(description="The request's X-Request-ID, or one that the gateway gave it.")),
+        request_id=(str, Field(description="The request's X-Request-ID, or an id from the gateway.")),
         predictions=(list[prediction], Field(description="In the order of the rows.")),
     )
 
@@ -189,7 +192,7 @@ def _response_model(schema: ModelSchema) -> type[BaseModel]:
 def _problem(error: ValidationError) -> ProblemError:
     problems = error.errors(include_url=False, include_context=False)
     if problems[0]["type"] == "json_invalid":
-        return ProblemError(400, f"The body is no JSON: {problems[0]['msg'].removeprefix('Invalid JSON: ')}.")
+        return ProblemError(400, f"The body is not JSON: {problems[0]['msg'].removeprefix('Invalid JSON: ')}.")
     errors = [_row_error(problem) for problem in problems[:_SHOWN_ERRORS]]
     more = f"; the first {_SHOWN_ERRORS} are listed" if len(problems) > _SHOWN_ERRORS else ""
     count = f"{len(problems)} problems{more}. " if len(problems) > 1 else ""

@@ -12,7 +12,7 @@ LOG = logging.getLogger("conveyor.gateway")
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as a line of JSON: time, level, logger, event, and the fields that come with it."""
+    """A record as a line of JSON: time, level, logger, event, and the record's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
@@ -33,16 +33,16 @@ def log(level: int, event: str, *, failure: BaseException | None = None, **field
     """Writes a line.
 
     Args:
-      level: of `logging`.
-      event: what happened.
-      failure: whose traceback belongs to it.
-      fields: what is known about it.
+      level: a level of `logging`.
+      event: the event.
+      failure: the exception whose traceback is written, too.
+      fields: further fields of the line.
     """
     LOG.log(level, event, exc_info=failure, extra={"fields": fields})
 
 
 def configure() -> None:
-    """Sends what the gateway and uvicorn log to stdout."""
+    """Sends the logs of the gateway and of uvicorn to stdout."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()

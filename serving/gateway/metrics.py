@@ -1,4 +1,4 @@
-"""What the gateway counts, for Prometheus."""
+"""The gateway's counts and times, for Prometheus."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from serving.client.predictions import Prediction
+from serving.rollout import counts
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _SCORES = tuple(step / 20 for step in range(1, 21))
@@ -15,10 +16,9 @@ _VALUES = (*(-value for value in reversed(_POSITIVE)), 0.0, *_POSITIVE)
 
 
 class GatewayMetrics:
-    """Of one gateway. What a dashboard or a rollout reads: names and labels must stay."""
+    """The counts and times of one gateway. Dashboards and rollouts read them: names and labels must stay."""
 
     def __init__(self) -> None:
-        """Starts all counts at zero."""
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "gateway_requests", "Requests by route and status.", ("route", "method", "status"), registry=self.registry
@@ -27,33 +27,31 @@ class GatewayMetrics:
             "gateway_request_duration_seconds", "How long requests took.", ("route",), buckets=_SECONDS, registry=self.registry
         )
         self.predictions = Counter(
-            "gateway_predictions", "Rows by outcome, ok or error.", ("model", "version", "outcome"), registry=self.registry
+            counts.PREDICTIONS_COUNTER, "Rows by outcome, ok or error.", ("model", "version", "outcome"), registry=self.registry
         )
         self.prediction_seconds = Histogram(
-            "gateway_prediction_duration_seconds",
+            counts.DURATIONS_HISTOGRAM,
             "How long calls of the model server took.",
             ("model", "version"),
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.classes = Counter(
-            "gateway_predicted_class", "Rows by predicted label.", ("model", "version", "label"), registry=self.registry
+            counts.CLASSES_COUNTER, "Rows by predicted label.", ("model", "version", "label"), registry=self.registry
         )
         self.scores = Histogram(
-            "gateway_predicted_score",
+            counts.SCORES_HISTOGRAM,
             "The probability of the positive class, or of the predicted one.",
             ("model", "version"),
             buckets=_SCORES,
             registry=self.registry,
         )
         self.values = Histogram(
-            "gateway_predicted_value", "Regression: predictions.", ("model", "version"), buckets=_VALUES, registry=self.registry
+            counts.VALUES_HISTOGRAM, "Regression: predictions.", ("model", "version"), buckets=_VALUES, registry=self.registry
         )
         self.cache_hits = Counter("gateway_cache_hits", "Rows answered by the cache.", registry=self.registry)
         self.cache_misses = Counter("gateway_cache_misses", "Rows that the cache did not have.", registry=self.registry)
-        self.canary_percent = Gauge(
-            "gateway_canary_traffic_percent", "Share of traffic for the canary.", registry=self.registry
-        )
+        self.canary_percent = Gauge(counts.TRAFFIC_GAUGE, "Share of traffic for the canary.", registry=self.registry)
         self.log_dropped = Counter(
             "gateway_log_dropped", "Rows that should have been logged and were not.", registry=self.registry
         )
@@ -70,10 +68,10 @@ class GatewayMetrics:
                 self.scores.labels(*labels).observe(confidence(prediction))
 
     def text(self) -> bytes:
-        """All of it in Prometheus's text format."""
+        """The metrics page in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 def confidence(prediction: Prediction) -> float:
-    """Classification: the probability of the positive class, or, where there are several, of the predicted one."""
+    """The confidence of a classification: the probability of the positive class, or that of the predicted one of several."""
     return prediction.score if prediction.score is not None else max(prediction.probabilities)

@@ -14,28 +14,27 @@ from pipeline.config import Oidc
 from serving.gateway.logs import log
 from serving.gateway.problems import ProblemError
 
-# Signatures that only the provider can make. With an HMAC, its public key would do to make one.
+# Signatures that only the provider can make. With HMAC, its public key would be enough to make one.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _TIMEOUT_SECONDS = 5.0
 _KEEP_SECONDS = 600.0
 _PAUSE_SECONDS = 10.0
-"""Between two fetches of the keys at least: tokens with made-up key ids must not make the gateway fetch all the time."""
+"""The least seconds between two fetches of the keys, so that tokens with invented key ids cannot cause endless fetches."""
 _LEEWAY_SECONDS = 30.0
 
 
 class RefusedError(Exception):
-    """The token does not let its bearer in; the message says why."""
+    """The token is refused; the message says why."""
 
 
 class Provider:
-    """An OpenID Connect provider."""
+    """An OpenID Connect provider. Its keys are fetched when the first token comes.
+
+    Args:
+      settings: the provider's settings.
+    """
 
     def __init__(self, settings: Oidc) -> None:
-        """Asks nothing yet.
-
-        Args:
-          settings: of the provider.
-        """
         self._settings = settings
         self._client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS)
         self._keys: dict[str | None, jwt.PyJWK] = {}
@@ -43,14 +42,14 @@ class Provider:
         self._fetching = asyncio.Lock()
 
     async def subject(self, token: str) -> str:
-        """Whom a token is for.
+        """The subject of a token.
 
         Args:
           token: a signed JWT.
 
         Raises:
-          RefusedError: the token is not one of this provider for this audience, or is not valid now.
-          ProblemError: the provider's keys cannot be had.
+          RefusedError: the token is not from this provider for this audience, or is not valid now.
+          ProblemError: the provider's keys cannot be fetched.
         """
         try:
             key = await self._key(jwt.get_unverified_header(token).get("kid"))
@@ -74,7 +73,7 @@ class Provider:
     async def _key(self, key_id: str | None) -> jwt.PyJWK:
         if self._should_fetch(key_id):
             async with self._fetching:
-                # Another request may have done it meanwhile.
+                # Another request may have fetched them meanwhile.
                 if self._should_fetch(key_id):
                     await self._fetch()
                     self._tried = time.monotonic()
@@ -90,12 +89,12 @@ class Provider:
         return wants and now - self._tried > _PAUSE_SECONDS
 
     async def _fetch(self) -> None:
-        """Takes the provider's keys; those that are known stay while it is away."""
+        """Fetches the provider's keys; while it is away, the known ones stay."""
         try:
             url = self._settings.jwks_url or (await self._get(_discovery(self._settings.issuer)))["jwks_uri"]
             keys = jwt.PyJWKSet.from_dict(await self._get(url)).keys
         except (httpx.HTTPError, jwt.PyJWTError, ValueError, LookupError, TypeError) as error:
-            log(logging.ERROR, "the keys of the OpenID Connect provider cannot be had", error=str(error))
+            log(logging.ERROR, "the keys of the OpenID Connect provider cannot be fetched", error=str(error))
             return
         self._keys = {key.key_id: key for key in keys}
         self._fetched = time.monotonic()

@@ -14,12 +14,12 @@ from serving.gateway.problems import MEDIA_TYPE, Problem
 
 _TEMPLATE = "#/components/schemas/{model}"
 _OTHER_PROBLEMS = {
-    400: "the body is no JSON",
-    401: "it is not known who calls",
+    400: "the body is not JSON",
+    401: "the caller is unknown",
     413: "the body is too large",
-    429: "the caller has asked too often",
+    429: "the caller's rate limit is exceeded",
     502: "the model server failed",
-    503: "the model is not there at the moment",
+    503: "the model is not available at the moment",
     504: "the model did not answer in time",
 }
 
@@ -28,9 +28,9 @@ def describe(app: FastAPI, contract: Contract | None, security: dict[str, Any]) 
     """The description of an app.
 
     Args:
-      app: of the gateway.
-      contract: of the model; None while no model has answered yet.
-      security: the ways in, by name.
+      app: the gateway's app.
+      contract: the model's contract; None while no model has answered yet.
+      security: the ways to identify oneself, by name.
     """
     description = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     predict = description["paths"]["/v1/predict"]["post"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-import os
 import queue
 import random
 import threading
@@ -20,15 +19,16 @@ import pyarrow.parquet as pq
 from prometheus_client import Counter
 
 from pipeline.config import PredictionLog as Settings
+from pipeline.util.files import replacing
 from serving.client.features import ModelFeature, Row
 from serving.client.predictions import Prediction
 from serving.gateway.logs import log
 from serving.gateway.metrics import confidence
 
 QUEUE_ROWS = 20_000
-"""Rows that wait for the disk. Those that come while it is full are dropped and counted."""
+"""Rows that may wait for the disk. Further rows are dropped and counted."""
 FILE_ROWS = 10_000
-"""A file is written when it has so many rows, or when they are old enough."""
+"""Rows of a file. A file with fewer is written when its rows are old enough."""
 _COMPLAINT_SECONDS = 60.0
 
 _TYPES = {
@@ -60,15 +60,13 @@ class PredictionLog:
 
     The columns are the model's features, as in the data that it was trained with, and those of the answer: prediction_time,
     prediction_request_id, prediction_version, and prediction_label and prediction_score, or prediction_value.
+
+    Args:
+      settings: the settings of the log, with a folder.
+      dropped: counts rows that should have been written and were not.
     """
 
     def __init__(self, settings: Settings, dropped: Counter) -> None:
-        """Starts the thread that writes.
-
-        Args:
-          settings: of the log; its folder is given.
-          dropped: counts rows that should have been written and were not.
-        """
         self._folder = Path(settings.folder or "")
         self._settings, self._dropped = settings, dropped
         self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_ROWS)
@@ -84,10 +82,10 @@ class PredictionLog:
         """Logs a sample of rows; returns at once.
 
         Args:
-          features: of the model.
-          rows: by feature.
-          predictions: to them.
-          request_id: of the request.
+          features: the model's features by name.
+          rows: values by feature.
+          predictions: a prediction for each row.
+          request_id: the request's id.
         """
         now = datetime.datetime.now(datetime.timezone.utc)
         if features is not self._features:
@@ -101,7 +99,7 @@ class PredictionLog:
                     self._drop(1, "the disk is too slow")
 
     def close(self) -> None:
-        """Writes what is waiting, and ends."""
+        """Writes the waiting rows, and ends the thread."""
         self._queue.put(None)
         self._thread.join()
 
@@ -130,7 +128,7 @@ class PredictionLog:
         for (date, _, _), those in files.items():
             try:
                 _write_file(self._folder / f"date={date}", those)
-            except Exception as error:  # The thread has to live on: nobody else would count what is lost.
+            except Exception as error:  # The thread has to go on: it alone counts lost rows.
                 self._drop(len(those), str(error))
 
     def _drop(self, rows: int, reason: str) -> None:
@@ -141,16 +139,9 @@ class PredictionLog:
 
 
 def _write_file(folder: Path, entries: Sequence[_Entry]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{entries[0].time:%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
-    # Readers take *.parquet: a file that is being written is none yet.
-    partial = folder / f".{name}.partial"
-    try:
+    with replacing(folder / name) as partial:
         pq.write_table(_table(entries), partial)
-        os.replace(partial, folder / name)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _table(entries: Sequence[_Entry]) -> pa.Table:

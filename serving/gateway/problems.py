@@ -1,4 +1,4 @@
-"""What a caller is told when a request cannot be answered: a problem body (RFC 9457), without a word about the inside."""
+"""The answer to a request that fails: a problem body (RFC 9457), which does not reveal the gateway's inside."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _RETRY_SECONDS = "1"
 
 
 class RowError(BaseModel):
-    """What is wrong with a row."""
+    """An error in a row."""
 
     row: int | None = Field(None, description="Its number, counted from 1; null: the request as a whole.")
     feature: str | None = Field(None, description="The feature; null: the row as a whole.")
-    message: str = Field(description="What was expected.")
-    seen: str | None = Field(None, description="What was found.")
+    message: str = Field(description="The expected value.")
+    seen: str | None = Field(None, description="The value that was found.")
 
     def __str__(self) -> str:
         row = "" if self.row is None else f"row {self.row}"
@@ -35,7 +35,7 @@ class RowError(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why a request was not answered."""
+    """The reason why a request was not answered."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -49,11 +49,11 @@ class Problem(BaseModel):
         }
     )
 
-    title: str = Field(description="What kind of problem it is.")
+    title: str = Field(description="The kind of problem.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What happened.")
-    request_id: str = Field(description="For questions: the gateway's log has it, too.")
-    errors: list[RowError] = Field(default_factory=list, description="What is wrong, by row and feature.")
+    detail: str = Field(description="The cause of the problem.")
+    request_id: str = Field(description="The request's id, which is also in the gateway's log.")
+    errors: list[RowError] = Field(default_factory=list, description="The errors, by row and feature.")
 
 
 @dataclass(eq=False)
@@ -61,10 +61,10 @@ class ProblemError(Exception):
     """Ends a request with a problem.
 
     Attributes:
-      status: of HTTP.
-      detail: what happened.
-      errors: by row and feature.
-      headers: further ones of the response.
+      status: the HTTP status.
+      detail: the cause.
+      errors: the errors by row and feature.
+      headers: further headers of the response.
     """
 
     status: int
@@ -74,17 +74,17 @@ class ProblemError(Exception):
 
 
 def from_conveyor_error(error: ConveyorError) -> ProblemError:
-    """The problem that a caller sees for what the model server or its client said.
+    """The problem that a caller sees for an error of the model server or its client.
 
     Args:
-      error: of the client.
+      error: the client's error.
     """
     if isinstance(error, DeadlineError):
         return ProblemError(504, "The model did not answer in time.", headers={"Retry-After": _RETRY_SECONDS})
     if isinstance(error, ServerAwayError | UnknownModelError):
-        return ProblemError(503, "The model is not there at the moment.", headers={"Retry-After": _RETRY_SECONDS})
+        return ProblemError(503, "The model is not available at the moment.", headers={"Retry-After": _RETRY_SECONDS})
     if isinstance(error, DataError):
-        # Not where: a row's number is that in a call which others may share.
+        # `where` is left out: it numbers the rows of a call that other requests may share.
         return ProblemError(422, error.what, [RowError(message=error.expected or error.seen, seen=error.seen)])
     return ProblemError(502, "The model server failed.")
 

@@ -1,4 +1,4 @@
-"""How often a caller may ask."""
+"""Rate limits by caller."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from serving.gateway.shared_store import AwayError, SharedStore
 
 
 class RateLimits:
-    """Counts requests by caller: in Redis where there is one, so that all gateways count together."""
+    """Counts requests by caller: in Redis where there is one, so that all gateways count together.
+
+    Args:
+      store: Redis. While it is away, and without it, the process counts by itself.
+    """
 
     def __init__(self, store: SharedStore | None) -> None:
-        """Counts nothing yet.
-
-        Args:
-          store: the Redis. While it is away, and where there is none, the process counts by itself.
-        """
         self._store = store
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = store and SlidingWindowCounterRateLimiter(
@@ -38,7 +37,7 @@ class RateLimits:
         """Counts a request.
 
         Raises:
-          ProblemError: it is one too many.
+          ProblemError: the caller's limit is exceeded.
         """
         if caller.rate_limit is None:
             return
@@ -59,6 +58,6 @@ async def _count(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem,
         reset = (await limiter.get_window_stats(limit, caller.name)).reset_time
         raise ProblemError(
             429,
-            f"{caller.name} may ask {caller.rate_limit}, and has.",
+            f"Rate limit exceeded: {caller.rate_limit} for {caller.name}.",
             headers={"Retry-After": str(max(1, ceil(reset - time.time())))},
         )

@@ -14,22 +14,22 @@ from serving.gateway import logs
 from serving.gateway.app import create_app
 
 GRACE_SECONDS = 20
-"""For requests that are under way when the gateway is told to stop."""
+"""The time for requests that are under way when the gateway is told to stop."""
 _BACKLOG = 2048
 
 
 def serve(gateway: Gateway, announce: Callable[[str], None] = lambda url: None) -> None:
-    """Serves until SIGTERM or SIGINT, then answers what is under way and writes what is to be logged.
+    """Serves until SIGTERM or SIGINT, then answers the requests under way and writes the rest of the prediction log.
 
     Args:
-      gateway: the settings (see `serving.gateway.settings`).
-      announce: is told the address when it is listened on.
+      gateway: the settings, as `serving.gateway.settings` makes them.
+      announce: gets the gateway's address when it listens.
 
     Raises:
-      UsageError: the address cannot be listened on.
+      UsageError: the port cannot be opened.
       ConfigError: the schema of the features cannot be read.
     """
-    # They would double the number of series.
+    # These would double the number of series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     app = create_app(gateway)
     listener = _listen(gateway.host, gateway.port)
@@ -52,13 +52,13 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        # Connections have it from here; without it, answers wait 40 ms for the client's acknowledgement.
+        # Connections inherit this; without it, answers wait 40 ms for the client's acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         raise UsageError(
             "The gateway cannot listen.",
             where=f"{host}:{port}",
             seen=error.strerror or str(error),
-            fix="end what uses the port, or choose another: --set gateway.port=8089",
+            fix="End the program that uses the port, or choose another with --set gateway.port=8089",
         ) from error
     return listener

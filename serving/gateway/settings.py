@@ -1,4 +1,4 @@
-"""What a gateway is started with: the section `gateway` of a configuration, its addresses and paths without placeholders."""
+"""The settings of a gateway: the section `gateway` of a configuration, without placeholders in addresses and paths."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from serving.client.address import Address
 
 
 def from_config(config: PipelineConfig) -> Gateway:
-    """The gateway of a pipeline on this machine.
+    """The settings of a pipeline's gateway on this machine.
 
     Args:
-      config: of the pipeline.
+      config: the pipeline's configuration.
 
     Raises:
-      UsageError: an address of a model server is none.
+      UsageError: the address of a model server is wrong.
     """
     section = config.gateway
     feature_schema = section.feature_schema or config.schema_source.path
@@ -41,7 +41,7 @@ def from_config(config: PipelineConfig) -> Gateway:
 
 
 def read_settings(path: Path) -> Gateway:
-    """The gateway of a pod.
+    """The settings of a gateway in a pod.
 
     Args:
       path: a YAML file with the fields of the section `gateway`. Paths are relative to its folder. A pod has no workspace: the
@@ -49,7 +49,7 @@ def read_settings(path: Path) -> Gateway:
 
     Raises:
       ConfigError: the file cannot be read, or is wrong.
-      UsageError: an address of a model server is none.
+      UsageError: the address of a model server is wrong.
     """
     try:
         content = yaml.safe_load(path.read_text()) or {}
@@ -61,7 +61,7 @@ def read_settings(path: Path) -> Gateway:
         raise ConfigError(
             "The gateway's settings are wrong.",
             where=str(path),
-            expected="the fields of the section gateway, as docs/configuration.md has them",
+            expected="the fields of the section gateway, as docs/configuration.md lists them",
             seen="\n".join(problems),
         ) from error
     rollout = section.rollout if "rollout" in section.model_fields_set else None
@@ -71,9 +71,9 @@ def read_settings(path: Path) -> Gateway:
         raise ConfigError(
             "The gateway's settings have a placeholder.",
             where=str(path),
-            expected="whole addresses and paths: outside a pipeline's configuration, nothing stands for {name} and {workspace}",
+            expected="whole addresses and paths: {name} and {workspace} are known only in a pipeline's configuration",
             seen=", ".join(placeholders),
-            fix="give upstream.stable, and whole paths",
+            fix="Give upstream.stable and whole paths.",
         )
 
     def resolved(name: str | None) -> str | None:

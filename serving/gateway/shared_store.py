@@ -1,4 +1,4 @@
-"""Redis, which gateways share. It may be gone at any time: then each goes on by itself."""
+"""Redis, which gateways share. It may fail at any time: each gateway then goes on by itself."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ PASSWORD_VARIABLE = "CONVEYOR_REDIS_PASSWORD"
 _CONNECTIONS = 32
 _TIMEOUT_SECONDS = 0.25
 _PAUSE_SECONDS = 5.0
-"""After a failure Redis is left alone for so long, so that its absence does not slow every request down."""
+"""Seconds without calls after a failure, so that Redis' absence does not slow down every request."""
 
 Result = TypeVar("Result")
 
 
 class AwayError(Exception):
-    """Redis did not answer, or did not a moment ago."""
+    """Redis does not answer, or did not a moment ago."""
 
 
 class SharedStore:
-    """One Redis."""
+    """A Redis, to which the first call connects.
+
+    Args:
+      url: redis://HOST:PORT/DATABASE; the password, if any, is in the environment variable CONVEYOR_REDIS_PASSWORD.
+    """
 
     def __init__(self, url: str) -> None:
-        """Connects on the first call.
-
-        Args:
-          url: redis://HOST:PORT/DATABASE; the password, if any, is in the environment variable CONVEYOR_REDIS_PASSWORD.
-        """
         self.url = url
         pool = BlockingConnectionPool.from_url(
             url,
@@ -54,10 +53,10 @@ class SharedStore:
         """The result of a call.
 
         Args:
-          call: asks Redis.
+          call: calls Redis.
 
         Raises:
-          AwayError: there is none.
+          AwayError: Redis does not answer.
         """
         if time.monotonic() < self._again:
             raise AwayError

@@ -1,4 +1,4 @@
-"""Which version answers: stable or canary, by the state of the rollout."""
+"""The division of the traffic between stable version and canary, by the state of the rollout."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ _SHARES = 10_000
 
 
 class Traffic:
-    """Follows the file with the rollout's state."""
+    """Follows the file with the rollout's state.
+
+    Args:
+      path: the file; None without a rollout.
+    """
 
     def __init__(self, path: str | None) -> None:
-        """Reads the state.
-
-        Args:
-          path: of the file; None: there is no rollout.
-        """
         self._path = Path(path) if path else None
         self._problem = ""
         self.state = RolloutState()
         self.read()
 
     def read(self) -> None:
-        """Takes the state as it is now. One that cannot be read changes nothing, and is logged once."""
+        """Reads the state anew. A state that cannot be read changes nothing, and is logged once."""
         if self._path is None:
             return
         try:
@@ -39,7 +38,7 @@ class Traffic:
         except (OSError, ValidationError) as error:
             if str(error) != self._problem:
                 self._problem = str(error)
-                log(logging.ERROR, "the rollout's state cannot be read: the one before stays", path=str(self._path))
+                log(logging.ERROR, "the rollout's state cannot be read: the previous one stays", path=str(self._path))
             return
         self._problem = ""
         if state.placement != self.state.placement:
@@ -50,7 +49,7 @@ class Traffic:
         """The role that answers, STABLE or CANARY.
 
         Args:
-          key: what decides: the same key gets the same answer for as long as the canary's share does not shrink.
+          key: decides the role: the same key gets the same one for as long as the canary's share does not shrink.
         """
         if self.state.canary is None:
             return STABLE

@@ -15,7 +15,7 @@ from serving.modelserver.flags import Flags, parse_flags
 
 
 def main() -> int:
-    """Serves until it is told to stop by SIGTERM or SIGINT; a second one ends it at once.
+    """Serves until SIGTERM or SIGINT; a second signal ends the process at once.
 
     Returns:
       The exit status.
@@ -31,11 +31,11 @@ def main() -> int:
 
 def _serve(flags: Flags) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr)
-    # What they tell of starting, of restoring and of old ways is no news to whoever runs a server.
+    # Their messages about starting, restoring and deprecations do not help whoever runs a server.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     for name in flags.ignored:
-        logging.warning("--%s means nothing here and is ignored.", name)
+        logging.warning("--%s has no meaning here and is ignored.", name)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _allow_many_connections()
 

@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-# What TensorFlow Serving can be told that has no meaning here.
+# Flags of TensorFlow Serving without a meaning here.
 _IGNORED = (
     "enable_profiler",
     "flush_filesystem_caches",
@@ -37,10 +37,10 @@ def _flag(default: int | str | bool, help: str) -> Any:
 
 @dataclass(frozen=True)
 class Flags:
-    """What a model server is started with; names and defaults are those of tensorflow_model_server 2.20.
+    """The flags of a model server; names and defaults are those of tensorflow_model_server 2.20.
 
     Attributes:
-      ignored: flags that were given, but mean nothing here.
+      ignored: flags that were given, but have no meaning here.
     """
 
     port: int = _flag(8500, "TCP port of the gRPC interface; 0 turns it off.")
@@ -83,33 +83,33 @@ class Flags:
     ignored: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Refuses what tensorflow_model_server refuses.
+        """Refuses the flags that tensorflow_model_server refuses.
 
         Raises:
-          ConfigError: the flags do not hold together.
+          ConfigError: the flags contradict each other, or one is missing.
         """
         if not self.port and not self.grpc_socket_path:
             raise ConfigError("The gRPC interface has neither a port nor a socket.", where="--port, --grpc_socket_path")
         if self.port and self.port == self.rest_api_port:
             raise ConfigError("Both interfaces have the same port.", where="--port, --rest_api_port", seen=str(self.port))
         if not self.model_base_path and not self.model_config_file:
-            raise ConfigError("No model is named.", expected="--model_base_path or --model_config_file")
+            raise ConfigError("No model is given.", expected="--model_base_path or --model_config_file")
         if self.use_alts_credentials:
             raise ConfigError(
-                "ALTS credentials are not supported.", where="--use_alts_credentials", fix="use --ssl_config_file"
+                "ALTS credentials are not supported.", where="--use_alts_credentials", fix="Use --ssl_config_file."
             )
         if self.batching_parameters_file and not self.enable_batching:
             raise ConfigError(
                 "Batching parameters are given, but batching is off.",
                 where="--batching_parameters_file",
-                fix="add --enable_batching, or leave the file out",
+                fix="Add --enable_batching, or leave the file out.",
             )
         parallelism = self.tensorflow_intra_op_parallelism, self.tensorflow_inter_op_parallelism
         if self.tensorflow_session_parallelism > 0 and min(parallelism) > 0:
             raise ConfigError(
                 "The threads of a session are given twice.",
                 where="--tensorflow_session_parallelism",
-                fix="leave it out, or --tensorflow_intra_op_parallelism and --tensorflow_inter_op_parallelism",
+                fix="Leave it out, or --tensorflow_intra_op_parallelism and --tensorflow_inter_op_parallelism.",
             )
 
 

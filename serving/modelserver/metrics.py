@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, by the names that TensorFlow Serving gives them."""
+"""The model server's metrics for Prometheus, under TensorFlow Serving's names."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from prometheus_client.core import UnknownMetricFamily
 from prometheus_client.registry import Collector
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
-"""Where TensorFlow Serving shows its metrics."""
+"""The path of TensorFlow Serving's metrics page."""
 
 _REGISTRY = CollectorRegistry()
 _MICROS = 1e6
-# Its name where batching parameters do not give it another; here it is one for all models in any case.
+# TensorFlow Serving's default name; here one pool serves all models.
 _THREAD_POOL = "model_server_batch_threads"
 _LATENCY_BUCKETS = [10 * 1.8**power for power in range(33)]
 _QUEUING_BUCKETS = [100 * 1.2**power for power in range(52)]
@@ -25,7 +25,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class _Counts(Collector):
-    """A counter whose name does not end in _total: TensorFlow Serving's do not, and prometheus_client's always do."""
+    """A counter whose name does not end in _total, as TensorFlow Serving's do not and prometheus_client's always do."""
 
     def __init__(self, name: str, help: str, *labels: str) -> None:
         self.name, self._help, self._labels = f":tensorflow:{name}", help, labels

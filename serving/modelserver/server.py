@@ -6,8 +6,8 @@ import logging
 from threading import Thread
 
 from serving.modelserver.flags import Flags
-from serving.modelserver.models.core import Core
-from serving.modelserver.protocol.dataplane import Calls
+from serving.modelserver.models.core import ServerCore
+from serving.modelserver.protocol.dataplane import DataPlane
 from serving.modelserver.protocol.grpc import GrpcServer
 from serving.modelserver.protocol.rest.api import RestApi
 from serving.modelserver.protocol.rest.server import RestServer
@@ -15,26 +15,25 @@ from serving.modelserver.protocol.rest.server import RestServer
 _LOG = logging.getLogger(__name__)
 
 GRACE_SECONDS = 25.0
-"""For requests that are under way when the server stops: a little less than Kubernetes gives a pod to end."""
+"""The time for requests that are under way when the server stops: a little less than Kubernetes gives a pod to end."""
 
 
 class ModelServer:
-    """A drop-in for tensorflow_model_server."""
+    """A drop-in for tensorflow_model_server. The configuration is read and the ports are taken before `start`.
+
+    Args:
+      flags: the server's flags.
+
+    Raises:
+      ConfigError: a file that the flags name cannot be read.
+      UsageError: a port cannot be taken.
+    """
 
     def __init__(self, flags: Flags) -> None:
-        """Reads the configuration and takes the ports; answers nothing yet.
-
-        Args:
-          flags: of the server.
-
-        Raises:
-          ConfigError: a file that the flags name cannot be read.
-          UsageError: a port cannot be listened on.
-        """
-        self._core = Core(flags)
-        calls = Calls(self._core)
-        self._grpc = GrpcServer(flags, calls)
-        self._rest = RestServer(flags, RestApi(calls)) if flags.rest_api_port else None
+        self._core = ServerCore(flags)
+        dataplane = DataPlane(self._core)
+        self._grpc = GrpcServer(flags, dataplane)
+        self._rest = RestServer(flags, RestApi(dataplane)) if flags.rest_api_port else None
         self._flags = flags
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""What a call ends with when it fails: one of gRPC's status codes, and a message."""
+"""The outcome of a call that failed: one of gRPC's status codes, and a message."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class StatusError(Exception):
     """A call that failed.
 
     Attributes:
-      code: of tensorflow.error.Code, whose numbers are gRPC's.
-      message: what went wrong.
+      code: a code of tensorflow.error.Code, whose numbers are gRPC's.
+      message: the description.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -63,12 +63,12 @@ class StatusError(Exception):
 
 
 def invalid_argument(message: str) -> StatusError:
-    """An error of the caller: what was sent is wrong."""
+    """The caller sent a wrong request."""
     return StatusError(error_codes_pb2.INVALID_ARGUMENT, message)
 
 
 def not_found(message: str) -> StatusError:
-    """Nothing is there by that name."""
+    """Nothing has that name."""
     return StatusError(error_codes_pb2.NOT_FOUND, message)
 
 
@@ -88,12 +88,12 @@ def deadline_exceeded(message: str) -> StatusError:
 
 
 def unimplemented(message: str) -> StatusError:
-    """There is no such thing here."""
+    """The server cannot do this."""
     return StatusError(error_codes_pb2.UNIMPLEMENTED, message)
 
 
 def from_exception(error: BaseException) -> StatusError:
-    """The status for whatever was raised: TensorFlow's own code where it gave one, otherwise INTERNAL."""
+    """The status for an exception: TensorFlow's own code where it has one, otherwise INTERNAL."""
     if isinstance(error, StatusError):
         return error
     if isinstance(error, tf.errors.OpError):

@@ -1,4 +1,4 @@
-"""The configuration files in protobuf text format, among them messages that tensorflow-serving-api does not publish."""
+"""Configuration files in protobuf text format, with the messages that tensorflow-serving-api does not publish."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def read_text_proto(path: str | Path, message: type[_M]) -> _M:
     """Reads a file in protobuf text format.
 
     Args:
-      path: of the file.
-      message: the type of message that it holds.
+      path: the file.
+      message: the type of the message in it.
 
     Raises:
-      ConfigError: the file cannot be read, or does not hold such a message.
+      ConfigError: the file cannot be read, or does not contain such a message.
     """
     try:
         return text_format.Parse(Path(path).read_text(), message())

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from pipeline.errors import ConveyorError, StorageError, UsageError
 from pipeline.util.pods import is_ready
 from serving.rollout.counts import read_metrics, read_traffic
-from serving.rollout.model_servers import ModelServer, available
+from serving.rollout.model_servers import RunningServer, available
 from serving.rollout.models_config import render, render_versions
 from serving.rollout.state import CANARY, Placement, RolloutState
 from serving.rollout.target import move
-from serving.rollout.versions import File, Version, read_versions
+from serving.rollout.versions import File, PushedVersion, read_versions
 
 if TYPE_CHECKING:
     from pipeline.util.kubectl import Kubectl
@@ -36,14 +36,22 @@ _STATE_KEY, _CONFIG_KEY = "rollout.json", "models.config"
 _GRPC_PORT = 8500
 _POLL_SECONDS = 2.0
 _GATEWAY_SECONDS = 180.0
-"""In which a gateway sees the new state: kubelets bring a ConfigMap into pods within a minute or two."""
+"""The time in which a gateway sees the new state: kubelets bring a ConfigMap into pods within a minute or two."""
 
 
 class ClusterTarget:
     """The objects of the namespace that model servers and gateways are in.
 
-    What a ConfigMap says reaches pods within a minute or two, so that each step takes that long. The stable pods never load the
-    canary: whoever asks them without a label gets the stable version.
+    A changed ConfigMap reaches pods within a minute or two, so that each step takes that long. The stable pods never load the
+    canary: a request without a label gets the stable version.
+
+    Args:
+      model: the model's name.
+      kubectl: acts on the namespace of the model servers.
+      shell: acts on the namespace of the pod `conveyor-shell`.
+      models: the folder of the model's versions, as that pod sees it.
+      tell: gets messages for the person.
+      timeout: seconds that each step may take.
     """
 
     place = "cluster"
@@ -57,27 +65,17 @@ class ClusterTarget:
         tell: Callable[[str], None],
         timeout: float,
     ) -> None:
-        """Makes no call yet.
-
-        Args:
-          model: the model's name.
-          kubectl: on the namespace of the model servers.
-          shell: on the namespace of the pod `conveyor-shell`.
-          models: the folder of the model's versions, as that pod sees it.
-          tell: is told what a person should know.
-          timeout: seconds that each step may take.
-        """
         self.model = model
         self._kubectl, self._shell, self._models = kubectl, shell, models
         self._tell, self._timeout = tell, timeout
         self._revision = ""
 
     def locked(self) -> AbstractContextManager[None]:
-        """See `Target`. Whoever writes the state second is refused."""
+        """Locks nothing: the second of two commands cannot write the state."""
         return nullcontext()
 
     def read(self) -> RolloutState:
-        """See `Target`."""
+        """Reads the state from its ConfigMap."""
         found = self._config_map(STATE)
         self._revision = found["metadata"]["resourceVersion"]
         text = (found.get("data") or {}).get(_STATE_KEY, "")
@@ -89,11 +87,11 @@ class ClusterTarget:
                 where=f"ConfigMap {STATE}, key {_STATE_KEY}",
                 expected="what `conveyor rollout` writes",
                 seen=str(error),
-                fix=f"restore it from a copy, or take it away: kubectl -n conveyor-serving edit configmap {STATE}",
+                fix=f"Restore it from a copy, or remove it: kubectl -n conveyor-serving edit configmap {STATE}",
             ) from error
 
     def write(self, state: RolloutState) -> None:
-        """See `Target`."""
+        """Replaces the state in its ConfigMap."""
         # Not `replace`: it would tell `kubectl apply` that the data came from a manifest, which then takes them away.
         patch = {"metadata": {"resourceVersion": self._revision}, "data": {_STATE_KEY: state.model_dump_json()}}
         try:
@@ -106,17 +104,17 @@ class ClusterTarget:
                 where=f"ConfigMap {STATE}",
                 expected=f"resource version {self._revision}",
                 seen=self._config_map(STATE)["metadata"]["resourceVersion"],
-                fix="conveyor rollout status --target cluster shows what it is now; then try again",
+                fix="Look at its present state, then try again: conveyor rollout status --target cluster",
             ) from error
 
-    def versions(self) -> list[Version]:
-        """See `Target`."""
+    def versions(self) -> list[PushedVersion]:
+        """The versions on the volume, as the shell pod sees it."""
         listing = self._shell.read("exec", SHELL, "--", "find", self._models, "-type", "f", "-printf", r"%P\t%s\t%T@\n")
         rows = (line.split("\t") for line in listing.splitlines())
         return read_versions(File(path, int(size), float(changed)) for path, size, changed in rows)
 
     def servers(self) -> dict[str, list[int]]:
-        """See `Target`."""
+        """The model servers by pod."""
         found = {}
         for deployment in (STABLE_DEPLOYMENT, CANARY_DEPLOYMENT):
             with self._servers(deployment) as servers:
@@ -124,18 +122,18 @@ class ClusterTarget:
         return found
 
     def drift(self, placement: Placement) -> str:
-        """See `Target`."""
+        """The difference between ConfigMaps, Deployments and a placement."""
         wanted = {STABLE_CONFIG: self._stable_text(placement), CANARY_CONFIG: self._canary_text(placement)}
         wrong = [name for name, text in wanted.items() if self._text(name) != text]
         if wrong:
-            return f"ConfigMap {' and '.join(wrong)} does not say what the state says ({placement})"
+            return f"ConfigMap {' and '.join(wrong)} does not agree with the state ({placement})"
         replicas = self._canary_replicas()
         if bool(replicas) != (placement.canary is not None):
             return f"Deployment {CANARY_DEPLOYMENT} has {replicas} pods, but the state says {placement}"
         return ""
 
     def expand(self, before: Placement, after: Placement) -> None:
-        """See `Target`."""
+        """Makes the stable pods take over the versions, and starts pods for the canary."""
         with self._servers(STABLE_DEPLOYMENT) as servers:
             if not servers:
                 self._tell(f"Deployment {STABLE_DEPLOYMENT} has no pod that is ready: the next one serves this.")
@@ -149,14 +147,14 @@ class ClusterTarget:
                 "status",
                 f"deployment/{CANARY_DEPLOYMENT}",
                 f"--timeout={self._timeout:.0f}s",
-                fix=f"its log says why: kubectl -n conveyor-serving logs deployment/{CANARY_DEPLOYMENT} --previous",
+                fix=f"Its log says why: kubectl -n conveyor-serving logs deployment/{CANARY_DEPLOYMENT} --previous",
             )
             with self._servers(CANARY_DEPLOYMENT) as servers:
                 for server in servers.values():
                     server.wait_until_labelled({CANARY: after.canary}, self._timeout)
 
     def settle(self, placement: Placement) -> None:
-        """See `Target`."""
+        """Stops the canary's pods when no gateway needs them, and cleans the ConfigMaps."""
         self._write_text(STABLE_CONFIG, self._stable_text(placement))
         if placement.canary is None and self._canary_replicas():
             self._wait_for_gateways(placement)
@@ -164,24 +162,24 @@ class ClusterTarget:
         self._write_text(CANARY_CONFIG, self._canary_text(placement))
 
     def pages(self) -> dict[str, str]:
-        """See `Target`."""
+        """The metrics pages of the gateways by pod."""
         pages = {}
         for pod in self._ready_pods(GATEWAY):
             name, port = pod["metadata"]["name"], pod["spec"]["containers"][0]["ports"][0]["containerPort"]
-            # A pod may end at any time; whoever needs its answer notices that there is none.
+            # A pod may end at any time; callers notice that its page is missing.
             with suppress(ConveyorError), self._kubectl.forward(f"pod/{name}", port) as address:
                 pages[name] = read_metrics(f"http://{address}")
         return {name: page for name, page in pages.items() if page}
 
     def delete(self, versions: Collection[int]) -> None:
-        """See `Target`. A version is out of the way of model servers before its first file goes."""
+        """Deletes versions. Each is out of the way of model servers before its first file is deleted."""
         for version in versions:
             doomed = f"{self._models}/.pruned-{version}"
             self._shell.run("exec", SHELL, "--", "mv", f"{self._models}/{version}", doomed)
             self._shell.run("exec", SHELL, "--", "rm", "-r", doomed)
 
     def _stable_text(self, placement: Placement) -> str:
-        """Empty before the first rollout: ConfigMap serving-default counts, which is the newest version."""
+        """Empty before the first rollout: ConfigMap serving-default then says that the newest version serves."""
         return render(self.model, self._base_path, _stable(placement)) if placement.stable is not None else ""
 
     def _canary_text(self, placement: Placement) -> str:
@@ -214,8 +212,8 @@ class ClusterTarget:
             raise UsageError(
                 f"The cluster has no {kind} {name}.",
                 where=kind,
-                expected="what manifests/serving brings along",
-                fix="conveyor cluster up, or apply an overlay of manifests/serving",
+                expected="the objects of manifests/serving",
+                fix="Run conveyor cluster up, or apply an overlay of manifests/serving.",
             )
         return found
 
@@ -232,21 +230,21 @@ class ClusterTarget:
         return [pod for pod in pods if is_ready(pod)]
 
     @contextmanager
-    def _servers(self, deployment: str) -> Iterator[dict[str, ModelServer]]:
-        """Those of the pods that are ready, by the pod's name."""
+    def _servers(self, deployment: str) -> Iterator[dict[str, RunningServer]]:
+        """The model servers in pods that are ready, by the pod's name."""
         with ExitStack() as stack:
             servers = {}
             for pod in self._ready_pods(deployment):
                 name = pod["metadata"]["name"]
                 address = stack.enter_context(self._kubectl.forward(f"pod/{name}", _GRPC_PORT))
-                servers[name] = ModelServer(address, self.model)
+                servers[name] = RunningServer(address, self.model)
             yield servers
 
     def _wait_for_gateways(self, placement: Placement) -> None:
         """Waits until no gateway sends requests to the canary any more.
 
         Raises:
-          ConveyorError: one goes on.
+          ConveyorError: a gateway goes on.
         """
         end = time.monotonic() + _GATEWAY_SECONDS
         while True:
@@ -260,11 +258,11 @@ class ClusterTarget:
                     "A gateway goes on sending requests to the canary, so its pods were left running.",
                     where=", ".join(late),
                     expected=f"the new state within {_GATEWAY_SECONDS:g} s",
-                    fix="see the gateway's log; then: conveyor rollout repair --target cluster",
+                    fix="Read the gateway's log, then: conveyor rollout repair --target cluster",
                 )
             time.sleep(_POLL_SECONDS)
 
 
 def _stable(placement: Placement) -> Placement:
-    """What the stable pods serve of a placement."""
+    """The part of a placement that the stable pods serve."""
     return Placement(stable=placement.stable)

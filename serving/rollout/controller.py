@@ -1,4 +1,4 @@
-"""What can be done with a rollout, on any target: in such an order that no request fails, and that a next try can go on."""
+"""The commands of a rollout, on any target: in such an order that no request fails, and that another attempt can go on."""
 
 from __future__ import annotations
 
@@ -8,52 +8,51 @@ from dataclasses import dataclass
 from pipeline.errors import ConveyorError, UsageError
 from serving.rollout.counts import Snapshot, count, read_page
 from serving.rollout.state import Placement, RolloutState
-from serving.rollout.target import Target
-from serving.rollout.verdict import MIN_ROWS, Outcome, Verdict, judge
+from serving.rollout.target import RolloutTarget
+from serving.rollout.verdict import MIN_ROWS, CanaryVerdict, Outcome, judge
 from serving.rollout.versions import prunable
 
 
 @dataclass(frozen=True)
-class Status:
-    """Where a rollout stands.
+class RolloutStatus:
+    """The status of a rollout.
 
     Attributes:
-      state: of the rollout.
-      drift: what is not as the state wants it; empty if all is.
-      gateways: that were asked.
-      verdict: on the canary; None without one, or where no gateway answers.
+      state: the rollout's state.
+      drift: the difference between the state and the serving versions; empty without one.
+      gateways: the gateways that answered.
+      verdict: the verdict on the canary; None without a canary, or where no gateway answers.
     """
 
     state: RolloutState
     drift: str
     gateways: tuple[str, ...]
-    verdict: Verdict | None
+    verdict: CanaryVerdict | None
 
 
 class Rollout:
-    """Of one model on one target."""
+    """The rollout of one model on one target.
 
-    def __init__(self, target: Target, who: str, tell: Callable[[str], None], min_rows: int = MIN_ROWS) -> None:
-        """Reads nothing yet.
+    Args:
+      target: the machine or the cluster.
+      who: the person, as user@machine.
+      tell: gets messages for the person.
+      min_rows: the rows that stable version and canary must each have answered before the canary is judged.
+    """
 
-        Args:
-          target: where.
-          who: does it, as user@machine.
-          tell: is told what a person should know.
-          min_rows: that stable version and canary must each have answered before the canary is judged.
-        """
-        self._target, self._who, self._tell, self._min_rows = target, who, tell, min_rows
+    def __init__(self, target: RolloutTarget, who: str, tell: Callable[[str], None], min_rows: int = MIN_ROWS) -> None:
+        self.target, self._who, self._tell, self._min_rows = target, who, tell, min_rows
 
     def start(self, version: int, traffic: int, reason: str) -> RolloutState:
         """Gives a version a share of the traffic.
 
         Raises:
-          ConveyorError: it cannot be; what served before still does.
+          ConveyorError: it is impossible; the same versions serve as before.
         """
 
         def decide(state: RolloutState) -> RolloutState:
             started = state.start(version, traffic, self._whole(), who=self._who, reason=reason)
-            # What is left of an earlier canary, after a command that was cut off, would be in the way.
+            # The remains of an earlier canary, after an interrupted command, would be in the way.
             self._repair(state)
             return started
 
@@ -63,11 +62,11 @@ class Rollout:
         """Gives the canary all of the traffic.
 
         Args:
-          reason: why; the verdict when empty.
-          force: whether also when it is worse than the stable version.
+          reason: the person's reason; the verdict when empty.
+          force: whether to promote it even if it is worse than the stable version.
 
         Raises:
-          ConveyorError: it cannot be, or it is worse; what served before still does.
+          ConveyorError: it is impossible, or the canary is worse; the same versions serve as before.
         """
 
         def decide(state: RolloutState) -> RolloutState:
@@ -75,9 +74,9 @@ class Rollout:
             if verdict and verdict.outcome is Outcome.FAIL and not force:
                 raise UsageError(
                     f"Version {state.canary} is worse than version {state.stable}.",
-                    expected="a canary that is no worse",
+                    expected="a canary that is not worse",
                     seen=verdict.reason,
-                    fix="conveyor rollout abort; or, if you know better: conveyor rollout promote --force --reason …",
+                    fix="conveyor rollout abort ends it. If you know better: conveyor rollout promote --force --reason …",
                 )
             promoted = state.promote(who=self._who, reason=reason or (f"verdict {verdict.reason}" if verdict else ""))
             if verdict is None or verdict.outcome is Outcome.UNDECIDED:
@@ -90,7 +89,7 @@ class Rollout:
         """Takes the traffic away from the canary.
 
         Raises:
-          ConveyorError: there is none, or what serves cannot be changed.
+          ConveyorError: there is no canary, or the serving versions cannot be changed.
         """
         return self._change(lambda state: state.abort(who=self._who, reason=reason))
 
@@ -98,59 +97,59 @@ class Rollout:
         """Returns to the last good version: the stable one if there is a canary, else the one before it.
 
         Raises:
-          ConveyorError: there is none, or what serves cannot be changed.
+          ConveyorError: there is no such version, or the serving versions cannot be changed.
         """
         return self._change(lambda state: state.rollback(self._whole_or(state.previous), who=self._who, reason=reason))
 
     def repair(self) -> str:
-        """Brings what serves in line with the state, after a command was cut off or somebody else changed something.
+        """Brings the serving versions in line with the state, after an interrupted command or somebody else's change.
 
         Returns:
-          What was not in line; empty if all was.
+          The difference that was repaired; empty without one.
 
         Raises:
-          ConveyorError: it cannot be done.
+          ConveyorError: it is impossible.
         """
-        with self._target.locked():
-            return self._repair(self._target.read())
+        with self.target.locked():
+            return self._repair(self.target.read())
 
-    def status(self) -> Status:
-        """Where the rollout stands. Nothing is changed.
+    def status(self) -> RolloutStatus:
+        """The status of the rollout. Nothing is changed.
 
         Raises:
           ConveyorError: the state cannot be read.
         """
-        state = self._target.read()
+        state = self.target.read()
         snapshot = self._snapshot(state.placement)
-        return Status(state, self._target.drift(state.placement), tuple(snapshot), self._verdict(state, snapshot))
+        return RolloutStatus(state, self.target.drift(state.placement), tuple(snapshot), self._verdict(state, snapshot))
 
     def prune(self, keep: int, reason: str, *, dry_run: bool) -> list[int]:
         """Deletes old versions, but none that serves or that one could roll back to.
 
         Args:
-          keep: how many of the newest stay in any case.
-          reason: why.
-          dry_run: whether only to say which.
+          keep: the number of the newest versions that stay in any case.
+          reason: the person's reason.
+          dry_run: whether only to name the versions.
 
         Returns:
           The versions that were deleted, or would be.
 
         Raises:
-          ConveyorError: that cannot be done.
+          ConveyorError: a version cannot be deleted.
         """
-        with self._target.locked():
-            state = self._target.read()
+        with self.target.locked():
+            state = self.target.read()
             if not dry_run:
                 self._repair(state)
-            loaded = {number for served in self._target.servers().values() for number in served}
-            versions = prunable(self._target.versions(), state, loaded, keep)
+            loaded = {number for served in self.target.servers().values() for number in served}
+            versions = prunable(self.target.versions(), state, loaded, keep)
             if versions and not dry_run:
-                self._target.write(state.prune(versions, who=self._who, reason=reason))
-                self._target.delete(versions)
+                self.target.write(state.prune(versions, who=self._who, reason=reason))
+                self.target.delete(versions)
             return versions
 
     def _change(self, decide: Callable[[RolloutState], RolloutState]) -> RolloutState:
-        target = self._target
+        target = self.target
         with target.locked():
             before = target.read()
             after = decide(before)
@@ -166,47 +165,47 @@ class Rollout:
             return after
 
     def _repair(self, state: RolloutState) -> str:
-        drift = self._target.drift(state.placement)
+        drift = self.target.drift(state.placement)
         if drift:
             self._tell(f"Repaired first: {drift}.")
-            self._target.expand(state.placement, state.placement)
-            self._target.settle(state.placement)
+            self.target.expand(state.placement, state.placement)
+            self.target.settle(state.placement)
         return drift
 
     def _undo(self, before: RolloutState) -> None:
         try:
-            current = self._target.read()
+            current = self.target.read()
             if current == before:
-                self._target.settle(before.placement)
+                self.target.settle(before.placement)
             else:
                 # Somebody else was quicker.
                 self._repair(current)
         except ConveyorError as error:
-            self._tell(f"What was begun could not be undone ({error.what}): conveyor rollout repair does it.")
+            self._tell(f"The change could not be undone ({error.what}): conveyor rollout repair undoes it.")
 
     def _whole(self) -> list[int]:
-        return [version.number for version in self._target.versions() if version.is_whole]
+        return [version.number for version in self.target.versions() if version.is_whole]
 
     def _whole_or(self, believed: Collection[int]) -> Collection[int]:
-        """The versions that are whole; in an emergency, those that are believed to be."""
+        """The versions that are whole; in an emergency, those that the state names."""
         try:
             return self._whole()
         except ConveyorError as error:
-            self._tell(f"The versions cannot be listed ({error.what}): the state is believed.")
+            self._tell(f"The versions cannot be listed ({error.what}): those of the state are taken instead.")
             return believed
 
     def _snapshot(self, placement: Placement) -> Snapshot:
-        pages = self._target.pages()
-        return {gateway: read_page(page, self._target.model, placement.serving) for gateway, page in pages.items()}
+        pages = self.target.pages()
+        return {gateway: read_page(page, self.target.model, placement.serving) for gateway, page in pages.items()}
 
     def _beginning(self, placement: Placement) -> Snapshot | None:
-        """What the gateways have counted when a canary starts."""
+        """The gateways' counters when a canary starts."""
         snapshot = self._snapshot(placement)
         if not snapshot:
             self._tell("No gateway answers: the canary can only be judged by what they count from their own start.")
         return snapshot or None
 
-    def _verdict(self, state: RolloutState, now: Snapshot) -> Verdict | None:
+    def _verdict(self, state: RolloutState, now: Snapshot) -> CanaryVerdict | None:
         if state.canary is None or state.stable is None or not now:
             return None
         stable, canary = (count(now, state.since, version) for version in (state.stable, state.canary))

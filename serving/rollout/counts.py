@@ -1,4 +1,4 @@
-"""What the gateways have counted of each version: read from their metrics, added up, and counted from a moment on."""
+"""The gateways' counts of each version: read from their metrics pages, added up, and counted from a moment on."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ Snapshot = dict[str, dict[str, float]]
 """Counters by gateway (its address, or the name of its pod), then by name and labels as a metrics page has them."""
 
 TRAFFIC_GAUGE = "gateway_canary_traffic_percent"
-"""What share of the traffic a gateway sends to the canary."""
+PREDICTIONS_COUNTER = "gateway_predictions"
+DURATIONS_HISTOGRAM = "gateway_prediction_duration_seconds"
+CLASSES_COUNTER = "gateway_predicted_class"
+SCORES_HISTOGRAM = "gateway_predicted_score"
+VALUES_HISTOGRAM = "gateway_predicted_value"
+"""Names of the gateway's metrics that a rollout reads."""
 
-_PREDICTIONS = "gateway_predictions_total"
-_DURATIONS = "gateway_prediction_duration_seconds_bucket"
-_CLASSES = "gateway_predicted_class_total"
-_SCORES = ("gateway_predicted_score_bucket", "gateway_predicted_value_bucket")
-# What tells the samples of a counter and a version apart.
+_PREDICTIONS = f"{PREDICTIONS_COUNTER}_total"
+_DURATIONS = f"{DURATIONS_HISTOGRAM}_bucket"
+_CLASSES = f"{CLASSES_COUNTER}_total"
+_SCORES = (f"{SCORES_HISTOGRAM}_bucket", f"{VALUES_HISTOGRAM}_bucket")
+# The label that tells the samples of a counter and a version apart.
 _LABELS = {_PREDICTIONS: "outcome", _DURATIONS: "le", _CLASSES: "label", **dict.fromkeys(_SCORES, "le")}
 _SEPARATOR = "|"
 _SECONDS = 5.0
@@ -24,11 +29,11 @@ _SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Counts:
-    """What a version did.
+    """The counts of one version.
 
     Attributes:
       ok: rows that were answered.
-      errors: rows that were not.
+      errors: rows that were not answered.
       durations: calls of the model server by the upper bound of their duration in seconds, cumulative, as in a histogram.
       classes: rows by predicted class.
       scores: rows by the upper bound of their score (or value, for regression), cumulative.
@@ -52,10 +57,10 @@ class Counts:
 
 
 def read_metrics(address: str) -> str:
-    """The metrics page of a gateway; empty where none answers, or something else does.
+    """The metrics page of a gateway; empty where no gateway answers.
 
     Args:
-      address: such as http://localhost:8088.
+      address: the gateway's address, such as http://localhost:8088.
     """
     import urllib.request
 
@@ -73,10 +78,10 @@ def read_page(text: str, model: str, versions: Collection[int]) -> dict[str, flo
     Args:
       text: the page, in Prometheus' text format.
       model: the model's name.
-      versions: of which.
+      versions: the versions to read.
 
     Raises:
-      ValueError: this is no metrics page.
+      ValueError: the text is not a metrics page.
     """
     wanted = {str(version) for version in versions}
     return {
@@ -87,24 +92,24 @@ def read_page(text: str, model: str, versions: Collection[int]) -> dict[str, flo
 
 
 def read_traffic(text: str) -> float | None:
-    """The share of the traffic that a gateway sends to the canary, in percent, by its metrics page; None if it does not say.
+    """The share of the traffic that a gateway sends to the canary, in percent, by its metrics page; None if it lacks the gauge.
 
     Raises:
-      ValueError: this is no metrics page.
+      ValueError: the text is not a metrics page.
     """
     return next((value for name, _, value in _samples(text) if name == TRAFFIC_GAUGE), None)
 
 
 def count(now: Snapshot, since: Snapshot | None, version: int) -> Counts:
-    """What a version did since a moment, added up over the gateways.
+    """The counts of a version since a moment, added up over the gateways.
 
-    A gateway whose counters have fallen was started anew, and one that was not there before began at nothing: both count from
-    zero. What a gateway counted that has ended since is lost, for both versions alike.
+    A gateway whose counters have fallen was restarted, and one that was not there before is new: both count from zero. The
+    counts of a gateway that has ended since are lost, for both versions alike.
 
     Args:
-      now: what the gateways count at present.
-      since: what they had counted at that moment; None for the beginning.
-      version: whose counts.
+      now: the gateways' present counters.
+      since: their counters at that moment; None for the beginning.
+      version: the version to count.
     """
     totals: dict[str, float] = defaultdict(float)
     for gateway, counters in now.items():

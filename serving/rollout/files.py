@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,26 +11,26 @@ from pydantic import ValidationError
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import StorageError
+from pipeline.util.files import write
 from serving.rollout.models_config import render
 from serving.rollout.state import Placement, RolloutState
 
 STATE_FILE, MODELS_CONFIG_FILE = "rollout.json", "models.config"
 _LOCK_SECONDS = 10.0
-_MODE = 0o644
 
 
 def folder(config: PipelineConfig) -> Path:
-    """Where the files of a model's rollout are."""
+    """The folder of the files of a model's rollout."""
     return config.workspace_path / "serving" / config.name
 
 
 def state_path(config: PipelineConfig) -> Path:
-    """The state, which the gateway watches; missing before the first rollout."""
+    """The file of the state, which the gateway watches; missing before the first rollout."""
     return folder(config) / STATE_FILE
 
 
 def models_config_path(config: PipelineConfig) -> Path:
-    """What the model server reads, again and again."""
+    """The configuration file that the model server reads again and again."""
     return folder(config) / MODELS_CONFIG_FILE
 
 
@@ -45,7 +43,7 @@ def prepare(config: PipelineConfig) -> Path:
       config: of the pipeline whose models are served.
 
     Returns:
-      Its path, for --model_config_file.
+      The path of the file, for --model_config_file.
 
     Raises:
       StorageError: a file cannot be read or written.
@@ -55,7 +53,7 @@ def prepare(config: PipelineConfig) -> Path:
         with locked(config, seconds=0.0):
             write_models_config(config, read_state(config).placement)
     except StorageError:
-        # A command that waits for this very server has the lock: what it has written is what to begin with.
+        # A command that waits for this very server has the lock, and has written the file to begin with.
         if not path.is_file():
             raise
     return path
@@ -67,10 +65,10 @@ def locked(config: PipelineConfig, seconds: float = _LOCK_SECONDS) -> Iterator[N
 
     Args:
       config: of the pipeline.
-      seconds: to wait for another command.
+      seconds: the time to wait for another command.
 
     Raises:
-      StorageError: another command is at it, or the folder cannot be written to.
+      StorageError: another command is changing them, or the folder cannot be written to.
     """
     lock = FileLock(folder(config) / ".rollout.lock", timeout=seconds)
     try:
@@ -78,10 +76,10 @@ def locked(config: PipelineConfig, seconds: float = _LOCK_SECONDS) -> Iterator[N
         lock.acquire()
     except Timeout as error:
         raise StorageError(
-            "Another command is changing what serves.",
+            "Another command is changing which versions serve.",
             where=lock.lock_file,
             seen=f"it has not ended within {seconds:g} s",
-            fix="wait for it; `conveyor rollout status` shows where it stands",
+            fix="Wait for it; `conveyor rollout status` shows its progress.",
         ) from error
     except OSError as error:
         raise _not_written(folder(config), error) from error
@@ -108,7 +106,7 @@ def read_state(config: PipelineConfig) -> RolloutState:
             where=str(path),
             expected="what `conveyor rollout` writes",
             seen=str(error),
-            fix="restore it from a copy; without it the newest version serves, and the history of rollouts is lost",
+            fix="Restore it from a copy. Without it, the newest version serves, and the history of rollouts is lost.",
         ) from error
 
 
@@ -122,7 +120,7 @@ def write_state(config: PipelineConfig, state: RolloutState) -> None:
 
 
 def write_models_config(config: PipelineConfig, placement: Placement) -> None:
-    """Replaces models.config, whole or not at all; leaves it alone where it says that already.
+    """Replaces models.config, whole or not at all; an equal file is left alone.
 
     Raises:
       StorageError: it cannot be written.
@@ -131,7 +129,7 @@ def write_models_config(config: PipelineConfig, placement: Placement) -> None:
 
 
 def replace_models_config(config: PipelineConfig, text: str) -> None:
-    """Replaces models.config by a text, whole or not at all; leaves it alone where it is that already.
+    """Replaces models.config by a text, whole or not at all; an equal file is left alone.
 
     Raises:
       StorageError: it cannot be written.
@@ -143,27 +141,15 @@ def replace_models_config(config: PipelineConfig, text: str) -> None:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with open(descriptor, "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp's 0600 would keep out servers that run as other users.
-            os.chmod(partial, _MODE)
-            os.replace(partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
+        write(path, text)
     except OSError as error:
         raise _not_written(path, error) from error
 
 
 def _not_written(path: Path, error: OSError) -> StorageError:
     return StorageError(
-        "What serves cannot be changed: its files cannot be written.",
+        "The rollout cannot be changed, because its files cannot be written.",
         where=str(path),
         seen=error.strerror or str(error),
-        fix="free space or mend the rights of the folder; what served before still does",
+        fix="Free some space or correct the rights of the folder. The same versions serve as before.",
     )

@@ -1,4 +1,4 @@
-"""Asks a running model server which versions it has loaded, and what its labels name."""
+"""The versions that a running model server has loaded, and those that its labels name."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pipeline.errors import ConveyorError
 from serving.errors import ServingError
 
 _CALL_SECONDS = 5.0
-# Of the time to wait: then the server has tried again what had failed before it was told.
+# The share of the time to wait after which the server has tried once more to load a version that failed before.
 _PATIENCE = 1 / 6
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 1.0, 1.5
 
 
 @dataclass(frozen=True)
 class Loading:
-    """Where a version stands in a model server: such as AVAILABLE, and why it could not be loaded if it could not."""
+    """The state of a version in a model server, such as AVAILABLE, and the error if it could not be loaded."""
 
     state: str
     error: str = ""
@@ -34,23 +34,22 @@ class Loading:
         return f"{self.state}, {self.error}" if self.error else self.state
 
 
-class ModelServer:
-    """TensorFlow Serving, or `conveyor serve`, at an address."""
+class RunningServer:
+    """TensorFlow Serving, or `conveyor serve`, at an address.
+
+    Args:
+      address: host:port of its gRPC interface.
+      model: the model's name.
+    """
 
     def __init__(self, address: str, model: str) -> None:
-        """Makes no call yet.
-
-        Args:
-          address: host:port of its gRPC interface.
-          model: the model's name.
-        """
         self.address, self._model = address, model
 
     def versions(self) -> dict[int, Loading] | None:
-        """The versions that it knows, by number; None when nothing answers at the address.
+        """The versions that the server knows, by number; None when nothing answers at the address.
 
         Raises:
-          ServingError: what answers is no model server, or does not serve the model.
+          ServingError: another program answers, or a server that does not serve the model.
         """
         from serving.protocol import GetModelStatusRequest, ModelServiceStub, ModelSpec, ModelVersionStatus
 
@@ -64,7 +63,7 @@ class ModelServer:
                 f"What answers at {self.address} does not serve {self._model}.",
                 where=self.address,
                 seen=f"{error.code().name}: {error.details()}",
-                fix="start the model server with conveyor serve, or name another: --server HOST:PORT",
+                fix="Start the model server with conveyor serve, or name another with --server HOST:PORT.",
             ) from error
         return {
             each.version: Loading(ModelVersionStatus.State.Name(each.state), each.status.error_message)
@@ -89,11 +88,11 @@ class ModelServer:
 
         Args:
           wanted: the versions.
-          seconds: to wait at most.
-          before: where versions stood before the server was told, so that an old failure is not taken for a new one.
+          seconds: the longest time to wait.
+          before: the states before the server's configuration changed, to tell an old failure from a new one.
 
         Raises:
-          ServingError: one cannot be loaded, or not in time.
+          ServingError: a version cannot be loaded, or not in time.
         """
         known = dict(before)
         patience = time.monotonic() + seconds * _PATIENCE
@@ -111,11 +110,11 @@ class ModelServer:
         seen = _wait(missing, seconds)
         if seen:
             raise ServingError(
-                f"The model server did not load what it has to serve within {seconds:g} s.",
+                f"The model server did not load the versions that it has to serve within {seconds:g} s.",
                 where=self.address,
-                expected="it reads models.config again and again, as the one of conveyor serve does",
+                expected="a server that reads models.config again and again, as that of conveyor serve does",
                 seen=seen,
-                fix="see the server's log; a large model may need a longer --timeout",
+                fix="The server's log says why. A large model may need a longer --timeout.",
             )
 
     def wait_until_labelled(self, labels: Mapping[str, int], seconds: float) -> None:
@@ -123,7 +122,7 @@ class ModelServer:
 
         Args:
           labels: versions by label.
-          seconds: to wait at most.
+          seconds: the longest time to wait.
 
         Raises:
           ServingError: they do not in time.
@@ -140,7 +139,7 @@ class ModelServer:
                 where=self.address,
                 expected=", ".join(f"{label}: {version}" for label, version in labels.items()),
                 seen=seen,
-                fix="see the server's log",
+                fix="The server's log says why.",
             )
 
     def _call(self, method: Callable[[Any], Any], request: Any) -> Any:
@@ -157,7 +156,7 @@ _UNKNOWN = Loading("unknown to the server")
 
 
 def _wait(problem: Callable[[], str], seconds: float) -> str:
-    """Waits until there is no problem any more; what is left of it at the end."""
+    """Waits until a problem is gone, or the time is up; the problem that remains."""
     end, pause = time.monotonic() + seconds, _FIRST_PAUSE
     while seen := problem():
         if time.monotonic() > end:
@@ -172,5 +171,5 @@ def _not_loaded(address: str, version: int, error: str) -> ConveyorError:
         f"The model server cannot load version {version}.",
         where=address,
         seen=error,
-        fix="conveyor models shows whether its files are whole; the server's log says more",
+        fix="conveyor models shows whether its files are whole. The server's log says more.",
     )

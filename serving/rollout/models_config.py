@@ -1,4 +1,4 @@
-"""models.config: which versions a model server loads and what they are called, as TensorFlow Serving reads it."""
+"""models.config: the versions that a model server loads and their labels, as TensorFlow Serving reads them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def render(model: str, base_path: str, placement: Placement) -> str:
     Args:
       model: the model's name.
       base_path: the folder of its versions, as the server sees it.
-      placement: before the first rollout, the server loads the newest version, and there are no labels.
+      placement: the versions to serve. Before the first rollout, the server loads the newest one, and there are no labels.
     """
     return render_versions(model, base_path, placement.serving, placement.labels)
 
@@ -26,7 +26,7 @@ def render_versions(model: str, base_path: str, versions: Collection[int], label
     Args:
       model: the model's name.
       base_path: the folder of its versions, as the server sees it.
-      versions: to load; none for the newest, whichever that is.
+      versions: the versions to load; empty for the newest.
       labels: versions by label.
     """
     from serving.protocol import ModelServerConfig

@@ -1,4 +1,4 @@
-"""Which version serves, which one is tried, and how it came to that: the state machine of a rollout.
+"""The state machine of a rollout: the version that serves, the version that is tried, and the history of both.
 
 A candidate is started and becomes the canary; a canary is promoted and becomes the stable version, or is aborted. From a stable
 version a rollback leads to the one before it.
@@ -17,20 +17,20 @@ from pipeline.errors import UsageError
 from serving.rollout.counts import Snapshot
 
 STABLE, CANARY = "stable", "canary"
-"""The labels of versions. Without a canary in progress both name the stable version, so that no request fails by its label."""
+"""The labels of versions. Without a canary both name the stable version, so that no request fails because of its label."""
 
 
 class Stage(str, Enum):
-    """What a version is to the rollout."""
+    """The part of a version in the rollout."""
 
     CANDIDATE = "candidate"
-    """None of the others: usually it was just pushed."""
+    """None of the other stages: usually it was just pushed."""
     CANARY = "canary"
     """It gets a share of the traffic."""
     STABLE = "stable"
     """It gets the rest."""
     PREVIOUS = "previous"
-    """It was stable and good: one to roll back to."""
+    """It was stable and good: a rollback can return to it."""
     ABORTED = "aborted"
     """It was a canary, and not promoted."""
     RETIRED = "retired"
@@ -42,12 +42,12 @@ class _Model(BaseModel):
 
 
 class Placement(_Model):
-    """Which versions serve.
+    """The versions that serve.
 
     Attributes:
-      stable: the version that serves; None before the first rollout: the newest does, whichever that is.
+      stable: the version that serves; None before the first rollout, when the newest one serves.
       canary: the version that is tried.
-      traffic: the percentage of requests that the canary gets; 0 without one.
+      traffic: the percentage of requests that the canary gets; 0 without a canary.
     """
 
     stable: Annotated[int, Field(ge=1)] | None = None
@@ -82,17 +82,17 @@ class Placement(_Model):
         return self
 
 
-class Change(_Model):
-    """What somebody did.
+class RolloutChange(_Model):
+    """One step of the rollout's history.
 
     Attributes:
-      at: when, with the time zone.
+      at: the time, with the time zone.
       who: the person, as user@machine.
       action: `start`, `promote`, `abort`, `rollback` or `prune`.
-      reason: why; empty if nobody said.
-      versions: that it was about.
-      before: what served until then.
-      after: what serves since.
+      reason: the person's reason; may be empty.
+      versions: the versions that it is about.
+      before: the placement until then.
+      after: the placement since.
     """
 
     at: datetime
@@ -105,17 +105,17 @@ class Change(_Model):
 
 
 class RolloutState(Placement):
-    """All that is known of a model's rollout; the empty state means that there has been none.
+    """The whole state of a model's rollout; the empty state means that there has been no rollout.
 
     Attributes:
       previous: good versions to roll back to, the latest last.
-      since: what the gateways had counted when the canary started; None where no gateway answered.
-      changes: what happened so far, the latest last.
+      since: the gateways' counters when the canary started; None where no gateway answered.
+      changes: the history, the latest last.
     """
 
     previous: tuple[int, ...] = ()
     since: Snapshot | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[RolloutChange, ...] = ()
 
     @model_validator(mode="after")
     def _previous_versions_are_others(self) -> RolloutState:
@@ -127,7 +127,7 @@ class RolloutState(Placement):
 
     @property
     def placement(self) -> Placement:
-        """Which versions serve."""
+        """The versions that serve."""
         return Placement(stable=self.stable, canary=self.canary, traffic=self.traffic)
 
     @property
@@ -136,7 +136,7 @@ class RolloutState(Placement):
         return frozenset((*self.serving, *self.previous[-1:]))
 
     def stage(self, version: int) -> Stage:
-        """What a version is to the rollout."""
+        """The part of a version in the rollout."""
         if version == self.stable:
             return Stage.STABLE
         if version == self.canary:
@@ -160,33 +160,33 @@ class RolloutState(Placement):
           by: `who` and `reason`.
 
         Raises:
-          UsageError: it cannot be.
+          UsageError: the version cannot become the canary.
         """
         if not 1 <= traffic <= 99:
             raise UsageError(
-                "This is no share of the traffic for a canary.",
+                "A canary cannot have this share of the traffic.",
                 where="--traffic",
-                expected="1 to 99 percent: what it does not get is the stable version's",
+                expected="1 to 99 percent; the stable version gets the rest",
                 seen=str(traffic),
-                fix="conveyor rollout promote gives a canary all of the traffic",
+                fix="To give a canary all of the traffic: conveyor rollout promote",
             )
         if self.canary is not None:
             raise UsageError(
                 "There is a canary in progress already.",
-                expected="one at a time, so that it is clear what a difference comes from",
+                expected="one canary at a time, so that the cause of a difference is clear",
                 seen=str(self),
-                fix="end it first: conveyor rollout promote, or conveyor rollout abort",
+                fix="End it first: conveyor rollout promote, or conveyor rollout abort",
             )
         require_version(version, existing)
         if version == self.stable:
-            raise UsageError(f"Version {version} is the stable one already.", seen=str(self), fix="name another version")
+            raise UsageError(f"Version {version} is the stable one already.", seen=str(self), fix="Name another version.")
         stable = self.stable or max((each for each in existing if each != version), default=None)
         if stable is None:
             raise UsageError(
-                f"Version {version} is the only one: there is none that could serve beside the canary.",
+                f"Version {version} is the only one: no other could serve beside the canary.",
                 expected="two versions or more",
                 seen=_listed(existing),
-                fix="the first version serves by itself; `conveyor run` pushes a second one",
+                fix="The first version serves by itself; `conveyor run` pushes a second one.",
             )
         if self.stable is not None:
             require_version(stable, existing)
@@ -214,11 +214,11 @@ class RolloutState(Placement):
         """Back to the last good version: a canary ends; without one, the stable version gives way to the one before it.
 
         Args:
-          existing: the versions that are whole: one that is gone is passed over.
+          existing: the versions that are whole: the others are passed over.
           by: `who` and `reason`.
 
         Raises:
-          UsageError: there is none to go back to.
+          UsageError: there is no version to go back to.
         """
         if self.canary is not None:
             return self._changed("rollback", (self.canary,), by, **_NO_CANARY)
@@ -228,7 +228,7 @@ class RolloutState(Placement):
                 "There is no version to roll back to.",
                 expected="a version that was stable before this one, and is still there",
                 seen=f"{self}; versions that are there: {_listed(existing)}",
-                fix="conveyor rollout start VERSION tries any version that is there",
+                fix="To try any version that is there: conveyor rollout start VERSION",
             )
         return self._changed("rollback", (self.stable,), by, stable=previous[-1], previous=tuple(previous[:-1]))
 
@@ -236,15 +236,17 @@ class RolloutState(Placement):
         """Versions are about to be deleted.
 
         Args:
-          versions: which.
+          versions: the versions to delete.
           by: `who` and `reason`.
 
         Raises:
-          UsageError: one of them has to stay.
+          UsageError: one of the versions has to stay.
         """
         if kept := self.protected & set(versions):
             raise UsageError(
-                f"Version {_listed(kept)} has to stay.", seen=str(self), fix="it serves, or is the one to roll back to"
+                f"Version {_listed(kept)} has to stay.",
+                seen=str(self),
+                fix="Leave it out: it serves, or a rollback would return to it.",
             )
         previous = tuple(each for each in self.previous if each not in versions)
         return self._changed("prune", tuple(sorted(versions)), by, previous=previous)
@@ -252,14 +254,16 @@ class RolloutState(Placement):
     def _canary(self, action: str) -> int:
         if self.canary is None:
             raise UsageError(
-                f"There is no canary to {action}.", seen=str(self), fix="conveyor rollout start VERSION --traffic PERCENT"
+                f"There is no canary to {action}.",
+                seen=str(self),
+                fix="Start one: conveyor rollout start VERSION --traffic PERCENT",
             )
         return self.canary
 
     def _changed(self, action: str, versions: tuple[int, ...], by: dict[str, str], **fields: Any) -> RolloutState:
         placement = {"stable": self.stable, "canary": self.canary, "traffic": self.traffic}
         after = {name: fields.get(name, value) for name, value in placement.items()}
-        change = Change(
+        change = RolloutChange(
             at=datetime.now(timezone.utc),
             action=action,
             versions=versions,
@@ -280,14 +284,14 @@ def require_version(version: int, existing: Collection[int]) -> None:
     """Makes sure that a version is there and whole.
 
     Raises:
-      UsageError: it is not.
+      UsageError: it is missing or damaged.
     """
     if version not in existing:
         raise UsageError(
             f"There is no version {version} that can be served.",
             expected=f"one of {_listed(existing)}" if existing else "a version that was pushed",
             seen=str(version),
-            fix="conveyor models lists them; `conveyor run` trains and pushes another",
+            fix="conveyor models lists the versions; `conveyor run` trains and pushes another.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Is the canary as good as the stable version? By what the gateways counted of both since the canary started."""
+"""The verdict on a canary: whether it is as good as the stable version, by the gateways' counts since it started."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ERROR_SIGNIFICANCE = 0.01
 person or `rollout watch` looks many times."""
 
 ERROR_MARGIN = 0.001
-"""And when they are more by this share of the rows: with much traffic any difference is significant."""
+"""The error rate must also be higher by more than this: with much traffic any difference is significant."""
 
 LATENCY_RATIOS = {0.95: 1.5, 0.99: 2.0}
 """By quantile: how many times the stable version's latency is too slow. Buckets of histograms grow by about a factor of two,
@@ -29,22 +29,22 @@ between whose bounds a quantile is interpolated, so a smaller ratio can be the i
 than the 95th, as it rests on a fifth of the calls."""
 
 LATENCY_MARGIN_SECONDS = 0.005
-"""A smaller difference counts for nothing, whatever the ratio: it is what a busy machine does to a call."""
+"""A smaller difference does not count, whatever the ratio: a busy machine delays calls as much."""
 
 CALLS_ABOVE_QUANTILE = 5
 """Calls that must be slower than a quantile for it to mean something, which takes 100 calls for p95 and 500 for p99; and never
 fewer calls than the rows that are asked for."""
 
 MAX_STABILITY_INDEX = 0.25
-"""Of scores or classes. Below 0.1 nothing has changed, from 0.25 on the population is another one (N. Siddiqi, Credit Risk
-Scorecards, 2006); what lies between is normal for a model that was trained anew."""
+"""The limit for scores and classes. Below 0.1 nothing has changed, from 0.25 on the population is another one (N. Siddiqi,
+Credit Risk Scorecards, 2006); what lies between is normal for a model that was trained anew."""
 
 _SMOOTHING = 0.5
 _Bucket = TypeVar("_Bucket", str, float)
 
 
 class Outcome(str, Enum):
-    """Of a check, and of all of them."""
+    """The outcome of one comparison, or of all."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -53,16 +53,16 @@ class Outcome(str, Enum):
 
 
 @dataclass(frozen=True)
-class Check:
+class Comparison:
     """One comparison.
 
     Attributes:
-      name: what was compared.
-      stable: the stable version's figure, as it is read.
-      canary: the canary's.
-      measure: what was made of both, as it is read.
-      limit: what it is held against.
-      outcome: of the comparison.
+      name: the quantity that is compared.
+      stable: the stable version's figure, as text.
+      canary: the canary's figure, as text.
+      measure: the difference of both, as text.
+      limit: the limit of the difference, as text.
+      outcome: the outcome of the comparison.
     """
 
     name: str
@@ -74,14 +74,14 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """All comparisons."""
+class CanaryVerdict:
+    """All comparisons of a canary with the stable version."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[Comparison, ...]
 
     @property
     def outcome(self) -> Outcome:
-        """FAIL if one check failed, PASS if none is undecided either."""
+        """FAIL if one comparison failed, PASS if none is undecided either."""
         outcomes = {check.outcome for check in self.checks}
         return next((each for each in (Outcome.FAIL, Outcome.UNDECIDED) if each in outcomes), Outcome.PASS)
 
@@ -94,13 +94,13 @@ class Verdict:
         return f"{self.outcome.value}: " + ", ".join(f"{each.name} {each.measure}" for each in deciding)
 
 
-def judge(stable: Counts, canary: Counts, *, min_rows: int = MIN_ROWS) -> Verdict:
+def judge(stable: Counts, canary: Counts, *, min_rows: int = MIN_ROWS) -> CanaryVerdict:
     """Compares a canary with the stable version.
 
     Args:
-      stable: what the stable version did since the canary started.
-      canary: what the canary did.
-      min_rows: that each must have answered.
+      stable: the stable version's counts since the canary started.
+      canary: the canary's counts.
+      min_rows: the rows that each must have answered.
     """
     checks = [
         _traffic(stable, canary, min_rows),
@@ -111,7 +111,7 @@ def judge(stable: Counts, canary: Counts, *, min_rows: int = MIN_ROWS) -> Verdic
         checks.append(_distribution("classes", stable.classes, canary.classes, min_rows))
     if stable.scores or canary.scores:
         checks.append(_distribution("scores", _by_bucket(stable.scores), _by_bucket(canary.scores), min_rows))
-    return Verdict(tuple(checks))
+    return CanaryVerdict(tuple(checks))
 
 
 def quantile_of(cumulative: Mapping[float, int], quantile: float) -> float | None:
@@ -158,22 +158,22 @@ def stability_index(expected: Mapping[_Bucket, int], actual: Mapping[_Bucket, in
     return index
 
 
-def _traffic(stable: Counts, canary: Counts, min_rows: int) -> Check:
+def _traffic(stable: Counts, canary: Counts, min_rows: int) -> Comparison:
     fewest = min(stable.rows, canary.rows)
     outcome = Outcome.PASS if fewest >= min_rows else Outcome.UNDECIDED
-    return Check("rows", f"{stable.rows:,}", f"{canary.rows:,}", f"{fewest:,}", f"at least {min_rows:,} each", outcome)
+    return Comparison("rows", f"{stable.rows:,}", f"{canary.rows:,}", f"{fewest:,}", f"at least {min_rows:,} each", outcome)
 
 
-def _errors(stable: Counts, canary: Counts) -> Check:
-    """Fisher's exact test, one-sided: would so many errors be the canary's if versions had nothing to do with them."""
+def _errors(stable: Counts, canary: Counts) -> Comparison:
+    """Fisher's exact test, one-sided: the chance of so many errors of the canary if both versions were alike."""
     from scipy.stats import hypergeom
 
     failed = stable.errors + canary.errors
     chance = float(hypergeom.sf(canary.errors - 1, stable.rows + canary.rows, failed, canary.rows)) if failed else 1.0
     worse = chance < ERROR_SIGNIFICANCE and canary.error_rate - stable.error_rate > ERROR_MARGIN
-    # Errors count from the first row on: nobody waits for 500 of them.
+    # Errors count from the first row on, without a wait for 500 rows.
     enough = stable.rows and canary.rows
-    return Check(
+    return Comparison(
         "errors",
         f"{stable.error_rate * 100:.2f} %",
         f"{canary.error_rate * 100:.2f} %",
@@ -183,7 +183,7 @@ def _errors(stable: Counts, canary: Counts) -> Check:
     )
 
 
-def _latency(stable: Counts, canary: Counts, quantile: float, min_calls: int) -> Check:
+def _latency(stable: Counts, canary: Counts, quantile: float, min_calls: int) -> Comparison:
     # The first calls of a server that has just started are slow.
     needed = max(round(CALLS_ABOVE_QUANTILE / (1 - quantile)), min_calls)
     limit = f"at most {LATENCY_RATIOS[quantile]:g} times, or {LATENCY_MARGIN_SECONDS * 1000:g} ms more"
@@ -192,20 +192,20 @@ def _latency(stable: Counts, canary: Counts, quantile: float, min_calls: int) ->
     figures = (_milliseconds(before), _milliseconds(after))
     calls = min(max(counts.durations.values(), default=0) for counts in (stable, canary))
     if before is None or after is None or calls < needed:
-        return Check(name, *figures, f"{calls} calls", f"{limit}; {needed} calls each", Outcome.UNDECIDED)
+        return Comparison(name, *figures, f"{calls} calls", f"{limit}; {needed} calls each", Outcome.UNDECIDED)
     slower = after > before * LATENCY_RATIOS[quantile] and after - before > LATENCY_MARGIN_SECONDS
-    return Check(name, *figures, f"{after / before:.2f} times", limit, Outcome.FAIL if slower else Outcome.PASS)
+    return Comparison(name, *figures, f"{after / before:.2f} times", limit, Outcome.FAIL if slower else Outcome.PASS)
 
 
 def _milliseconds(seconds: float | None) -> str:
     return "none" if seconds is None else f"{seconds * 1000:.1f} ms"
 
 
-def _distribution(name: str, stable: Mapping[_Bucket, int], canary: Mapping[_Bucket, int], min_rows: int) -> Check:
+def _distribution(name: str, stable: Mapping[_Bucket, int], canary: Mapping[_Bucket, int], min_rows: int) -> Comparison:
     rows = sum(stable.values()), sum(canary.values())
     index = stability_index(stable, canary)
     outcome = Outcome.FAIL if index > MAX_STABILITY_INDEX else Outcome.PASS
-    return Check(
+    return Comparison(
         name,
         f"{rows[0]:,} rows",
         f"{rows[1]:,} rows",

@@ -1,4 +1,4 @@
-"""The versions of a model on a disk, which of them are whole, and which may go."""
+"""The versions of a model on the disk: which are whole, and which may be deleted."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SHARD = re.compile(r"variables/variables\.data-\d{5}-of-(\d{5})")
 
 
 @dataclass(frozen=True)
-class Version:
+class PushedVersion:
     """A numbered folder of the serving folder.
 
     Attributes:
-      number: its name.
-      pushed: when its graph was written, in seconds since 1970; 0 if it has none.
-      problem: why it cannot be served; empty when it is whole.
-      size: of its files, in bytes.
+      number: the folder's name.
+      pushed: the time its graph was written, in seconds since 1970; 0 without a graph.
+      problem: the reason why it cannot be served; empty when it is whole.
+      size: the size of its files, in bytes.
     """
 
     number: int
@@ -33,7 +33,7 @@ class Version:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it can be served."""
+        """Whether the version can be served."""
         return not self.problem
 
 
@@ -46,7 +46,7 @@ class File:
     changed: float
 
 
-def read_versions(files: Iterable[File]) -> list[Version]:
+def read_versions(files: Iterable[File]) -> list[PushedVersion]:
     """The versions that files belong to, in ascending order."""
     by_version: dict[int, dict[str, File]] = defaultdict(dict)
     for file in files:
@@ -57,38 +57,42 @@ def read_versions(files: Iterable[File]) -> list[Version]:
 
 
 def files_below(folder: Path) -> Iterator[File]:
-    """The files of a serving folder on this machine; none if it is not there."""
+    """The files of a serving folder on this machine; none if it does not exist."""
     for path in sorted(folder.glob("[0-9]*/**/*")):
         if path.is_file():
             status = path.stat()
             yield File(PurePosixPath(path.relative_to(folder)).as_posix(), status.st_size, status.st_mtime)
 
 
-def prunable(versions: Iterable[Version], state: RolloutState, loaded: Collection[int], keep: int) -> list[int]:
+def prunable(versions: Iterable[PushedVersion], state: RolloutState, loaded: Collection[int], keep: int) -> list[int]:
     """The versions that may be deleted, in ascending order.
 
     Folders that are not whole are left alone: somebody may be copying them.
 
     Args:
-      versions: that are there.
-      state: of the rollout. What serves, and the version to roll back to, stays.
-      loaded: by the model server at present: they stay too.
-      keep: how many of the newest stay in any case.
+      versions: the versions on the disk.
+      state: the rollout's state. The versions that serve, and the one to roll back to, stay.
+      loaded: the versions that model servers have loaded: they stay too.
+      keep: the number of the newest versions that stay in any case.
 
     Raises:
-      UsageError: none would stay.
+      UsageError: no version would stay.
     """
     if keep < 1:
         raise UsageError(
-            "The newest version has to stay.", where="--keep", expected="1 or more", seen=str(keep), fix="for example --keep 5"
+            "The newest version has to stay.",
+            where="--keep",
+            expected="1 or more",
+            seen=str(keep),
+            fix="Give a number such as --keep 5.",
         )
     whole = sorted(version.number for version in versions if version.is_whole)
     return [number for number in whole[:-keep] if number not in state.protected and number not in loaded]
 
 
-def _version(number: int, files: dict[str, File]) -> Version:
+def _version(number: int, files: dict[str, File]) -> PushedVersion:
     graph = files.get(_GRAPH)
-    return Version(number, graph.changed if graph else 0.0, _problem(files), sum(file.size for file in files.values()))
+    return PushedVersion(number, graph.changed if graph else 0.0, _problem(files), sum(file.size for file in files.values()))
 
 
 def _problem(files: dict[str, File]) -> str:

@@ -42,7 +42,7 @@ def fail(message):
 
 match given:
     case ["version", *_]:
-        print("Client Version: v1.33.1")
+        print("Client PushedVersion: v1.33.1")
     case ["config", "get-contexts", *_]:
         print("kind-conveyor")
     case ["get", "--raw", *_]:

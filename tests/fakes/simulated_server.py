@@ -7,10 +7,10 @@ from pathlib import Path
 from google.protobuf import text_format
 
 from serving.protocol import ModelServerConfig
-from serving.rollout.model_servers import Loading, ModelServer
+from serving.rollout.model_servers import Loading, RunningServer
 
 
-class SimulatedServer(ModelServer):
+class SimulatedServer(RunningServer):
     """Reads models.config whenever it is asked something, and takes one step then: it loads one version, or unloads the rest.
 
     Attributes:
@@ -37,7 +37,7 @@ class SimulatedServer(ModelServer):
         self.running, self.loaded, self.labels = False, set(), {}
 
     def versions(self) -> dict[int, Loading] | None:
-        """See `ModelServer`."""
+        """See `RunningServer`."""
         if not self.running:
             return None
         self.poll()
@@ -47,7 +47,7 @@ class SimulatedServer(ModelServer):
         return {**found, **failed}
 
     def labelled(self, label: str) -> int | None:
-        """See `ModelServer`."""
+        """See `RunningServer`."""
         self.poll()
         version = self.labels.get(label)
         return version if version in self.loaded else None

@@ -21,24 +21,24 @@ from serving.modelserver.status import StatusError, deadline_exceeded, from_exce
 from serving.modelserver.text_protos import BatchingParameters, read_text_proto
 
 PER_MODEL_FILE = "batching_params.pbtxt"
-"""Within a version's folder: its own parameters, for --enable_per_model_batching_parameters."""
+"""A version's own parameters in its folder, for --enable_per_model_batching_parameters."""
 
 _Key = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class Parameters:
+class BatchParameters:
     """How batches are formed; names and defaults are those of BatchingParameters.
 
     Attributes:
-      max_batch_size: rows of a batch at most.
-      batch_timeout_micros: how long the first request of a batch waits for others.
-      max_enqueued_batches: how many full batches may wait; beyond them requests are refused.
-      num_batch_threads: how many batches run at once.
+      max_batch_size: the most rows of a batch.
+      batch_timeout_micros: the time that the first request of a batch waits for others.
+      max_enqueued_batches: the number of full batches that may wait; beyond them requests are refused.
+      num_batch_threads: the number of batches that run at once.
       allowed_batch_sizes: batches are filled up to the next of these; any size when empty.
       pad_variable_length_inputs: fill shorter rows up with zeros, so that rows of different lengths share a batch.
       enable_large_batch_splitting: run a request that is larger than a batch in parts.
-      max_execution_batch_size: rows of such a part.
+      max_execution_batch_size: the rows of such a part.
     """
 
     max_batch_size: int = 1000
@@ -51,11 +51,11 @@ class Parameters:
     max_execution_batch_size: int = 0
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Parameters:
-        """Reads parameters; what the file does not say has its default.
+    def from_file(cls, path: str | Path) -> BatchParameters:
+        """Reads parameters; those that the file lacks have their defaults.
 
         Raises:
-          ConfigError: the file cannot be read, or its parameters do not hold together.
+          ConfigError: the file cannot be read, or its parameters contradict each other.
         """
         proto = read_text_proto(path, BatchingParameters)
         values: dict[str, int | bool | tuple[int, ...]] = {}
@@ -66,12 +66,12 @@ class Parameters:
         parameters = cls(**values)  # type: ignore[arg-type]
         problem = parameters._problem()
         if problem:
-            raise ConfigError("The batching parameters do not hold together.", where=str(path), seen=problem)
+            raise ConfigError("The batching parameters contradict each other.", where=str(path), seen=problem)
         return parameters
 
     @property
     def largest(self) -> int:
-        """Rows that run at once at most."""
+        """The most rows that run at once."""
         splits = self.enable_large_batch_splitting and self.max_execution_batch_size
         return self.max_execution_batch_size if splits else self.max_batch_size
 
@@ -103,32 +103,31 @@ class _Task:
     answer: Future[list[np.ndarray]] = field(default_factory=Future)
 
 
-class Batcher:
-    """Threads that run batches, for any number of models."""
+class BatchScheduler:
+    """Threads that run batches, for any number of models. They end with the process.
+
+    Args:
+      threads: the number of batches that run at once.
+    """
 
     def __init__(self, threads: int) -> None:
-        """Starts the threads, which end with the process.
-
-        Args:
-          threads: how many batches run at once.
-        """
         self._condition = Condition()
-        self._queues: dict[_Key, tuple[Parameters, deque[_Task]]] = {}
+        self._queues: dict[_Key, tuple[BatchParameters, deque[_Task]]] = {}
         for number in range(threads):
             Thread(target=self._work, name=f"batch-{number}", daemon=True).start()
 
-    def wrap(self, run: Runner, parameters: Parameters) -> Runner:
-        """A runner that collects what it is given into batches for another one.
+    def wrap(self, run: Runner, parameters: BatchParameters) -> Runner:
+        """A runner that collects requests into batches for another one.
 
         Args:
-          run: of one version.
-          parameters: of its batches.
+          run: the runner of one version.
+          parameters: how its batches are formed.
         """
 
         def batched(feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: float | None) -> list[np.ndarray]:
             rows = _rows(feeds)
             if rows is None:
-                # Without a common first dimension there is nothing to join along.
+                # Without a common first dimension requests cannot be joined.
                 return run(feeds, fetches, deadline)
             parts = [feeds]
             if rows > parameters.largest:
@@ -150,7 +149,7 @@ class Batcher:
         feeds: Mapping[str, np.ndarray],
         fetches: tuple[str, ...],
         deadline: float | None,
-        parameters: Parameters,
+        parameters: BatchParameters,
     ) -> _Task:
         task = _Task(run, feeds, fetches, deadline, _rows(feeds) or 0, time.monotonic())
         # Rows of different shapes are kept apart, so that no request spoils another one's batch.
@@ -173,7 +172,7 @@ class Batcher:
             parameters, batch = self._next_batch()
             _run_batch(parameters, batch)
 
-    def _next_batch(self) -> tuple[Parameters, list[_Task]]:
+    def _next_batch(self) -> tuple[BatchParameters, list[_Task]]:
         """Waits for a batch that is full, or whose first task has waited long enough."""
         with self._condition:
             while True:
@@ -213,7 +212,7 @@ def _wait(task: _Task) -> list[np.ndarray]:
         raise deadline_exceeded("The deadline passed while the request waited for its batch.") from None
 
 
-def _run_batch(parameters: Parameters, batch: list[_Task]) -> None:
+def _run_batch(parameters: BatchParameters, batch: list[_Task]) -> None:
     now = time.monotonic()
     for task in batch:
         metrics.record_queuing(now - task.started)
@@ -225,7 +224,7 @@ def _run_batch(parameters: Parameters, batch: list[_Task]) -> None:
         if len(batch) == 1:
             batch[0].answer.set_exception(error)
             return
-        # One of the requests may have spoilt the batch: each gets the answer that it would have had alone.
+        # One of the requests may have spoilt the batch: each gets the answer that it would get alone.
         for task in batch:
             _run_batch(parameters, [task])
         return
@@ -233,7 +232,7 @@ def _run_batch(parameters: Parameters, batch: list[_Task]) -> None:
         task.answer.set_result(answer)
 
 
-def _join(parameters: Parameters, batch: list[_Task], deadline: float | None) -> list[list[np.ndarray]]:
+def _join(parameters: BatchParameters, batch: list[_Task], deadline: float | None) -> list[list[np.ndarray]]:
     rows = sum(task.rows for task in batch)
     size = next((allowed for allowed in parameters.allowed_batch_sizes if allowed >= rows), rows)
     feeds = {}
@@ -255,7 +254,7 @@ def _join(parameters: Parameters, batch: list[_Task], deadline: float | None) ->
 
 
 def _pad(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """Arrays of the same shape but for their first dimension; what is missing is zero, or the empty string."""
+    """Arrays of the same shape but for their first dimension, filled up with zeros or empty strings."""
     longest = np.max([array.shape[1:] for array in arrays], axis=0)
     padded = []
     for array in arrays:
@@ -265,7 +264,7 @@ def _pad(arrays: list[np.ndarray]) -> list[np.ndarray]:
     return padded
 
 
-def server_parameters(flags: Flags) -> Parameters | None:
+def server_parameters(flags: Flags) -> BatchParameters | None:
     """The parameters that a server's flags ask for; None without --enable_batching.
 
     Raises:
@@ -273,4 +272,4 @@ def server_parameters(flags: Flags) -> Parameters | None:
     """
     if not flags.enable_batching:
         return None
-    return Parameters.from_file(flags.batching_parameters_file) if flags.batching_parameters_file else Parameters()
+    return BatchParameters.from_file(flags.batching_parameters_file) if flags.batching_parameters_file else BatchParameters()

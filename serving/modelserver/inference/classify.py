@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -33,20 +34,14 @@ def classify(
     Args:
       servable: the version to ask.
       request: tf.Examples and the signature.
-      deadline: when to give up, on the clock of time.monotonic().
+      deadline: the time to give up, on the clock of time.monotonic().
       check_method: refuse signatures that are not made for Classify (--enable_signature_method_name_check).
 
     Raises:
       StatusError: the signature is of another kind, or the model could not be run.
     """
-    signature = _signature(servable, request.model_spec)
-    fetches = _classification_outputs(signature, check_method)
-    examples = _examples(request.input)
-    arrays = _run(servable, "Classify", request.model_spec.name, [signature], examples, fetches, deadline)
-    return classification_pb2.ClassificationResponse(
-        model_spec=answering_spec(servable, request.model_spec.name, request.model_spec.signature_name),
-        result=_classifications(signature, arrays, len(examples)),
-    )
+    spec, result = _infer(_CLASSIFY, servable, request, deadline, check_method)
+    return classification_pb2.ClassificationResponse(model_spec=spec, result=result)
 
 
 def regress(
@@ -57,14 +52,8 @@ def regress(
     check_method: bool = False,
 ) -> regression_pb2.RegressionResponse:
     """Answers a Regress call; arguments and errors are those of `classify`."""
-    signature = _signature(servable, request.model_spec)
-    fetches = _regression_outputs(signature, check_method)
-    examples = _examples(request.input)
-    arrays = _run(servable, "Regress", request.model_spec.name, [signature], examples, fetches, deadline)
-    return regression_pb2.RegressionResponse(
-        model_spec=answering_spec(servable, request.model_spec.name, request.model_spec.signature_name),
-        result=_regressions(signature, arrays, len(examples)),
-    )
+    spec, result = _infer(_REGRESS, servable, request, deadline, check_method)
+    return regression_pb2.RegressionResponse(model_spec=spec, result=result)
 
 
 def multi_inference(
@@ -76,27 +65,68 @@ def multi_inference(
 ) -> inference_pb2.MultiInferenceResponse:
     """Answers a MultiInference call with one run of the graph; arguments and errors are those of `classify`."""
     tasks = _tasks(servable, request, check_method)
+    signatures = [signature for _, _, signature, _ in tasks]
+    fetches = {fetch for *_, outputs in tasks for fetch in outputs}
     examples = _examples(request.input)
     model = request.tasks[0].model_spec.name
-    fetches = {fetch for _, _, outputs in tasks for fetch in outputs}
-    arrays = _run(servable, "MultiInference", model, [signature for _, signature, _ in tasks], examples, fetches, deadline)
+    arrays = _run(servable, "MultiInference", model, signatures, examples, fetches, deadline)
     response = inference_pb2.MultiInferenceResponse()
-    for task, signature, _ in tasks:
+    for task, method, signature, _ in tasks:
         result = response.results.add(model_spec=answering_spec(servable, model, task.model_spec.signature_name))
-        if task.method_name == METHOD_NAMES["classify"]:
-            result.classification_result.CopyFrom(_classifications(signature, arrays, len(examples)))
-        else:
-            result.regression_result.CopyFrom(_regressions(signature, arrays, len(examples)))
+        getattr(result, method.field).CopyFrom(method.result(signature, arrays, len(examples)))
     return response
+
+
+@dataclass(frozen=True)
+class _Method:
+    """One of the two ways to read a signature.
+
+    Attributes:
+      api: the name of the call.
+      kind: TensorFlow Serving's word for it in messages.
+      name: the method name of signatures that are made for it.
+      field: the field of its result in an InferenceResult.
+      outputs: the names of the tensors to answer, by a signature whose input is right.
+      result: the answer to a number of examples, by the arrays of these tensors.
+    """
+
+    api: str
+    kind: str
+    name: str
+    field: str
+    outputs: Callable[[_Signature], list[str]]
+    result: Callable[[_Signature, _Arrays, int], Any]
+
+    def fetches(self, signature: _Signature, check_method: bool) -> list[str]:
+        """The names of the tensors to answer; raises a StatusError for a signature of another kind."""
+        if check_method and signature.method_name != self.name:
+            raise invalid_argument(
+                f"Expected {self.kind} signature method_name to be {self.name}. Was: {signature.method_name}"
+            )
+        if len(signature.inputs) != 1:
+            raise invalid_argument("Expected one input Tensor.")
+        if _INPUTS not in signature.inputs:
+            raise invalid_argument(f"No {self.kind} inputs found in SignatureDef: {signature}")
+        return self.outputs(signature)
+
+
+def _infer(
+    method: _Method, servable: Servable, request: Any, deadline: float | None, check_method: bool
+) -> tuple[model_pb2.ModelSpec, Any]:
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in servable.signatures:
+        raise invalid_argument(f"No signature was found with the name: {name}")
+    signature = servable.signatures[name]
+    fetches = method.fetches(signature, check_method)
+    examples = _examples(request.input)
+    arrays = _run(servable, method.api, request.model_spec.name, [signature], examples, fetches, deadline)
+    return answering_spec(servable, request.model_spec.name, name), method.result(signature, arrays, len(examples))
 
 
 def _tasks(
     servable: Servable, request: inference_pb2.MultiInferenceRequest, check_method: bool
-) -> list[tuple[inference_pb2.InferenceTask, _Signature, list[str]]]:
-    outputs: dict[str, Callable[[_Signature, bool], list[str]]] = {
-        METHOD_NAMES["classify"]: _classification_outputs,
-        METHOD_NAMES["regress"]: _regression_outputs,
-    }
+) -> list[tuple[inference_pb2.InferenceTask, _Method, _Signature, list[str]]]:
+    methods = {method.name: method for method in (_CLASSIFY, _REGRESS)}
     tasks, names = [], set()
     for task in request.tasks:
         if not task.model_spec.name:
@@ -109,31 +139,14 @@ def _tasks(
         names.add(name)
         if name not in servable.signatures:
             raise invalid_argument(f"Requested signature not found in model graph: {name}")
-        if task.method_name not in outputs:
+        if task.method_name not in methods:
             raise unimplemented(f"Unsupported signature method_name: {task.method_name}")
-        signature = servable.signatures[name]
-        tasks.append((task, signature, outputs[task.method_name](signature, check_method)))
+        method, signature = methods[task.method_name], servable.signatures[name]
+        tasks.append((task, method, signature, method.fetches(signature, check_method)))
     return tasks
 
 
-def _signature(servable: Servable, spec: model_pb2.ModelSpec) -> _Signature:
-    name = spec.signature_name or DEFAULT_SIGNATURE
-    if name not in servable.signatures:
-        raise invalid_argument(f"No signature was found with the name: {name}")
-    return servable.signatures[name]
-
-
-def _check_inputs(signature: _Signature, kind: str, method: str, check_method: bool) -> None:
-    if check_method and signature.method_name != method:
-        raise invalid_argument(f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}")
-    if len(signature.inputs) != 1:
-        raise invalid_argument("Expected one input Tensor.")
-    if _INPUTS not in signature.inputs:
-        raise invalid_argument(f"No {kind} inputs found in SignatureDef: {signature}")
-
-
-def _classification_outputs(signature: _Signature, check_method: bool) -> list[str]:
-    _check_inputs(signature, "classification", METHOD_NAMES["classify"], check_method)
+def _classification_outputs(signature: _Signature) -> list[str]:
     if len(signature.outputs) not in (1, 2):
         raise invalid_argument(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     outputs = [signature.outputs[name].name for name in (_CLASSES, _SCORES) if name in signature.outputs]
@@ -145,8 +158,7 @@ def _classification_outputs(signature: _Signature, check_method: bool) -> list[s
     return outputs
 
 
-def _regression_outputs(signature: _Signature, check_method: bool) -> list[str]:
-    _check_inputs(signature, "regression", METHOD_NAMES["regress"], check_method)
+def _regression_outputs(signature: _Signature) -> list[str]:
     if len(signature.outputs) != 1:
         raise invalid_argument("Expected one output Tensor.")
     if _REGRESSIONS not in signature.outputs:
@@ -226,3 +238,14 @@ def _regressions(signature: _Signature, arrays: _Arrays, count: int) -> regressi
     return regression_pb2.RegressionResult(
         regressions=[regression_pb2.Regression(value=value) for value in output.ravel().tolist()]
     )
+
+
+_CLASSIFY = _Method(
+    "Classify",
+    "classification",
+    METHOD_NAMES["classify"],
+    "classification_result",
+    _classification_outputs,
+    _classifications,
+)
+_REGRESS = _Method("Regress", "regression", METHOD_NAMES["regress"], "regression_result", _regression_outputs, _regressions)

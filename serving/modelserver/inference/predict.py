@@ -36,7 +36,7 @@ def predict(
     Args:
       servable: the version to ask.
       request: inputs by name, the signature and optionally which outputs to answer.
-      deadline: when to give up, on the clock of time.monotonic().
+      deadline: the time to give up, on the clock of time.monotonic().
       check_method: refuse signatures that are not made for serving (--enable_signature_method_name_check).
       as_content: answer raw bytes (--enable_serialization_as_tensor_content).
 
@@ -83,7 +83,7 @@ def run(
 
 
 def answering_spec(servable: Servable, name: str, signature: str) -> model_pb2.ModelSpec:
-    """What answered: the model, the version and the signature."""
+    """The model, the version and the signature that answered."""
     spec = model_pb2.ModelSpec(name=name, signature_name=signature or DEFAULT_SIGNATURE)
     spec.version.value = servable.version
     return spec
@@ -104,10 +104,10 @@ def model_metadata(
 
 
 def check_metadata_request(request: get_model_metadata_pb2.GetModelMetadataRequest) -> None:
-    """Refuses a GetModelMetadata call that asks for nothing, or for something that is not known.
+    """Refuses a GetModelMetadata call that asks for nothing, or for an unknown field.
 
     Raises:
-      StatusError: it does.
+      StatusError: the call is wrong.
     """
     if not request.HasField("model_spec"):
         raise invalid_argument("Missing ModelSpec")
@@ -119,7 +119,7 @@ def check_metadata_request(request: get_model_metadata_pb2.GetModelMetadataReque
 
 
 def _feeds(signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays by the name of their tensor: what was sent, and the signature's own defaults for the rest."""
+    """Arrays by the name of their tensor: those that were sent, and the signature's own defaults for the rest."""
     sent, wanted = set(inputs), set(signature.inputs)
     if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
         raise invalid_argument(

@@ -1,4 +1,4 @@
-"""A version of a model in memory: a SavedModel, restored and run as TensorFlow Serving does it."""
+"""A version of a model in memory: a SavedModel, restored and run as TensorFlow Serving does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Runner(Protocol):
         Args:
           feeds: arrays by the name of their tensor.
           fetches: names of the tensors to answer.
-          deadline: when to give up, on the clock of time.monotonic; never when None.
+          deadline: the time to give up, on the clock of time.monotonic; never when None.
 
         Returns:
           An array for each of `fetches`; strings are objects (bytes).
@@ -50,8 +50,8 @@ class SessionOptions:
     """How SavedModels are restored.
 
     Attributes:
-      tags: of the MetaGraph.
-      config: of the session.
+      tags: the tags of the MetaGraph.
+      config: the configuration of the session.
     """
 
     tags: tuple[str, ...] = (tf.saved_model.SERVING,)
@@ -75,28 +75,24 @@ class SessionOptions:
 class Servable:
     """A SavedModel that is ready to run.
 
+    Variables are restored by the session and the model's own Python is not looked at, as in TensorFlow Serving: a model that
+    cannot be served there fails here too.
+
+    Args:
+      name: the model's name.
+      version: the version's number.
+      path: the folder of the SavedModel.
+      options: how to restore it.
+
     Attributes:
-      name: of the model.
-      version: its number.
-      signatures: by name, as the SavedModel holds them.
-      run: the graph itself, or what collects requests into batches before it.
+      signatures: the SavedModel's signatures by name.
+      run: runs the graph, or collects requests into batches for it.
+
+    Raises:
+      StatusError: the SavedModel cannot be loaded.
     """
 
     def __init__(self, name: str, version: int, path: Path, options: SessionOptions) -> None:
-        """Loads the SavedModel.
-
-        Variables are restored by the session and nothing of the model's own Python is looked at, as in TensorFlow Serving:
-        what cannot be served there fails here too.
-
-        Args:
-          name: of the model.
-          version: its number.
-          path: folder of the SavedModel.
-          options: how to restore it.
-
-        Raises:
-          StatusError: it cannot be loaded.
-        """
         self.name, self.version = name, version
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options.config)
         try:
@@ -140,14 +136,14 @@ class Servable:
         for signature in self.signatures.values():
             inputs = {info.name for info in signature.inputs.values()}
             outputs = {info.name for info in signature.outputs.values()} - inputs
-            # What cannot be run is told to whoever asks for it; the other signatures are none the worse.
+            # A signature that cannot be run fails when it is asked for; the others work.
             with suppress(tf.errors.OpError):
                 if inputs and outputs:
                     self._callable(tuple(sorted(inputs)), tuple(sorted(outputs)))
 
 
 def _array(answer: Any) -> np.ndarray:
-    """What a session answers; a scalar is no array, and a string among them just bytes."""
+    """A session's answer as an array; it answers scalars as NumPy scalars, and strings among them as bytes."""
     if isinstance(answer, np.ndarray):
         return answer
     return np.array(answer, object if isinstance(answer, bytes) else None)

@@ -1,4 +1,4 @@
-"""TensorProto to array and back, with TensorFlow Serving's checks."""
+"""TensorProtos to arrays and back, with TensorFlow Serving's checks."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     """The array that a tensor holds.
 
     Args:
-      name: of the input, for the error.
+      name: the input's name, for the error.
       proto: the tensor.
 
     Raises:
-      StatusError: it does not hold together, such as a shape that its values do not fill.
+      StatusError: the tensor contradicts itself, such as a shape that its values do not fill.
     """
     try:
         return tf.make_ndarray(proto)
@@ -69,5 +69,5 @@ def data_type(array: np.ndarray) -> int:
 
 
 def type_name(dtype: int) -> str:
-    """What TensorFlow Serving calls a type of tensorflow.DataType, such as float for DT_FLOAT."""
+    """TensorFlow Serving's name for a type of tensorflow.DataType, such as float for DT_FLOAT."""
     return str(types_pb2.DataType.Name(dtype)).removeprefix("DT_").lower()

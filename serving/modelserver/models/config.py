@@ -1,4 +1,4 @@
-"""Which models are served, and how: TensorFlow Serving's ModelServerConfig."""
+"""The configuration of the served models: TensorFlow Serving's ModelServerConfig."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_config(config: ModelServerConfig) -> None:
     """Refuses a configuration that cannot be carried out.
 
     Raises:
-      StatusError: it cannot.
+      StatusError: the configuration cannot be carried out.
     """
     if config.WhichOneof("config") == "custom_model_config":
         raise failed_precondition("ModelServer does not yet support custom model config.")

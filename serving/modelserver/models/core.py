@@ -1,4 +1,4 @@
-"""The server without its interfaces: models by configuration, versions by folder, labels, and the calls on them."""
+"""The server without its interfaces: models by configuration, versions by folder, and labels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from pipeline.errors import ConfigError
 from serving.modelserver.flags import Flags
-from serving.modelserver.inference.batching import PER_MODEL_FILE, Batcher, Parameters, server_parameters
+from serving.modelserver.inference.batching import PER_MODEL_FILE, BatchParameters, BatchScheduler, server_parameters
 from serving.modelserver.inference.servable import Servable, SessionOptions
 from serving.modelserver.models.config import ModelConfig, ModelServerConfig, check_config, read_config
-from serving.modelserver.models.manager import Change, Manager, Retries
+from serving.modelserver.models.manager import Manager, Retries, VersionStatus
 from serving.modelserver.models.source import wanted_versions
 from serving.modelserver.models.warmup import warm_up
 from serving.modelserver.status import StatusError, failed_precondition, invalid_argument, not_found
@@ -24,22 +24,21 @@ _LOG = logging.getLogger(__name__)
 _Labels = dict[str, dict[str, int]]
 
 
-class Core:
-    """Models, their versions and labels."""
+class ServerCore:
+    """Models, their versions and labels. The configuration is read at once; models are loaded by `start`.
+
+    Args:
+      flags: the server's flags.
+
+    Raises:
+      ConfigError: a configuration file cannot be read.
+    """
 
     def __init__(self, flags: Flags) -> None:
-        """Reads the configuration and loads nothing yet.
-
-        Args:
-          flags: of the server.
-
-        Raises:
-          ConfigError: a configuration file cannot be read.
-        """
         self.flags = flags
         self._options = SessionOptions.from_flags(flags)
         self._batching = server_parameters(flags)
-        self._batcher = Batcher(self._batching.num_batch_threads) if self._batching else None
+        self._batcher = BatchScheduler(self._batching.num_batch_threads) if self._batching else None
         self._config = ModelServerConfig()
         self._first_config = read_config(flags)
         self._labels: _Labels = {}
@@ -72,7 +71,7 @@ class Core:
           config: replaces the present configuration; nothing changes if it is wrong.
 
         Raises:
-          StatusError: it cannot be carried out, or a new model cannot be loaded.
+          StatusError: the configuration cannot be carried out, or a new model cannot be loaded.
         """
         with self._reloading:
             if config == self._config or config.WhichOneof("config") is None:
@@ -92,7 +91,7 @@ class Core:
         """The version that a request asks for; it stays loaded until the block is left.
 
         Raises:
-          StatusError: the request names no model, or one, a version or a label that is not served.
+          StatusError: the request does not name a model, or a model, version or label that is served.
         """
         if not spec.name:
             raise invalid_argument("ModelSpec has no name specified.")
@@ -103,21 +102,21 @@ class Core:
         """Answers a GetModelStatus call: the versions of a model, or the one that is named.
 
         Raises:
-          StatusError: there are none.
+          StatusError: there is none.
         """
-        changes = self._manager.versions(spec.name)
+        versions = self._manager.versions(spec.name)
         if spec.WhichOneof("version_choice") == "version":
             number = spec.version.value
-            if number not in changes:
+            if number not in versions:
                 raise not_found(f"Could not find version {number} of model {spec.name}")
-            changes = {number: changes[number]}
-        if not changes:
+            versions = {number: versions[number]}
+        if not versions:
             raise not_found(f"Could not find any versions of model {spec.name}")
         response = get_model_status_pb2.GetModelStatusResponse()
-        for number, change in changes.items():
-            added = response.model_version_status.add(version=number, state=change.state.value)
-            if change.error:
-                added.status.CopyFrom(change.error.to_proto())
+        for number, status in versions.items():
+            added = response.model_version_status.add(version=number, state=status.state.value)
+            if status.error:
+                added.status.CopyFrom(status.error.to_proto())
             else:
                 added.status.SetInParent()
         return response
@@ -175,11 +174,11 @@ class Core:
             raise
         return servable
 
-    def _parameters(self, path: Path) -> Parameters | None:
+    def _parameters(self, path: Path) -> BatchParameters | None:
         if not self._batching or not self.flags.enable_per_model_batching_parameters:
             return self._batching
         file = path / PER_MODEL_FILE
-        return Parameters.from_file(file) if file.is_file() else None
+        return BatchParameters.from_file(file) if file.is_file() else None
 
     def _poll(self) -> None:
         with self._reloading:
@@ -198,7 +197,7 @@ class Core:
         if problem and problem != self._missing.get(model.name):
             _LOG.warning("%s", problem)
         self._missing[model.name] = problem
-        # A folder that cannot be read says nothing about its versions: those that are loaded stay.
+        # When a folder cannot be read, the versions that are loaded stay.
         if versions is not None:
             self._manager.want(model.name, versions)
 
@@ -214,13 +213,13 @@ class Core:
                 try:
                     action()
                 except Exception:
-                    _LOG.exception("It will be tried again in %g s.", seconds)
+                    _LOG.exception("The next attempt is in %g s.", seconds)
 
         Thread(target=repeat, name=action.__name__, daemon=True).start()
 
 
-def _log(change: Change) -> None:
-    if change.error:
-        _LOG.error("%s version %d: %s: %s", change.model, change.version, change.state.name, change.error)
+def _log(status: VersionStatus) -> None:
+    if status.error:
+        _LOG.error("%s version %d: %s: %s", status.model, status.version, status.state.name, status.error)
     else:
-        _LOG.info("%s version %d: %s", change.model, change.version, change.state.name)
+        _LOG.info("%s version %d: %s", status.model, status.version, status.state.name)

@@ -1,6 +1,6 @@
-"""Loads and unloads versions so that a model that once answers goes on answering.
+"""Loads and unloads versions so that a model that answers goes on answering.
 
-The order of things is that of TensorFlow Serving's AvailabilityPreservingPolicy: a version that is no longer wanted stays
+The order of the steps is that of TensorFlow Serving's AvailabilityPreservingPolicy: a version that is no longer wanted stays
 until one that is wanted has been loaded. A version is unloaded when its last request is done.
 """
 
@@ -24,7 +24,7 @@ from serving.modelserver.status import StatusError, from_exception, not_found
 
 
 class State(IntEnum):
-    """Where a version stands; the numbers are those of GetModelStatus."""
+    """The state of a version; the numbers are those of GetModelStatus."""
 
     START = ModelVersionStatus.START
     LOADING = ModelVersionStatus.LOADING
@@ -34,10 +34,10 @@ class State(IntEnum):
 
 
 class Closable(Protocol):
-    """What the manager holds: it is closed when nobody uses it any more."""
+    """An object of the manager, which is closed when it is no longer used."""
 
     def close(self) -> None:
-        """Frees what it holds."""
+        """Frees its memory."""
         ...
 
 
@@ -45,8 +45,8 @@ _S = TypeVar("_S", bound=Closable)
 
 
 @dataclass(frozen=True)
-class Change:
-    """A version's new state, and why it failed if it did."""
+class VersionStatus:
+    """A version's state, and the error if it failed."""
 
     model: str
     version: int
@@ -54,19 +54,19 @@ class Change:
     error: StatusError | None = None
 
 
-Observer = Callable[[Change], None]
+Observer = Callable[[VersionStatus], None]
 
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a version that fails to load is tried again, and after how many seconds."""
+    """The number of further attempts to load a version, and the seconds before each."""
 
     number: int = 5
     seconds: float = 60.0
 
 
 @dataclass
-class _Version(Generic[_S]):
+class _ManagedVersion(Generic[_S]):
     model: str
     number: int
     path: Path
@@ -76,13 +76,21 @@ class _Version(Generic[_S]):
     servable: _S | None = None
     users: int = 0
     attempts: int = 0
-    # Of the folder when loading failed: when it changes, loading is worth another attempt.
+    # The folder's stamp when loading failed: when it changes, another attempt makes sense.
     failed_stamp: Stamp | None = None
     retry: Timer | None = field(default=None, repr=False)
 
 
 class Manager(Generic[_S]):
-    """The versions of all models."""
+    """The versions of all models.
+
+    Args:
+      load: makes a servable of a model's name, a version's number and its folder; may raise any exception.
+      retries: further attempts to load a version.
+      load_threads: the number of versions that are loaded at once.
+      unload_threads: the number of versions that are unloaded at once.
+      observer: is called with each change of a version's status, in order; must not call the manager.
+    """
 
     def __init__(
         self,
@@ -91,19 +99,10 @@ class Manager(Generic[_S]):
         retries: Retries = Retries(),
         load_threads: int = 1,
         unload_threads: int = 1,
-        observer: Observer = lambda change: None,
+        observer: Observer = lambda status: None,
     ) -> None:
-        """Starts with no models.
-
-        Args:
-          load: makes a servable of a model's name, a version's number and its folder; raises whatever it likes.
-          retries: of loading.
-          load_threads: how many versions are loaded at once.
-          unload_threads: how many are unloaded at once.
-          observer: is told each change, in order; must not call the manager.
-        """
         self._load, self._retries, self._observer = load, retries, observer
-        self._models: dict[str, dict[int, _Version[_S]]] = {}
+        self._models: dict[str, dict[int, _ManagedVersion[_S]]] = {}
         self._condition = Condition()
         self._loaders = ThreadPoolExecutor(max(load_threads, 1), "load")
         self._unloaders = ThreadPoolExecutor(max(unload_threads, 1), "unload")
@@ -123,7 +122,7 @@ class Manager(Generic[_S]):
             known = self._models.setdefault(model, {}) if versions else self._models.get(model, {})
             for number, path in versions.items():
                 if number not in known:
-                    known[number] = _Version(model, number, path)
+                    known[number] = _ManagedVersion(model, number, path)
                     self._observe(known[number])
                 self._want_again(known[number], path)
             for number, version in known.items():
@@ -154,16 +153,16 @@ class Manager(Generic[_S]):
                 version.users -= 1
                 self._close_if_unused(version)
 
-    def versions(self, model: str) -> dict[int, Change]:
+    def versions(self, model: str) -> dict[int, VersionStatus]:
         """Every version of a model that was ever wanted, by number."""
         with self._condition:
             known = self._models.get(model, {})
-            return {number: self._change(known[number]) for number in sorted(known)}
+            return {number: self._status(known[number]) for number in sorted(known)}
 
     def is_available(self, model: str, number: int | None = None) -> bool:
         """Whether a version (any, when none is named) answers."""
         return any(
-            change.state is State.AVAILABLE and number in (None, change.version) for change in self.versions(model).values()
+            status.state is State.AVAILABLE and number in (None, status.version) for status in self.versions(model).values()
         )
 
     def wait_until_available(self, models: Sequence[str], stop: Callable[[], bool] = lambda: False) -> None:
@@ -179,11 +178,11 @@ class Manager(Generic[_S]):
         with self._condition:
             while not stop():
                 missing = [model for model in models if not self.is_available(model)]
-                failed = [change for model in missing for change in self._failures(model)]
+                failed = [status for model in missing for status in self._failures(model)]
                 if failed:
                     reasons = ", ".join(
-                        f"{{{{name: {change.model} version: {change.version}}} due to error: {change.error}}}"
-                        for change in failed
+                        f"{{{{name: {status.model} version: {status.version}}} due to error: {status.error}}}"
+                        for status in failed
                     )
                     message = f"{len(failed)} model(s) did not become available: {{{reasons}}}"
                     raise StatusError(error_codes_pb2.UNKNOWN, message)
@@ -209,7 +208,7 @@ class Manager(Generic[_S]):
         self._unloaders.shutdown()
 
     def _act(self, model: str) -> None:
-        """Takes the steps that are due; whoever changes something calls it, holding the lock."""
+        """Takes the steps that are due. It is called after each change, with the lock held."""
         known = self._models.get(model, {})
         wanted = [version for version in known.values() if version.wanted]
         available = [version for version in known.values() if version.state is State.AVAILABLE]
@@ -225,7 +224,7 @@ class Manager(Generic[_S]):
                 self._loaders.submit(self._try, version)
         self._condition.notify_all()
 
-    def _try(self, version: _Version[_S]) -> None:
+    def _try(self, version: _ManagedVersion[_S]) -> None:
         with self._condition:
             path, wanted = version.path, version.wanted
         before = stamp(path)
@@ -247,7 +246,7 @@ class Manager(Generic[_S]):
             if not self._stopped:
                 self._act(version.model)
 
-    def _fail(self, version: _Version[_S], error: StatusError, before: Stamp) -> None:
+    def _fail(self, version: _ManagedVersion[_S], error: StatusError, before: Stamp) -> None:
         version.error, version.failed_stamp = error, before
         version.attempts += 1
         if not version.wanted or self._stopped or version.attempts > self._retries.number:
@@ -258,14 +257,14 @@ class Manager(Generic[_S]):
         version.retry.daemon = True
         version.retry.start()
 
-    def _retry(self, version: _Version[_S]) -> None:
+    def _retry(self, version: _ManagedVersion[_S]) -> None:
         with self._condition:
-            # Whoever cancels a retry may come too late to stop the timer, but not too late to be seen here.
+            # A retry may be cancelled too late to stop the timer, but not too late to be seen here.
             if version.retry is not None and not self._stopped:
                 version.retry = None
                 self._loaders.submit(self._try, version)
 
-    def _want_again(self, version: _Version[_S], path: Path) -> None:
+    def _want_again(self, version: _ManagedVersion[_S], path: Path) -> None:
         failed = version.failed_stamp is not None and (version.state is State.END or version.retry is not None)
         changed = failed and stamp(path) != version.failed_stamp
         again = version.state is State.END and (not version.wanted or version.error is None)
@@ -275,28 +274,28 @@ class Manager(Generic[_S]):
             version.attempts, version.failed_stamp, version.error = 0, None, None
             self._enter(version, State.START)
 
-    def _want_no_longer(self, version: _Version[_S]) -> None:
+    def _want_no_longer(self, version: _ManagedVersion[_S]) -> None:
         version.wanted = False
         if self._cancel_retry(version) or version.state is State.START:
             self._enter(version, State.END)
 
-    def _cancel_retry(self, version: _Version[_S]) -> bool:
+    def _cancel_retry(self, version: _ManagedVersion[_S]) -> bool:
         if version.retry is None:
             return False
         version.retry.cancel()
         version.retry = None
         return True
 
-    def _unload(self, version: _Version[_S]) -> None:
+    def _unload(self, version: _ManagedVersion[_S]) -> None:
         self._enter(version, State.UNLOADING)
         self._close_if_unused(version)
 
-    def _close_if_unused(self, version: _Version[_S]) -> None:
+    def _close_if_unused(self, version: _ManagedVersion[_S]) -> None:
         if version.state is State.UNLOADING and version.users == 0 and version.servable is not None:
             servable, version.servable = version.servable, None
             self._unloaders.submit(self._close, version, servable)
 
-    def _close(self, version: _Version[_S], servable: _S) -> None:
+    def _close(self, version: _ManagedVersion[_S], servable: _S) -> None:
         try:
             servable.close()
         finally:
@@ -306,7 +305,7 @@ class Manager(Generic[_S]):
                     self._enter(version, State.START)
                 self._act(version.model)
 
-    def _available(self, model: str, number: int | None) -> _Version[_S]:
+    def _available(self, model: str, number: int | None) -> _ManagedVersion[_S]:
         known = self._models.get(model, {})
         numbers = [version.number for version in known.values() if version.state is State.AVAILABLE]
         if number is None and numbers:
@@ -316,21 +315,21 @@ class Manager(Generic[_S]):
         request = f"Latest({model})" if number is None else f"Specific({model}, {number})"
         raise not_found(f"Servable not found for request: {request}")
 
-    def _failures(self, model: str) -> list[Change]:
+    def _failures(self, model: str) -> list[VersionStatus]:
         """The versions that are wanted, if all of them failed for good."""
         wanted = [version for version in self._models.get(model, {}).values() if version.wanted]
         if all(version.state is State.END for version in wanted):
-            return [self._change(version) for version in wanted]
+            return [self._status(version) for version in wanted]
         return []
 
-    def _enter(self, version: _Version[_S], state: State) -> None:
+    def _enter(self, version: _ManagedVersion[_S], state: State) -> None:
         version.state = state
         self._observe(version)
 
-    def _observe(self, version: _Version[_S]) -> None:
-        self._observer(self._change(version))
+    def _observe(self, version: _ManagedVersion[_S]) -> None:
+        self._observer(self._status(version))
         self._condition.notify_all()
 
     @staticmethod
-    def _change(version: _Version[_S]) -> Change:
-        return Change(version.model, version.number, version.state, version.error)
+    def _status(version: _ManagedVersion[_S]) -> VersionStatus:
+        return VersionStatus(version.model, version.number, version.state, version.error)

@@ -1,4 +1,4 @@
-"""Which versions of a model its folder holds, and which of them its policy wants."""
+"""The versions in a model's folder, and those of them that its policy wants."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.modelserver.status import invalid_argument
 Policy: TypeAlias = FileSystemStoragePathSourceConfig.ServableVersionPolicy
 Stamp = tuple[tuple[str, int, int], ...]
 
-# Whoever copies a version writes this file last; a folder without it is still being copied.
+# A version that is copied gets this file last; a folder without it is still being copied.
 _SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 
 
@@ -20,13 +20,13 @@ def wanted_versions(name: str, base_path: Path, policy: Policy) -> dict[int, Pat
     """The versions that a policy wants of those that are there, by number.
 
     Args:
-      name: of the model.
+      name: the model's name.
       base_path: a folder with a sub-folder a version, named by its number. Other names are ignored, and so are folders that
         do not hold a SavedModel yet.
       policy: `latest` (the default, with the newest one), `all` or `specific`.
 
     Raises:
-      StatusError: the folder is not there.
+      StatusError: the folder cannot be read.
     """
     try:
         found = {int(entry.name): entry for entry in sorted(base_path.iterdir()) if _is_version(entry)}
@@ -44,12 +44,12 @@ def wanted_versions(name: str, base_path: Path, policy: Policy) -> dict[int, Pat
 
 
 def stamp(folder: Path) -> Stamp:
-    """What changes when a file of a version's folder does: path, size and time of each."""
+    """The path, size and time of each file of a version's folder: they show whether it has changed."""
     files = []
     for path in sorted(folder.rglob("*")):
         try:
             status = path.stat()
-        except OSError:  # It was renamed or removed just now, which the next look will tell.
+        except OSError:  # It was renamed or removed just now, as the next look will show.
             continue
         files.append((str(path), status.st_size, status.st_mtime_ns))
     return tuple(files)

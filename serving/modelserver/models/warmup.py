@@ -1,4 +1,4 @@
-"""Warm-up: the requests that a version carries with it, replayed before it answers anybody."""
+"""Warm-up: the requests in a version's folder, replayed before it answers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:
 
     Args:
       servable: the version.
-      path: its folder.
-      iterations: how often each request is replayed.
+      path: the version's folder.
+      iterations: the number of times that each request is replayed.
 
     Returns:
-      How many requests there were.
+      The number of requests.
 
     Raises:
       StatusError: a request failed, or there are more than 1,000: the version must not be served.

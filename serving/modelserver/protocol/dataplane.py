@@ -1,4 +1,4 @@
-"""The calls that both interfaces make: on the right version, within the deadline, counted."""
+"""The calls behind both interfaces: on the right version, within the deadline, counted."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ from serving.modelserver import metrics
 from serving.modelserver.inference.classify import classify, multi_inference, regress
 from serving.modelserver.inference.predict import check_metadata_request, model_metadata, predict
 from serving.modelserver.inference.servable import Servable
-from serving.modelserver.models.core import Core
+from serving.modelserver.models.core import ServerCore
 from serving.modelserver.status import from_exception, invalid_argument
 
 _T = TypeVar("_T")
 
 
-class Calls:
-    """PredictionService's calls, and ModelService's question."""
+class DataPlane:
+    """The calls of PredictionService, and GetModelStatus.
 
-    def __init__(self, core: Core) -> None:
-        """Answers from what the core has loaded."""
+    Args:
+      core: holds the loaded models.
+    """
+
+    def __init__(self, core: ServerCore) -> None:
         self.core = core
         self._check_method = core.flags.enable_signature_method_name_check
         self._as_content = core.flags.enable_serialization_as_tensor_content
@@ -85,10 +88,10 @@ class Calls:
 
 @contextmanager
 def counted(model: str, api: str, entrypoint: str) -> Iterator[None]:
-    """Counts a request and its outcome, and turns whatever is raised into a StatusError.
+    """Counts a request and its outcome, and turns every exception into a StatusError.
 
     Args:
-      model: its name, as the request has it.
+      model: the model's name, as the request has it.
       api: the call, such as Predict.
       entrypoint: GRPC or REST.
 

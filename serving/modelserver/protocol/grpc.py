@@ -28,7 +28,7 @@ from tensorflow_serving.apis import (
 from pipeline.errors import ConfigError, UsageError
 from serving.modelserver import metrics
 from serving.modelserver.flags import Flags
-from serving.modelserver.protocol.dataplane import Calls, counted
+from serving.modelserver.protocol.dataplane import DataPlane, counted
 from serving.modelserver.protocol.ports import reserve
 from serving.modelserver.status import StatusError, from_exception, invalid_argument
 from serving.modelserver.text_protos import SSLConfig, read_text_proto
@@ -60,31 +60,31 @@ _SERVICES = {
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802 - of the generated stubs
-        return _serve(self._calls.predict, request, context, "Predict")
+        return _serve(self._dataplane.predict, request, context, "Predict")
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._calls.classify, request, context, "Classify")
+        return _serve(self._dataplane.classify, request, context, "Classify")
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._calls.regress, request, context, "Regress")
+        return _serve(self._dataplane.regress, request, context, "Regress")
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._calls.multi_inference, request, context)
+        return _serve(self._dataplane.multi_inference, request, context)
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._calls.model_metadata, request, context)
+        return _serve(self._dataplane.model_metadata, request, context)
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._calls.model_status, request, context)
+        return _serve(self._dataplane.model_status, request, context)
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
         return _serve(self._reload, request, context)
@@ -97,7 +97,7 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"
             )
         before = {name: metrics.counter_value(name) for name in request.metric_names}
-        self._calls.core.reload(request.config)
+        self._dataplane.core.reload(request.config)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         for name, value in before.items():
@@ -106,19 +106,18 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 
 class GrpcServer:
-    """Listens for gRPC."""
+    """The gRPC interface on its port, which is taken at once and answers after `start`.
 
-    def __init__(self, flags: Flags, calls: Calls) -> None:
-        """Takes the port, but answers nothing yet.
+    Args:
+      flags: the server's flags.
+      dataplane: answers the calls.
 
-        Args:
-          flags: of the server.
-          calls: what to answer.
+    Raises:
+      UsageError: the port cannot be taken.
+      ConfigError: the TLS configuration cannot be read.
+    """
 
-        Raises:
-          UsageError: the port cannot be had.
-          ConfigError: the TLS configuration cannot be read.
-        """
+    def __init__(self, flags: Flags, dataplane: DataPlane) -> None:
         self._server = grpc.server(
             ThreadPoolExecutor(max(flags.grpc_max_threads, 1), "grpc"),
             options=[
@@ -128,8 +127,8 @@ class GrpcServer:
                 *_channel_arguments(flags.grpc_channel_arguments),
             ],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_PredictionService(calls), self._server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(calls), self._server)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_PredictionService(dataplane), self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(dataplane), self._server)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [f"{_PACKAGE}.{service}" for service in _SERVICES]
@@ -155,7 +154,7 @@ class GrpcServer:
         """Takes no more calls, and waits for those that are under way.
 
         Args:
-          grace_seconds: after which they are cut off.
+          grace_seconds: the time after which they are cut off.
         """
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server.stop(grace_seconds).wait()

@@ -1,4 +1,4 @@
-"""Ports, taken before models are loaded, so that a conflict is told at once and nobody else gets them meanwhile."""
+"""Ports, taken before models are loaded: a conflict shows at once, and no other program takes them meanwhile."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pipeline.errors import UsageError
 
 
 def reserve(host: str, port: int, flag: str) -> socket.socket:
-    """Takes a port without listening on it: connections are refused until somebody does.
+    """Takes a port without listening on it: until then, connections are refused.
 
     Args:
       host: the address.
-      port: its number.
-      flag: that names it, for the error.
+      port: the port's number.
+      flag: the flag that names the port, for the error.
 
     Raises:
-      UsageError: it cannot be had.
+      UsageError: the port cannot be taken.
     """
     reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -29,6 +29,6 @@ def reserve(host: str, port: int, flag: str) -> socket.socket:
             where=f"{flag}, on {host}",
             expected="a free port",
             seen=error.strerror or str(error),
-            fix=f"end what uses it, or choose another {flag}",
+            fix=f"End the program that uses it, or choose another {flag}.",
         ) from error
     return reserved

@@ -13,7 +13,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.client.address import GRPC_PORT, REST_PORT
 from serving.modelserver.flags import parse_flags
-from serving.modelserver.inference.batching import Parameters
+from serving.modelserver.inference.batching import BatchParameters
 from serving.modelserver.metrics import DEFAULT_PATH
 from serving.modelserver.text_protos import MonitoringConfig
 from tests.unit.manifests.conftest import MANIFESTS, Objects, find
@@ -82,7 +82,7 @@ def test_the_files_are_where_the_flags_say(cluster: Objects, deployment: str, tm
 
     assert flags.model_config_file == f"{mounts['config']}/models.config"
     (tmp_path / "batching.config").write_text(files[flags.batching_parameters_file])
-    batching = Parameters.from_file(tmp_path / "batching.config")
+    batching = BatchParameters.from_file(tmp_path / "batching.config")
     # A client sends more rows at once than a batch holds.
     assert batching.enable_large_batch_splitting
     assert batching.batch_timeout_micros == 0

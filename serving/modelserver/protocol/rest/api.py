@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface, version 1: what is answered to a method, a path and a body."""
+"""The REST interface without its port: a reply to a method, a path and a body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.modelserver.inference.predict import DEFAULT_SIGNATURE, SIGNATURE_DEF, run
-from serving.modelserver.protocol.dataplane import Calls, counted
+from serving.modelserver.protocol.dataplane import DataPlane, counted
 from serving.modelserver.protocol.rest import json_document, json_inputs, json_outputs
 from serving.modelserver.status import StatusError, failed_precondition, invalid_argument
 
@@ -43,10 +43,10 @@ class Reply:
     """An HTTP response.
 
     Attributes:
-      status: its code.
-      body: what it says.
-      media_type: of the body.
-      headers: besides that.
+      status: the HTTP status code.
+      body: the text.
+      media_type: the body's media type.
+      headers: further headers.
     """
 
     status: int
@@ -56,7 +56,7 @@ class Reply:
 
 
 def failure(error: StatusError) -> Reply:
-    """The answer when there is none."""
+    """The reply for an error."""
     return Reply(error.http_code, json_outputs.failure(error))
 
 
@@ -67,18 +67,21 @@ class _Request:
     body: bytes
     deadline: float | None
     spec: model_pb2.ModelSpec = field(default_factory=model_pb2.ModelSpec)
-    # classify, regress or predict; nothing for a question about the model.
+    # classify, regress or predict; empty for a question about the model.
     api: str = ""
     wants_metadata: bool = False
 
 
 class RestApi:
-    """Answers requests, one a call; threads may call it at once."""
+    """Answers requests, one a call; threads may call it at once.
 
-    def __init__(self, calls: Calls) -> None:
-        """Answers from what the calls answer."""
-        self._calls = calls
-        self._cors = calls.core.flags.rest_api_enable_cors_support
+    Args:
+      dataplane: answers the calls.
+    """
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
+        self._cors = dataplane.core.flags.rest_api_enable_cors_support
 
     def answer(self, method: str, target: str, body: bytes, headers: dict[str, str], deadline: float | None = None) -> Reply:
         """Answers a request.
@@ -87,8 +90,8 @@ class RestApi:
           method: such as POST.
           target: path and query, percent-encoded.
           body: as it was sent, compressed if Content-Encoding says gzip.
-          headers: of the request, their names in lower case.
-          deadline: when to give up, on the clock of time.monotonic().
+          headers: the request's headers, their names in lower case.
+          deadline: the time to give up, on the clock of time.monotonic().
         """
         if not _ANY.fullmatch(target):
             return Reply(404, _NOT_FOUND, "text/html")
@@ -99,7 +102,7 @@ class RestApi:
                 request.body = _uncompress(body)
             return Reply(200, self._counted_answer(request, headers), headers=extra)
         except StatusError as error:
-            # An answer to a preflight has no body that anybody would read.
+            # Nobody reads the body of an answer to a preflight.
             return Reply(error.http_code, "" if method == "OPTIONS" else json_outputs.failure(error), headers=extra)
 
     def _counted_answer(self, request: _Request, headers: dict[str, str]) -> str:
@@ -124,30 +127,29 @@ class RestApi:
     def _answer(self, request: _Request) -> str:
         if request.api == "predict":
             return self._predict(request)
-        if request.api == "classify":
+        if request.api:
             document = json_document.parse(request.body)
             request.spec.signature_name = json_inputs.signature_name(document)
-            classify = classification_pb2.ClassificationRequest(model_spec=request.spec, input=json_inputs.examples(document))
-            return json_outputs.classifications(self._calls.classify(classify, request.deadline).result)
-        if request.api == "regress":
-            document = json_document.parse(request.body)
-            request.spec.signature_name = json_inputs.signature_name(document)
-            regress = regression_pb2.RegressionRequest(model_spec=request.spec, input=json_inputs.examples(document))
-            return json_outputs.regressions(self._calls.regress(regress, request.deadline).result)
+            given = {"model_spec": request.spec, "input": json_inputs.examples(document)}
+            if request.api == "classify":
+                classify = classification_pb2.ClassificationRequest(**given)
+                return json_outputs.classifications(self._dataplane.classify(classify, request.deadline).result)
+            regress = regression_pb2.RegressionRequest(**given)
+            return json_outputs.regressions(self._dataplane.regress(regress, request.deadline).result)
         if not request.spec.name:
             raise invalid_argument("Missing model name in request.")
         if request.wants_metadata:
             metadata = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=request.spec, metadata_field=[SIGNATURE_DEF])
-            return json_outputs.metadata(self._calls.model_metadata(metadata))
+            return json_outputs.metadata(self._dataplane.model_metadata(metadata))
         status = get_model_status_pb2.GetModelStatusRequest(model_spec=request.spec)
-        return json_outputs.status(self._calls.model_status(status))
+        return json_outputs.status(self._dataplane.model_status(status))
 
     def _predict(self, request: _Request) -> str:
         document = json_document.parse(request.body)
         spec = request.spec
         spec.signature_name = json_inputs.signature_name(document)
         # One version from reading the request to writing the answer, whatever is loaded meanwhile.
-        with self._calls.core.use(spec) as servable:
+        with self._dataplane.core.use(spec) as servable:
             name = spec.signature_name or DEFAULT_SIGNATURE
             if name not in servable.signatures:
                 raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
@@ -156,7 +158,7 @@ class RestApi:
                 shown = spec.signature_name or "DEFAULT"
                 raise invalid_argument(f"Failed to get input map for signature: {shown}")
             inputs, format = json_inputs.predict_inputs(document, wanted)
-            check_method = self._calls.core.flags.enable_signature_method_name_check
+            check_method = self._dataplane.core.flags.enable_signature_method_name_check
             outputs = run(servable, spec, inputs, deadline=request.deadline, check_method=check_method)
         return json_outputs.predictions(outputs, format)
 
@@ -193,7 +195,7 @@ def _preflight(headers: dict[str, str]) -> str:
 
 
 def _uncompress(body: bytes) -> bytes:
-    """What TensorFlow Serving would read: nothing, if the body is no gzip or becomes too large."""
+    """The body as TensorFlow Serving reads it: empty, if it is not gzip or becomes too large."""
     reader = zlib.decompressobj(_ZLIB_WITH_GZIP_HEADER)
     try:
         text = reader.decompress(body, _MAX_UNCOMPRESSED_BYTES)

@@ -10,7 +10,7 @@ from typing import Any
 
 from serving.modelserver.status import StatusError, invalid_argument
 
-# The words of RapidJSON for what Python's parser calls otherwise.
+# RapidJSON's words for the errors of Python's parser.
 _PROBLEMS = {
     "Expecting value": "Invalid value.",
     "Expecting property name enclosed in double quotes": "Missing a name for object member.",
@@ -25,7 +25,7 @@ _PROBLEMS = {
 _MISSING_COMMA = "Expecting ',' delimiter"
 _TOO_BIG = "Number too big to be stored in double."
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-# RapidJSON knows Inf besides Infinity; Python does not.
+# RapidJSON reads Inf besides Infinity; Python does not.
 _STRING_OR_INF = re.compile(rf"{_STRING.pattern}|\bInf\b", re.DOTALL)
 _DECODER = json.JSONDecoder()
 _INDENT = "    "
@@ -33,13 +33,13 @@ _SHOWN_LENGTH = 256
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """Reads a request. What follows the object is not looked at, and NaN and Infinity are numbers, as in TensorFlow Serving.
+    """Reads a request. Text behind the object is ignored, and NaN and Infinity are numbers, as in TensorFlow Serving.
 
     Args:
-      body: of the request. Bytes that are not UTF-8 are kept as surrogates, so that they can be turned back into bytes.
+      body: the request's body. Bytes that are not UTF-8 are kept as surrogates, so that they can be turned back into bytes.
 
     Raises:
-      StatusError: this is no JSON, or no object.
+      StatusError: the body is not JSON, or not an object.
     """
     text = body.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
     if not text:
@@ -64,7 +64,7 @@ def describe(value: Any) -> str:
 
 
 def type_name(value: Any) -> str:
-    """What RapidJSON calls the type of a JSON value."""
+    """RapidJSON's name for the type of a JSON value."""
     if isinstance(value, bool):
         return str(value)
     names = {type(None): "Null", dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}

@@ -35,7 +35,7 @@ class Format(Enum):
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a tensor's type accepts: Python types as the parser makes them, and whole numbers of a range."""
+    """The values that a tensor's type accepts: Python types as the parser makes them, and whole numbers of a range."""
 
     dtype: type
     types: frozenset[type]
@@ -84,10 +84,10 @@ def predict_inputs(document: Mapping[str, Any], wanted: _Inputs) -> tuple[dict[s
 
     Args:
       document: the request.
-      wanted: the signature's inputs.
+      wanted: the signature's inputs by name.
 
     Returns:
-      Arrays by the name of their input, and the format that the request has and the answer shall have.
+      Arrays by the name of their input, and the format of the request, which is also that of the answer.
 
     Raises:
       StatusError: the request has neither format, or does not fit the inputs.
@@ -150,7 +150,7 @@ def _rows(rows: list[Any], wanted: _Inputs) -> dict[str, np.ndarray]:
 
 
 def _find_problem(rows: list[Any], named: bool, wanted: _Inputs) -> None:
-    """Raises what is wrong with the first row that is, as it is found when rows are read one by one."""
+    """Raises the error of the first row that is wrong, as it is found when rows are read one by one."""
     columns: dict[str, _Column] = {}
     for position, row in enumerate(rows):
         if named != _is_object(row):

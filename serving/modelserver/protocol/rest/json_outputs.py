@@ -1,4 +1,4 @@
-"""Answers in JSON, to the letter as TensorFlow Serving writes them."""
+"""Answers in JSON, exactly as TensorFlow Serving writes them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from serving.modelserver.protocol.rest.json_inputs import Format
 from serving.modelserver.status import StatusError, invalid_argument
 
 _INDENT = "    "
-# Of a tensor's name, if its strings are bytes and not text.
+# The end of a tensor's name, if its strings are bytes and not text.
 _BYTES_SUFFIX = "_bytes"
 _INTEGERS = frozenset("iu")
 _DIGITS = {np.float32: 9, np.float64: 17}
@@ -34,7 +34,7 @@ def predictions(outputs: Mapping[str, np.ndarray], format: Format) -> str:
 
     Args:
       outputs: arrays by name.
-      format: that of the request.
+      format: the format of the request.
 
     Raises:
       StatusError: the format cannot hold them.
@@ -72,7 +72,7 @@ def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> str:
 
 
 def failure(error: StatusError) -> str:
-    """The answer when there is none."""
+    """The answer for an error."""
     return f'{{\n{_INDENT}"error": {quote(error.message)}\n}}'
 
 
@@ -119,8 +119,8 @@ def _texts(array: np.ndarray, name: str, depth: int) -> Any:
 
     Args:
       array: numbers, booleans or strings.
-      name: of the tensor.
-      depth: how many objects and lists a value is in, which says how far bytes are indented.
+      name: the tensor's name.
+      depth: the number of objects and lists around a value, by which bytes are indented.
     """
     texts = np.empty(array.size, np.object_)
     texts[:] = _flat_texts(array, name, depth)
@@ -136,14 +136,14 @@ def _flat_texts(array: np.ndarray, name: str, depth: int) -> list[str]:
         return [quote(text.decode(errors="surrogateescape")) for text in array.ravel()]
     if array.dtype.type in _DIGITS:
         return _decimals(array)
-    # uint16 is what TensorFlow Serving cannot write either.
+    # TensorFlow Serving cannot write uint16 either.
     if (kind in _INTEGERS and array.dtype != np.uint16) or kind == "b":
         return [str(value).lower() for value in array.ravel().tolist()]
     raise invalid_argument(f"Failed to write JSON value for tensor type: {tensors.type_name(tensors.data_type(array))}")
 
 
 def _decimals(array: np.ndarray) -> list[str]:
-    """Numbers with six digits where they are enough to get them back, otherwise with all that their type has."""
+    """Numbers with six digits where these are enough to get them back, otherwise with all digits of their type."""
     flat, digits = array.ravel(), _DIGITS[array.dtype.type]
     numbers = flat.tolist()
     texts = [f"{number:g}" for number in numbers]

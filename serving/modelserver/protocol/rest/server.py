@@ -29,19 +29,18 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 class RestServer:
-    """Listens for HTTP."""
+    """The REST interface on its port, which is taken at once and answers after `start`.
+
+    Args:
+      flags: the server's flags.
+      api: answers the requests.
+
+    Raises:
+      UsageError: the port cannot be taken.
+      ConfigError: the monitoring configuration cannot be read.
+    """
 
     def __init__(self, flags: Flags, api: RestApi) -> None:
-        """Takes the port, but accepts no connection yet.
-
-        Args:
-          flags: of the server.
-          api: what to answer.
-
-        Raises:
-          UsageError: the port cannot be listened on.
-          ConfigError: the monitoring configuration cannot be read.
-        """
         self._api = api
         self._metrics_path = _metrics_path(flags)
         # Seconds; None for no limit.
@@ -55,10 +54,10 @@ class RestServer:
         """Begins to answer, and returns when the port is open.
 
         Args:
-          grace_seconds: after which `stop` cuts off requests that are under way.
+          grace_seconds: the time after which `stop` cuts off requests that are under way.
 
         Raises:
-          ServingError: it could not be opened.
+          ServingError: the interface could not be opened.
         """
         config = uvicorn.Config(
             self._respond,
@@ -77,7 +76,7 @@ class RestServer:
         self._thread.start()
         while not self._server.started:
             if not self._thread.is_alive():
-                raise ServingError("The REST interface did not start.", where=str(self._socket), fix="see the log")
+                raise ServingError("The REST interface did not start.", where=str(self._socket), fix="The log says why.")
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:

@@ -168,8 +168,8 @@ def test_flags_without_a_meaning_here_are_told_of(folder: Path, tmp_path: Path) 
     with program(*flags, log=tmp_path / "log"):
         text = (tmp_path / "log").read_text()
 
-    assert "--flush_filesystem_caches means nothing here and is ignored." in text
-    assert "--prefer_tflite_model means nothing here and is ignored." in text
+    assert "--flush_filesystem_caches has no meaning here and is ignored." in text
+    assert "--prefer_tflite_model has no meaning here and is ignored." in text
 
 
 def test_a_socket_besides_the_port(folder: Path, tmp_path: Path) -> None:

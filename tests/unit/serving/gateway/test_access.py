@@ -210,7 +210,7 @@ class TestRateLimits:
 
         assert statuses == [200, 200, 200, 429]
         assert 1 <= int(response.headers["Retry-After"]) <= 120
-        assert response.json()["detail"] == "127.0.0.1 may ask 3/minute, and has."
+        assert response.json()["detail"] == "Rate limit exceeded: 3/minute for 127.0.0.1."
 
     def test_each_caller_has_one_of_its_own(self, start):
         keys = {name: new_key() for name in ("shop", "app", "batch")}

@@ -99,11 +99,11 @@ def test_a_number_that_is_none(gateway, number):
 @pytest.mark.parametrize(
     ("body", "status", "detail"),
     [
-        (b"", 400, "The body is no JSON: EOF while parsing a value"),
-        (b'{"rows": [', 400, "The body is no JSON: EOF while parsing a list"),
-        (b"\xff\xfe", 400, "The body is no JSON"),
-        (b'{"rows": [{"carrier": "\\ud800"}]}', 400, "The body is no JSON"),
-        (b"[" * 5000, 400, "The body is no JSON: recursion limit exceeded"),
+        (b"", 400, "The body is not JSON: EOF while parsing a value"),
+        (b'{"rows": [', 400, "The body is not JSON: EOF while parsing a list"),
+        (b"\xff\xfe", 400, "The body is not JSON"),
+        (b'{"rows": [{"carrier": "\\ud800"}]}', 400, "The body is not JSON"),
+        (b"[" * 5000, 400, "The body is not JSON: recursion limit exceeded"),
         (b"[]", 422, "Input should be an object"),
         (b"null", 422, "Input should be an object"),
         (b"{}", 422, "The field 'rows' is required"),

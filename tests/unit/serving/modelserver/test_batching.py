@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError
-from serving.modelserver.inference.batching import Batcher, Parameters
+from serving.modelserver.inference.batching import BatchParameters, BatchScheduler
 from serving.modelserver.status import StatusError, invalid_argument
 
 
@@ -43,8 +43,8 @@ def ask(model: Model) -> Callable[..., Callable[..., list]]:
     """Makes, for batching parameters, what asks the model for numbers."""
 
     def make(**parameters) -> Callable[..., list]:
-        chosen = Parameters(**{"num_batch_threads": 1, **parameters})
-        run = Batcher(chosen.num_batch_threads).wrap(model.run, chosen)
+        chosen = BatchParameters(**{"num_batch_threads": 1, **parameters})
+        run = BatchScheduler(chosen.num_batch_threads).wrap(model.run, chosen)
 
         def asked(*x: float, deadline: float | None = None) -> list:
             model.asked.extend(x[:1])
@@ -140,7 +140,7 @@ def test_a_deadline_that_passes_in_the_queue(model: Model, ask) -> None:
 
 
 def test_rows_of_different_lengths_share_a_batch_if_they_are_padded(model: Model) -> None:
-    run = Batcher(1).wrap(model.run, Parameters(pad_variable_length_inputs=True))
+    run = BatchScheduler(1).wrap(model.run, BatchParameters(pad_variable_length_inputs=True))
     model.hold.clear()
     with ThreadPoolExecutor() as threads:
         blocked = threads.submit(run, {"x": np.zeros((1, 1), np.float32)}, ["y"], None)
@@ -164,7 +164,7 @@ def test_parameters_are_read_from_their_file(tmp_path: Path) -> None:
         'num_batch_threads { value: 3 } pad_variable_length_inputs: true thread_pool_name { value: "x" }'
     )
 
-    parameters = Parameters.from_file(file)
+    parameters = BatchParameters.from_file(file)
 
     assert (parameters.max_batch_size, parameters.batch_timeout_micros, parameters.num_batch_threads) == (64, 500, 3)
     assert parameters.allowed_batch_sizes == (8, 64)
@@ -189,7 +189,7 @@ def test_parameters_that_are_wrong_are_told(tmp_path: Path, text: str, seen: str
     file.write_text(text)
 
     with pytest.raises(ConfigError) as failed:
-        Parameters.from_file(file)
+        BatchParameters.from_file(file)
 
     assert failed.value.where == str(file)
     assert seen in failed.value.seen

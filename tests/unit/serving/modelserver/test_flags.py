@@ -74,7 +74,7 @@ def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--model_base_path="], "No model is named."),
+        (["--model_base_path="], "No model is given."),
         (["--port=0"], "neither a port nor a socket"),
         (["--port=9000", "--rest_api_port=9000"], "Both interfaces have the same port."),
         (["--batching_parameters_file=/y"], "batching is off"),

@@ -9,7 +9,7 @@ from threading import Event, Lock, Thread
 
 import pytest
 
-from serving.modelserver.models.manager import Change, Manager, Retries, State
+from serving.modelserver.models.manager import Manager, Retries, State, VersionStatus
 from serving.modelserver.status import StatusError, unavailable
 
 TIMEOUT = 10.0
@@ -31,7 +31,7 @@ class World:
 
     def __init__(self, folder: Path, retries: Retries) -> None:
         self.folder = folder
-        self.changes: list[Change] = []
+        self.changes: list[VersionStatus] = []
         self.fails: dict[int, Exception] = {}
         self.holds: dict[int, Event] = {}
         self.loaded: list[Servable] = []

@@ -145,5 +145,5 @@ def test_rollback_works_when_the_volume_cannot_be_looked_at(
     )
     (tmp_path / "models").rename(tmp_path / "elsewhere")
     assert Rollout(target, "ada@laptop", said.append).rollback("now").stable == 2
-    assert any("the state is believed" in each for each in said)
+    assert any("those of the state are taken instead" in each for each in said)
     assert json.loads(objects.data("serving-rollout")["rollout.json"])["stable"] == 2

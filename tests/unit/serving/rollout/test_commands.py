@@ -65,14 +65,14 @@ def test_status_for_programs(conveyor: Conveyor) -> None:
 
 def test_before_the_first_rollout(conveyor: Conveyor) -> None:
     assert conveyor("rollout", "status")[1] == "flights, local: the newest version\nThere has been no rollout.\n"
-    assert conveyor("rollout", "repair")[1] == "All is as the rollout says: nothing to repair.\n"
+    assert conveyor("rollout", "repair")[1] == "The serving versions are in line with the rollout: nothing to repair.\n"
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         (("rollout", "start", "9"), "There is no version 9 that can be served."),
-        (("rollout", "start", "3", "--traffic", "100"), "This is no share of the traffic for a canary."),
+        (("rollout", "start", "3", "--traffic", "100"), "A canary cannot have this share of the traffic."),
         (("rollout", "promote"), "There is no canary to promote."),
         (("rollout", "abort"), "There is no canary to abort."),
         (("rollout", "watch"), "There is no canary to watch."),

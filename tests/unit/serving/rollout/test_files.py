@@ -72,7 +72,7 @@ def test_a_write_that_fails_leaves_what_was_there(config: PipelineConfig, monkey
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr("pipeline.util.files.os.fsync", full)
     with pytest.raises(StorageError, match="cannot be written") as caught:
         files.write_state(config, RolloutState(stable=3))
     assert caught.value.seen == "No space left on device"

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from serving.rollout import RolloutState
-from serving.rollout.versions import Version, files_below, prunable, read_versions
+from serving.rollout.versions import PushedVersion, files_below, prunable, read_versions
 
 WHOLE = {"saved_model.pb": "graph", "variables/variables.index": "i", "variables/variables.data-00000-of-00001": "d"}
 
@@ -59,8 +59,8 @@ def test_size_and_time(tmp_path: Path):
     assert version.pushed == (tmp_path / "1" / "saved_model.pb").stat().st_mtime
 
 
-def versions(*numbers: int, broken: tuple[int, ...] = ()) -> list[Version]:
-    return [Version(number, problem="half" if number in broken else "") for number in numbers]
+def versions(*numbers: int, broken: tuple[int, ...] = ()) -> list[PushedVersion]:
+    return [PushedVersion(number, problem="half" if number in broken else "") for number in numbers]
 
 
 def test_the_newest_stay():

@@ -12,7 +12,7 @@ import pytest
 from serving.errors import ServingError
 from serving.protocol import GetModelMetadataRequest, GetModelMetadataResponse, GetModelStatusRequest, GetModelStatusResponse
 from serving.rollout import model_servers as module
-from serving.rollout.model_servers import Loading, ModelServer, available
+from serving.rollout.model_servers import Loading, RunningServer, available
 
 AVAILABLE, LOADING, BROKEN = Loading("AVAILABLE"), Loading("LOADING"), Loading("END", "the graph cannot be read")
 
@@ -73,11 +73,11 @@ def address(answers: Answers) -> Iterator[str]:
 
 
 @pytest.fixture
-def server(address: str) -> ModelServer:
-    return ModelServer(address, "flights")
+def server(address: str) -> RunningServer:
+    return RunningServer(address, "flights")
 
 
-def test_versions_and_why_one_failed(server: ModelServer, answers: Answers):
+def test_versions_and_why_one_failed(server: RunningServer, answers: Answers):
     answers.versions = [{2: AVAILABLE, 3: BROKEN}]
     assert server.versions() == {2: AVAILABLE, 3: BROKEN}
     assert available(server.versions() or {}) == [2]
@@ -86,16 +86,16 @@ def test_versions_and_why_one_failed(server: ModelServer, answers: Answers):
 def test_nobody_answers():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        assert ModelServer(f"127.0.0.1:{taken.getsockname()[1]}", "flights").versions() is None
+        assert RunningServer(f"127.0.0.1:{taken.getsockname()[1]}", "flights").versions() is None
 
 
 def test_a_server_of_other_models(address: str):
     with pytest.raises(ServingError, match="does not serve trains") as caught:
-        ModelServer(address, "trains").versions()
+        RunningServer(address, "trains").versions()
     assert "NOT_FOUND" in caught.value.seen
 
 
-def test_labels(server: ModelServer, answers: Answers):
+def test_labels(server: RunningServer, answers: Answers):
     answers.labels = {"stable": 2}
     assert server.labelled("stable") == 2
     assert server.labelled("canary") is None
@@ -105,33 +105,33 @@ def test_labels(server: ModelServer, answers: Answers):
     assert caught.value.seen == "stable: 2, canary: none"
 
 
-def test_waiting_until_a_version_is_loaded(server: ModelServer, answers: Answers):
+def test_waiting_until_a_version_is_loaded(server: RunningServer, answers: Answers):
     answers.versions = [{2: AVAILABLE}, {2: AVAILABLE, 3: LOADING}, {2: AVAILABLE, 3: AVAILABLE}]
     server.wait_until_loaded([2, 3], 10, {2: AVAILABLE})
     assert len(answers.versions) == 1
 
 
-def test_a_failure_ends_the_wait(server: ModelServer, answers: Answers):
+def test_a_failure_ends_the_wait(server: RunningServer, answers: Answers):
     answers.versions = [{3: LOADING}, {3: BROKEN}]
     with pytest.raises(ServingError, match="cannot load version 3") as caught:
         server.wait_until_loaded([3], 10, {})
     assert caught.value.seen == "the graph cannot be read"
 
 
-def test_an_old_failure_is_tried_again(server: ModelServer, answers: Answers):
+def test_an_old_failure_is_tried_again(server: RunningServer, answers: Answers):
     answers.versions = [{3: BROKEN}, {3: LOADING}, {3: AVAILABLE}]
     server.wait_until_loaded([3], 10, {3: BROKEN})
 
 
-def test_an_old_failure_that_stays_ends_the_wait(server: ModelServer, answers: Answers, monkeypatch: pytest.MonkeyPatch):
+def test_an_old_failure_that_stays_ends_the_wait(server: RunningServer, answers: Answers, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_PATIENCE", 0.001)
     answers.versions = [{3: BROKEN}]
     with pytest.raises(ServingError, match="cannot load version 3"):
         server.wait_until_loaded([3], 10, {3: BROKEN})
 
 
-def test_a_server_that_does_not_read_its_configuration(server: ModelServer, answers: Answers):
+def test_a_server_that_does_not_read_its_configuration(server: RunningServer, answers: Answers):
     answers.versions = [{2: AVAILABLE}]
-    with pytest.raises(ServingError, match="did not load what it has to serve within") as caught:
+    with pytest.raises(ServingError, match="did not load the versions that it has to serve within") as caught:
         server.wait_until_loaded([2, 3], 0.1, {2: AVAILABLE})
     assert caught.value.seen == "version 3: unknown to the server"

@@ -1,4 +1,4 @@
-"""Where `conveyor rollout`, `rollback` and `models` act: on this machine, or in the cluster."""
+"""The target of `conveyor predict`, `rollout`, `rollback` and `models`: this machine, or the cluster."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import typer
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from serving.rollout.controller import Rollout
-    from serving.rollout.target import Target
+    from serving.rollout.target import RolloutTarget
 
 _MODEL_SERVER = "localhost:8500"
 
 
-class Place(str, Enum):
-    """What `--target` names."""
+class Target(str, Enum):
+    """The values of `--target`."""
 
     LOCAL = "local"
     CLUSTER = "cluster"
 
 
-TargetOption = Annotated[Place, typer.Option("--target", help="This machine, or the cluster that kubeflow.context names.")]
+TargetOption = Annotated[Target, typer.Option("--target", help="This machine, or the cluster that kubeflow.context names.")]
 ServerOption = Annotated[str, typer.Option("--server", metavar="HOST:PORT", help="local: where the model server answers gRPC.")]
 GatewayOption = Annotated[
     list[str] | None,
@@ -58,21 +58,23 @@ DEFAULT_SERVER, DEFAULT_ROWS = _MODEL_SERVER, 500
 
 
 def tell(text: str) -> None:
-    """Says what a person should know, apart from what a command was asked for."""
+    """Prints a message beside the output of a command."""
     typer.echo(text, err=True)
 
 
-def open_target(config: PipelineConfig, place: Place, server: str, gateways: list[str] | None, timeout: float | None) -> Target:
-    """Where to act. For the cluster, makes sure that it answers.
+def open_target(
+    config: PipelineConfig, place: Target, server: str, gateways: list[str] | None, timeout: float | None
+) -> RolloutTarget:
+    """Opens the target. For the cluster, makes sure that it answers.
 
     Raises:
       ConveyorError: the cluster does not answer.
     """
-    if place is Place.LOCAL:
+    if place is Target.LOCAL:
         from serving.rollout.local import LocalTarget
-        from serving.rollout.model_servers import ModelServer
+        from serving.rollout.model_servers import RunningServer
 
-        return LocalTarget(config, ModelServer(server, config.name), gateways or [_gateway(config)], tell, timeout or 120.0)
+        return LocalTarget(config, RunningServer(server, config.name), gateways or [_gateway(config)], tell, timeout or 120.0)
 
     from rich.console import Console
 
@@ -93,19 +95,19 @@ def open_target(config: PipelineConfig, place: Place, server: str, gateways: lis
     return ClusterTarget(config.name, kubectl, shell, str(models), tell, timeout or 600.0)
 
 
-def open_rollout(target: Target, min_rows: int = DEFAULT_ROWS) -> Rollout:
-    """What can be done there, in the name of who runs this command."""
+def open_rollout(target: RolloutTarget, min_rows: int = DEFAULT_ROWS) -> Rollout:
+    """The rollout on a target, in the name of the person who runs this command."""
     from serving.rollout.controller import Rollout
 
     return Rollout(target, who(), tell, min_rows)
 
 
 def who() -> str:
-    """Who runs this command: user@machine."""
+    """The person who runs this command, as user@machine."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
-        # A container's user may have no name.
+        # A container's user may lack a name.
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
 
