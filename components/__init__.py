@@ -1,1 +1,1 @@
-"""Custom TFX components, one package each."""
+"""Custom TFX components, one package each, and strategies for TFX's Resolver."""

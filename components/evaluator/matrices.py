@@ -1,4 +1,4 @@
-"""From a histogram of predictions to confusion matrices, where TFMA loops over 10,000 buckets in Python."""
+"""Confusion matrices from a histogram of predictions, for which TFMA loops over 10,000 buckets in Python."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def _row_by_row(combiner: Any, labels: np.ndarray, predictions: np.ndarray) -> d
 
 
 def _numbers(value: Any) -> Any:
-    """Numbers in lists and dicts, of whatever class TFMA keeps them in."""
+    """Numbers in lists and dicts, instead of TFMA's own classes."""
     if isinstance(value, dict):
         return {key: _numbers(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What the configuration says about evaluation, as an EvalConfig."""
+"""The EvalConfig for a configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the evaluation in bulk is used, what it makes of labels, and what it says."""
+"""The evaluation in bulk: when it is used, how it treats labels, and its errors."""
 
 from __future__ import annotations
 

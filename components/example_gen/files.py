@@ -31,7 +31,7 @@ def format_of(path: str) -> str:
 
 
 def is_gzip(path: str) -> bool:
-    """Whether the content, whatever the name, is compressed with gzip."""
+    """Whether a file is compressed with gzip, by its content, whatever its name."""
     with open(path, "rb") as file:
         return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
 

@@ -1,4 +1,4 @@
-"""A window that moves on reads what is new, and makes what a run from nothing makes."""
+"""A window that moves on reads only new spans, and its output is that of a run from nothing."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""What the statistics must say of the rows and their label before a model can be trained."""
+"""Checks that the data has rows, and a label that a model can learn, by the statistics of each split."""
 
 from __future__ import annotations
-
-from difflib import get_close_matches
 
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList, FeatureNameStatistics
 
 from pipeline.errors import DataError
+from pipeline.util.suggestions import did_you_mean
 
 
 def check_not_empty(statistics: DatasetFeatureStatisticsList, split: str) -> None:
@@ -21,7 +20,7 @@ def check_not_empty(statistics: DatasetFeatureStatisticsList, split: str) -> Non
             where=f"split {split}",
             expected="at least one row",
             seen="none",
-            fix="Check data.input and data.split in the configuration, and the rows of the spans they choose.",
+            fix="Check data.input and data.split in the configuration, and the rows of the spans that they select.",
         )
 
 
@@ -29,8 +28,8 @@ def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str
     """Checks that every row has a label, and that there is something to learn.
 
     Args:
-      statistics: of the split.
-      split: its name.
+      statistics: the statistics of the split.
+      split: the split's name.
       label: the column that the model learns to predict.
       must_vary: whether a label with a single value is a problem.
 
@@ -40,13 +39,12 @@ def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str
     features = {feature.path.step[0]: feature for dataset in statistics.datasets for feature in dataset.features}
     if label not in features:
         names = sorted(features)
-        similar = get_close_matches(label, names, n=1)
         raise DataError(
-            f"The label {label!r} is not among the columns.",
+            f"The label {label!r} is not among the columns. {did_you_mean(label, names)}".rstrip(),
             where=f"split {split}",
             expected=f"a column {label}",
             seen=", ".join(names),
-            fix=f"Set label in the configuration{f', perhaps to {similar[0]}' if similar else ''}, or add the column.",
+            fix="Correct `label` in the configuration, or add the column to the data.",
         )
     feature = features[label]
     stats = feature.string_stats if feature.HasField("string_stats") else feature.num_stats

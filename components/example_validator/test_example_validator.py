@@ -1,4 +1,4 @@
-"""The schema validator, on statistics of small tables: what stops a run, and what it is told."""
+"""The schema validator on statistics of small tables: which data stops a run, and the error."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_drift_from_the_training_split_is_an_anomaly_where_the_schema_bounds_it(
 @pytest.mark.parametrize(
     ("train", "problem"),
     [
-        ({"late": None, "Late": [0, 1, 0, 1]}, "perhaps to Late"),
+        ({"late": None, "Late": [0, 1, 0, 1]}, "Did you mean 'Late'?"),
         ({"late": [0, 1, None, None]}, "2 of 4 rows without"),
         ({"late": [1, 1, 1, 1]}, "1 in every row"),
         ({"late": ["no", "no", "no", "no"]}, "no in every row"),

@@ -26,7 +26,7 @@ def model(tmp_path: Path) -> Path:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Lets no file grow beyond a size in bytes: what a full disk looks like to the one who writes."""
+    """Limits the size of files, in bytes, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""The schema importer: what it writes, and what a broken schema file is told."""
+"""The schema importer: its output, and its errors for broken schema files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results by span of the data, kept beside a node's output: what an earlier run has computed for a span is not computed again.
+"""Results by span of the data, kept beside a node's output, so that later runs need not compute them again.
 
 They are pickles, which Python runs as it reads them: whoever can write to the pipeline root can run code in it, as with the
 models that lie there.

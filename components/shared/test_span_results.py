@@ -1,4 +1,4 @@
-"""Results of parts: made once, found again by later runs, and made anew where they are damaged."""
+"""Results by span: computed once, found by later runs, and computed again where they are damaged."""
 
 from __future__ import annotations
 

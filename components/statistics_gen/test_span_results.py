@@ -1,4 +1,4 @@
-"""Statistics of a window that moves on: only what is new is read, and they are those of all rows."""
+"""Statistics of a window that moves on: only new spans are read, and the statistics are those of all rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of nasty data, side by side with TFX's own StatisticsGen."""
+"""Statistics of difficult data, compared with those of TFX's own StatisticsGen."""
 
 from __future__ import annotations
 

@@ -122,10 +122,10 @@ def _require_blessed_model(config: PipelineConfig) -> None:
     with open_store(connection, config.name) as store:
         if not store.pushed_versions():
             raise UsageError(
-                "There is no blessed model yet.",
+                "No model has been blessed yet.",
                 where=database.address(connection),
                 expected=f"a model that {config.name} has blessed and pushed",
-                fix="conveyor run trains, evaluates and pushes one",
+                fix="Run `conveyor run`, which trains, evaluates and pushes one.",
             )
 
 

@@ -16,7 +16,7 @@ class Reader(Protocol):
     """A reader of one format. A file is read twice, since the type of a column depends on all rows of the table."""
 
     def scan(self, path: str) -> FileSummary:
-        """Reads as much of a file as its number of rows and the kinds of its columns depend on.
+        """Reads as much of a file as is needed for its number of rows and the kinds of its columns.
 
         Raises:
           DataError: the file is empty or damaged, or contains values that a tf.Example cannot.

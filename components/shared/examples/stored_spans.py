@@ -1,6 +1,6 @@
-"""The record that ExampleGen keeps beside its output of what it has stored for each span.
+"""The record of the spans in an `Examples` artifact, which ExampleGen writes beside its splits.
 
-By it a window that moves on by a month has only that month read, by ExampleGen as by the components after it.
+With it, when the window moves on by a month, ExampleGen and the components after it read only that month.
 """
 
 from __future__ import annotations
