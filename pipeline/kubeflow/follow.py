@@ -18,31 +18,30 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 2.0
 _POD_SECONDS = 10.0
-# A forwarded port or an API server that starts again is back by then.
+# A forwarded port or an API server that restarts is back by then.
 _PATIENCE_SECONDS = 120.0
 
 
 class Follower:
-    """Looks at a run again and again, and at its pods where kubectl can."""
+    """Watches a run, and its pods where kubectl is installed.
+
+    Args:
+      client: the client of the pipeline.
+      run_id: the run's id.
+      tasks: the tasks of the package that the run was started from.
+      pods: the pods of the run.
+    """
 
     def __init__(self, client: KubeflowClient, run_id: str, tasks: list[PackageTask], pods: RunPods) -> None:
-        """Makes no call yet.
-
-        Args:
-          client: of the pipeline.
-          run_id: of the run.
-          tasks: of the package that the run was started from.
-          pods: of the run.
-        """
         self.client, self.run_id, self.tasks, self.pods = client, run_id, tasks, pods
         self._issues: dict[str, str] = {}
         self._pods_seen_at: float | None = -_POD_SECONDS
 
     def outcomes(self) -> Iterator[RunOutcome]:
-        """The run's outcome so far, every few seconds; the last one is of the run that has ended.
+        """The run's outcome so far, every few seconds; the last one when the run has ended.
 
         Raises:
-          ApiError: the server has not answered for two minutes, or refuses.
+          ApiError: the server has not answered for two minutes, or refuses a request.
         """
         while True:
             outcome = self._look()
@@ -56,16 +55,16 @@ class Follower:
         yield self._look()
 
     def issue(self, outcome: RunOutcome, node: str) -> str:
-        """What keeps the pod of a node at work from starting, if anything does."""
+        """Why the pod of a running node does not start; empty where nothing keeps it."""
         return self._issues.get(node, "") if outcome.nodes[node].state is NodeState.RUNNING else ""
 
     def issues(self, outcome: RunOutcome) -> dict[str, str]:
-        """The same of every node that has one."""
+        """The issues of all nodes that have one, by node."""
         found = {node: self.issue(outcome, node) for node in outcome.nodes}
         return {node: issue for node, issue in found.items() if issue}
 
     def look_at_pods(self, outcome: RunOutcome) -> None:
-        """Asks kubectl what keeps pods from starting, if any node is at work and the last look is some seconds ago."""
+        """Asks kubectl what keeps pods from starting, if a node is running and the last answer is some seconds old."""
         now = monotonic()
         at_work = any(node.state is NodeState.RUNNING for node in outcome.nodes.values())
         if self._pods_seen_at is None or not at_work or now - self._pods_seen_at < _POD_SECONDS:
@@ -86,23 +85,25 @@ class Follower:
         """Why a run that has ended did not push a model; None when it did.
 
         Args:
-          outcome: of the run, as the API tells it.
+          outcome: the run's outcome according to the API.
         """
         address = self.client.address(self.run_id)
         if outcome.state is RunState.INTERRUPTED:
-            return ConveyorError("The run was cancelled.", where=self.run_id, fix="`conveyor submit` starts another")
+            return ConveyorError("The run was cancelled.", where=self.run_id, fix="`conveyor submit` starts another.")
         if outcome.state is RunState.FAILED:
             for task in self.tasks:
                 if outcome.nodes[task.name].state is NodeState.FAILED:
                     return self.pods.error_of(task.key, task.name)
-            return NodeError("The run failed before any of its nodes did.", where=self.run_id, fix=f"look at it at {address}")
+            return NodeError(
+                "The run failed before any of its nodes did.", where=self.run_id, fix=f"Its page says more: {address}"
+            )
         # To the API, a run whose model was refused is a success like others.
         exit_task = next((task.key for task in self.tasks if task.at_exit), None)
         if exit_task is not None and self.pods.final_state(exit_task) is RunState.NOT_BLESSED:
             return NotBlessedError(
                 "A validator refused it, so nothing was pushed.",
                 where=self.run_id,
-                fix=f"See Evaluator and InfraValidator at {address}. The model that is served stays.",
+                fix=f"The pages of Evaluator and InfraValidator say why: {address}. The served model stays.",
             )
         return None
 

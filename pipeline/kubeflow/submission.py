@@ -1,4 +1,4 @@
-"""From a configuration to what a run is started from: its parameters, and its package on the server."""
+"""The parameters of a run, and its package on the server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def given_parameters(config: PipelineConfig, given: Sequence[str]) -> dict[str, Value]:
-    """The parameters of a run that a command line sets.
+    """The parameters of a run that are set on the command line.
 
     Args:
       config: the pipeline's configuration.
@@ -34,7 +34,7 @@ def given_parameters(config: PipelineConfig, given: Sequence[str]) -> dict[str, 
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(
-                "A parameter is given as NAME=VALUE.", where="--parameter", seen=text, fix=f"--parameter {text}=VALUE"
+                "A parameter is given as NAME=VALUE.", where="--parameter", seen=text, fix=f"Write: --parameter {text}=VALUE"
             )
         values[name.strip()] = value
     known = checked(in_cluster(config), values)
@@ -42,20 +42,20 @@ def given_parameters(config: PipelineConfig, given: Sequence[str]) -> dict[str, 
 
 
 def compile_and_upload(client: KubeflowClient, console: Console) -> PipelineVersion:
-    """Compiles the pipeline of a client's configuration and makes it a version on the server.
+    """Compiles the pipeline of a client's configuration and uploads it, unless the server has it already.
 
     Args:
-      client: of the pipeline.
-      console: where to say what goes on.
+      client: the client of the pipeline.
+      console: where progress is shown.
 
     Raises:
       ConveyorError: the cluster is not ready, or the configuration cannot be compiled for it.
     """
     from pipeline.cluster.preflight import require_cluster
 
-    with console.status("looking at the cluster"):
+    with console.status("checking the cluster"):
         require_cluster(client.config)
-        # Whether the API answers is worth knowing before the seconds that compiling takes.
+        # Compiling takes seconds, so a server that does not answer is found first.
         client.pipeline_id()
     with console.status("compiling (loading TFX takes some seconds)"):
         from pipeline.kubeflow.compile import compile_package

@@ -1,4 +1,4 @@
-"""What Conveyor can do on this machine, and the command that provides what is missing."""
+"""The capabilities of Conveyor on this machine, and the command that provides what one lacks."""
 
 from __future__ import annotations
 

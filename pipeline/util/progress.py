@@ -1,4 +1,4 @@
-"""How far a node has come, on its standard output: `conveyor run` shows the last line that says so beside the node."""
+"""The progress of a node, on its standard output: `conveyor run` shows the last such line beside the node."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 MARK = "progress: "
-"""What such a line begins with."""
+"""The beginning of such a line."""
 
 _SECONDS = 1.0
 _Batch = TypeVar("_Batch")
 
 
 def say(what: str) -> None:
-    """Says what the node is doing now."""
+    """Prints what the node is doing now."""
     print(f"{MARK}{what}", flush=True)
 
 
 class RowProgress:
-    """Says once a second how many rows a node has dealt with; nothing of work that takes less."""
+    """Prints once a second how many rows a node has processed.
+
+    Args:
+      doing: what is done to the rows, such as "reading".
+      total: the number of rows; None where it is not known.
+    """
 
     def __init__(self, doing: str, total: int | None = None) -> None:
-        """Begins to count.
-
-        Args:
-          doing: what is done to the rows, such as "reading".
-          total: rows there are; None where that is not known.
-        """
         self._doing = doing
         self._of_total = "" if total is None else f" of {total:,}"
         self._rows = 0
         self._said = time.monotonic()
 
     def add(self, rows: int) -> None:
-        """Counts rows that have been dealt with."""
+        """Counts rows that have been processed."""
         self._rows += rows
         now = time.monotonic()
         if now - self._said >= _SECONDS:
@@ -45,8 +44,8 @@ class RowProgress:
         """Passes batches on and counts the rows of each when the next one is asked for.
 
         Args:
-          batches: of rows.
-          size: tells how many rows are in one.
+          batches: batches of rows.
+          size: returns the number of rows of a batch.
         """
         for batch in batches:
             yield batch

@@ -1,6 +1,6 @@
-"""What a pod tells Kubernetes at its end, as JSON in its container's termination message.
+"""How a pod ended, as JSON in its container's termination message.
 
-`conveyor submit` and `status` read it back from the pod's status. People read the log, whose text may change at any time.
+`conveyor submit` and `status` read it back from the pod's status. The text of the log is for people alone.
 """
 
 from __future__ import annotations
