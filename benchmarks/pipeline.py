@@ -131,7 +131,6 @@ def write_config(folder: Path, workers: int, **overrides: str) -> Path:
     changed += [f"{section}={value}" for section, value in overrides.items()]
     settings = load_config(CONFIG, tuple(changed))
     document = settings.effective()
-    document["schema"]["path"] = str(CONFIG.parent / "schema.pbtxt")
     path = folder / "pipeline.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     return path

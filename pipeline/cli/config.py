@@ -23,7 +23,7 @@ def show(
     """Print the effective configuration, defaults and all, as YAML."""
     import yaml
 
-    effective = read_config(config, overrides)
+    effective = read_config(config, overrides, as_written=True)
     if comments:
         print("\n".join(_commented(effective)))
     else:
@@ -44,7 +44,7 @@ def schema() -> None:
 def validate(config: ConfigArgument = None, overrides: Overrides = None) -> None:
     """Check a configuration and say in one line what it describes."""
     path = find_config(config)
-    valid = read_config(path, overrides)
+    valid = read_config(path, overrides, as_written=True)
     print(f"{path} is valid: pipeline {valid.name}, {valid.task.value} of {valid.label} from {valid.data.input}")
 
 

@@ -63,12 +63,13 @@ def find_config(named: Path | None) -> Path:
     )
 
 
-def read_config(named: Path | None, overrides: Sequence[str] | None = None) -> PipelineConfig:
+def read_config(named: Path | None, overrides: Sequence[str] | None = None, *, as_written: bool = False) -> PipelineConfig:
     """Finds and loads the configuration of a command.
 
     Args:
       named: what the person named, if anything (see `find_config`).
       overrides: `field=value` for each `--set`.
+      as_written: leaves paths as they stand in the file, to be shown.
 
     Raises:
       UsageError: no configuration is named or found.
@@ -76,4 +77,4 @@ def read_config(named: Path | None, overrides: Sequence[str] | None = None) -> P
     """
     from pipeline.config.loading import load_config
 
-    return load_config(find_config(named), overrides or ())
+    return load_config(find_config(named), overrides or (), as_written=as_written)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.config.section import Section
+from pipeline.config.section import ConfigPath, Section
 
 
 class Split(Section):
@@ -27,7 +27,7 @@ class Split(Section):
 class Data(Section):
     """Where the rows come from."""
 
-    input: str
+    input: ConfigPath
     """A file pattern: `*` and `?` as in a shell, `{SPAN}` and optionally `{VERSION}` for numbers in the path, of which
     the newest are read (of each span, its newest version)."""
     format: Literal["auto", "csv", "parquet", "tfrecord"] = "auto"
@@ -43,7 +43,7 @@ class Data(Section):
 class SchemaSource(Section):
     """Where the schema comes from, and what happens to data that breaks it."""
 
-    path: str | None = None
+    path: ConfigPath | None = None
     """A curated schema in protobuf text format (.pbtxt). Inferred from the training data when not given."""
     on_anomaly: Literal["stop", "warn"] = "stop"
     """`stop`: a run whose data breaks the schema ends before training. `warn`: it says so and goes on."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.config.section import Section
+from pipeline.config.section import ConfigPath, Section
 
 # A column, or a crossing of several.
 _Columns = Annotated[
@@ -66,5 +66,5 @@ class InfraValidator(Section):
 class Push(Section):
     """Where blessed models go."""
 
-    destination: str = "{workspace}/models/{name}"
+    destination: ConfigPath = "{workspace}/models/{name}"
     """The folder that the model server watches; each push is a numbered folder in it."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.config.section import Section
+from pipeline.config.section import ConfigPath, Section
 
 _Model = Annotated[str, Field(pattern=r"^(grpc|https?)://.+/.+", examples=["grpc://localhost:8500/flights"])]
 _Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/(second|minute|hour|day)$", examples=["600/minute"])]
@@ -76,7 +76,7 @@ class Access(Section):
 class PredictionLog(Section):
     """Rows with their predictions, as Parquet files in a folder for each day."""
 
-    folder: str | None = "{workspace}/predictions/{name}"
+    folder: ConfigPath | None = "{workspace}/predictions/{name}"
     """Where they are written; null: nowhere."""
     sample: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The share of rows that is logged."""
@@ -97,11 +97,11 @@ class Gateway(Section):
     """The model servers behind it."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     """How long the model server may take for a request, with all attempts."""
-    rollout: str | None = "{workspace}/serving/{name}/rollout.json"
+    rollout: ConfigPath | None = "{workspace}/serving/{name}/rollout.json"
     """The state of the rollout, which says how much traffic the canary gets; watched. No such file: no rollout."""
     split_by: str | None = None
     """The feature whose value decides between stable and canary, for example a customer's id; the request id when not given."""
-    feature_schema: str | None = None
+    feature_schema: ConfigPath | None = None
     """A TFX schema (.pbtxt) with what features may be: what it requires and its ranges hold for requests, too. The pipeline's
     curated one (schema.path) when not given; types alone where there is none."""
     enforce_domains: bool = True

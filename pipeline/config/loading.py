@@ -18,12 +18,13 @@ from pipeline.errors import ConfigError
 _Location = tuple[str | int, ...]
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool = False) -> PipelineConfig:
     """Reads and validates a pipeline's configuration.
 
     Args:
-      path: a YAML file. Relative paths in it are relative to its folder.
+      path: a YAML file. Relative paths in it are relative to its folder and become absolute.
       overrides: `field=value` each, as `training.epochs=3`; values are YAML.
+      as_written: leaves paths as they stand in the file, to be shown.
 
     Raises:
       ConfigError: the file cannot be read, or it and the overrides do not make a valid configuration. All problems are
@@ -34,7 +35,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
         location, value = _parse_override(override)
         _set(fields, location, value, origins, f"--set {override}")
     try:
-        return PipelineConfig.model_validate(fields, context={"folder": path.absolute().parent})
+        return PipelineConfig.model_validate(fields, context=None if as_written else {"folder": path.absolute().parent})
     except ValidationError as error:
         in_order = sorted(error.errors(), key=lambda details: list(origins).index(_nearest(details["loc"], origins)))
         errors = [_explain(details, path, origins) for details in in_order]

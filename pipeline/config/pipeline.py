@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from pipeline.config.data import Data, SchemaSource
 from pipeline.config.evaluation import Evaluation, InfraValidator, Push
@@ -17,6 +17,10 @@ from pipeline.config.section import Section
 from pipeline.config.training import Model, Task, Training, Tuner
 
 
+def _from_working_directory(path: str, info: ValidationInfo) -> str:
+    return str(Path(path).absolute()) if info.context else path
+
+
 class PipelineConfig(Section):
     """A pipeline: from a table of data to a served model."""
 
@@ -26,7 +30,7 @@ class PipelineConfig(Section):
     """What the model predicts."""
     label: str
     """The column that the model learns to predict."""
-    workspace: str = ".conveyor"
+    workspace: Annotated[str, Field(validate_default=True), AfterValidator(_from_working_directory)] = ".conveyor"
     """Where everything a run makes is kept. The one path that is relative to the working directory."""
     data: Data
     """Where the rows come from."""
@@ -55,13 +59,6 @@ class PipelineConfig(Section):
     """How nodes run as pods on Kubeflow Pipelines."""
     gateway: Gateway = Gateway()
     """What applications call for predictions."""
-
-    _folder: Path = PrivateAttr(default_factory=Path.cwd)
-
-    def model_post_init(self, context: Any) -> None:
-        """Takes the folder that paths are relative to from the validation context, where `load_config` puts it."""
-        if context:
-            self._folder = context["folder"]
 
     @model_validator(mode="after")
     def _holds_together(self) -> PipelineConfig:
@@ -100,8 +97,7 @@ class PipelineConfig(Section):
 
     def resolve(self, path: str) -> str:
         """A path of the configuration as an absolute path, placeholders but {SPAN} and {VERSION} replaced."""
-        expanded = path.replace("{workspace}", str(self.workspace_path)).replace("{name}", self.name)
-        return str(self._folder / expanded)
+        return str(Path(path.replace("{workspace}", str(self.workspace_path)).replace("{name}", self.name)).absolute())
 
     def effective(self) -> dict[str, Any]:
         """Every field with its value, as YAML would hold it."""

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-FunctionReference = Annotated[str, Field(pattern=r"^.+\.py:[A-Za-z_]\w*$", examples=["preprocessing.py:preprocessing_fn"])]
-"""A function of the user's own: its file, a colon, its name."""
+
+def _from_folder(path: str, info: ValidationInfo) -> str:
+    if not info.context or path.startswith("{workspace}"):
+        return path
+    return str(info.context["folder"] / path)
+
+
+ConfigPath = Annotated[str, AfterValidator(_from_folder)]
+"""A path, relative to the configuration's folder until the file is loaded, absolute from then on. Its placeholders stay: the
+workspace of a pod is another one."""
+
+FunctionReference = Annotated[
+    str,
+    Field(pattern=r"^.+\.py:[A-Za-z_]\w*$", examples=["preprocessing.py:preprocessing_fn"]),
+    AfterValidator(_from_folder),
+]
+"""A function of the user's own: the path of its file, a colon, its name."""
 
 
 class Section(BaseModel):

@@ -80,9 +80,7 @@ def in_cluster(config: PipelineConfig) -> PipelineConfig:
                 seen=resolved,
                 fix=f"For example: {field}: '{{workspace}}/{Path(path).name}'",
             )
-    # Absolute, so that it means the same where the configuration's folder is not.
-    data = settings.data.model_copy(update={"input": settings.resolve(settings.data.input)})
-    return settings.model_copy(update={"data": data})
+    return settings
 
 
 def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:

@@ -33,7 +33,6 @@ def fingerprint(config: PipelineConfig) -> str:
     try:
         parts = {
             "config": config.effective(),
-            "folders": [config.resolve("."), str(config.workspace_path)],
             "files": {str(path): _digest(path) for path in _own_files(config)},
             "code": code.digest(*CODE),
             "installed": _installed(),
@@ -52,7 +51,7 @@ def _own_files(config: PipelineConfig) -> Iterator[Path]:
         yield Path(config.resolve(config.schema_source.path))
     for reference in (config.preprocessing.preprocessing_fn, config.model.build_model):
         if reference is not None:
-            yield Path(config.resolve(reference.rpartition(":")[0]))
+            yield Path(config.resolve(reference).rpartition(":")[0])
 
 
 def _installed() -> list[str]:

@@ -7,7 +7,6 @@ import path, the digest of the function's code is among them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -210,7 +209,7 @@ def _without_embedding(feature: Feature) -> Feature:
 def _user_function(config: PipelineConfig, field: str, reference: str | None) -> UserFunction | None:
     if reference is None:
         return None
-    return UserFunction.read(field, reference, Path(config.resolve(reference.rpartition(":")[0])))
+    return UserFunction.read(field, config.resolve(reference))
 
 
 def _code(function: str) -> str:

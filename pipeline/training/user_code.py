@@ -20,7 +20,7 @@ class UserFunction:
     """A function in a file.
 
     Attributes:
-      file: the file's name as the configuration has it.
+      file: the file's name, without its folder, so that a project can be moved.
       function: the function's name.
       source: the text of the whole file.
     """
@@ -30,18 +30,18 @@ class UserFunction:
     source: str
 
     @classmethod
-    def read(cls, field: str, reference: str, path: Path) -> UserFunction:
+    def read(cls, field: str, reference: str) -> UserFunction:
         """Reads a function's file and checks that the function is there, without running anything.
 
         Args:
           field: the field of the configuration that names the function, for error messages.
-          reference: the field's value, `file.py:function`.
-          path: where the file is.
+          reference: the field's value, the path of the file, a colon, the function's name.
 
         Raises:
           ConfigError: the file cannot be read or is not Python, or has no such function.
         """
         file, _, function = reference.rpartition(":")
+        path = Path(file)
         try:
             source = path.read_text(encoding="utf-8")
             tree = ast.parse(source, filename=str(path))
@@ -61,12 +61,12 @@ class UserFunction:
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         if function not in functions:
             raise ConfigError(
-                f"{file} has no function {function!r}.",
+                f"{path.name} has no function {function!r}.",
                 where=f"{field}: {reference}",
                 expected=f"def {function}(...) at the top level of {path}",
                 seen=f"functions: {', '.join(functions) or 'none'}",
             )
-        return cls(file, function, source)
+        return cls(path.name, function, source)
 
     def load(self) -> Callable[..., Any]:
         """Runs the file's text as a module and returns the function.

@@ -7,7 +7,6 @@ import binascii
 import gzip
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import PipelineConfig
@@ -99,7 +98,7 @@ class Payload:
         """
         try:
             described = json.loads(_unpack(config))
-            settings = PipelineConfig.model_validate(described["config"], context={"folder": Path("/")})
+            settings = PipelineConfig.model_validate(described["config"])
             return cls(_unpack(ir), settings, described["code"])
         except (binascii.Error, gzip.BadGzipFile, EOFError, ValueError, KeyError, TypeError) as error:
             raise UsageError(

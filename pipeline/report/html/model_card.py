@@ -6,6 +6,7 @@ import math
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import PipelineConfig, Task
@@ -83,7 +84,7 @@ def _data(facts: RunFacts) -> tuple[tuple[str, str], ...]:
 def _model(facts: RunFacts) -> tuple[tuple[str, str], ...]:
     model = facts.config.model
     if model.build_model:
-        architecture = f"your own: {model.build_model}"
+        architecture = f"your own: {Path(model.build_model).name}"
     else:
         units = " → ".join(map(str, model.hidden_units))
         columns = "columns embedded, standardised or bucketised"

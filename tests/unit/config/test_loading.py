@@ -62,7 +62,13 @@ def test_paths_are_absolute_even_when_the_file_is_named_relatively(write, tmp_pa
     config = load_config(Path("pipeline.yaml"))
     monkeypatch.chdir("/")
 
-    assert config.resolve("schema.pbtxt") == f"{tmp_path}/schema.pbtxt"
+    assert config.data.input == f"{tmp_path}/houses/*.csv"
+
+
+def test_paths_may_be_left_as_they_are_written(write):
+    config = load_config(write(MINIMAL), as_written=True)
+
+    assert (config.data.input, config.workspace) == ("houses/*.csv", ".conveyor")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +83,7 @@ def test_paths_are_absolute_even_when_the_file_is_named_relatively(write, tmp_pa
     ],
 )
 def test_overrides_are_typed_as_yaml(write, override, section, field, value):
-    config = load_config(write(MINIMAL), [override])
+    config = load_config(write(MINIMAL), [override], as_written=True)
 
     assert getattr(getattr(config, section), field) == value
 

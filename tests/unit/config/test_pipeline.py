@@ -46,23 +46,56 @@ def test_fields_do_not_change():
         config().name = "other"
 
 
+PATHS = {
+    "data": {"input": "data/{SPAN}/*.csv"},
+    "schema": {"path": "/elsewhere/schema.pbtxt"},
+    "preprocessing": {"preprocessing_fn": "code/mine.py:preprocessing_fn"},
+    "model": {"build_model": "network.py:build_model"},
+    "push": {"destination": "{workspace}/{name}/models"},
+    "execution": {"beam": {"runner": "flink", "flink": {"job_server_jar": "jars/flink.jar"}}},
+    "gateway": {"rollout": "rollout.json", "feature_schema": "../schema.pbtxt", "log": {"folder": "log"}},
+}
+
+
+def loaded_from_the_project() -> PipelineConfig:
+    return PipelineConfig.model_validate({"name": "houses", "label": "price", **PATHS}, context={"folder": Path("/project")})
+
+
 def test_the_workspace_is_relative_to_the_working_directory_and_all_else_to_the_file(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    loaded = PipelineConfig.model_validate(config().effective(), context={"folder": Path("/project")})
+    loaded = loaded_from_the_project()
+    monkeypatch.chdir("/")
 
     assert loaded.metadata_path == tmp_path / ".conveyor/metadata.sqlite"
     assert loaded.artifacts_path == tmp_path / ".conveyor/artifacts/houses"
     assert loaded.runs_path == tmp_path / ".conveyor/runs/houses"
-    assert loaded.serving_path == tmp_path / ".conveyor/models/houses"
-    assert loaded.resolve("data/{SPAN}/*.csv") == "/project/data/{SPAN}/*.csv"
+    assert loaded.serving_path == tmp_path / ".conveyor/houses/models"
+    assert loaded.data.input == "/project/data/{SPAN}/*.csv"
+    assert loaded.schema_source.path == "/elsewhere/schema.pbtxt"
+    assert loaded.preprocessing.preprocessing_fn == "/project/code/mine.py:preprocessing_fn"
+    assert loaded.model.build_model == "/project/network.py:build_model"
+    assert loaded.execution.beam.flink.job_server_jar == "/project/jars/flink.jar"
+    assert loaded.gateway.rollout == "/project/rollout.json"
+    assert loaded.gateway.feature_schema == "/project/../schema.pbtxt"
+    assert loaded.gateway.log.folder == "/project/log"
     assert loaded.resolve("{workspace}/data/{name}.csv") == f"{tmp_path}/.conveyor/data/houses.csv"
-    assert loaded.resolve("/elsewhere/a.csv") == "/elsewhere/a.csv"
 
 
-def test_the_folder_survives_the_way_to_a_worker_process():
-    loaded = PipelineConfig.model_validate(config().effective(), context={"folder": Path("/project")})
+def test_paths_are_the_same_after_any_serialisation(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    loaded = loaded_from_the_project()
+    monkeypatch.chdir("/")
 
-    assert pickle.loads(pickle.dumps(loaded)).resolve("a") == "/project/a"
+    assert pickle.loads(pickle.dumps(loaded)) == loaded
+    assert PipelineConfig.model_validate(loaded.effective()) == loaded
+    assert PipelineConfig.model_validate(loaded.effective(), context={"folder": Path("/other")}) == loaded
+
+
+def test_every_path_is_resolved():
+    written = PipelineConfig.model_validate({"name": "houses", "label": "price", **PATHS}).effective()
+    loaded = loaded_from_the_project().effective()
+
+    assert {field for field in written if written[field] != loaded[field]} == {*PATHS, "workspace"} - {"schema", "push"}
 
 
 def test_every_field_is_described():

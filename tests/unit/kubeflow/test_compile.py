@@ -103,7 +103,7 @@ def test_pods_find_the_volume_where_the_workspace_is(flights):
 
     config = Payload.read(arguments[arguments.index("--ir") + 1], arguments[arguments.index("--config") + 1]).config
 
-    assert config.data.input == "/conveyor/data/flights/span-{SPAN}/flights.parquet"
+    assert config.resolve(config.data.input) == "/conveyor/data/flights/span-{SPAN}/flights.parquet"
     assert str(config.serving_path) == "/conveyor/models/flights"
     assert config.infra_validator.runner == "process"
 
