@@ -1,4 +1,38 @@
-"""The errors a user can cause, each on one screen: what happened and where, expected, seen, and how to mend it."""
+"""The errors that a person sees, each on one screen: what happened and where, expected, seen, and how to fix it.
+
+The family, where its members live, and the exit code of a command that ends with one; a class without one has its parent's:
+
+ConveyorError                       exit code 1
+    UsageError                      exit code 2
+        ConfigError
+        UnknownModelError           serving.errors
+    DataError                       exit code 3
+        RejectedError               serving.errors
+        FeatureError                serving.errors
+    NotBlessedError                 exit code 4
+    NodeError
+    StorageError
+        DatabaseDownError           pipeline.runs.database
+    ProgramError                    pipeline.util.programs
+    ApiError                        pipeline.kubeflow.api_errors
+    ServingError                    serving.errors
+        ServerAwayError             serving.errors
+        DeadlineError               serving.errors
+
+Other exceptions never reach the command line. Who raises one and who catches it live close together:
+
+ColumnError                         components.shared.examples.encoder
+BrokenRecordError                   components.shared.examples.tfrecord
+UnsupportedError                    components.shared.fast_executor
+RefusedError                        components.infra_validator.probe
+ChangedError                        pipeline.local.unchanged
+RemoteTraceback                     pipeline.runs.status
+_UnfitError                         serving.client.features
+RefusedError                        serving.gateway.oidc
+ProblemError                        serving.gateway.problems
+AwayError                           serving.gateway.shared_store
+StatusError                         serving.modelserver.status
+"""
 
 from __future__ import annotations
 
@@ -18,7 +52,7 @@ class ConveyorError(Exception):
       where: the file, node, feature or field it happened in.
       expected: what would have been right.
       seen: what was found instead.
-      fix: what to do, with the command to type where there is one.
+      fix: a sentence that says what to do, with the command to type where there is one.
       exit_code: the exit status of the command that ends with this error.
     """
 
@@ -113,7 +147,7 @@ def as_conveyor_error(error: BaseException, title: str, log: Path | str) -> Conv
         f"{title} failed with {type(error).__name__}.",
         where=_last_frame(error),
         seen=lines[0][:500],
-        fix=f"The traceback is at the end of {log}",
+        fix=f"The traceback is at the end of {log}.",
     )
 
 

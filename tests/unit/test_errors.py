@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import pickle
+import re
+from collections.abc import Iterator
 
 import pytest
 
 from pipeline import errors
 from pipeline.errors import ConfigError, ConveyorError, DataError
+from pipeline.util import checkout, code
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ConveyorError)]
 
@@ -64,3 +69,31 @@ def test_a_configuration_error_is_a_usage_error():
 
 def test_every_kind_has_a_headline_of_its_own():
     assert len({kind.headline for kind in KINDS}) == len(KINDS)
+
+
+def test_the_families_in_the_documentation_are_all_there_is():
+    documented, parents = set(), [""]
+    for line in str(errors.__doc__).splitlines():
+        if match := re.fullmatch(r"( *)(_?[A-Z]\w+(?:Error|Traceback)) +([\w.]+|exit code \d)?|( *)([A-Z]\w+Error)", line):
+            indent, name, note = match[1] or match[4] or "", match[2] or match[5], match[3] or ""
+            depth = len(indent) // 4
+            parents[depth + 1 :] = [name]
+            documented.add((name, parents[depth], note if "." in note else "pipeline.errors"))
+            if kind := getattr(errors, name, None):
+                own = "exit_code" in vars(kind)
+                assert note == (f"exit code {kind.exit_code}" if own else ""), name
+
+    assert documented == set(exceptions_of_the_project())
+
+
+def exceptions_of_the_project() -> Iterator[tuple[str, str, str]]:
+    """Name, parent within the project and module of every exception, read without importing TensorFlow."""
+    for package in code.PACKAGES:
+        for path in (checkout.ROOT / package).rglob("*.py"):
+            if path.name.startswith("test_"):
+                continue
+            module = ".".join(path.relative_to(checkout.ROOT).with_suffix("").parts)
+            for node in ast.walk(ast.parse(path.read_text())):
+                bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
+                if bases and bases[0].endswith(("Error", "Exception")):
+                    yield node.name, "" if bases[0] in vars(builtins) else bases[0], module.removesuffix(".__init__")
