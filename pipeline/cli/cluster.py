@@ -76,32 +76,27 @@ def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: 
     """Show what runs in the cluster, and what is not ready and why. The exit code is 1 when runs cannot start."""
     from rich.console import Console
 
-    from pipeline.cluster import preflight as clusters
+    from pipeline.cluster import preflight
     from pipeline.cluster.checks import unready_pods, workloads
     from pipeline.cluster.install import SERVING_NAMESPACE
-    from pipeline.util.kubectl import Kubectl
-    from pipeline.util.programs import require_programs
 
     settings = read_config(config, overrides)
     kubeflow = settings.kubeflow
-    require_programs("kubectl")
-    clusters.require_context(kubeflow.context)
+    kubectl = preflight.open_kubectl(kubeflow.context, kubeflow.namespace, Console())
     rows: list[dict[str, Any]] = []
     found: list[str] = []
     for namespace in (kubeflow.namespace, SERVING_NAMESPACE):
-        kubectl = Kubectl(kubeflow.context, namespace, Console())
-        clusters.require_answer(kubectl)
         rows += [
             {"namespace": namespace, "deployment": one.name, "ready": one.ready, "wanted": one.wanted}
-            for one in workloads(kubectl)
+            for one in workloads(kubectl.within(namespace))
         ]
-        found += map(str, unready_pods(kubectl))
+        found += map(str, unready_pods(kubectl.within(namespace)))
     problem = _problem(settings)
     if as_json:
-        facts = {"context": kubeflow.context, "server": clusters.server(kubeflow.context), "host": kubeflow.host}
+        facts = {"context": kubeflow.context, "server": preflight.server(kubeflow.context), "host": kubeflow.host}
         print_json({**facts, "ready": problem is None, "problem": problem and str(problem), "deployments": rows, "pods": found})
     else:
-        typer.echo(f"Context {kubeflow.context}, {clusters.server(kubeflow.context)}; dashboard: {kubeflow.host}")
+        typer.echo(f"Context {kubeflow.context}, {preflight.server(kubeflow.context)}; dashboard: {kubeflow.host}")
         table = new_table("namespace", "deployment", "ready", right=("ready",))
         for row in rows:
             table.add_row(row["namespace"], row["deployment"], f"{row['ready']}/{row['wanted']}")

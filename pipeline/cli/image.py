@@ -33,11 +33,12 @@ def build(
     from rich.console import Console
 
     from pipeline.cluster import image
+    from pipeline.cluster.kind import cluster_name
 
     settings = read_config(config, overrides)
     started = time.monotonic()
     built = image.build(settings.kubeflow.image, Console(), build_arguments=build_arguments or (), network=network)
-    next_command = "load" if settings.kubeflow.context.startswith("kind-") else "push"
+    next_command = "load" if cluster_name(settings.kubeflow.context) else "push"
     typer.echo(f"Built {_described(built)}, in {time.monotonic() - started:.0f} s\nNext: conveyor image {next_command}")
 
 

@@ -79,18 +79,13 @@ def open_target(
     from rich.console import Console
 
     from pipeline.cluster.install import SERVING_NAMESPACE
-    from pipeline.cluster.preflight import require_answer, require_context
-    from pipeline.util.kubectl import Kubectl
-    from pipeline.util.programs import require_programs
+    from pipeline.cluster.preflight import open_kubectl
     from serving.rollout.cluster import ClusterTarget
 
     kubeflow = config.kubeflow
-    require_programs("kubectl")
-    require_context(kubeflow.context)
     console = Console(stderr=True, highlight=False)
-    kubectl = Kubectl(kubeflow.context, SERVING_NAMESPACE, console)
-    require_answer(kubectl)
-    shell = Kubectl(kubeflow.context, kubeflow.namespace, console)
+    kubectl = open_kubectl(kubeflow.context, SERVING_NAMESPACE, console)
+    shell = kubectl.within(kubeflow.namespace)
     models = config.model_copy(update={"workspace": kubeflow.mount_path}).serving_path
     return ClusterTarget(config.name, kubectl, shell, str(models), tell, timeout or 600.0)
 

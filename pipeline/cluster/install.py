@@ -301,7 +301,7 @@ class _Installation:
         """Keeps the replicas of a canary that is in progress; the manifests begin with none."""
         from serving.rollout.cluster import CANARY_DEPLOYMENT
 
-        found = Kubectl(self.kubeflow.context, SERVING_NAMESPACE, self.console).get("deployment", CANARY_DEPLOYMENT)
+        found = self.kubectl.within(SERVING_NAMESPACE).get("deployment", CANARY_DEPLOYMENT)
         for one in ours:
             if found is not None and _is(one, "Deployment", CANARY_DEPLOYMENT):
                 one["spec"]["replicas"] = found["spec"]["replicas"]
@@ -353,8 +353,7 @@ class _Installation:
 
     def _apply(self, *arguments: str, input: str | None = None, fix: str = "") -> None:
         # Objects name their namespaces, which are several: kubectl refuses those that are not the one on its command line.
-        everywhere = Kubectl(self.kubeflow.context, "", self.console)
-        everywhere.run("apply", *arguments, input=input, timeout=_APPLY_SECONDS, fix=fix)
+        self.kubectl.within("").run("apply", *arguments, input=input, timeout=_APPLY_SECONDS, fix=fix)
 
 
 def _metadata_secret() -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -33,11 +35,8 @@ def require_cluster(config: PipelineConfig) -> None:
       UsageError: kubectl or its context is missing.
       ConveyorError: the cluster does not answer, or lacks something.
     """
-    require_programs("kubectl")
     kubeflow = config.kubeflow
-    require_context(kubeflow.context)
-    kubectl = Kubectl(kubeflow.context, kubeflow.namespace, Console())
-    require_answer(kubectl)
+    kubectl = open_kubectl(kubeflow.context, kubeflow.namespace, Console())
     _require(kubectl, "namespace", kubeflow.namespace, field="kubeflow.namespace")
     claim = _require(kubectl, "persistentvolumeclaim", kubeflow.volume, field="kubeflow.volume")
     if claim and claim.get("status", {}).get("phase") == "Lost":
@@ -48,6 +47,25 @@ def require_cluster(config: PipelineConfig) -> None:
             raise _missing(kubectl, f"Secret {key.secret} has no key {key.key!r}.", field)
     _require_prepared(kubectl)
     _require_image(kubeflow)
+
+
+def open_kubectl(context: str, namespace: str, console: Console) -> Kubectl:
+    """Kubectl on a cluster that answers.
+
+    Args:
+      context: the cluster's context.
+      namespace: the namespace of its calls.
+      console: where command lines and their output are shown.
+
+    Raises:
+      UsageError: kubectl or the context is missing.
+      ConveyorError: the cluster does not answer, or asks for a log-in.
+    """
+    require_programs("kubectl")
+    require_context(context)
+    kubectl = Kubectl(context, namespace, console)
+    require_answer(kubectl)
+    return kubectl
 
 
 def require_context(context: str) -> None:
@@ -106,17 +124,24 @@ def _secrets(kubeflow: Kubeflow) -> dict[str, SecretKey]:
     return {"kubeflow.metadata": kubeflow.metadata, **named}
 
 
+@contextmanager
+def _if_allowed() -> Iterator[None]:
+    """Leaves the block where a person may not read an object, which is then assumed to be as it should be."""
+    try:
+        yield
+    except ProgramError as error:
+        if "Forbidden" not in error.stderr:
+            raise
+
+
 def _require(kubectl: Kubectl, kind: str, name: str, *, field: str) -> dict[str, Any] | None:
     """An object that has to exist; None where a person may not read it."""
-    try:
+    with _if_allowed():
         found = kubectl.get(kind, name)
-    except ProgramError as error:
-        if "Forbidden" in error.stderr:
-            return None
-        raise
-    if found is None:
-        raise _missing(kubectl, f"There is no {kind} {name!r} in the cluster.", field)
-    return found
+        if found is None:
+            raise _missing(kubectl, f"There is no {kind} {name!r} in the cluster.", field)
+        return found
+    return None
 
 
 def _missing(kubectl: Kubectl, what: str, field: str) -> ConveyorError:
@@ -128,12 +153,9 @@ def _missing(kubectl: Kubectl, what: str, field: str) -> ConveyorError:
 
 
 def _require_prepared(kubectl: Kubectl) -> None:
-    try:
+    job = None
+    with _if_allowed():
         job = kubectl.get("job", PREPARE_JOB)
-    except ProgramError as error:
-        if "Forbidden" in error.stderr:
-            return
-        raise
     # Without the Job, somebody else has provided the volume and the database.
     if job is not None and not job.get("status", {}).get("succeeded"):
         raise ConveyorError(

@@ -28,6 +28,10 @@ class Kubectl:
     def __init__(self, context: str, namespace: str, console: Console) -> None:
         self.context, self.namespace, self.console = context, namespace, console
 
+    def within(self, namespace: str) -> Kubectl:
+        """Kubectl on another namespace of the same cluster; empty where applied objects name their own."""
+        return Kubectl(self.context, namespace, self.console)
+
     def run(self, *arguments: str, input: str | None = None, timeout: float | None = None, fix: str = "") -> None:
         """Runs kubectl as `programs.run` does."""
         programs.run("kubectl", *self._target, *arguments, console=self.console, input=input, timeout=timeout, fix=fix)
