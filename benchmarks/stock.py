@@ -32,6 +32,7 @@ from components.evaluator import eval_config
 from components.schema_importer import read_curated_schema
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
+from pipeline.contracts.schema import Schema
 from pipeline.training import raw, settings
 from pipeline.training.examples import Rows
 from pipeline.training.trainer import TrainingData, make_deterministic, train
@@ -47,7 +48,7 @@ def create_pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
       folder: the folder for artifacts, metadata and models.
     """
     schema_path = Path(config.resolve(config.schema_source.path or ""))
-    curated = read_curated_schema(schema_path)
+    curated = Schema.of(read_curated_schema(schema_path))
     example_gen = CsvExampleGen(input_base=str(Path(config.resolve(config.data.input)).parent))
     statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
     schema_gen = ImportSchemaGen(schema_file=str(schema_path))

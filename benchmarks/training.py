@@ -19,6 +19,7 @@ import tensorflow_transform as tft
 
 from components.schema_importer import read_curated_schema
 from pipeline.config.loading import load_config
+from pipeline.contracts.schema import Schema
 from pipeline.training import settings
 from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic
 
@@ -31,7 +32,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="a folder that benchmarks/pipeline.py --folder has kept")
     folder: Path = parser.parse_args().folder
     config = load_config(folder / "pipeline.yaml", ())
-    values = settings.for_trainer(config, read_curated_schema(Path(config.resolve(config.schema_source.path or ""))))
+    schema = Schema.of(read_curated_schema(Path(config.resolve(config.schema_source.path or ""))))
+    values = settings.for_trainer(config, schema)
     artifacts = folder / "ours" / "artifacts" / "flights"
     graph, rows = (newest(artifacts / output) for output in ("Transform/transform_graph", "ExampleGen/examples"))
     make_deterministic(values.training.seed)

@@ -25,6 +25,7 @@ from components.resolvers import LatestHyperparametersStrategy
 from components.schema_importer import SchemaImporter, read_curated_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform
+from pipeline.contracts.schema import Schema
 from pipeline.runs import database
 from pipeline.runs.beam import beam_arguments
 from pipeline.training import settings
@@ -52,6 +53,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     curated_schema = (
         None if config.schema_source.path is None else read_curated_schema(Path(config.resolve(config.schema_source.path)))
     )
+    curated_features = None if curated_schema is None else Schema.of(curated_schema)
     example_gen = ArrowExampleGen(
         input_pattern=config.resolve(config.data.input),
         file_format=config.data.format,
@@ -76,10 +78,10 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         preprocessing_fn=settings.PREPROCESSING_FN,
         # The Trainer and the Tuner apply the transform graph as they read, in less time than transformed rows take to write.
         materialize=False,
-        custom_config=settings.for_transform(config, curated_schema).to_custom_config(),
+        custom_config=settings.for_transform(config, curated_features).to_custom_config(),
     ).with_id("Transform")
     transform.add_upstream_node(validator)
-    hyperparameters = _hyperparameters_node(config, curated_schema, examples, transform.outputs["transform_graph"])
+    hyperparameters = _hyperparameters_node(config, curated_features, examples, transform.outputs["transform_graph"])
     trainer = Trainer(
         examples=examples,
         transform_graph=transform.outputs["transform_graph"],
@@ -88,7 +90,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         run_fn=settings.RUN_FN,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=settings.for_trainer(config, curated_schema).to_custom_config(),
+        custom_config=settings.for_trainer(config, curated_features).to_custom_config(),
     ).with_id("Trainer")
     model = trainer.outputs["model"]
     resolver = Resolver(
@@ -136,7 +138,7 @@ def _schema_node(curated: schema_pb2.Schema | None, statistics: BaseChannel) -> 
 
 
 def _hyperparameters_node(
-    config: PipelineConfig, curated_schema: schema_pb2.Schema | None, examples: BaseChannel, transform_graph: BaseChannel
+    config: PipelineConfig, curated_features: Schema | None, examples: BaseChannel, transform_graph: BaseChannel
 ) -> BaseNode | None:
     """Where the Trainer's hyperparameters come from: a search in this run, the last search, or (None) the configuration."""
     if config.tuner.enabled:
@@ -146,7 +148,7 @@ def _hyperparameters_node(
             tuner_fn=settings.TUNER_FN,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-            custom_config=settings.for_tuner(config, curated_schema).to_custom_config(),
+            custom_config=settings.for_tuner(config, curated_features).to_custom_config(),
         ).with_id("Tuner")
     if config.tuner.reuse:
         return Resolver(

@@ -16,11 +16,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from pipeline.contracts.model import SCORED_OUTPUT_KEY
 from pipeline.errors import DataError, StorageError
 from pipeline.util import files
-
-OUTPUT = b"conveyor.output"
-"""The key in the metadata of an output's column, whose value is the output's name."""
 
 BATCH_ROWS = 8192
 """The number of rows in memory at a time, and in a row group of the file."""
@@ -48,7 +46,7 @@ class Output:
     def field(self) -> pa.Field:
         """The column of the output."""
         value = pa.string() if self.dtype == tf.string else pa.from_numpy_dtype(self.dtype.as_numpy_dtype)
-        return pa.field(self.column, value if self.size == 1 else pa.list_(value), metadata={OUTPUT: self.name})
+        return pa.field(self.column, value if self.size == 1 else pa.list_(value), metadata={SCORED_OUTPUT_KEY: self.name})
 
     def column_of(self, logs: list[Any]) -> pa.Array:
         """The output's values in a batch of PredictLogs."""
@@ -96,7 +94,7 @@ def write_table(logs: list[str], model_version: int, destination: Path) -> int:
     features = _feature_fields(_batches(logs))
     taken = {field.name for field in features}
     outputs = _outputs(first[0], taken)
-    version = pa.field(_free_name("model_version", taken), pa.int64(), metadata={OUTPUT: "model_version"})
+    version = pa.field(_free_name("model_version", taken), pa.int64(), metadata={SCORED_OUTPUT_KEY: "model_version"})
     schema = pa.schema([*features, *(output.field() for output in outputs), version])
     rows = 0
     with _replacing(destination) as path, pq.ParquetWriter(path, schema) as writer:

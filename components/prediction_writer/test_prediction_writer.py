@@ -15,6 +15,7 @@ from tfx.types import Channel, standard_artifacts
 from components.prediction_writer import PredictionWriter, table
 from components.prediction_writer.component import Executor
 from components.prediction_writer.table import write_table
+from pipeline.contracts.model import SCORED_OUTPUT_KEY
 from pipeline.errors import DataError, StorageError
 
 BINARY = {"probabilities": np.float32([[0.25, 0.75]]), "labels": np.int64([1]), "score": np.float32([[0.75]])}
@@ -99,7 +100,9 @@ def test_a_feature_with_the_name_of_an_output_keeps_it(tmp_path: Path) -> None:
     assert columns["predicted_model_version"] == [7]
     schema = pq.read_schema(tmp_path / "out" / "scored.parquet")
     assert {
-        field.name: field.metadata[table.OUTPUT] for field in schema if field.metadata and table.OUTPUT in field.metadata
+        field.name: field.metadata[SCORED_OUTPUT_KEY]
+        for field in schema
+        if field.metadata and SCORED_OUTPUT_KEY in field.metadata
     } == {
         "predicted_predicted_score": b"score",
         "predicted_model_version": b"model_version",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
-from pipeline.contracts.model import PREDICTIONS, SCORE
+from pipeline.contracts.model import PREDICTIONS, SCORE, SCORED_OUTPUT_KEY
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _PREVIEW_ROWS = 5
 _PREVIEW_FEATURES = 4
-_OUTPUT = b"conveyor.output"
 
 
 class FileFormat(str, Enum):
@@ -131,7 +130,7 @@ def _require_blessed_model(config: PipelineConfig) -> None:
 
 def _outputs(table: pq.ParquetFile) -> dict[str, str]:
     """The columns that the model has filled, by the name of its output."""
-    marked = {field.name: (field.metadata or {}).get(_OUTPUT) for field in table.schema_arrow}
+    marked = {field.name: (field.metadata or {}).get(SCORED_OUTPUT_KEY) for field in table.schema_arrow}
     return {output.decode(): name for name, output in marked.items() if output}
 
 

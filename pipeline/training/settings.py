@@ -19,10 +19,10 @@ from pipeline.util import code
 from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from tensorflow_metadata.proto.v0 import schema_pb2
     from typing_extensions import Self
 
     from pipeline.config import PipelineConfig
+    from pipeline.contracts.schema import Schema
 
 # Named by import path in the compiled pipeline: importing them here would load TensorFlow to compile a pipeline.
 PREPROCESSING_FN = "pipeline.training.preprocessing.preprocessing_fn"
@@ -99,7 +99,7 @@ def hidden_units(width: int, layers: int) -> tuple[int, ...]:
     return tuple(max(8, width >> position) for position in range(layers))
 
 
-def for_transform(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> TransformSettings:
+def for_transform(config: PipelineConfig, schema: Schema | None = None) -> TransformSettings:
     """The settings of Transform.
 
     Args:
@@ -114,12 +114,12 @@ def for_transform(config: PipelineConfig, schema: schema_pb2.Schema | None = Non
     return TransformSettings(**fields, code=_code(PREPROCESSING_FN))
 
 
-def for_trainer(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> TrainerSettings:
+def for_trainer(config: PipelineConfig, schema: Schema | None = None) -> TrainerSettings:
     """The settings of Trainer. Arguments and errors are those of `for_transform`."""
     return TrainerSettings(**_preprocessing(config, schema), **_training(config), code=_code(RUN_FN))
 
 
-def for_tuner(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -> TunerSettings:
+def for_tuner(config: PipelineConfig, schema: Schema | None = None) -> TunerSettings:
     """The settings of Tuner. Arguments and errors are those of `for_transform`.
 
     Raises:
@@ -141,19 +141,14 @@ def for_tuner(config: PipelineConfig, schema: schema_pb2.Schema | None = None) -
     )
 
 
-def kinds_from_schema(schema: schema_pb2.Schema) -> dict[str, str]:
+def kinds_from_schema(schema: Schema) -> dict[str, str]:
     """What a schema's domains say about its columns.
 
     Returns:
       By column: `time` where it has a time domain, `categorical` where it has an integer domain that is marked as such.
     """
-    kinds = {}
-    for feature in schema.feature:
-        if feature.HasField("time_domain"):
-            kinds[feature.name] = "time"
-        elif feature.int_domain.is_categorical:
-            kinds[feature.name] = "categorical"
-    return kinds
+    times = {feature.name: "time" for feature in schema.features if feature.domain == "time"}
+    return times | {feature.name: "categorical" for feature in schema.features if feature.is_categorical}
 
 
 def check_names(names: Iterable[str], columns: Iterable[str]) -> None:
@@ -174,10 +169,10 @@ def check_names(names: Iterable[str], columns: Iterable[str]) -> None:
             )
 
 
-def _preprocessing(config: PipelineConfig, schema: schema_pb2.Schema | None) -> dict[str, Any]:
+def _preprocessing(config: PipelineConfig, schema: Schema | None) -> dict[str, Any]:
     features = dict(config.features)
     if schema is not None:
-        check_names(features, (feature.name for feature in schema.feature))
+        check_names(features, schema.by_name)
         for name, kind in kinds_from_schema(schema).items():
             if name != config.label:
                 # Every option of a column implies its kind, so whatever the configuration says of a column goes first.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
-from tensorflow_metadata.proto.v0 import schema_pb2
 
+from pipeline.contracts.schema import Schema, parse_schema
 from pipeline.errors import ConfigError
 from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Time
 from pipeline.training.settings import TransformSettings, kinds_from_schema
@@ -78,13 +77,15 @@ def test_some_column_must_be_left() -> None:
 
 
 def test_what_a_schema_says_of_its_columns() -> None:
-    schema = text_format.Parse(
-        """
+    schema = Schema.of(
+        parse_schema(
+            b"""
         feature { name: "departure" type: INT time_domain { integer_format: UNIX_SECONDS } }
         feature { name: "seats" type: INT int_domain { is_categorical: true } }
         feature { name: "distance" type: INT int_domain { min: 1 } }
         """,
-        schema_pb2.Schema(),
+            "schema.pbtxt",
+        )
     )
     assert kinds_from_schema(schema) == {"departure": "time", "seats": "categorical"}
 

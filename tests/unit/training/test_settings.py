@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipeline.config import Feature, Model, PipelineConfig, Training
 from pipeline.config.loading import load_config
+from pipeline.contracts.schema import Schema, parse_schema
 from pipeline.errors import ConfigError
 from pipeline.training.settings import for_trainer, for_transform, for_tuner
 
-SCHEMA = text_format.Parse(
-    """
+SCHEMA = Schema.of(
+    parse_schema(
+        b"""
     feature { name: "late" type: INT }
     feature { name: "departure" type: INT time_domain { integer_format: UNIX_SECONDS } }
     feature { name: "seats" type: INT int_domain { is_categorical: true } }
     """,
-    schema_pb2.Schema(),
+        "schema.pbtxt",
+    )
 )
 
 
