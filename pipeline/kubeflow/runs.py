@@ -16,16 +16,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
+from pipeline.runs.find import LATEST, pick
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import KubeflowClient
 
-LATEST = "latest"
-
 _DRIVER = "{}-driver"
 _SEARCHED = 500
-_SHOWN = 5
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NODE_STATES = {
     "PENDING": NodeState.RUNNING,
@@ -43,7 +41,6 @@ _RUN_STATES = {
     "FAILED": RunState.FAILED,
     "CANCELED": RunState.INTERRUPTED,
 }
-_ENDED = (NodeState.COMPLETE, NodeState.SKIPPED, NodeState.FAILED, NodeState.INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,11 @@ def outcome_of(run: Any, tasks: list[PackageTask], pipeline: str) -> RunOutcome:
         node.upstream = [names[key] for key in task.upstream if key in names]
         outcome.nodes[task.name] = node
     if outcome.state is not RunState.RUNNING:
-        _settle(outcome)
+        for node in outcome.nodes.values():
+            # A cancelled run stops the pods of its nodes, which end as failed.
+            if outcome.state is RunState.INTERRUPTED and node.state is NodeState.FAILED:
+                node.state = NodeState.INTERRUPTED
+        outcome.settle()
     return outcome
 
 
@@ -126,17 +127,8 @@ def _node(work: Any, driver: Any) -> NodeOutcome:
     return NodeOutcome(
         state=state,
         started=_seconds((driver or shown).start_time),
-        ended=_seconds(shown.end_time) if state in _ENDED else None,
+        ended=_seconds(shown.end_time) if state.has_ended else None,
     )
-
-
-def _settle(outcome: RunOutcome) -> None:
-    """Says of nodes that will not go on what became of them."""
-    for node in outcome.nodes.values():
-        if node.state is NodeState.WAITING:
-            node.state = NodeState.BLOCKED
-        elif node.state is NodeState.RUNNING or (outcome.state is RunState.INTERRUPTED and node.state is NodeState.FAILED):
-            node.state, node.ended = NodeState.INTERRUPTED, node.ended or outcome.ended
 
 
 def _run_state(run: Any) -> RunState:
@@ -173,29 +165,18 @@ def find_run(client: KubeflowClient, wanted: str) -> Any:
     known = list(islice(client.runs(), 1 if wanted == LATEST else _SEARCHED))
     if not known:
         raise UsageError(
-            f"{client.config.name} has no run on this cluster yet.", where=client.host, fix="`conveyor submit` starts one"
+            f"{client.config.name} has no run on this cluster yet.", where=client.host, fix="`conveyor submit` starts one."
         )
     if wanted == LATEST:
         return known[0]
-    matching = [run for run in known if wanted in (run.run_id, run.display_name)] or [
-        run for run in known if run.run_id.startswith(wanted)
-    ]
-    if len(matching) == 1:
-        return matching[0]
-    raise _not_one(client.config.name, wanted, matching, known)
-
-
-def _not_one(pipeline: str, wanted: str, matching: list[Any], known: list[Any]) -> UsageError:
-    shown = [run.run_id for run in matching or known][:_SHOWN]
-    names = [LATEST, *(run.run_id for run in known), *(run.display_name for run in known)]
-    close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]!r}?" if close else "`conveyor status --list` lists them"
-    return UsageError(
-        f"{len(matching)} runs begin with {wanted!r}." if matching else f"There is no run {wanted!r}.",
-        where=pipeline,
-        expected=f"`latest`, or an id or its beginning: {', '.join(shown)}",
-        seen=wanted,
-        fix="give more of the id" if matching else guess,
+    return pick(
+        wanted,
+        known,
+        lambda run: (run.run_id, run.display_name),
+        kind="run",
+        where=client.config.name,
+        words=(LATEST,),
+        listed_by="conveyor status --list",
     )
 
 

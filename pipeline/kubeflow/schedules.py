@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from pipeline.errors import UsageError
+from pipeline.runs.find import pick
 
 _SHORTHANDS = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -122,19 +123,12 @@ def find_schedule(schedules: list[Any], wanted: str) -> Any:
     Raises:
       UsageError: none is meant, or more than one.
     """
-    matching = [each for each in schedules if wanted in (each.display_name, each.recurring_run_id)] or [
-        each for each in schedules if each.recurring_run_id.startswith(wanted)
-    ]
-    if len(matching) == 1:
-        return matching[0]
-    names = [each.display_name for each in schedules]
-    close = difflib.get_close_matches(wanted, names, n=1)
-    ids = ", ".join(each.recurring_run_id for each in matching)
-    raise UsageError(
-        f"{len(matching)} schedules are called {wanted!r}." if matching else f"There is no schedule {wanted!r}.",
-        expected=f"one of the ids {ids}" if matching else ", ".join(sorted(set(names))) or "none is there yet",
-        seen=wanted,
-        fix=f"did you mean {close[0]!r}?" if close and not matching else "`conveyor schedule --list` lists them",
+    return pick(
+        wanted,
+        schedules,
+        lambda each: (each.recurring_run_id, each.display_name),
+        kind="schedule",
+        listed_by="conveyor schedule --list",
     )
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Observer = Callable[[RunOutcome], None]
 
 _HEARTBEAT_SECONDS = 0.2
-_DONE = frozenset({NodeState.COMPLETE, NodeState.CACHED, NodeState.SKIPPED})
 # TensorFlow's start-up chatter says nothing about the run; its warnings and errors do.
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONHASHSEED": "0"}
 
@@ -199,7 +198,7 @@ class _Run:
         return self.outcome.problem is None
 
     def is_ready(self, node: NodeOutcome) -> bool:
-        return all(self.outcome.nodes[upstream].state in _DONE for upstream in node.upstream)
+        return all(self.outcome.nodes[upstream].state.is_done for upstream in node.upstream)
 
     def take_in(self, node_id: str, job: _Job) -> None:
         node = self.outcome.nodes[node_id]
@@ -211,15 +210,10 @@ class _Run:
 
     def finish(self, state: RunState) -> None:
         """Ends the nodes at work and says of each what became of it."""
-        now = time.time()
         for job in self.jobs.values():
             job.kill()
-        for node in self.outcome.nodes.values():
-            if node.state is NodeState.RUNNING:
-                node.state, node.ended = NodeState.INTERRUPTED, now
-            elif node.state is NodeState.WAITING:
-                node.state = NodeState.BLOCKED
-        self.outcome.state, self.outcome.ended = state, now
+        self.outcome.state, self.outcome.ended = state, time.time()
+        self.outcome.settle()
         self.publish()
 
     def publish(self) -> None:
@@ -233,11 +227,7 @@ def mark_interrupted_runs(runs: Path) -> None:
         outcome = RunOutcome.load(path.parent)
         if outcome.state is RunState.RUNNING:
             outcome.state = RunState.INTERRUPTED
-            for node in outcome.nodes.values():
-                if node.state is NodeState.RUNNING:
-                    node.state = NodeState.INTERRUPTED
-                elif node.state is NodeState.WAITING:
-                    node.state = NodeState.BLOCKED
+            outcome.settle()
             outcome.save(path.parent)
 
 

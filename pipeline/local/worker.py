@@ -78,20 +78,20 @@ def compile_blueprint(
     """
     from tfx.dsl.compiler.compiler import Compiler
 
-    from pipeline.runs import execute
-    from pipeline.runs import resume as earlier_runs
+    from pipeline.runs import execute, resume
+    from pipeline.runs.connections import open_metadata
 
     module, _, function = blueprint.builder.partition(":")
     ir = Compiler().compile(getattr(importlib.import_module(module), function)(**blueprint.arguments))
     for name in (*from_nodes, *to_nodes):
         execute.find_node(ir, name)
     execute.bind(ir, run_id)
-    with execute.open_metadata(connection) as handle:
+    with open_metadata(connection) as handle:
         # Who holds the run lock of this workspace is alone in its SQLite file. Others may be at work in a server's database.
         if connection.HasField("sqlite"):
-            earlier_runs.cancel_interrupted(handle, ir.pipeline_info.id)
+            resume.cancel_interrupted(handle, ir.pipeline_info.id)
         if from_nodes or to_nodes:
-            earlier_runs.mark_partial_run(handle, ir, from_nodes, to_nodes)
+            resume.mark_partial_run(handle, ir, from_nodes, to_nodes)
     nodes = [entry.pipeline_node for entry in ir.nodes]
     return Compiled(
         ir=ir.SerializeToString(deterministic=True),

@@ -1,15 +1,11 @@
-"""Run one node of a compiled pipeline: the single way in which nodes run, on a laptop and in a pod alike."""
+"""Runs one node of a compiled pipeline: the only way in which nodes run, on a laptop and in a pod alike."""
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
@@ -20,25 +16,20 @@ from tfx.types import standard_artifacts
 
 from components.pusher.serving_folder import push_is_in_place
 from pipeline.errors import NodeError, UsageError
-from pipeline.runs import database
+from pipeline.runs.connections import connection_of, open_metadata
+from pipeline.runs.metadata import node_state
 from pipeline.runs.status import NodeState
+from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tfx.proto.orchestration import pipeline_pb2
 
 _Execution = metadata_store_pb2.Execution
-_STATES = {
-    _Execution.COMPLETE: NodeState.COMPLETE,
-    _Execution.CACHED: NodeState.CACHED,
-    _Execution.CANCELED: NodeState.INTERRUPTED,
-}
 
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What became of a node.
+    """The result of running a node.
 
     Attributes:
       state: as read back from the metadata store; SKIPPED when a condition was not met.
@@ -47,73 +38,6 @@ class NodeResult:
 
     state: NodeState
     execution_id: int | None
-
-
-class SerialisedMetadata(metadata.Metadata):
-    """A connection to a SQLite store that lets one process in at a time.
-
-    Nodes run side by side, and SQLite refuses a second writer instead of making it wait. TFX holds a connection only while it
-    resolves inputs and publishes outputs, never while an executor works, so waiting costs milliseconds.
-    """
-
-    def __init__(self, connection_config: metadata_store_pb2.ConnectionConfig) -> None:
-        super().__init__(connection_config)
-        # One lock for all threads of the process: TFX enters the same connection from more than one.
-        self._lock = FileLock(connection_config.sqlite.filename_uri + ".lock", thread_local=False)
-
-    def __enter__(self) -> metadata.Metadata:
-        self._lock.acquire()
-        try:
-            return super().__enter__()
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        exc_tb: TracebackType | None = None,
-    ) -> None:
-        try:
-            super().__exit__(exc_type, exc_value, exc_tb)
-        finally:
-            self._lock.release()
-
-
-class ServerMetadata(metadata.Metadata):
-    """A connection to a database server, which may go away at any time: an error then says so, and where it was."""
-
-    def __enter__(self) -> metadata.Metadata:
-        self._store = database.connect(self.connection_config)
-        self._users += 1
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        exc_tb: TracebackType | None = None,
-    ) -> None:
-        super().__exit__(exc_type, exc_value, exc_tb)
-        if isinstance(exc_value, errors.InternalError):
-            refused = database.refusal(self.connection_config)
-            if refused:
-                raise refused from exc_value
-
-
-def open_metadata(connection_config: metadata_store_pb2.ConnectionConfig) -> metadata.Metadata:
-    """A connection to the metadata store, safe to use while other nodes run. Makes the folder of a SQLite database."""
-    if connection_config.HasField("sqlite"):
-        Path(connection_config.sqlite.filename_uri).parent.mkdir(parents=True, exist_ok=True)
-        return SerialisedMetadata(connection_config)
-    return ServerMetadata(connection_config)
-
-
-def connection_of(ir: pipeline_pb2.Pipeline) -> metadata_store_pb2.ConnectionConfig:
-    """The connection to the metadata store that a pipeline was compiled with."""
-    config = runner_utils.extract_local_deployment_config(ir).metadata_connection_config
-    return getattr(config, config.WhichOneof("connection_config"))
 
 
 def bind(ir: pipeline_pb2.Pipeline, run_id: str) -> None:
@@ -129,13 +53,12 @@ def find_node(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineN
     """
     nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in ir.nodes}
     if node_id not in nodes:
-        close = difflib.get_close_matches(node_id, nodes, n=1)
         raise UsageError(
             f"The pipeline has no node {node_id!r}.",
             where=ir.pipeline_info.id,
             expected=", ".join(nodes),
             seen=node_id,
-            fix=f"Did you mean {close[0]!r}?" if close else "Name one of these nodes.",
+            fix=did_you_mean(node_id, nodes) or "Name one of these nodes.",
         )
     return nodes[node_id]
 
@@ -197,7 +120,8 @@ def _publish_end(connection: metadata.Metadata, pipeline_node: pipeline_pb2.Pipe
 def _read_back(connection: metadata.Metadata, node_id: str, execution_id: int) -> NodeResult:
     with connection as handle:
         (execution,) = handle.store.get_executions_by_id([execution_id])
-    if state := _STATES.get(execution.last_known_state):
+    state = node_state(execution)
+    if state.is_successful or state is NodeState.INTERRUPTED:
         return NodeResult(state, execution_id)
     name = _Execution.State.Name(execution.last_known_state)
     message = _last_line(execution.custom_properties["__execution_result__"].string_value)

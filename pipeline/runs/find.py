@@ -1,17 +1,21 @@
-"""The runs of a pipeline, and finding one by what a person types."""
+"""Finds a run by what a person types."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import UsageError
 from pipeline.runs import database
 from pipeline.runs.metadata import open_store
 from pipeline.runs.status import FILE_NAME, RunOutcome
+from pipeline.util.suggestions import did_you_mean
 
 LATEST = "latest"
 _MOST_SHOWN = 5
+
+_Found = TypeVar("_Found")
 
 
 def run_ids(config: PipelineConfig) -> list[str]:
@@ -41,19 +45,59 @@ def find_run(config: PipelineConfig, wanted: str) -> str:
     known = run_ids(config)
     if not known:
         raise UsageError(
-            f"{config.name} has no run yet.", where=str(config.workspace_path), fix="`conveyor run` runs the pipeline"
+            f"{config.name} has no run yet.", where=str(config.workspace_path), fix="`conveyor run` runs the pipeline."
         )
     if wanted == LATEST:
         return known[-1]
-    matching = [run_id for run_id in known if run_id == wanted] or [run_id for run_id in known if run_id.startswith(wanted)]
-    if len(matching) == 1:
-        return matching[0]
-    shown = (matching or known)[-_MOST_SHOWN:]
-    close = difflib.get_close_matches(wanted, [*known, LATEST], n=1, cutoff=0.5)
-    raise UsageError(
-        f"{len(matching)} runs begin with {wanted!r}." if matching else f"There is no run {wanted!r}.",
+    return pick(
+        wanted,
+        known[::-1],
+        lambda run_id: (run_id,),
+        kind="run",
         where=config.name,
-        expected=f"`latest`, or an id or its beginning: {', '.join(reversed(shown))}",
-        seen=wanted,
-        fix="give more of the id" if matching else f"did you mean {close[0]!r}?" if close else "`conveyor runs` lists them",
+        words=(LATEST,),
+        listed_by="conveyor runs",
     )
+
+
+def pick(
+    wanted: str,
+    known: Sequence[_Found],
+    names: Callable[[_Found], Sequence[str]],
+    *,
+    kind: str,
+    where: str = "",
+    words: Sequence[str] = (),
+    listed_by: str,
+) -> _Found:
+    """The run or the schedule that a person means.
+
+    Args:
+      wanted: a name, an id, or the beginning of an id.
+      known: those that exist, in the order in which they are shown.
+      names: the names of one of them, its id first.
+      kind: the word for what is looked for, such as `run`.
+      where: where it is looked for.
+      words: what a person may type instead of a name, such as `latest`.
+      listed_by: the command that lists them.
+
+    Raises:
+      UsageError: none is meant, or more than one.
+    """
+    found = [each for each in known if wanted in names(each)] or [each for each in known if names(each)[0].startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    shown = ", ".join(_shown(*names(each)) for each in (found or known)[:_MOST_SHOWN])
+    choice = [*(f"`{word}`" for word in words), "a name, an id or the beginning of an id"]
+    guess = did_you_mean(wanted, [*words, *(name for each in known for name in names(each))], cutoff=0.5)
+    raise UsageError(
+        f"{len(found)} {kind}s match {wanted!r}." if found else f"There is no {kind} {wanted!r}.",
+        where=where,
+        expected=f"{', '.join(choice)}: {shown}" if shown else f"a {kind}, but there is none yet",
+        seen=wanted,
+        fix="Give more of the id." if found else guess or f"`{listed_by}` lists them.",
+    )
+
+
+def _shown(found_id: str, *others: str) -> str:
+    return f"{found_id} ({', '.join(others)})" if others else found_id

@@ -15,7 +15,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.errors import StorageError, UsageError
 from pipeline.runs import database
-from pipeline.runs.status import NodeState
+from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 
 # The Evaluator's input that belongs to another model's history: lineage names it and goes no further.
 BASELINE_KEY = "baseline_model"
@@ -23,14 +23,18 @@ BASELINE_KEY = "baseline_model"
 HYPERPARAMETERS_KEY = "best_hyperparameters"
 
 _STATES = {
-    "NEW": NodeState.RUNNING,
-    "RUNNING": NodeState.RUNNING,
-    "COMPLETE": NodeState.COMPLETE,
-    "CACHED": NodeState.CACHED,
-    "FAILED": NodeState.FAILED,
-    "CANCELED": NodeState.INTERRUPTED,
+    metadata_store_pb2.Execution.NEW: NodeState.RUNNING,
+    metadata_store_pb2.Execution.RUNNING: NodeState.RUNNING,
+    metadata_store_pb2.Execution.COMPLETE: NodeState.COMPLETE,
+    metadata_store_pb2.Execution.CACHED: NodeState.CACHED,
+    metadata_store_pb2.Execution.FAILED: NodeState.FAILED,
+    metadata_store_pb2.Execution.CANCELED: NodeState.INTERRUPTED,
 }
-_SUCCESSFUL = (NodeState.COMPLETE, NodeState.CACHED)
+
+
+def node_state(execution: metadata_store_pb2.Execution) -> NodeState:
+    """The state of a node whose execution this is."""
+    return _STATES.get(execution.last_known_state, NodeState.WAITING)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Run:
     def completed(self, node: str) -> bool:
         """Whether a node did its work or took it from the cache."""
         execution = self.executions.get(node)
-        return execution is not None and execution.state in _SUCCESSFUL
+        return execution is not None and execution.state.is_successful
 
     def output(self, node: str, key: str) -> Artifact | None:
         """The first artifact of a node's output, if the node was successful."""
@@ -108,6 +112,27 @@ class Run:
         """The first artifact of a node's input, if there is one."""
         execution = self.executions.get(node)
         return None if execution is None else next(iter(execution.inputs.get(key, ())), None)
+
+    def outcome(self) -> RunOutcome:
+        """The outcome of a run that left no run.json, as a run on a cluster does not; only nodes that started are in it."""
+        executions = sorted(self.executions.values(), key=lambda execution: execution.id)
+        outcome = RunOutcome(
+            run_id=self.run_id,
+            pipeline=self.pipeline,
+            started=min((each.started for each in executions), default=0.0),
+            ended=max((each.ended for each in executions), default=None),
+        )
+        makers: dict[int, str] = {}
+        for each in executions:
+            used = {
+                makers[artifact.id] for artifacts in each.inputs.values() for artifact in artifacts if artifact.id in makers
+            }
+            ended = each.ended if each.state.has_ended else None
+            outcome.nodes[each.node] = NodeOutcome(upstream=sorted(used), state=each.state, started=each.started, ended=ended)
+            for artifact in (artifact for artifacts in each.outputs.values() for artifact in artifacts):
+                makers.setdefault(artifact.id, each.node)
+        outcome.state = RunState.of((each.state for each in executions), blessed=self.refusal() is None)
+        return outcome
 
     def refusal(self) -> tuple[str, Artifact] | None:
         """The validator of the model that did not bless it, and its verdict; None when none refused."""
@@ -260,12 +285,11 @@ class Store:
     ) -> Execution:
         contexts = self._store.get_contexts_by_execution(execution.id)
         node = next((each.name for each in contexts if each.type == "node"), execution.type)
-        state = type(execution).State.Name(execution.last_known_state)
         return Execution(
             id=execution.id,
             node=node.removeprefix(f"{self.pipeline}."),
             runs=tuple(sorted(each.name for each in contexts if each.type == "pipeline_run")),
-            state=_STATES.get(state, NodeState.WAITING),
+            state=node_state(execution),
             started=execution.create_time_since_epoch / 1000,
             ended=execution.last_update_time_since_epoch / 1000,
             inputs=inputs,

@@ -1,4 +1,4 @@
-"""What a new run takes over from earlier ones: outputs that a partial run builds on, and executions left unfinished."""
+"""Takes over from earlier runs: the outputs that a partial run builds on, and executions that were left unfinished."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from tfx.orchestration.portable import partial_run_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.errors import UsageError
+from pipeline.runs.metadata import node_state
 
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
     from tfx.orchestration import metadata
-
-_Execution = metadata_store_pb2.Execution
-_UNFINISHED = (_Execution.NEW, _Execution.RUNNING)
-_SUCCESSFUL = (_Execution.COMPLETE, _Execution.CACHED)
 
 
 def cancel_interrupted(handle: metadata.Metadata, pipeline_name: str) -> None:
@@ -35,7 +32,7 @@ def cancel_run(handle: metadata.Metadata, run_id: str) -> None:
 
     Args:
       handle: an open connection.
-      run_id: of the run.
+      run_id: the run's id.
     """
     _cancel_unfinished(handle, constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
 
@@ -45,9 +42,9 @@ def _cancel_unfinished(handle: metadata.Metadata, context_type: str, context_nam
     if context is None:
         return
     executions = handle.store.get_executions_by_context(context.id)
-    unfinished = [execution for execution in executions if execution.last_known_state in _UNFINISHED]
+    unfinished = [execution for execution in executions if not node_state(execution).has_ended]
     for execution in unfinished:
-        execution.last_known_state = _Execution.CANCELED
+        execution.last_known_state = metadata_store_pb2.Execution.CANCELED
     if unfinished:
         handle.store.put_executions(unfinished)
 
@@ -105,7 +102,7 @@ def _successful_nodes(store: MetadataStore, pipeline_name: str, run: metadata_st
     names = [
         context.name
         for execution in store.get_executions_by_context(run.id)
-        if execution.last_known_state in _SUCCESSFUL
+        if node_state(execution).is_successful
         for context in store.get_contexts_by_execution(execution.id)
         if context.type == constants.NODE_CONTEXT_TYPE_NAME
     ]

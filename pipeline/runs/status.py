@@ -1,12 +1,13 @@
-"""What became of a run and its nodes: written by the runner to run.json while the run goes on, read by everything else.
+"""The state of a run and its nodes, kept in run.json: the runner writes it while the run goes on, everything else reads it.
 
-ML Metadata holds executions and artifacts; this holds what it cannot: nodes that never started, messages, and why a run ended.
+ML Metadata has the executions and artifacts. This has what ML Metadata has no place for: nodes that never started, error
+messages, and why a run ended.
 """
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from pipeline.errors import ConveyorError
+from pipeline.util import files
 
 FILE_NAME = "run.json"
 
@@ -30,6 +32,21 @@ class NodeState(str, Enum):
     SKIPPED = "skipped"  # outside --from/--to
     INTERRUPTED = "interrupted"
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the node will not be at work again in this run."""
+        return self not in (NodeState.WAITING, NodeState.RUNNING)
+
+    @property
+    def is_successful(self) -> bool:
+        """Whether the node's outputs are there."""
+        return self in (NodeState.COMPLETE, NodeState.CACHED)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the nodes after this one may start: it was successful, or is not part of the run."""
+        return self.is_successful or self is NodeState.SKIPPED
+
 
 class RunState(str, Enum):
     """Where a run stands."""
@@ -39,6 +56,23 @@ class RunState(str, Enum):
     NOT_BLESSED = "not_blessed"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+
+    @classmethod
+    def of(cls, nodes: Iterable[NodeState], *, blessed: bool) -> RunState:
+        """The state of a run whose nodes are in these states.
+
+        Args:
+          nodes: the states of the run's nodes.
+          blessed: whether no validator has refused the model.
+        """
+        states = set(nodes)
+        if NodeState.FAILED in states:
+            return cls.FAILED
+        if states & {NodeState.INTERRUPTED, NodeState.BLOCKED}:
+            return cls.INTERRUPTED
+        if not all(state.is_done for state in states):
+            return cls.RUNNING
+        return cls.COMPLETE if blessed else cls.NOT_BLESSED
 
 
 class Problem(BaseModel):
@@ -101,7 +135,7 @@ class RunOutcome(BaseModel):
     nodes: dict[str, NodeOutcome] = Field(default_factory=dict)
     problem: Problem | None = None
     fingerprint: str = ""
-    """Of all but data that decided what the run made, where a later run may go by it; otherwise empty."""
+    """The digest of everything but the data that decided what the run made, where a later run may rely on it; else empty."""
 
     @classmethod
     def load(cls, folder: Path) -> RunOutcome:
@@ -114,7 +148,12 @@ class RunOutcome(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Writes the outcome into the run's folder, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / (FILE_NAME + ".partial")
-        partial.write_text(self.model_dump_json(indent=2))
-        os.replace(partial, folder / FILE_NAME)
+        files.write(folder / FILE_NAME, self.model_dump_json(indent=2))
+
+    def settle(self) -> None:
+        """Gives the nodes of a run that has ended their last state: they will not start, or were cut off at its end."""
+        for node in self.nodes.values():
+            if node.state is NodeState.WAITING:
+                node.state = NodeState.BLOCKED
+            elif node.state is NodeState.RUNNING:
+                node.state, node.ended = NodeState.INTERRUPTED, node.ended or self.ended

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 WEBHOOK_VARIABLE = "CONVEYOR_WEBHOOK"
 _WEBHOOK_SECONDS = 10
-_DONE = (NodeState.COMPLETE, NodeState.CACHED, NodeState.SKIPPED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,11 +60,11 @@ def finish(pod: Pod) -> None:
 
 def cancel_unfinished(pod: Pod) -> None:
     """Marks the executions of this run that no pod works on any more as canceled."""
-    from pipeline.runs import execute
-    from pipeline.runs import resume as earlier_runs
+    from pipeline.runs import resume
+    from pipeline.runs.connections import open_metadata
 
-    with execute.open_metadata(pod.connection) as handle:
-        earlier_runs.cancel_run(handle, pod.run_id)
+    with open_metadata(pod.connection) as handle:
+        resume.cancel_run(handle, pod.run_id)
 
 
 def collect_outcome(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
@@ -85,18 +84,15 @@ def collect_outcome(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
     for entry in ir.nodes:
         node = entry.pipeline_node
         kept = pod.kept(node.node_info.id)
-        if kept is not None and kept.state is NodeState.RUNNING:
-            kept.state = NodeState.INTERRUPTED
-        outcome.nodes[node.node_info.id] = kept or NodeOutcome(upstream=list(node.upstream_nodes), state=NodeState.BLOCKED)
+        outcome.nodes[node.node_info.id] = kept or NodeOutcome(upstream=list(node.upstream_nodes))
+    outcome.settle()
     outcome.started = min((node.started for node in outcome.nodes.values() if node.started), default=outcome.started)
-    states = {node.state for node in outcome.nodes.values()}
-    problems = [node.problem for node in outcome.nodes.values() if node.problem]
-    if NodeState.FAILED in states or pod.final_status.get("state") == "FAILED":
+    states = [node.state for node in outcome.nodes.values()]
+    refused = all(state.is_done for state in states) and _refused(pod)
+    outcome.state = RunState.of(states, blessed=not refused)
+    if outcome.state is RunState.FAILED or pod.final_status.get("state") == "FAILED":
+        problems = [node.problem for node in outcome.nodes.values() if node.problem]
         outcome.state, outcome.problem = RunState.FAILED, problems[0] if problems else _never_started(pod, outcome)
-    elif all(state in _DONE for state in states):
-        outcome.state = RunState.NOT_BLESSED if _refused(pod) else RunState.COMPLETE
-    else:
-        outcome.state = RunState.INTERRUPTED
     return outcome
 
 
@@ -108,7 +104,7 @@ def _refused(pod: Pod) -> bool:
 
 
 def _never_started(pod: Pod, outcome: RunOutcome) -> Problem:
-    waiting = [name for name, node in outcome.nodes.items() if node.state not in _DONE]
+    waiting = [name for name, node in outcome.nodes.items() if not node.state.is_done]
     error = pod.final_status.get("error") or {}
     return Problem.of(
         NodeError(

@@ -22,7 +22,7 @@ from pipeline.report.read.transformation import Transformation, read_transformat
 from pipeline.report.read.tuning import Search, read_search
 from pipeline.runs import database
 from pipeline.runs.metadata import HYPERPARAMETERS_KEY, Artifact, Execution, Lineage, Run, Store, open_store
-from pipeline.runs.status import FILE_NAME, NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.runs.status import FILE_NAME, NodeState, RunOutcome
 
 _Content = TypeVar("_Content")
 
@@ -150,7 +150,7 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
             origins = _origins(store, run)
             baseline = run.input("Resolver", _RESOLVED["Resolver"])
             baseline_version = store.version_of(baseline) if baseline else ""
-    outcome = RunOutcome.load(folder) if left_outcome else outcome_of(run)
+    outcome = RunOutcome.load(folder) if left_outcome else run.outcome()
     return RunFacts(_config_of(outcome) or config, outcome, run, folder, lineage, origins, baseline_version)
 
 
@@ -166,38 +166,6 @@ def _origins(store: Store, run: Run) -> dict[str, Execution]:
         if maker is not None:
             origins[node] = maker
     return origins
-
-
-def outcome_of(run: Run) -> RunOutcome:
-    """What the metadata store knows of a run that left no run.json, as a run on a cluster does not."""
-    executions = sorted(run.executions.values(), key=lambda execution: execution.id)
-    nodes: dict[str, NodeOutcome] = {}
-    makers: dict[int, str] = {}
-    for each in executions:
-        used = {makers[artifact.id] for artifacts in each.inputs.values() for artifact in artifacts if artifact.id in makers}
-        ended = None if each.state is NodeState.RUNNING else each.ended
-        nodes[each.node] = NodeOutcome(upstream=sorted(used), state=each.state, started=each.started, ended=ended)
-        for artifacts in each.outputs.values():
-            for artifact in artifacts:
-                makers.setdefault(artifact.id, each.node)
-    states = {node.state for node in nodes.values()}
-    pushed = run.output("Pusher", "pushed_model")
-    if NodeState.FAILED in states:
-        state = RunState.FAILED
-    elif NodeState.INTERRUPTED in states:
-        state = RunState.INTERRUPTED
-    elif NodeState.RUNNING in states:
-        state = RunState.RUNNING
-    else:
-        state = RunState.NOT_BLESSED if pushed and not pushed.properties.get("pushed") else RunState.COMPLETE
-    return RunOutcome(
-        run_id=run.run_id,
-        pipeline=run.pipeline,
-        state=state,
-        started=min((each.started for each in executions), default=0.0),
-        ended=max((each.ended for each in executions), default=None),
-        nodes=nodes,
-    )
 
 
 def _config_of(outcome: RunOutcome) -> PipelineConfig | None:

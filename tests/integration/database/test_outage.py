@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tfx.dsl.compiler.compiler import Compiler
 
-from pipeline.runs import database, execute
+from pipeline.runs import connections, database
 from pipeline.runs.database import DatabaseDownError
 from pipeline.runs.metadata import open_store
 from pipeline.runs.status import NodeState
@@ -55,7 +55,7 @@ def test_the_node_fails_clearly_and_goes_on_once_the_database_is_back(
 
 def test_a_connection_that_breaks_says_so(server: Server, url: str) -> None:
     def break_connection() -> None:
-        with execute.open_metadata(database.parse(url)) as handle:
+        with connections.open_metadata(database.parse(url)) as handle:
             assert handle.store.get_artifacts() == []
             server.stop()
             handle.store.get_artifacts()

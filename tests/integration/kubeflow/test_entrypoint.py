@@ -20,7 +20,7 @@ from tfx.dsl.compiler.compiler import Compiler
 
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow.pod.payload import Payload
-from pipeline.runs import database, execute
+from pipeline.runs import connections, database
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 
 TINY = Path(__file__).parents[1] / "local_runner"
@@ -72,7 +72,7 @@ class Volume:
 
     def executions(self) -> list[str]:
         """The states of the executions in ML Metadata, oldest first."""
-        with execute.open_metadata(database.sqlite(self.folder / "metadata.sqlite")) as handle:
+        with connections.open_metadata(database.sqlite(self.folder / "metadata.sqlite")) as handle:
             executions = sorted(handle.store.get_executions(), key=lambda execution: execution.id)
         return [type(execution).State.Name(execution.last_known_state) for execution in executions]
 

@@ -406,4 +406,4 @@ class TestSchedule:
         code, _, err = conveyor("schedule", "--pause", "flihgts")
 
         assert code == 2
-        assert "did you mean 'flights'?" in err
+        assert "Did you mean 'flights'?" in err

@@ -162,7 +162,7 @@ def test_an_ambiguous_beginning_is_refused(client: KubeflowClient, server: KfpSe
     server.runs[twin] = {**server.runs[run_id], "run_id": twin, "created_at": moment(99)}
     server.workflows[twin] = server.workflows[run_id]
 
-    with pytest.raises(UsageError, match="2 runs begin with") as caught:
+    with pytest.raises(UsageError, match="2 runs match") as caught:
         find_run(client, run_id[:8])
     assert run_id in caught.value.expected
     assert twin in caught.value.expected
@@ -176,7 +176,7 @@ def test_an_unknown_run_is_refused_with_what_there_is(client: KubeflowClient, wa
         find_run(client, wanted)
     assert run_id in caught.value.expected
     if wanted == "flights-mondy":
-        assert caught.value.fix == "did you mean 'flights-monday'?"
+        assert caught.value.fix == "Did you mean 'flights-monday'?"
 
 
 def test_before_the_first_run_there_is_nothing_to_find(client: KubeflowClient) -> None:

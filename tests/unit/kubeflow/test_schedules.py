@@ -80,9 +80,9 @@ def test_a_schedule_is_found_by_name_or_the_beginning_of_its_id() -> None:
     assert find_schedule([flights, houses], "1c") is houses
     with pytest.raises(UsageError, match="2 schedules") as caught:
         find_schedule([flights, houses, twin], "flights")
-    assert "1a2b, 3e4f" in caught.value.expected
+    assert "1a2b (flights), 3e4f (flights)" in caught.value.expected
     with pytest.raises(UsageError, match="no schedule") as caught:
         find_schedule([flights, houses], "flight")
-    assert "did you mean 'flights'?" in caught.value.fix
+    assert "Did you mean 'flights'?" in caught.value.fix
     with pytest.raises(UsageError, match="no schedule"):
         find_schedule([], "flights")

@@ -89,12 +89,12 @@ def test_runs_are_found_by_beginning_and_by_latest(workspace, config):
     assert run_ids(config) == ["20260101-1", "20260102-1", "20260102-2"]
     assert find_run(config, "latest") == "20260102-2"
     assert find_run(config, "20260101") == "20260101-1"
-    with pytest.raises(UsageError, match="2 runs begin with '20260102'"):
+    with pytest.raises(UsageError, match="2 runs match '20260102'"):
         find_run(config, "20260102")
 
 
 @pytest.mark.parametrize(
-    ("typed", "fix"), [("latst", "did you mean 'latest'?"), ("firts", "did you mean 'first'?"), ("zzz", "`conveyor runs`")]
+    ("typed", "fix"), [("latst", "Did you mean 'latest'?"), ("firts", "Did you mean 'first'?"), ("zzz", "`conveyor runs`")]
 )
 def test_an_unknown_run_is_answered_with_a_proposal(workspace, config, typed, fix):
     workspace.run("first", "-1", version="1")
