@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from components.shared.examples.kinds import Kind
+from pipeline.contracts.label import require_column
 from pipeline.contracts.schema import Schema
 from pipeline.errors import DataError
-from pipeline.util.suggestions import closest, did_you_mean
+from pipeline.util.suggestions import closest
 
 _INTEGERS = (Kind.BOOLEAN, Kind.INTEGER, Kind.TIME, Kind.ZONED_TIME)
 _WANTED = {"float": Kind.FLOAT, "int": Kind.INTEGER, "bytes": Kind.TEXT}
@@ -83,9 +84,8 @@ def require_label(label: str, columns: Mapping[str, Kind], where: str) -> None:
     Raises:
       DataError: no file has such a column, or it has no values.
     """
-    if columns.get(label, Kind.EMPTY) is not Kind.EMPTY:
-        return
-    if label in columns:
+    require_column(label, columns, where)
+    if columns[label] is Kind.EMPTY:
         raise DataError(
             f"The label {label!r} has no values.",
             where=where,
@@ -93,13 +93,6 @@ def require_label(label: str, columns: Mapping[str, Kind], where: str) -> None:
             seen="nulls only",
             fix="Check how the column is made, or name another as `label` in the configuration.",
         )
-    raise DataError(
-        f"The label {label!r} is not in the data. {did_you_mean(label, columns)}".rstrip(),
-        where=where,
-        expected=f"a column {label!r}",
-        seen=", ".join(columns),
-        fix="Correct `label` in the configuration, or add the column to the data.",
-    )
 
 
 def conform(kinds: Mapping[str, Kind], schema: Schema, unneeded: Collection[str], where: str) -> dict[str, Kind]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList, FeatureNameStatistics
 
+from pipeline.contracts.label import require_column, require_values, require_variety
 from pipeline.errors import DataError
-from pipeline.util.suggestions import did_you_mean
 
 
 def check_not_empty(statistics: DatasetFeatureStatisticsList, split: str) -> None:
@@ -37,34 +37,13 @@ def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str
       DataError: the label is missing in some rows or in all, or has a single value.
     """
     features = {feature.path.step[0]: feature for dataset in statistics.datasets for feature in dataset.features}
-    if label not in features:
-        names = sorted(features)
-        raise DataError(
-            f"The label {label!r} is not among the columns. {did_you_mean(label, names)}".rstrip(),
-            where=f"split {split}",
-            expected=f"a column {label}",
-            seen=", ".join(names),
-            fix="Correct `label` in the configuration, or add the column to the data.",
-        )
+    where = f"split {split}"
+    require_column(label, sorted(features), where)
     feature = features[label]
-    stats = feature.string_stats if feature.HasField("string_stats") else feature.num_stats
-    missing = stats.common_stats.num_missing
-    if missing:
-        raise DataError(
-            f"The label {label!r} is missing in some rows.",
-            where=f"split {split}",
-            expected="a value in every row",
-            seen=f"{missing:,} of {missing + stats.common_stats.num_non_missing:,} rows without",
-            fix="Leave out rows whose label is not known.",
-        )
+    common = (feature.string_stats if feature.HasField("string_stats") else feature.num_stats).common_stats
+    require_values(label, common.num_missing, common.num_missing + common.num_non_missing, where)
     if must_vary and (value := _only_value(feature)) is not None:
-        raise DataError(
-            f"The label {label!r} has a single value: there is nothing to learn.",
-            where=f"split {split}",
-            expected="at least two different values",
-            seen=f"{value} in every row",
-            fix="Check how the label is made, or train on more spans.",
-        )
+        require_variety(label, [value], where)
 
 
 def _only_value(feature: FeatureNameStatistics) -> str | None:

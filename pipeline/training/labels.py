@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipeline.config import Task
+from pipeline.contracts.label import require_values, require_variety
 from pipeline.errors import DataError
 from pipeline.training import raw
 
@@ -43,14 +44,7 @@ class LabelEncoding:
         """
         where = f"column {name}, split train"
         num_missing = int(raw.is_missing(tf.convert_to_tensor(values)).numpy().sum()) if len(values) else 0
-        if num_missing or not len(values):
-            raise DataError(
-                f"The label {name!r} is missing.",
-                where=where,
-                expected="rows with a label each",
-                seen=f"{len(values):,} rows, {num_missing:,} of them without a label",
-                fix="Leave out rows whose label is not known.",
-            )
+        require_values(name, num_missing, len(values), where)
         is_number = values.dtype.kind in "if"
         if task is Task.REGRESSION and not is_number:
             raise DataError(
@@ -61,14 +55,7 @@ class LabelEncoding:
                 fix="Set `task: multiclass_classification`, or choose another label.",
             )
         unique = np.unique(values)
-        if len(unique) < 2:
-            raise DataError(
-                f"The label {name!r} has only one value: there is nothing to learn.",
-                where=where,
-                expected="at least two different values in the training rows",
-                seen=f"{_text(unique[0])!r} in all {len(values):,} rows",
-                fix="Read more spans, or check how the label is made.",
-            )
+        require_variety(name, [_text(value) for value in unique[:2]], where)
         if task is Task.REGRESSION:
             numbers = values.astype(np.float64)
             return cls(task, mean=float(numbers.mean()), deviation=float(numbers.std()))

@@ -1,0 +1,75 @@
+"""The requirements on a label: a column that is there, has a value in every row, and varies.
+
+ExampleGen, ExampleValidator and Trainer each check them as soon as they can: by the columns, the statistics and the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pipeline.errors import DataError
+from pipeline.util.suggestions import did_you_mean
+
+
+def require_column(label: str, columns: Collection[str], where: str) -> None:
+    """Checks that the label is among the columns.
+
+    Args:
+      label: the column that the model learns to predict.
+      columns: the columns of the data.
+      where: the files or the split, for the message.
+
+    Raises:
+      DataError: it is not.
+    """
+    if label not in columns:
+        raise DataError(
+            f"The label {label!r} is not in the data. {did_you_mean(label, columns)}".rstrip(),
+            where=where,
+            expected=f"a column {label!r}",
+            seen=", ".join(columns),
+            fix="Correct `label` in the configuration, or add the column to the data.",
+        )
+
+
+def require_values(label: str, num_missing: int, num_rows: int, where: str) -> None:
+    """Checks that there are rows, and that each has a label.
+
+    Args:
+      label: the label's name.
+      num_missing: the number of rows without a label.
+      num_rows: the number of all rows.
+      where: the split, for the message.
+
+    Raises:
+      DataError: there is no row, or one has no label.
+    """
+    if num_missing or not num_rows:
+        raise DataError(
+            f"The label {label!r} is missing" + (" in some rows." if num_missing < num_rows else "."),
+            where=where,
+            expected="rows with a label each",
+            seen=f"{num_missing:,} of {num_rows:,} rows without a label",
+            fix="Leave out rows whose label is not known.",
+        )
+
+
+def require_variety(label: str, values: Collection[object], where: str) -> None:
+    """Checks that there is something to learn.
+
+    Args:
+      label: the label's name.
+      values: some of its different values, two where there are more.
+      where: the split, for the message.
+
+    Raises:
+      DataError: there is a single value.
+    """
+    if len(values) < 2:
+        raise DataError(
+            f"The label {label!r} has a single value: there is nothing to learn.",
+            where=where,
+            expected="at least two different values",
+            seen=", ".join(f"{value} in every row" for value in values),
+            fix="Check how the label is made, or train on more spans.",
+        )
