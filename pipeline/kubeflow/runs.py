@@ -1,12 +1,12 @@
-"""Runs on Kubeflow, as outcomes: what the API tells of a run's tasks, read as states of the pipeline's nodes.
+"""The outcomes of runs on Kubeflow: the states of a run's tasks in the API, read as states of the pipeline's nodes.
 
 The API lists the workflow's steps. A task `trainer` of the package has up to three: `trainer-driver` prepares the pod,
-`trainer` stands for the work as a whole, and `executor` (with a number for each attempt) is the pod, not told apart by task.
+`trainer` stands for the work as a whole, and `executor` (with a number for each attempt) is the pod, whose name does not say
+which task it belongs to.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UsageError
 from pipeline.runs.find import LATEST, pick
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.util.suggestions import closest
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import KubeflowClient
@@ -48,10 +49,10 @@ class PackageTask:
     """A task of a package.
 
     Attributes:
-      name: that people know it by: the node, or the group of nodes.
-      key: that Kubeflow knows it by, such as `example-gen`.
-      upstream: keys of the tasks that it waits for.
-      at_exit: whether it runs at the end, whatever became of the others.
+      name: the name that people use: the node's, or that of the group of nodes.
+      key: the name that Kubeflow uses, such as `example-gen`.
+      upstream: the keys of the tasks that it waits for.
+      at_exit: whether it runs at the end, whether or not the others succeeded.
     """
 
     name: str
@@ -64,7 +65,7 @@ def package_tasks(spec: Mapping[str, Any]) -> list[PackageTask]:
     """The tasks of a package that run a container, each after those that it waits for.
 
     Args:
-      spec: the pipeline spec, as YAML or the API has it.
+      spec: the pipeline spec, read from YAML or from the API.
     """
     tasks = {task.key: task for task in _leaves(spec, spec.get("root", {}))}
     order = TopologicalSorter({key: [each for each in task.upstream if each in tasks] for key, task in tasks.items()})
@@ -86,11 +87,11 @@ def _leaves(spec: Mapping[str, Any], component: Mapping[str, Any]) -> list[Packa
 
 
 def outcome_of(run: Any, tasks: list[PackageTask], pipeline: str) -> RunOutcome:
-    """What became of a run so far.
+    """The outcome of a run so far.
 
     Args:
-      run: as the API has it (V2beta1Run).
-      tasks: of the package that it was started from.
+      run: the run in the API (V2beta1Run).
+      tasks: the tasks of the package that it was started from.
       pipeline: the pipeline's name.
     """
     steps = {step.display_name: step for step in (run.run_details.task_details if run.run_details else None) or ()}
@@ -134,12 +135,12 @@ def _node(work: Any, driver: Any) -> NodeOutcome:
 def _run_state(run: Any) -> RunState:
     state = _RUN_STATES.get(run.state, RunState.RUNNING)
     cancelled = any(status.state == "CANCELING" for status in run.state_history or ())
-    # A workflow that was told to stop ends as failed.
+    # A workflow that is cancelled ends as failed.
     return RunState.INTERRUPTED if state is RunState.FAILED and cancelled else state
 
 
 def _seconds(moment: datetime | None) -> float | None:
-    """Seconds since 1970; the API writes 1970 or the year 1 for a time that has not come."""
+    """Seconds since 1970; None for a time that has not come, for which the API writes 1970 or the year 1."""
     return moment.timestamp() if moment is not None and moment.timestamp() > 0 else None
 
 
@@ -147,7 +148,7 @@ def find_run(client: KubeflowClient, wanted: str) -> Any:
     """The run that a person means, with the state of its tasks.
 
     Args:
-      client: of the pipeline.
+      client: the client of the pipeline.
       wanted: an id, the beginning of one, a name that the dashboard shows, or `latest`.
 
     Raises:
@@ -181,18 +182,23 @@ def find_run(client: KubeflowClient, wanted: str) -> Any:
 
 
 def find_task(tasks: list[PackageTask], wanted: str) -> PackageTask:
-    """The task that a person means by a node's id, a group's name or what the dashboard shows.
+    """The task that a person means by a node's id, a group's name or the name in the dashboard.
 
     Raises:
-      UsageError: there is none.
+      UsageError: there is no such task.
     """
     for task in tasks:
         if _plain(wanted) in (_plain(task.name), _plain(task.key)):
             return task
-    names = [task.name for task in tasks]
-    close = difflib.get_close_matches(_plain(wanted), [_plain(name) for name in names], n=1)
-    fix = next((f"did you mean {name!r}?" for name in names if close and _plain(name) == close[0]), "name one of these")
-    raise UsageError(f"The run has no node {wanted!r}.", where="NODE", expected=", ".join(names), seen=wanted, fix=fix)
+    names = {_plain(task.name): task.name for task in tasks}
+    close = closest(_plain(wanted), names)
+    raise UsageError(
+        f"The run has no node {wanted!r}.",
+        where="NODE",
+        expected=", ".join(names.values()),
+        seen=wanted,
+        fix=f"Did you mean {names[close]!r}?" if close else "Name one of these.",
+    )
 
 
 def _plain(name: str) -> str:

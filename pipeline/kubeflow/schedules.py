@@ -1,18 +1,18 @@
-"""When recurring runs start: cron expressions and intervals as people write them, as Kubeflow takes them."""
+"""When recurring runs start: cron expressions and intervals that people write, converted for Kubeflow."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.runs.find import pick
+from pipeline.util.suggestions import closest
 
 _SHORTHANDS = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-# Name, smallest and largest value, and names for values.
+# Each field's name, smallest and largest value, and names for its values.
 _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("second", 0, 59, ()),
     ("minute", 0, 59, ()),
@@ -35,7 +35,7 @@ def cron_trigger(text: str) -> Any:
       A V2beta1Trigger.
 
     Raises:
-      UsageError: it is none of these, or a field has a value that it cannot have.
+      UsageError: it is something else, or a field has a value that it cannot have.
     """
     cron = checked_cron(text)
     import kfp_server_api as api
@@ -53,12 +53,12 @@ def interval_trigger(text: str) -> Any:
       A V2beta1Trigger.
 
     Raises:
-      UsageError: it is not.
+      UsageError: it is something else.
     """
     found = re.fullmatch(r"([1-9]\d*)\s*([mhdw])", text.strip())
     if not found:
         raise UsageError(
-            f"{text!r} is no interval.",
+            f"{text!r} is not an interval.",
             where=_WHERE_EVERY,
             expected="a whole number of minutes, hours, days or weeks, such as 90m, 12h, 1d or 2w",
             seen=text,
@@ -70,15 +70,15 @@ def interval_trigger(text: str) -> Any:
 
 
 def checked_cron(text: str) -> str:
-    """A cron expression with the field for seconds that Kubeflow's parser takes for granted.
+    """A cron expression with the field for seconds that Kubeflow's parser expects.
 
     With five fields that parser would read the minute as the second, the hour as the minute, and run every hour.
 
     Args:
-      text: see `cron_trigger`.
+      text: five or six fields, or a word such as @daily.
 
     Raises:
-      UsageError: see `cron_trigger`.
+      UsageError: it is something else, or a field has a value that it cannot have.
     """
     if text.strip().startswith("@"):
         return _checked_shorthand(text.strip())
@@ -88,8 +88,8 @@ def checked_cron(text: str) -> str:
             "A cron expression has five fields, or six with the seconds first.",
             where=_WHERE_CRON,
             expected="minute hour day-of-month month day-of-week, such as '0 6 * * *': every day at 6:00 UTC",
-            seen=f"{len(fields)} field{'s'[: len(fields) != 1]}: {text!r}",
-            fix="quote the expression: the shell would replace its asterisks" if len(fields) != 1 else "",
+            seen=f"{len(fields)} {'field' if len(fields) == 1 else 'fields'}: {text!r}",
+            fix="Quote the expression: the shell replaces its asterisks." if len(fields) != 1 else "",
         )
     fields = ["0", *fields] if len(fields) == 5 else fields
     for field, known in zip(fields, _FIELDS, strict=True):
@@ -102,7 +102,7 @@ def describe(trigger: Any) -> str:
     """A trigger in words.
 
     Args:
-      trigger: a V2beta1Trigger, as the API has it.
+      trigger: a V2beta1Trigger.
     """
     if trigger is None:
         return ""
@@ -117,7 +117,7 @@ def find_schedule(schedules: list[Any], wanted: str) -> Any:
     """The recurring run that a person means.
 
     Args:
-      schedules: those of the server.
+      schedules: the recurring runs on the server.
       wanted: a name, an id, or the beginning of one.
 
     Raises:
@@ -135,18 +135,18 @@ def find_schedule(schedules: list[Any], wanted: str) -> Any:
 def _checked_shorthand(text: str) -> str:
     if text.lower() in _SHORTHANDS:
         return text.lower()
-    close = difflib.get_close_matches(text.lower(), _SHORTHANDS, n=1)
+    close = closest(text.lower(), _SHORTHANDS)
     raise UsageError(
-        f"{text!r} is no cron expression.",
+        f"{text!r} is not a cron expression.",
         where=_WHERE_CRON,
         expected=", ".join(_SHORTHANDS),
         seen=text,
-        fix=f"did you mean {close[0]}?" if close else "for intervals there is --every, such as --every 12h",
+        fix=f"Did you mean {close}?" if close else "For intervals there is --every, such as --every 12h.",
     )
 
 
 def _check_part(part: str, name: str, smallest: int, largest: int, names: tuple[str, ...]) -> None:
-    """Checks one of a field's alternatives: `*`, `?`, a value, a range, each maybe with a step."""
+    """Checks one of a field's alternatives: `*`, `?`, a value or a range, each possibly with a step."""
     span, slash, step = part.partition("/")
     if slash and not (step.isdecimal() and int(step) > 0):
         raise _wrong(part, name, smallest, largest, names)
@@ -172,5 +172,5 @@ def _wrong(part: str, name: str, smallest: int, largest: int, names: tuple[str, 
         where=_WHERE_CRON,
         expected=f"{smallest} to {largest}{words}, a range a-b, a list a,b, * for any, each with /n for every nth",
         seen=part,
-        fix="Sunday is 0" if sunday else "",
+        fix="Write 0 for Sunday." if sunday else "",
     )

@@ -302,7 +302,7 @@ class TestLogs:
         code, _, err = conveyor("logs", "Trianer")
 
         assert code == 2
-        assert "did you mean 'Trainer'?" in err
+        assert "Did you mean 'Trainer'?" in err
 
     def test_of_too_many_names(self, conveyor: Conveyor) -> None:
         assert conveyor("logs", "latest", "Trainer", "Pusher")[0] == 2
@@ -388,7 +388,7 @@ class TestSchedule:
             (("--cron", "0 6 * * *", "--every", "1d"), "one thing at a time"),
             (("--cron", "0 6 * *"), "five fields"),
             (("--cron", "61 6 * * *"), "The minute"),
-            (("--every", "soon"), "no interval"),
+            (("--every", "soon"), "not an interval"),
         ],
     )
     def test_what_is_wrong_is_told_before_anything_is_done(

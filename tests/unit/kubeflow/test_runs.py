@@ -197,5 +197,5 @@ def test_an_unknown_task_gets_a_suggestion() -> None:
 
     with pytest.raises(UsageError, match="no node 'Trianer'") as caught:
         find_task(tasks, "Trianer")
-    assert caught.value.fix == "did you mean 'Trainer'?"
+    assert caught.value.fix == "Did you mean 'Trainer'?"
     assert caught.value.expected == "Trainer, Pusher"

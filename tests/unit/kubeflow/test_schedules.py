@@ -30,17 +30,17 @@ def test_cron_as_kubeflow_takes_it(written: str, sent: str) -> None:
 @pytest.mark.parametrize(
     ("written", "what", "fix"),
     [
-        ("0 6 * *", "five fields", "quote"),
-        ("0 0 6 * * * *", "five fields", "quote"),
-        ("", "five fields", "quote"),
+        ("0 6 * *", "five fields", "Quote"),
+        ("0 0 6 * * * *", "five fields", "Quote"),
+        ("", "five fields", "Quote"),
         ("daily", "five fields", ""),
-        ("@dayly", "no cron expression", "@daily"),
-        ("@every 1h", "no cron expression", ""),
+        ("@dayly", "not a cron expression", "@daily"),
+        ("@every 1h", "not a cron expression", ""),
         ("60 6 * * *", "The minute", ""),
         ("0 24 * * *", "The hour", ""),
         ("0 6 0 * *", "The day of the month", ""),
         ("0 6 * 13 *", "The month", ""),
-        ("0 6 * * 7", "The day of the week", "Sunday is 0"),
+        ("0 6 * * 7", "The day of the week", "0 for Sunday"),
         ("0 6 * * MOO", "The day of the week", ""),
         ("0 18-6 * * *", "The hour", ""),
         ("0 1-2-3 * * *", "The hour", ""),
@@ -67,7 +67,7 @@ def test_intervals(written: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("written", ["", "d", "0d", "-1d", "1.5h", "30s", "1 day", "tomorrow"])
 def test_intervals_that_are_none(written: str) -> None:
-    with pytest.raises(UsageError, match="no interval"):
+    with pytest.raises(UsageError, match="not an interval"):
         interval_trigger(written)
 
 
