@@ -25,6 +25,7 @@ from components.resolvers import LatestHyperparametersStrategy
 from components.schema_importer import SchemaImporter, read_curated_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform
+from pipeline import nodes
 from pipeline.contracts.schema import Schema
 from pipeline.runs import database
 from pipeline.runs.beam import beam_arguments
@@ -61,9 +62,9 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         label=config.label,
         newest_span=config.data.newest_span,
         compression=config.data.compression,
-    ).with_id("ExampleGen")
+    ).with_id(nodes.EXAMPLE_GEN.id)
     examples = example_gen.outputs["examples"]
-    statistics_gen = ArrowStatisticsGen(examples=examples).with_id("StatisticsGen")
+    statistics_gen = ArrowStatisticsGen(examples=examples).with_id(nodes.STATISTICS_GEN.id)
     schema_gen = _schema_node(curated_schema, statistics_gen.outputs["statistics"])
     schema = schema_gen.outputs["schema"]
     validator = SchemaValidator(
@@ -71,7 +72,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         schema=schema,
         label=config.label,
         on_anomaly=config.schema_source.on_anomaly,
-    ).with_id("ExampleValidator")
+    ).with_id(nodes.EXAMPLE_VALIDATOR.id)
     transform = FastTransform(
         examples=examples,
         schema=schema,
@@ -79,7 +80,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         # The Trainer and the Tuner apply the transform graph as they read, in less time than transformed rows take to write.
         materialize=False,
         custom_config=settings.for_transform(config, curated_features).to_custom_config(),
-    ).with_id("Transform")
+    ).with_id(nodes.TRANSFORM.id)
     transform.add_upstream_node(validator)
     hyperparameters = _hyperparameters_node(config, curated_features, examples, transform.outputs["transform_graph"])
     trainer = Trainer(
@@ -91,13 +92,13 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=settings.for_trainer(config, curated_features).to_custom_config(),
-    ).with_id("Trainer")
+    ).with_id(nodes.TRAINER.id)
     model = trainer.outputs["model"]
     resolver = Resolver(
         strategy_class=LatestBlessedModelStrategy,
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("Resolver")
+    ).with_id(nodes.RESOLVER.id)
     evaluator = FastEvaluator(
         examples=examples,
         model=model,
@@ -105,25 +106,25 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         schema=schema,
         eval_config=eval_config(config),
         example_splits=["eval"],
-    ).with_id("Evaluator")
-    nodes = [example_gen, statistics_gen, schema_gen, validator, transform, hyperparameters, trainer, resolver, evaluator]
+    ).with_id(nodes.EVALUATOR.id)
+    components = [example_gen, statistics_gen, schema_gen, validator, transform, hyperparameters, trainer, resolver, evaluator]
     infra_blessing = None
     if config.infra_validator.enabled:
         infra_validator = infra_validator_for(config.infra_validator, model=model, examples=examples)
         infra_blessing = infra_validator.outputs["blessing"]
-        nodes.append(infra_validator)
-    nodes.append(
+        components.append(infra_validator)
+    components.append(
         AtomicPusher(
             model=model,
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=infra_blessing,
             destination=str(config.serving_path),
-        ).with_id("Pusher")
+        ).with_id(nodes.PUSHER.id)
     )
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.artifacts_path),
-        components=[node for node in nodes if node is not None],
+        components=[component for component in components if component is not None],
         enable_cache=config.execution.cache,
         metadata_connection_config=database.sqlite(config.metadata_path),
         beam_pipeline_args=beam_arguments(config),
@@ -133,8 +134,8 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
 def _schema_node(curated: schema_pb2.Schema | None, statistics: BaseChannel) -> BaseNode:
     """The curated schema where there is one, otherwise the schema inferred from the training data."""
     if curated is None:
-        return SchemaGen(statistics=statistics, infer_feature_shape=False, exclude_splits=["eval"]).with_id("SchemaGen")
-    return SchemaImporter(schema_text=text_format.MessageToString(curated)).with_id("SchemaGen")
+        return SchemaGen(statistics=statistics, infer_feature_shape=False, exclude_splits=["eval"]).with_id(nodes.SCHEMA_GEN.id)
+    return SchemaImporter(schema_text=text_format.MessageToString(curated)).with_id(nodes.SCHEMA_GEN.id)
 
 
 def _hyperparameters_node(
@@ -149,12 +150,12 @@ def _hyperparameters_node(
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
             custom_config=settings.for_tuner(config, curated_features).to_custom_config(),
-        ).with_id("Tuner")
+        ).with_id(nodes.TUNER.id)
     if config.tuner.reuse:
         return Resolver(
             strategy_class=LatestHyperparametersStrategy,
             best_hyperparameters=Channel(type=standard_artifacts.HyperParameters),
-        ).with_id("LatestHyperparameters")
+        ).with_id(nodes.LATEST_HYPERPARAMETERS.id)
     return None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline import nodes
 from pipeline.errors import UsageError
 from pipeline.training.settings import TrainerSettings, TunerSettings
 from pipeline.util.suggestions import did_you_mean
@@ -27,7 +28,7 @@ WHOLE_SPLIT = 0
 
 Value = int | str
 
-_SETTINGS: Mapping[str, type[TrainerSettings]] = {"Trainer": TrainerSettings, "Tuner": TunerSettings}
+_SETTINGS: Mapping[str, type[TrainerSettings]] = {nodes.TRAINER.id: TrainerSettings, nodes.TUNER.id: TunerSettings}
 
 
 @dataclass(frozen=True)
@@ -109,16 +110,17 @@ def apply(ir: pipeline_pb2.Pipeline, values: Mapping[str, Value]) -> None:
     for entry in ir.nodes:
         properties = entry.pipeline_node.parameters.parameters
         node_id = entry.pipeline_node.node_info.id
-        if node_id == "ExampleGen" and values.get("span", NEWEST_SPAN) != NEWEST_SPAN:
+        settable = nodes.NODES[node_id].parameters if node_id in nodes.NODES else ()
+        if "span" in settable and values.get("span", NEWEST_SPAN) != NEWEST_SPAN:
             properties["newest_span"].field_value.int_value = int(values["span"])
-        elif node_id == "ExampleGen" and "newest_span" in properties:
+        elif "span" in settable and "newest_span" in properties:
             del properties["newest_span"]
-        elif node_id in _SETTINGS:
+        elif "steps_per_epoch" in settable:
             custom_config = properties["custom_config"].field_value
             settings = _SETTINGS[node_id].model_validate_json(custom_config.string_value)
             changed = settings.with_steps_per_epoch(int(values["steps_per_epoch"]) or None)
             custom_config.string_value = json.dumps(changed.to_custom_config(), sort_keys=True)
-        elif node_id == "Pusher":
+        elif "push_destination" in settable:
             destination = json.loads(properties["push_destination"].field_value.string_value)
             destination["filesystem"]["base_directory"] = values["push_destination"]
             properties["push_destination"].field_value.string_value = json.dumps(destination, sort_keys=True, indent=2)

@@ -14,6 +14,7 @@ from components.example_gen.component import ArrowExampleGen
 from components.example_gen.spans import SingleSplit, find_spans
 from components.prediction_writer import PredictionWriter
 from components.resolvers import LatestPushedModelStrategy
+from pipeline import nodes
 from pipeline.errors import UsageError
 from pipeline.runs import database
 from pipeline.runs.beam import beam_arguments
@@ -54,10 +55,10 @@ def create_scoring_pipeline(
         _require_span(input_pattern, span)
     resolver = Resolver(
         strategy_class=LatestPushedModelStrategy,
-        model=_made_by(config, "Trainer", "model", standard_artifacts.Model),
-        pushed_model=_made_by(config, "Pusher", "pushed_model", standard_artifacts.PushedModel),
-        schema=_made_by(config, "SchemaGen", "schema", standard_artifacts.Schema),
-    ).with_id("Resolver")
+        model=_made_by(config, nodes.TRAINER.id, "model", standard_artifacts.Model),
+        pushed_model=_made_by(config, nodes.PUSHER.id, "pushed_model", standard_artifacts.PushedModel),
+        schema=_made_by(config, nodes.SCHEMA_GEN.id, "schema", standard_artifacts.Schema),
+    ).with_id(nodes.RESOLVER.id)
     example_gen = ArrowExampleGen(
         input_pattern=input_pattern,
         file_format=file_format,
@@ -66,15 +67,15 @@ def create_scoring_pipeline(
         compression=config.data.compression,
         schema=resolver.outputs["schema"],
         unneeded=[config.label, *(name for name, feature in config.features.items() if feature.kind == "ignore")],
-    ).with_id("ExampleGen")
+    ).with_id(nodes.EXAMPLE_GEN.id)
     bulk_inferrer = BulkInferrer(examples=example_gen.outputs["examples"], model=resolver.outputs["model"]).with_id(
-        "BulkInferrer"
+        nodes.BULK_INFERRER.id
     )
     writer = PredictionWriter(
         inference_result=bulk_inferrer.outputs["inference_result"],
         pushed_model=resolver.outputs["pushed_model"],
         destination=destination,
-    ).with_id("PredictionWriter")
+    ).with_id(nodes.PREDICTION_WRITER.id)
     name = f"{config.name}-score"
     return Pipeline(
         pipeline_name=name,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline import nodes
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.cli.serving_target import (
@@ -129,7 +130,7 @@ def _origins(config: PipelineConfig, place: Target, versions: list[PushedVersion
 def _origin(lineage: Lineage) -> _Origin:
     from pipeline.report.read.evaluation import read_evaluation
 
-    pusher, evaluator = lineage.execution("Pusher"), lineage.execution("Evaluator")
+    pusher, evaluator = lineage.execution(nodes.PUSHER.id), lineage.execution(nodes.EVALUATOR.id)
     evaluations = evaluator.outputs.get("evaluation", ()) if evaluator else ()
     metrics: tuple[str, ...] = ()
     if evaluations:

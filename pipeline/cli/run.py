@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline import nodes
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
 from pipeline.errors import NotBlessedError
 
@@ -77,7 +78,7 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
     if refusal is None:
         return None
     node, blessing = refusal
-    if node == "Evaluator":
+    if node == nodes.EVALUATOR.id:
         return NotBlessedError(
             "A metric missed its threshold, so nothing was pushed.",
             where=node,

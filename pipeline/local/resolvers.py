@@ -1,34 +1,16 @@
-"""What the pipeline's resolvers would choose now, found out without TFX, which their strategies are made for."""
+"""The choices that the pipeline's resolvers would make now, computed without TFX, for which their strategies are written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-from pipeline.runs.metadata import BASELINE_KEY, HYPERPARAMETERS_KEY
+from pipeline import nodes
 
 TYPE_NAME = "tfx.dsl.components.common.resolver.Resolver"
 
 Choice = Mapping[str, Artifact]
-
-
-@dataclass(frozen=True)
-class Resolver:
-    """A node that chooses among what earlier runs have made.
-
-    Attributes:
-      choose: what it would choose, by output, of all artifacts of the pipeline that are live, the oldest first.
-      output: the output that another node reads.
-      reader: that node.
-      input: what the reader calls it.
-    """
-
-    choose: Callable[[Sequence[Artifact]], Choice]
-    output: str
-    reader: str
-    input: str
 
 
 def latest_blessed_model(live: Sequence[Artifact]) -> Choice:
@@ -45,11 +27,11 @@ def latest_blessed_model(live: Sequence[Artifact]) -> Choice:
 def latest_hyperparameters(live: Sequence[Artifact]) -> Choice:
     """As LatestHyperparametersStrategy: those of the newest search."""
     found = [artifact for artifact in live if artifact.type == "HyperParameters"]
-    return {HYPERPARAMETERS_KEY: found[-1]} if found else {}
+    return {nodes.HYPERPARAMETERS_KEY: found[-1]} if found else {}
 
 
-RESOLVERS = {
-    "Resolver": Resolver(latest_blessed_model, "model", "Evaluator", BASELINE_KEY),
-    "LatestHyperparameters": Resolver(latest_hyperparameters, HYPERPARAMETERS_KEY, "Trainer", "hyperparameters"),
+CHOICES: Mapping[str, Callable[[Sequence[Artifact]], Choice]] = {
+    nodes.RESOLVER.id: latest_blessed_model,
+    nodes.LATEST_HYPERPARAMETERS.id: latest_hyperparameters,
 }
-"""Those of `pipeline.graph`, by node id."""
+"""By the resolver's id: its choice, by output, among all live artifacts of the pipeline, the oldest first."""

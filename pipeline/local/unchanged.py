@@ -19,8 +19,9 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.example_gen import inputs
 from components.pusher.serving_folder import push_is_in_place
+from pipeline import nodes
 from pipeline.errors import ConveyorError
-from pipeline.local.resolvers import RESOLVERS, TYPE_NAME, Choice
+from pipeline.local.resolvers import CHOICES, TYPE_NAME, Choice
 from pipeline.runs import metadata
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome
 
@@ -112,21 +113,21 @@ def _read(mlmd: MetadataStore, runs: Path, pipeline: str, fingerprint: str) -> _
     types = mlmd.get_executions_by_id([execution.id for execution in run.executions.values()])
     resolvers = {execution.id for execution in types if execution.type == TYPE_NAME}
     names = [name for name, execution in run.executions.items() if execution.id in resolvers]
-    if unknown := set(names) - RESOLVERS.keys():
+    if unknown := set(names) - CHOICES.keys():
         raise ChangedError(f"{', '.join(unknown)} may choose otherwise")
-    choices = {name: RESOLVERS[name].choose(list(live.values())) for name in names}
+    choices = {name: CHOICES[name](list(live.values())) for name in names}
     return _LastRun(outcome, run, contexts["pipeline"], live, choices)
 
 
 def _check_data(reader: metadata.Store, run: metadata.Run) -> None:
     """Whether ExampleGen would read what it read."""
-    example_gen = run.executions.get("ExampleGen")
+    example_gen = run.executions.get(nodes.EXAMPLE_GEN.id)
     if example_gen is None:
         return
     # What its driver finds is a property of the execution that ran, and not of those that repeat it.
     if example_gen.state is not NodeState.CACHED:
         raise ChangedError("the data was new in the last run")
-    examples = run.output("ExampleGen", "examples")
+    examples = run.output(nodes.EXAMPLE_GEN.id, "examples")
     origin = reader.producer(examples.id) if examples else None
     if origin is None or not inputs.resolve(example_gen.properties).items() <= origin.properties.items():
         raise ChangedError("the data is not that of the last run")
@@ -135,9 +136,10 @@ def _check_data(reader: metadata.Store, run: metadata.Run) -> None:
 def _check_choices(last: _LastRun) -> None:
     """Whether what resolvers choose now is what the nodes after them have worked with."""
     for name, choice in last.choices.items():
-        resolver = RESOLVERS[name]
-        used = last.run.input(resolver.reader, resolver.input)
-        chosen = choice.get(resolver.output)
+        resolution = nodes.NODES[name].resolution
+        assert resolution is not None
+        used = last.run.input(resolution.reader, resolution.input)
+        chosen = choice.get(resolution.output)
         if (used and used.id) != (chosen and chosen.id):
             raise ChangedError(f"{name} chooses otherwise since the last run")
 

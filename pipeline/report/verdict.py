@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from pipeline import nodes
 from pipeline.report.read.run_details import RunFacts
 from pipeline.runs.status import NodeState, RunState
 
@@ -56,7 +57,7 @@ def judge_push(facts: RunFacts) -> Verdict:
       facts: what is known of a run whose Pusher has done its work, or that has none.
     """
     infra = facts.infra_blessing
-    if facts.version and facts.run.executions["Pusher"].state is NodeState.CACHED:
+    if facts.version and facts.run.executions[nodes.PUSHER.id].state is NodeState.CACHED:
         reason = "Nothing that it depends on has changed since it was pushed."
         return Verdict(f"Version {facts.version} is up to date", (reason,), Tone.GOOD)
     if facts.version:

@@ -14,13 +14,9 @@ from ml_metadata import MetadataStore, errors
 from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.errors import StorageError, UsageError
+from pipeline.nodes import BASELINE_KEY, BLESSING_KEY, HYPERPARAMETERS_KEY, NODES
 from pipeline.runs import database
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
-
-# The Evaluator's input that belongs to another model's history: lineage names it and goes no further.
-BASELINE_KEY = "baseline_model"
-# The Tuner's output. Found in another run, it was found with that run's data: lineage names the search and goes no further.
-HYPERPARAMETERS_KEY = "best_hyperparameters"
 
 _STATES = {
     metadata_store_pb2.Execution.NEW: NodeState.RUNNING,
@@ -136,10 +132,10 @@ class Run:
 
     def refusal(self) -> tuple[str, Artifact] | None:
         """The validator of the model that did not bless it, and its verdict; None when none refused."""
-        for node in ("Evaluator", "InfraValidator"):
-            blessing = self.output(node, "blessing")
+        for node in NODES.values():
+            blessing = self.output(node.id, BLESSING_KEY)
             if blessing is not None and not blessing.properties.get("blessed"):
-                return node, blessing
+                return node.id, blessing
         return None
 
 

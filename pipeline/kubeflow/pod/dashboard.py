@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline import nodes
 from pipeline.config import PipelineConfig, Task
 from pipeline.report.html.evaluation_view import MOST_CLASSES_SHOWN, EvaluationView
 from pipeline.report.html.page import render_nodes, render_report
@@ -50,9 +51,9 @@ def declared(node_ids: Sequence[str], config: PipelineConfig) -> dict[str, str]:
       By the artifact's name, the class in `kfp.dsl` that stands for its type.
     """
     outputs = {REPORT: "HTML"}
-    if any(node in _METRICS for node in node_ids):
+    if any(nodes.NODES[node].scalars or nodes.NODES[node].properties for node in node_ids if node in nodes.NODES):
         outputs[METRICS] = "Metrics"
-    if "Evaluator" in node_ids and config.task is not Task.REGRESSION:
+    if nodes.EVALUATOR.id in node_ids and config.task is not Task.REGRESSION:
         outputs[CLASSIFICATION] = "ClassificationMetrics"
     return outputs
 
@@ -67,7 +68,7 @@ def artifacts_of(facts: RunFacts, node_ids: Sequence[str]) -> Dashboard:
     return Dashboard(
         html=render_nodes(facts, node_ids),
         metrics=metrics_of(facts, node_ids),
-        classification=_classification(facts) if "Evaluator" in node_ids else {},
+        classification=_classification(facts) if nodes.EVALUATOR.id in node_ids else {},
     )
 
 
@@ -85,7 +86,13 @@ def metrics_of(facts: RunFacts, node_ids: Sequence[str]) -> dict[str, float]:
       facts: what is known of the run so far.
       node_ids: the nodes that the task runs.
     """
-    found = {name: value for node in node_ids if node in _METRICS for name, value in _METRICS[node](facts).items()}
+    found: dict[str, float | None] = {}
+    for node in (nodes.NODES[node_id] for node_id in node_ids if node_id in nodes.NODES):
+        found |= _SCALARS[node.scalars](facts) if node.scalars else {}
+        output = facts.run.output(node.id, node.main_output) if node.properties else None
+        found |= {
+            name: value for name in node.properties if isinstance(value := output and output.properties.get(name), (int, float))
+        }
     return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
@@ -159,27 +166,27 @@ def _classification(facts: RunFacts) -> dict[str, Any]:
     return classification
 
 
-def _example_gen(facts: RunFacts) -> dict[str, float | None]:
+def _data(facts: RunFacts) -> dict[str, float | None]:
     spans = {f"spans_{split}": len(source.spans) for split, source in facts.data.sources.items() if source.spans}
     files = {f"files_{split}": len(source.files) for split, source in facts.data.sources.items()}
     newest = max((span for source in facts.data.sources.values() for span in source.spans), default=None)
     return {**_rows(facts.data.rows), **files, **spans, "newest_span": newest}
 
 
-def _statistics_gen(facts: RunFacts) -> dict[str, float | None]:
+def _statistics(facts: RunFacts) -> dict[str, float | None]:
     return {**_rows(facts.statistics.rows), "features": len(facts.statistics.features)} if facts.statistics else {}
 
 
-def _example_validator(facts: RunFacts) -> dict[str, float | None]:
+def _anomalies(facts: RunFacts) -> dict[str, float | None]:
     return {"anomalies": len(facts.anomalies.found)} if facts.anomalies else {}
 
 
-def _tuner(facts: RunFacts) -> dict[str, float | None]:
+def _tuning(facts: RunFacts) -> dict[str, float | None]:
     search = facts.search
     return {"trials": len(search.trials), "best_val_loss": search.trials[0].score} if search and search.trials else {}
 
 
-def _trainer(facts: RunFacts) -> dict[str, float | None]:
+def _training(facts: RunFacts) -> dict[str, float | None]:
     training = facts.training
     if training is None or not training.epochs:
         return {}
@@ -196,7 +203,7 @@ def _trainer(facts: RunFacts) -> dict[str, float | None]:
     }
 
 
-def _evaluator(facts: RunFacts) -> dict[str, float | None]:
+def _evaluation(facts: RunFacts) -> dict[str, float | None]:
     if facts.evaluation is None:
         return {}
     overall = facts.evaluation.overall.metrics.items()
@@ -205,14 +212,14 @@ def _evaluator(facts: RunFacts) -> dict[str, float | None]:
     return {**metrics, **baseline, "blessed": facts.blessed}
 
 
-def _infra_validator(facts: RunFacts) -> dict[str, float | None]:
+def _serving(facts: RunFacts) -> dict[str, float | None]:
     properties = facts.infra_blessing.properties if facts.infra_blessing else {}
     names = ("requests", "load_seconds", "latency_p50_ms", "latency_p99_ms")
     return {**{name: properties.get(name) for name in names}, "can_be_served": properties.get("blessed")}
 
 
-def _pusher(facts: RunFacts) -> dict[str, float | None]:
-    if not facts.run.completed("Pusher"):
+def _push(facts: RunFacts) -> dict[str, float | None]:
+    if not facts.run.completed(nodes.PUSHER.id):
         return {}
     return {"pushed": bool(facts.version), "version": int(facts.version) if facts.version.isdecimal() else None}
 
@@ -221,13 +228,13 @@ def _rows(rows: Mapping[str, int]) -> dict[str, float | None]:
     return {f"rows_{split}": count for split, count in rows.items()}
 
 
-_METRICS: Mapping[str, Callable[[RunFacts], Mapping[str, float | None]]] = {
-    "ExampleGen": _example_gen,
-    "StatisticsGen": _statistics_gen,
-    "ExampleValidator": _example_validator,
-    "Tuner": _tuner,
-    "Trainer": _trainer,
-    "Evaluator": _evaluator,
-    "InfraValidator": _infra_validator,
-    "Pusher": _pusher,
+_SCALARS: Mapping[str, Callable[[RunFacts], Mapping[str, float | None]]] = {
+    "data": _data,
+    "statistics": _statistics,
+    "anomalies": _anomalies,
+    "tuning": _tuning,
+    "training": _training,
+    "evaluation": _evaluation,
+    "serving": _serving,
+    "push": _push,
 }

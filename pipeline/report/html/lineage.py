@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline import nodes
 from pipeline.report.html.charts import Box
 from pipeline.report.read.data import Data, data_of
-from pipeline.runs.metadata import BASELINE_KEY, HYPERPARAMETERS_KEY, Artifact, Execution, Lineage
-
-# By node: the output that stands for what it did.
-_MAIN_OUTPUT = {
-    "ExampleGen": "examples",
-    "StatisticsGen": "statistics",
-    "SchemaGen": "schema",
-    "ExampleValidator": "anomalies",
-    "Transform": "transform_graph",
-    "Tuner": HYPERPARAMETERS_KEY,
-    "Trainer": "model",
-    "Evaluator": "blessing",
-    "InfraValidator": "blessing",
-    "Pusher": "pushed_model",
-}
+from pipeline.runs.metadata import Artifact, Execution, Lineage
 
 
 @dataclass(frozen=True)
@@ -54,15 +41,15 @@ class LineageView:
         for step in self.steps:
             subtitle = f"{step.output.type} {step.output.id}" if step.output else f"execution {step.execution.id}"
             upstream = step.upstream
-            for baseline in step.execution.inputs.get(BASELINE_KEY, ()):
+            for baseline in step.execution.inputs.get(nodes.BASELINE_KEY, ()):
                 boxes.append(Box("baseline", "Baseline", f"Model {baseline.id}", "earlier"))
                 upstream = (*upstream, "baseline")
-            if step.execution.node == "ExampleGen":
+            if step.execution.node == nodes.EXAMPLE_GEN.id:
                 upstream = data
             style = "complete" if step.run == self.run_id else "earlier"
             boxes.append(Box(step.execution.node, step.execution.node, subtitle, style, upstream))
         if self.lineage.version:
-            boxes.append(Box("version", f"Version {self.lineage.version}", "pushed", "good", ("Pusher",)))
+            boxes.append(Box("version", f"Version {self.lineage.version}", "pushed", "good", (nodes.PUSHER.id,)))
         return boxes
 
 
@@ -81,9 +68,12 @@ def view_lineage(lineage: Lineage, run_id: str = "") -> LineageView:
     }
     steps = []
     for execution in lineage.executions:
-        used = [artifact.id for key, artifacts in execution.inputs.items() if key != BASELINE_KEY for artifact in artifacts]
-        outputs = execution.outputs.get(_MAIN_OUTPUT.get(execution.node, ""), ()) or next(iter(execution.outputs.values()), ())
+        used = [
+            artifact.id for key, artifacts in execution.inputs.items() if key != nodes.BASELINE_KEY for artifact in artifacts
+        ]
+        main = nodes.NODES[execution.node].main_output if execution.node in nodes.NODES else ""
+        outputs = execution.outputs.get(main, ()) or next(iter(execution.outputs.values()), ())
         upstream = tuple(sorted({makers[each] for each in used if each in makers}))
         steps.append(Step(execution, next(iter(outputs), None), next(iter(execution.runs), ""), upstream))
     run = run_id or (steps[-1].run if steps else "")
-    return LineageView(lineage, tuple(steps), run, data_of(lineage.execution("ExampleGen")))
+    return LineageView(lineage, tuple(steps), run, data_of(lineage.execution(nodes.EXAMPLE_GEN.id)))

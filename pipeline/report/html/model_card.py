@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pipeline import nodes
 from pipeline.config import PipelineConfig, Task
 from pipeline.report import formats
 from pipeline.report.read.evaluation import Evaluation
@@ -116,7 +117,7 @@ def _training(facts: RunFacts) -> tuple[tuple[str, str], ...]:
 
 def _tuned(facts: RunFacts) -> dict[str, Any]:
     """The hyperparameters that a Tuner found, which go before those of the configuration."""
-    artifact = facts.run.input("Trainer", "hyperparameters")
+    artifact = facts.run.input(nodes.TRAINER.id, "hyperparameters")
     return read_hyperparameters(artifact.path) if artifact else {}
 
 

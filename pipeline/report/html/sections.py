@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline import nodes
 from pipeline.report import formats
 from pipeline.report.html.evaluation_view import EvaluationView
 from pipeline.report.html.lineage import LineageView, view_lineage
@@ -49,17 +50,30 @@ class Section:
 
 def sections_of_run(facts: RunFacts) -> list[Section]:
     """The sections that a run has something to say in."""
-    return _sections(_OF_RUN, facts)
+    return [*_sections(_FIRST_OF_RUN, facts), *_property_sections(nodes.NODES, facts), *_sections(_LAST_OF_RUN, facts)]
 
 
 def sections_of_nodes(facts: RunFacts, node_ids: Sequence[str]) -> list[Section]:
     """The sections that nodes of a run have something to say in, each once."""
-    return _sections(list(dict.fromkeys(name for node in node_ids for name in _OF_NODE.get(node, ()))), facts)
+    names = dict.fromkeys(name for node in node_ids if node in nodes.NODES for name in nodes.NODES[node].sections)
+    return [*_sections(list(names), facts), *_property_sections(node_ids, facts)]
 
 
 def _sections(names: Sequence[str], facts: RunFacts) -> list[Section]:
     contents = [(name, *_SECTIONS[name]) for name in names]
     return [Section(name, title, content) for name, title, make in contents if (content := make(facts)) is not None]
+
+
+def _property_sections(node_ids: Iterable[str], facts: RunFacts) -> list[Section]:
+    """A section for each node that names properties of its main output."""
+    sections = []
+    for node in (nodes.NODES[node_id] for node_id in node_ids if node_id in nodes.NODES):
+        output = facts.run.output(node.id, node.main_output) if node.properties else None
+        if output is not None:
+            values = {title: output.properties.get(name) for name, title in node.properties.items()}
+            shown = tuple((title, formats.value(value)) for title, value in values.items() if value is not None)
+            sections.append(Section(node.id, node.id, Statement((), shown)))
+    return sections
 
 
 def _evaluation(facts: RunFacts) -> EvaluationView | None:
@@ -96,9 +110,9 @@ def _model_card(facts: RunFacts) -> ModelCard | None:
 
 
 def _baseline(facts: RunFacts) -> Statement | None:
-    if not facts.run.completed("Resolver"):
+    if not facts.run.completed(nodes.RESOLVER.id):
         return None
-    model = facts.resolved("Resolver")
+    model = facts.resolved(nodes.RESOLVER.id)
     if model is None:
         return Statement(
             (
@@ -109,18 +123,18 @@ def _baseline(facts: RunFacts) -> Statement | None:
     version = facts.baseline_version
     name = f"version {version}" if version else f"model {model.id}, which has not been pushed"
     sentence = f"The candidate is compared with {name}, the latest blessed model."
-    return Statement((sentence,), _origin(facts, "Resolver", model, "Trained"))
+    return Statement((sentence,), _origin(facts, nodes.RESOLVER.id, model, "Trained"))
 
 
 def _hyperparameters(facts: RunFacts) -> Statement | None:
-    if not facts.run.completed("LatestHyperparameters"):
+    if not facts.run.completed(nodes.LATEST_HYPERPARAMETERS.id):
         return None
-    found = facts.resolved("LatestHyperparameters")
+    found = facts.resolved(nodes.LATEST_HYPERPARAMETERS.id)
     if found is None:
         return Statement(("No search has been run yet: training uses the hyperparameters of the configuration.",))
     values = tuple((name, formats.value(value)) for name, value in read_hyperparameters(found.path).items())
     sentence = "Training uses the best hyperparameters of the latest search."
-    return Statement((sentence,), (*values, *_origin(facts, "LatestHyperparameters", found, "Searched")))
+    return Statement((sentence,), (*values, *_origin(facts, nodes.LATEST_HYPERPARAMETERS.id, found, "Searched")))
 
 
 def _origin(facts: RunFacts, node: str, artifact: Artifact, verb: str) -> tuple[tuple[str, str], ...]:
@@ -130,7 +144,7 @@ def _origin(facts: RunFacts, node: str, artifact: Artifact, verb: str) -> tuple[
 
 
 def _push(facts: RunFacts) -> Statement | None:
-    pushed, model = facts.run.output("Pusher", "pushed_model"), facts.run.input("Pusher", "model")
+    pushed, model = facts.run.output(nodes.PUSHER.id, "pushed_model"), facts.run.input(nodes.PUSHER.id, "model")
     if pushed is None:
         return None
     verdict = judge_push(facts)
@@ -157,24 +171,12 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[RunFacts], Any]]] = {
     "schema": ("Schema", lambda facts: facts.schema),
     "transformation": ("Transformed features", lambda facts: facts.transformation),
     "hyperparameters": ("Hyperparameters", _hyperparameters),
-    "search": ("Search for hyperparameters", lambda facts: facts.search),
+    "tuning": ("Search for hyperparameters", lambda facts: facts.search),
     "baseline": ("Baseline", _baseline),
     "push": ("Push", _push),
     "lineage": ("Lineage", _lineage),
     "model_card": ("Model card", _model_card),
 }
-_OF_RUN = ("graph", "evaluation", "training", "serving", "anomalies", "data", "statistics", "schema", "lineage", "model_card")
-_OF_NODE: Mapping[str, tuple[str, ...]] = {
-    "ExampleGen": ("data",),
-    "StatisticsGen": ("statistics",),
-    "SchemaGen": ("schema",),
-    "ExampleValidator": ("anomalies",),
-    "Transform": ("transformation",),
-    "LatestHyperparameters": ("hyperparameters",),
-    "Tuner": ("search",),
-    "Trainer": ("training", "model_card"),
-    "Resolver": ("baseline",),
-    "Evaluator": ("blessing", "evaluation"),
-    "InfraValidator": ("serving",),
-    "Pusher": ("push", "lineage", "model_card"),
-}
+# The sections of nodes that only name properties stand between the two.
+_FIRST_OF_RUN = ("graph", "evaluation", "training", "serving", "anomalies", "data", "statistics", "schema")
+_LAST_OF_RUN = ("lineage", "model_card")

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from pipeline import nodes
 from pipeline.config import PipelineConfig
 from pipeline.report.read.anomalies import Anomalies, read_anomalies
 from pipeline.report.read.data import Data, data_of
@@ -21,13 +22,10 @@ from pipeline.report.read.training import Training, read_training
 from pipeline.report.read.transformation import Transformation, read_transformation
 from pipeline.report.read.tuning import Search, read_search
 from pipeline.runs import database
-from pipeline.runs.metadata import HYPERPARAMETERS_KEY, Artifact, Execution, Lineage, Run, Store, open_store
+from pipeline.runs.metadata import Artifact, Execution, Lineage, Run, Store, open_store
 from pipeline.runs.status import FILE_NAME, NodeState, RunOutcome
 
 _Content = TypeVar("_Content")
-
-# What resolvers look for among earlier runs.
-_RESOLVED = {"Resolver": "model", "LatestHyperparameters": HYPERPARAMETERS_KEY}
 
 
 @dataclass(frozen=True)
@@ -57,63 +55,64 @@ class RunFacts:
     @property
     def model(self) -> Artifact | None:
         """The candidate."""
-        return self.run.output("Trainer", "model")
+        return self.run.output(nodes.TRAINER.id, "model")
 
     @property
     def version(self) -> str:
         """What the model was pushed as; empty if it was not."""
-        pushed = self.run.output("Pusher", "pushed_model")
+        pushed = self.run.output(nodes.PUSHER.id, "pushed_model")
         return str(pushed.properties.get("pushed_version", "")) if pushed else ""
 
     @property
     def blessed(self) -> bool | None:
         """Whether the Evaluator blessed the candidate; None if it did not judge."""
-        blessing = self.run.output("Evaluator", "blessing")
+        blessing = self.run.output(nodes.EVALUATOR.id, "blessing")
         return None if blessing is None else bool(blessing.properties.get("blessed"))
 
     @property
     def infra_blessing(self) -> Artifact | None:
         """The InfraValidator's; its properties say whether the candidate can be served, why not, and how fast it is."""
-        return self.run.output("InfraValidator", "blessing")
+        return self.run.output(nodes.INFRA_VALIDATOR.id, "blessing")
 
     def resolved(self, node: str) -> Artifact | None:
         """What a resolver chose; None if there was nothing to choose."""
-        return self.run.input(node, _RESOLVED[node])
+        resolution = nodes.NODES[node].resolution
+        return self.run.input(node, resolution.output) if resolution else None
 
     @cached_property
     def data(self) -> Data:
         """What the run read."""
-        return data_of(self.origins.get("ExampleGen") or self.run.executions.get("ExampleGen"))
+        return data_of(self.origins.get(nodes.EXAMPLE_GEN.id) or self.run.executions.get(nodes.EXAMPLE_GEN.id))
 
     @cached_property
     def statistics(self) -> Statistics | None:
         """Of the data."""
-        return _content(read_statistics, self.run.output("StatisticsGen", "statistics"))
+        return _content(read_statistics, self.run.output(nodes.STATISTICS_GEN.id, "statistics"))
 
     @cached_property
     def schema(self) -> SchemaTable | None:
         """What the data was checked against."""
-        return _content(read_schema, self.run.output("SchemaGen", "schema"))
+        return _content(read_schema, self.run.output(nodes.SCHEMA_GEN.id, "schema"))
 
     @cached_property
     def anomalies(self) -> Anomalies | None:
         """What in the data breaks the schema. TFX removes what a node that failed has written."""
-        return _content(read_anomalies, self.run.output("ExampleValidator", "anomalies"))
+        return _content(read_anomalies, self.run.output(nodes.EXAMPLE_VALIDATOR.id, "anomalies"))
 
     @cached_property
     def transformation(self) -> Transformation | None:
         """What the columns become."""
-        return _content(read_transformation, self.run.output("Transform", "transform_graph"))
+        return _content(read_transformation, self.run.output(nodes.TRANSFORM.id, "transform_graph"))
 
     @cached_property
     def search(self) -> Search | None:
         """The search for hyperparameters in this run."""
-        return _content(read_search, self.run.output("Tuner", "tuner_results"))
+        return _content(read_search, self.run.output(nodes.TUNER.id, "tuner_results"))
 
     @cached_property
     def training(self) -> Training | None:
         """How the candidate was trained."""
-        return _content(read_training, self.run.output("Trainer", "model_run"))
+        return _content(read_training, self.run.output(nodes.TRAINER.id, "model_run"))
 
     @cached_property
     def saved_model(self) -> SavedModel | None:
@@ -123,7 +122,7 @@ class RunFacts:
     @cached_property
     def evaluation(self) -> Evaluation | None:
         """The candidate beside the baseline."""
-        return _content(read_evaluation, self.run.output("Evaluator", "evaluation"))
+        return _content(read_evaluation, self.run.output(nodes.EVALUATOR.id, "evaluation"))
 
 
 def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
@@ -144,11 +143,11 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
     if database.exists(connection) or not left_outcome:
         with open_store(connection, config.name) as store:
             run = store.run(run_id)
-            pushed, model = run.output("Pusher", "pushed_model"), run.output("Trainer", "model")
+            pushed, model = run.output(nodes.PUSHER.id, "pushed_model"), run.output(nodes.TRAINER.id, "model")
             target = pushed if pushed and pushed.properties.get("pushed_version") else model
             lineage = store.lineage(target) if target else None
             origins = _origins(store, run)
-            baseline = run.input("Resolver", _RESOLVED["Resolver"])
+            baseline = run.input(nodes.RESOLVER.id, "model")
             baseline_version = store.version_of(baseline) if baseline else ""
     outcome = RunOutcome.load(folder) if left_outcome else run.outcome()
     return RunFacts(_config_of(outcome) or config, outcome, run, folder, lineage, origins, baseline_version)
@@ -158,8 +157,8 @@ def _origins(store: Store, run: Run) -> dict[str, Execution]:
     origins: dict[str, Execution] = {}
     for node, execution in run.executions.items():
         taken: Artifact | None = None
-        if node in _RESOLVED:
-            taken = run.input(node, _RESOLVED[node])
+        if node in nodes.NODES and (resolution := nodes.NODES[node].resolution):
+            taken = run.input(node, resolution.output)
         elif execution.state is NodeState.CACHED:
             taken = next((artifact for artifacts in execution.outputs.values() for artifact in artifacts), None)
         maker = store.producer(taken.id) if taken else None
