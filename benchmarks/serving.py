@@ -36,8 +36,7 @@ from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.errors import ConveyorError, UsageError
 from pipeline.util.programs import check_program
-from serving.client.address import Address
-from serving.client.client import Client
+from serving.client import Address, Client
 from serving.client.features import encode_rows
 from serving.client.grpc import GrpcProtocol
 from serving.client.rest import RestProtocol

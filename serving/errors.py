@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a model server."""
+"""The errors between a client and a model server; pipeline.errors shows where they stand in the family."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pipeline.errors import ConveyorError, DataError, UsageError
 
 
 class ServingError(ConveyorError):
-    """The model server failed, or is none."""
+    """The model server failed, or another program answers in its place."""
 
     headline = "Serving error"
 
 
 class ServerAwayError(ServingError):
-    """Nothing answers at the address, also after some attempts."""
+    """No server answers at the address, after several attempts."""
 
 
 class DeadlineError(ServingError):
-    """No answer came in time."""
+    """An answer did not come in time."""
 
 
 class UnknownModelError(UsageError):
@@ -28,4 +28,4 @@ class RejectedError(DataError):
 
 
 class FeatureError(DataError):
-    """A row does not suit the model: a feature is unknown, missing, or has a value that it cannot have."""
+    """A row does not suit the model: a feature is unknown, or has a value that it cannot have."""

@@ -18,7 +18,7 @@ _PACKAGE = "tensorflow"
 
 @contextmanager
 def _bare_package() -> Iterator[None]:
-    """An empty package in TensorFlow's place, with its modules in it. It is gone afterwards: TensorFlow can be imported."""
+    """Puts an empty package in TensorFlow's place while its modules are imported, and removes it, so that TensorFlow can be."""
     spec = importlib.util.find_spec(_PACKAGE)
     if _PACKAGE in sys.modules or spec is None or spec.submodule_search_locations is None:
         yield

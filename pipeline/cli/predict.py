@@ -105,7 +105,7 @@ def _unneeded(config: PipelineConfig, schema: ModelSchema) -> set[str]:
 @contextmanager
 def _address(config: PipelineConfig, named: str | None, target: Target, *, rest: bool) -> Iterator[str]:
     """The address of the model, until the block is left."""
-    from serving.client import GRPC_PORT, REST_PORT
+    from serving import GRPC_PORT, REST_PORT
 
     if named is not None:
         if rest or target is Target.CLUSTER:

@@ -16,7 +16,7 @@ import typer
 
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
 from pipeline.errors import UsageError
-from serving.client.address import GRPC_PORT, REST_PORT
+from serving import GRPC_PORT, REST_PORT
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig

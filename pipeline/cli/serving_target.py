@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serving import GRPC_PORT
+
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from serving.rollout.controller import Rollout
     from serving.rollout.target import RolloutTarget
-
-_MODEL_SERVER = "localhost:8500"
 
 
 class Target(str, Enum):
@@ -54,7 +54,7 @@ ReasonOption = Annotated[
     str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; kept with the change.", show_default=False)
 ]
 
-DEFAULT_SERVER, DEFAULT_ROWS = _MODEL_SERVER, 500
+DEFAULT_SERVER, DEFAULT_ROWS = f"localhost:{GRPC_PORT}", 500
 
 
 def tell(text: str) -> None:

@@ -3,16 +3,14 @@
 Neither gRPC nor httpx is imported before a client for an address that needs it is made.
 """
 
-from serving.client.address import GRPC_PORT, REST_PORT, Address
+from serving.client.address import Address
 from serving.client.client import MAX_ROWS, TIMEOUT_SECONDS, AsyncClient, Client
 from serving.client.features import ModelFeature
 from serving.client.predictions import Prediction
 from serving.client.schema import ModelSchema
 
 __all__ = [
-    "GRPC_PORT",
     "MAX_ROWS",
-    "REST_PORT",
     "TIMEOUT_SECONDS",
     "Address",
     "AsyncClient",

@@ -8,10 +8,9 @@ from typing import Literal, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.errors import UsageError
+from serving import GRPC_PORT
 
 Scheme = Literal["grpc", "http", "https"]
-GRPC_PORT, REST_PORT = 8500, 8501
-"""The ports of `conveyor serve` and of TF Serving's image."""
 
 _GRPC_PATH = re.compile(r"/(?P<model>[^/:]+)(/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?")
 _REST_PATH = re.compile(r"(?P<prefix>.*)/v1/models" + _GRPC_PATH.pattern)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from pipeline.config import Gateway
 from pipeline.errors import ConveyorError
-from serving.client.predictions import Prediction
+from serving.client import Prediction
 from serving.gateway.access import Authenticator, Caller
 from serving.gateway.cache import Cache, MemoryCache, NoCache, RedisCache
 from serving.gateway.metrics import GatewayMetrics

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from pipeline.errors import DataError
-from serving.client.features import ModelFeature, Row
-from serving.client.predictions import Prediction
+from serving.client import ModelFeature, Prediction
+from serving.client.features import Row
 
 Features = Mapping[str, ModelFeature]
 Call = Callable[[Sequence[Row], Features], Awaitable[list[Prediction]]]

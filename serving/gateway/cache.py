@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from cachetools import LRUCache
 
+from serving.client import Prediction
 from serving.client.features import Row
-from serving.client.predictions import Prediction
 from serving.gateway.shared_store import AwayError, SharedStore
 
 

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pipeline.config import Gateway
 from pipeline.contracts.model import LABELS, SCORE
 from pipeline.contracts.schema import SchemaFeature
-from serving.client.features import ModelFeature, Row, Value
-from serving.client.schema import ModelSchema
+from serving.client import ModelFeature, ModelSchema
+from serving.client.features import Row, Value
 from serving.errors import FeatureError
 from serving.gateway.problems import ProblemError, RowError
 

@@ -20,8 +20,8 @@ from prometheus_client import Counter
 
 from pipeline.config import PredictionLog as Settings
 from pipeline.util.files import replacing
-from serving.client.features import ModelFeature, Row
-from serving.client.predictions import Prediction
+from serving.client import ModelFeature, Prediction
+from serving.client.features import Row
 from serving.gateway.logs import log
 from serving.gateway.metrics import confidence
 

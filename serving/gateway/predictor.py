@@ -11,10 +11,8 @@ from pathlib import Path
 from pipeline.config import Gateway
 from pipeline.contracts.schema import Schema, SchemaFeature, read_schema
 from pipeline.errors import ConveyorError
-from serving.client.address import Address
-from serving.client.features import ModelFeature, Row
-from serving.client.predictions import Prediction
-from serving.client.schema import ModelSchema
+from serving.client import Address, ModelFeature, ModelSchema, Prediction
+from serving.client.features import Row
 from serving.errors import DeadlineError, ServerAwayError, UnknownModelError
 from serving.gateway.cache import Cache
 from serving.gateway.contract import Contract, make_contract, merge

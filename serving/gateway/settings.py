@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pipeline.config import Gateway, PipelineConfig
 from pipeline.errors import ConfigError
-from serving.client.address import Address
+from serving.client import Address
 
 
 def from_config(config: PipelineConfig) -> Gateway:

@@ -10,11 +10,8 @@ from typing import TypeVar
 
 from pipeline.config import Gateway
 from pipeline.errors import ConveyorError
-from serving.client.address import Address
-from serving.client.client import AsyncClient
-from serving.client.features import ModelFeature, Row
-from serving.client.predictions import Prediction
-from serving.client.schema import ModelSchema
+from serving.client import Address, AsyncClient, ModelFeature, ModelSchema, Prediction
+from serving.client.features import Row
 from serving.errors import RejectedError, UnknownModelError
 from serving.gateway.batching import RequestBatcher
 from serving.gateway.logs import log

@@ -31,7 +31,7 @@ def main() -> int:
 
 def _serve(flags: Flags) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr)
-    # Their messages about starting, restoring and deprecations do not help whoever runs a server.
+    # Their messages about starting, restoring and deprecations do not help to run a server.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     for name in flags.ignored:
@@ -68,7 +68,7 @@ def _allow_many_connections() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (ValueError, OSError):  # macOS says that there is no limit, and then refuses to have none.
+    except (ValueError, OSError):  # macOS reports no limit, but refuses to set none.
         logging.debug("The limit of open files stays as it is.")
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import ConveyorError, StorageError, UsageError
 from pipeline.util.pods import is_ready
+from serving import GRPC_PORT
 from serving.rollout.counts import read_metrics, read_traffic
 from serving.rollout.model_servers import RunningServer, available
 from serving.rollout.models_config import render, render_versions
@@ -33,7 +34,6 @@ SHELL = "conveyor-shell"
 """The pod of manifests/conveyor that has the volume with the models, and may write to it."""
 
 _STATE_KEY, _CONFIG_KEY = "rollout.json", "models.config"
-_GRPC_PORT = 8500
 _POLL_SECONDS = 2.0
 _GATEWAY_SECONDS = 180.0
 """The time in which a gateway sees the new state: kubelets bring a ConfigMap into pods within a minute or two."""
@@ -236,7 +236,7 @@ class ClusterTarget:
             servers = {}
             for pod in self._ready_pods(deployment):
                 name = pod["metadata"]["name"]
-                address = stack.enter_context(self._kubectl.forward(f"pod/{name}", _GRPC_PORT))
+                address = stack.enter_context(self._kubectl.forward(f"pod/{name}", GRPC_PORT))
                 servers[name] = RunningServer(address, self.model)
             yield servers
 

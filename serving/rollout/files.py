@@ -40,7 +40,7 @@ def prepare(config: PipelineConfig) -> Path:
     The server has to be told --allow_version_labels_for_unavailable_models: when it first reads labels, nothing is loaded yet.
 
     Args:
-      config: of the pipeline whose models are served.
+      config: the configuration of the pipeline whose models are served.
 
     Returns:
       The path of the file, for --model_config_file.
@@ -64,7 +64,7 @@ def locked(config: PipelineConfig, seconds: float = _LOCK_SECONDS) -> Iterator[N
     """Keeps other commands on this machine from changing the files.
 
     Args:
-      config: of the pipeline.
+      config: the pipeline's configuration.
       seconds: the time to wait for another command.
 
     Raises:

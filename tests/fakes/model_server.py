@@ -20,7 +20,7 @@ from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServi
 from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 
 from pipeline.contracts.model import COLUMNS_SIGNATURE
-from serving.client.address import Address
+from serving.client import Address
 from serving.client.grpc import read_rows, to_tensor
 from serving.protocol import (
     GetModelMetadataResponse,

@@ -136,7 +136,7 @@ class Manager(Generic[_S]):
 
         Args:
           model: its name.
-          number: of the version; the highest that is available when not given.
+          number: the version's number; the highest that is available when not given.
 
         Raises:
           StatusError: NOT_FOUND: no such version is available.

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from pipeline.config import Gateway, Kubeflow
-from serving.client.address import GRPC_PORT, REST_PORT, Address
+from serving import GRPC_PORT, REST_PORT
+from serving.client import Address
 from serving.gateway.settings import read_settings
 from serving.modelserver.flags import Flags, parse_flags
 from serving.modelserver.metrics import DEFAULT_PATH

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import Gateway, Kubeflow
-from serving.client.address import Address
+from serving.client import Address
 from serving.gateway.server import GRACE_SECONDS
 from serving.gateway.settings import read_settings
 from serving.rollout.cluster import GATEWAY, STATE

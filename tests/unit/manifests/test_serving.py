@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.client.address import GRPC_PORT, REST_PORT
+from serving import GRPC_PORT, REST_PORT
 from serving.modelserver.flags import parse_flags
 from serving.modelserver.inference.batching import BatchParameters
 from serving.modelserver.metrics import DEFAULT_PATH

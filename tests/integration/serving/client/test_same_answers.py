@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from serving.client.client import AsyncClient, Client
-from serving.client.predictions import Prediction
+from serving.client import AsyncClient, Client, Prediction
 from tests.integration.conftest import CONFIG, CONVEYOR, ENVIRONMENT, Project
 
 SPAN = 201304

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.client.client import Client
+from serving.client import Client
 from tests.integration.serving.gateway.running import ROW, eventually, gateway, write_model
 from tests.integration.serving.modelserver.running import program
 

@@ -196,4 +196,4 @@ def test_the_embedded_server_where_the_image_cannot_be_had(shell: Shell, docker:
 
     with shell.serve("--engine=docker") as (_, process):
         assert process.wait(60) == 2
-    assert "The image of TensorFlow Serving is not there and cannot be fetched." in shell.printed
+    assert "The image of TensorFlow Serving is missing and cannot be fetched." in shell.printed

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from serving.client.address import Address
+from serving.client import Address
 
 
 @pytest.mark.parametrize(

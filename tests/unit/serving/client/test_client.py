@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError, UsageError
-from serving.client.client import AsyncClient, Client
+from serving.client import AsyncClient, Client
 from serving.errors import DeadlineError, FeatureError, RejectedError, ServerAwayError, ServingError, UnknownModelError
 from tests.fakes.model_server import ModelServer, RefusalError, free_address
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serving.client.features import ModelFeature, encode_rows
+from serving.client import ModelFeature
+from serving.client.features import encode_rows
 from serving.errors import FeatureError
 
 UTC = datetime.timezone.utc

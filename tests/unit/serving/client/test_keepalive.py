@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from serving.client import Client
 from serving.client import grpc as grpc_client
-from serving.client.client import Client
 
 
 class Line:

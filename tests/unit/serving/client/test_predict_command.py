@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from pipeline.cli import main as command_line
-from serving.client.client import Client
+from serving.client import Client
 from serving.rollout import RolloutState
 
 CONFIG = """

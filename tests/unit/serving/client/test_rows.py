@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from serving.client.features import ModelFeature, encode_rows
+from serving.client import ModelFeature
+from serving.client.features import encode_rows
 from serving.client.rows import parse_csv, parse_json, parse_text, read_file
 
 FEATURES = {

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from serving.client.features import ModelFeature
-from serving.client.predictions import Prediction
+from serving.client import ModelFeature, Prediction
 from serving.errors import FeatureError, ServingError
 from serving.gateway.batching import RequestBatcher
 from tests.unit.serving.gateway.conftest import ROW, predict

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from serving.client.predictions import Prediction
+from serving.client import Prediction
 from serving.gateway.metrics import GatewayMetrics
 from serving.rollout.counts import Counts, count, read_metrics, read_page, read_traffic
 
