@@ -18,7 +18,7 @@ def compile_(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Compile the pipeline to a Kubeflow Pipelines package. Needs no cluster and no Docker."""
+    """Compile the pipeline to a Kubeflow Pipelines package. This needs neither a cluster nor Docker."""
     from rich.console import Console
 
     settings = read_config(config, overrides)
@@ -32,7 +32,9 @@ def compile_(
     path.write_text(package)
     console.print(f"{path}: {len(package) / 1024:.0f} KiB, for the image {settings.kubeflow.image}.", soft_wrap=True)
     console.print(
-        "`conveyor submit` compiles, uploads and runs; or upload the file in the dashboard.", style="dim", soft_wrap=True
+        "`conveyor submit` compiles, uploads and runs it; or upload the file in the dashboard.",
+        style="dim",
+        soft_wrap=True,
     )
 
 
@@ -45,11 +47,11 @@ def _check_target(path: Path) -> None:
             where="--output",
             expected="a name that ends in .yaml or .yml",
             seen=str(path),
-            fix=f"--output {path.with_suffix('.yaml')}",
+            fix=f"Write: --output {path.with_suffix('.yaml')}",
         )
     if not path.absolute().parent.is_dir():
         raise UsageError(
             "The folder for the package does not exist.",
             where=str(path.absolute().parent),
-            fix=f"mkdir -p {path.absolute().parent}",
+            fix=f"Run: mkdir -p {path.absolute().parent}",
         )

@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 app = typer.Typer(help="Write the data sets of the examples.", no_args_is_help=True)
 
 DEFAULT_DESTINATION = Path(".conveyor/data/flights")
-"""Where examples/flights/pipeline.yaml looks, given its default workspace."""
+"""The folder that examples/flights/pipeline.yaml reads, with its default workspace."""
 
 
 class FileFormat(str, Enum):
@@ -32,11 +32,11 @@ def data() -> None:
 @app.command()
 def flights(
     destination: Annotated[Path, typer.Option(help="The folder to write to.")] = DEFAULT_DESTINATION,
-    format: Annotated[FileFormat, typer.Option(help="Of the files.")] = FileFormat.PARQUET,
-    if_missing: Annotated[bool, typer.Option("--if-missing", help="Keep files that are there already.")] = False,
+    format: Annotated[FileFormat, typer.Option(help="The format of the files.")] = FileFormat.PARQUET,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Keep files that exist already.")] = False,
     months: Annotated[str, typer.Option(help="A month, or the first and the last one.", metavar="M[-N]")] = "1-12",
 ) -> None:
-    """Write the flights that left New York in 2013, one file a month.
+    """Write the flights that left New York in 2013, one file for each month.
 
     Each row is a scheduled flight with the weather at its departure and its plane; `late` is the label.
     """
@@ -50,7 +50,8 @@ def flights(
         typer.echo(f"  span {file.span}  {file.rows:>7,} rows  {file.num_bytes / 1e6:5.2f} MB  {file.path}")
     rows, num_bytes = sum(file.rows for file in files), sum(file.num_bytes for file in files)
     new = "all new" if len(written) == len(files) else f"{len(written)} new"
-    typer.echo(f"{len(files)} span{'s'[: len(files) > 1]} ({new}), {rows:,} rows, {num_bytes / 1e6:.1f} MB in {destination}")
+    spans = "1 span" if len(files) == 1 else f"{len(files)} spans"
+    typer.echo(f"{spans} ({new}), {rows:,} rows, {num_bytes / 1e6:.1f} MB in {destination}")
     typer.echo(f"Next: {_next_command(destination, format)}")
 
 
@@ -71,7 +72,7 @@ def parse_months(text: str) -> range:
         where="--months",
         expected="a month from 1 to 12, or the first and the last one: 1-9",
         seen=text,
-        fix="conveyor data flights --months 1-12",
+        fix="For example: conveyor data flights --months 1-12",
     )
 
 

@@ -86,7 +86,7 @@ def _global_options(
 
 
 def print_error(error: ConveyorError, *, verbose: bool = False) -> None:
-    """Prints one screen on stderr: what happened, where, what was expected and seen, and how to mend it."""
+    """Prints one screen on stderr: what happened, where, what was expected and seen, and how to fix it."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -141,12 +141,12 @@ def _as_conveyor_error(error: Exception) -> ConveyorError:
             "The disk is full.",
             where=error.filename or "",
             seen=str(error),
-            fix="free some space and run again: finished nodes are kept",
+            fix="Free some space and run again: nodes that are complete are not repeated.",
         )
     else:
         problem = ConveyorError(
-            f"unexpected {type(error).__name__}: {error}",
-            fix="this is probably a fault of Conveyor: please report it with the traceback",
+            f"Unexpected {type(error).__name__}: {error}",
+            fix="This is probably a fault of Conveyor. Please report it with the traceback.",
         )
     problem.__cause__ = error
     return problem

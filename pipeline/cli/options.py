@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
-# Where a configuration is looked for when none is named.
+# The configurations that are used when none is named.
 DEFAULT_CONFIGS = (Path("pipeline.yaml"), Path("examples/flights/pipeline.yaml"))
 
 _CONFIG_HELP = f"The pipeline's configuration; by default {DEFAULT_CONFIGS[0]} or {DEFAULT_CONFIGS[1]}, whichever is there."
@@ -56,10 +56,10 @@ def find_config(named: Path | None) -> Path:
         if path.is_file():
             return path
     raise UsageError(
-        "No configuration is named, and none is where it is looked for.",
+        "No configuration is named, and there is none at the default places.",
         where=str(Path.cwd()),
         expected=" or ".join(map(str, DEFAULT_CONFIGS)),
-        fix="name one: on the command line, or in the environment variable CONVEYOR_CONFIG",
+        fix="Name one on the command line, or in the environment variable CONVEYOR_CONFIG.",
     )
 
 
@@ -67,7 +67,7 @@ def read_config(named: Path | None, overrides: Sequence[str] | None = None, *, a
     """Finds and loads the configuration of a command.
 
     Args:
-      named: what the person named, if anything (see `find_config`).
+      named: what the person named, if anything.
       overrides: `field=value` for each `--set`.
       as_written: leaves paths as they stand in the file, to be shown.
 

@@ -1,4 +1,4 @@
-"""What several commands print: JSON for programs, tables for people."""
+"""Output in the forms that several commands share: JSON for programs, tables for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def print_json(document: Any) -> None:
-    """Prints a document; null stands for NaN and infinity, which JSON has not."""
+    """Prints a document as JSON; null stands for NaN and infinity, which JSON cannot hold."""
     import json
 
     print(json.dumps(_without_nan(document), indent=2, ensure_ascii=False, allow_nan=False))
@@ -19,8 +19,8 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """An empty table.
 
     Args:
-      columns: their headings.
-      right: those that hold numbers.
+      columns: the headings.
+      right: the headings of the columns that hold numbers.
     """
     from rich.table import Table
 
@@ -32,7 +32,7 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def print_table(filled: Table) -> None:
-    """Prints a table; without a terminal a line a row, as a program that reads the lines wants it."""
+    """Prints a table; without a terminal, one line for each row, for programs that read the lines."""
     import sys
 
     from rich.console import Console
