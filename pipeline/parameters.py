@@ -1,4 +1,4 @@
-"""What may differ between the runs of one compiled pipeline, and how it gets into a compiled pipeline.
+"""The parameters by which runs of one compiled pipeline may differ, and how they get into a compiled pipeline.
 
 TFX's own runtime parameters replace whole execution properties only, and two of these sit inside one.
 """
@@ -105,7 +105,7 @@ def apply(ir: pipeline_pb2.Pipeline, values: Mapping[str, Value]) -> None:
 
     Args:
       ir: the pipeline.
-      values: of every parameter, as `checked` returns them.
+      values: the value of every parameter, as `checked` returns them.
     """
     for entry in ir.nodes:
         properties = entry.pipeline_node.parameters.parameters

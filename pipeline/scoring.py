@@ -36,11 +36,11 @@ def create_scoring_pipeline(
     """Wires the components that take a table to its predictions.
 
     Args:
-      config: of the pipeline that trained the model.
+      config: the configuration of the pipeline that trained the model.
       input_pattern: the table: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers, of which the newest are read.
         It needs no label.
       destination: the Parquet file to write.
-      file_format: of the table; `auto` decides by the file name.
+      file_format: the format of the table; `auto` decides by the file name.
       span: the span to read where the pattern has {SPAN}; the newest when None.
 
     Returns:
@@ -96,7 +96,7 @@ def _require_span(input_pattern: str, span: int) -> None:
             where=input_pattern,
             expected=f"one of {', '.join(map(str, there))}",
             seen=str(span),
-            fix="name a span that exists",
+            fix="Name a span that exists.",
         )
 
 

@@ -18,7 +18,7 @@ _Columns = Annotated[
 
 
 class Threshold(Section):
-    """What a metric must reach for the model to be blessed. At least one bound; all that are given must hold."""
+    """The bounds within which a metric blesses the model: at least one, and all that are given must hold."""
 
     min: float | None = None
     """The metric's smallest acceptable value."""

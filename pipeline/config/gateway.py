@@ -25,7 +25,7 @@ class Batching(Section):
     """Rows of requests that come at the same time go to the model server in one call."""
 
     max_rows: Annotated[int, Field(ge=1)] = 64
-    """Of one call; 1: every request is a call of its own."""
+    """The most rows in one call; 1: every request is a call of its own."""
     max_wait_ms: Annotated[float, Field(ge=0)] = 5.0
     """Milliseconds that a row waits at the most while another call is under way; without one, it does not wait."""
 
@@ -48,7 +48,7 @@ class ApiKey(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """The key's hash. The key itself is kept by the caller alone."""
     rate_limit: _Rate | None = None
-    """Of this caller; that of the gateway when not given."""
+    """This caller's rate limit; that of the gateway when not given."""
 
 
 class Oidc(Section):
@@ -57,7 +57,7 @@ class Oidc(Section):
     issuer: Annotated[str, Field(pattern=r"^https?://.+", examples=["https://login.example.com/realms/main"])]
     """The provider's address, as its tokens have it in `iss`."""
     audience: str
-    """What the tokens have in `aud`."""
+    """The audience that the tokens have in `aud`."""
     jwks_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
     """Where the provider's keys are; asked of the provider when not given."""
 
@@ -70,7 +70,7 @@ class Access(Section):
     oidc: Oidc | None = None
     """Tokens sent as `Authorization: Bearer TOKEN`."""
     rate_limit: _Rate | None = None
-    """Requests for predictions of each caller, such as 600/minute; not limited when not given."""
+    """The most requests for predictions from each caller, such as 600/minute; not limited when not given."""
 
 
 class PredictionLog(Section):
@@ -87,7 +87,7 @@ class PredictionLog(Section):
 
 
 class Gateway(Section):
-    """What applications call: HTTP before the model server, with a page that shows the model's features."""
+    """The HTTP service that applications call, before the model server, with a page that shows the model's features."""
 
     host: str = "127.0.0.1"
     """The address to listen on; 0.0.0.0: all of the machine's."""
@@ -109,9 +109,9 @@ class Gateway(Section):
     example: dict[str, int | float | str] = Field(default_factory=dict)
     """The row that the page shows, by feature; whatever is required and not given here is made up from the schema."""
     max_rows: Annotated[int, Field(ge=1)] = 1000
-    """Of one request."""
+    """The most rows in one request."""
     max_body_bytes: Annotated[int, Field(ge=1)] = 1_048_576
-    """Of one request."""
+    """The most bytes in the body of one request."""
     batching: Batching = Batching()
     """Requests that come at the same time."""
     cache: Cache = Cache()
@@ -119,4 +119,4 @@ class Gateway(Section):
     access: Access = Access()
     """Who may call, and how often."""
     log: PredictionLog = PredictionLog()
-    """What is written down for later checks of the data."""
+    """The rows and predictions that are logged for later checks of the data."""

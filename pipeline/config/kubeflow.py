@@ -13,13 +13,13 @@ class Toleration(Section):
     """A taint of cluster nodes that a pod puts up with."""
 
     key: str
-    """Of the taint."""
+    """The taint's key."""
     operator: Literal["Equal", "Exists"] = "Equal"
     """`Equal`: the taint has this value. `Exists`: it has any."""
     value: str = ""
-    """Of the taint; for `Equal`."""
+    """The taint's value, for `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
-    """Of the taint."""
+    """The taint's effect."""
 
 
 # YAML reads 2 as a number.
@@ -31,7 +31,7 @@ _Quantity = Annotated[
 
 
 class Resources(Section):
-    """What a pod asks of the cluster. Quantities are written as Kubernetes writes them: 500m, 2, 4Gi."""
+    """The resources of a pod. Quantities are written as Kubernetes writes them: 500m, 2, 4Gi."""
 
     cpu_request: _Quantity | None = None
     """Cores that are set aside for the pod."""
@@ -66,7 +66,7 @@ class SecretKey(Section):
 
 
 class Retry(Section):
-    """What happens when a pod fails: the node goes on under the same execution."""
+    """How a pod that fails is tried again: the node goes on under the same execution."""
 
     attempts: Annotated[int, Field(ge=0)] = 2
     """How many times to try again; nothing is tried again an hour after the first attempt began, as Kubeflow has it."""
@@ -84,7 +84,7 @@ class Kubeflow(Section):
     context: str = "kind-conveyor"
     """The context of kubectl that names the cluster; no command touches another."""
     namespace: str = "kubeflow"
-    """Of the runs."""
+    """The namespace of the runs."""
     experiment: str = "{name}"
     """The experiment that runs are listed under; {name} stands for the pipeline's name."""
     image: str = "conveyor:0.1.0"
@@ -106,11 +106,11 @@ class Kubeflow(Section):
     environment: dict[_Variable, SecretKey] = Field(default_factory=dict)
     """Further environment variables of every pod, from Secrets. Names that begin with CONVEYOR_ are taken."""
     retry: Retry = Retry()
-    """What happens when a pod fails."""
+    """How a pod that fails is tried again."""
     resources: Resources = Resources(cpu_request="500m", memory_request="1Gi", memory_limit="4Gi", timeout_seconds=3600)
-    """What every pod asks of the cluster."""
+    """The resources of every pod."""
     nodes: dict[str, Resources] = Field(default_factory=dict)
-    """What the pods of single nodes or groups ask for instead; whatever is not given there is as for every pod."""
+    """The resources of the pods of single nodes or groups; whatever is not given here is as for every pod."""
     groups: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Nodes that share one pod, by the name of the group: each pod costs seconds to start."""
 
@@ -121,7 +121,7 @@ class Kubeflow(Section):
         return self
 
     def resources_of(self, task: str) -> Resources:
-        """What the pod of a node or group asks for."""
+        """The resources of the pod of a node or group."""
         own = self.nodes.get(task)
         given = {} if own is None else {field: getattr(own, field) for field in own.model_fields_set}
         return self.resources.model_copy(update=given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
+from pipeline.util.suggestions import did_you_mean
 
 # The way to a value: names of fields and, in lists, positions.
 _Location = tuple[str | int, ...]
@@ -48,7 +48,7 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[_Location, str]]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(
-            "The configuration does not exist.", where=str(path), fix="name one that does: CONFIG or --config"
+            "The configuration does not exist.", where=str(path), fix="Name one that does: CONFIG or --config."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
@@ -64,7 +64,7 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[_Location, str]]:
             "The configuration is not YAML.",
             where=f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path),
             seen=getattr(error, "problem", None) or str(error),
-            fix="check indentation, quotes and brackets there and on the line before",
+            fix="Check indentation, quotes and brackets there and on the line before.",
         ) from error
     if not isinstance(fields, dict):
         raise ConfigError(
@@ -72,7 +72,7 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[_Location, str]]:
             where=str(path),
             expected="fields with values, such as 'name: flights'",
             seen="an empty file" if fields is None else f"a {type(fields).__name__}",
-            fix="see docs/configuration.md",
+            fix="docs/configuration.md describes the fields.",
         )
     return fields, origins
 
@@ -104,7 +104,7 @@ def _locate(node: yaml.Node, location: _Location, origins: dict[_Location, str],
                     f"{_dotted(inner)} is given twice.",
                     where=f"{path}, line {line}",
                     seen=f"first on {origins[inner]}",
-                    fix="keep one of them",
+                    fix="Keep one of them.",
                 )
             origins[inner] = f"line {line}"
             _locate(child, inner, origins, path)
@@ -126,7 +126,7 @@ def _parse_override(override: str) -> tuple[_Location, Any]:
             "The value of an override is not YAML.",
             where=f"--set {override}",
             seen=text,
-            fix="quote it: --set 'field=\"value\"'",
+            fix="Quote it: --set 'field=\"value\"'",
         ) from error
     return tuple(field.strip().split(".")), value
 
@@ -142,7 +142,7 @@ def _set(fields: dict[Any, Any], location: _Location, value: Any, origins: dict[
 
 
 def _explain(details: Mapping[str, Any], path: Path, origins: Mapping[_Location, str]) -> ConfigError:
-    """One of pydantic's complaints in the words of a ConfigError."""
+    """The ConfigError for one of pydantic's errors."""
     kind, location = details["type"], tuple(details["loc"])
     field, origin = _dotted(location), origins[_nearest(location, origins)]
     schema = _schema_at(location)
@@ -153,7 +153,7 @@ def _explain(details: Mapping[str, Any], path: Path, origins: Mapping[_Location,
         what, expected, seen = f"{field} is not a field.", f"one of {', '.join(siblings)}", ""
         fix = _did_you_mean(name, siblings) or _elsewhere(name)
     elif kind == "missing":
-        what, expected, seen, fix = f"{field} is required, but not given.", description, "", f"add it: {location[-1]}: …"
+        what, expected, seen, fix = f"{field} is required, but not given.", description, "", f"Add it: {location[-1]}: …"
     elif kind == "value_error":
         # From a validator of the configuration itself; pydantic writes "Value error, " before its message.
         message = f"{details['ctx']['error']}."
@@ -169,16 +169,17 @@ def _explain(details: Mapping[str, Any], path: Path, origins: Mapping[_Location,
 
 
 def _combine(errors: Sequence[ConfigError], path: Path) -> ConfigError:
-    manual = "'conveyor config schema' and docs/configuration.md describe every field"
+    manual = "`conveyor config schema` and docs/configuration.md describe every field."
     if len(errors) == 1:
         errors[0].fix = errors[0].fix or manual
         return errors[0]
     lines = []
     for error in errors:
         # A suggestion makes the list of what is allowed needless.
-        mend = error.fix or (f"expected {error.expected}" if error.expected else "")
-        parts = (error.what.rstrip("."), f"seen {error.seen}" if error.seen else "", mend)
-        lines.append(f"{error.where.removeprefix(f'{path}, ')}: {'; '.join(part for part in parts if part)}")
+        expected = f"expected {error.expected}" if error.expected and not error.fix else ""
+        parts = (error.what.rstrip("."), f"seen {error.seen}" if error.seen else "", expected)
+        line = f"{error.where.removeprefix(f'{path}, ')}: {'; '.join(part for part in parts if part)}"
+        lines.append(f"{line}. {error.fix}" if error.fix else line)
     return ConfigError(f"The configuration has {len(errors)} problems.", where=str(path), seen="\n".join(lines), fix=manual)
 
 
@@ -203,8 +204,7 @@ def _shown(value: Any, limit: int = 80) -> str:
 
 def _did_you_mean(name: str, allowed: Sequence[str]) -> str:
     longer = [choice for choice in allowed if name and choice.startswith(name)]
-    matches = longer or difflib.get_close_matches(name, allowed, n=1)
-    return f"did you mean {matches[0]}?" if matches else ""
+    return did_you_mean(name, longer, cutoff=0) or did_you_mean(name, allowed)
 
 
 @cache
@@ -235,6 +235,6 @@ def _fields_of(location: _Location) -> list[str]:
 
 
 def _elsewhere(name: str) -> str:
-    """Where a field of this name does exist, as `did you mean training.epochs?`."""
+    """Where a field of this name does exist, as "Did you mean 'training.epochs'?"."""
     places = [f"{section}.{name}" for section in _fields_of(()) if name in _fields_of((section,))]
-    return f"did you mean {places[0]}?" if places else ""
+    return f"Did you mean {places[0]!r}?" if places else ""

@@ -25,9 +25,9 @@ class PipelineConfig(Section):
     """A pipeline: from a table of data to a served model."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
-    """Of the pipeline and of the model it serves: lower-case letters, digits and dashes."""
+    """The name of the pipeline and of the model it serves: lower-case letters, digits and dashes."""
     task: Task = Task.BINARY
-    """What the model predicts."""
+    """The kind of prediction."""
     label: str
     """The column that the model learns to predict."""
     workspace: Annotated[str, Field(validate_default=True), AfterValidator(_from_working_directory)] = ".conveyor"
@@ -58,7 +58,7 @@ class PipelineConfig(Section):
     kubeflow: Kubeflow = Kubeflow()
     """How nodes run as pods on Kubeflow Pipelines."""
     gateway: Gateway = Gateway()
-    """What applications call for predictions."""
+    """The HTTP service that applications call for predictions."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> PipelineConfig:

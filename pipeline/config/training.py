@@ -1,4 +1,4 @@
-"""What is predicted: the task, the model, its training and the search for its hyperparameters."""
+"""The task, the model, its training and the search for its hyperparameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.config.section import FunctionReference, Section
 
 
 class Task(str, Enum):
-    """What the model predicts."""
+    """The kind of prediction."""
 
     BINARY = "binary_classification"
     MULTICLASS = "multiclass_classification"
@@ -22,7 +22,7 @@ class Model(Section):
     """The Keras model."""
 
     build_model: FunctionReference | None = None
-    """Your own instead of the derived one: `file.py:function`; see docs/your-own-code.md for its arguments."""
+    """Your own instead of the derived one: `file.py:function`; docs/your-own-code.md describes its arguments."""
     numeric_bins: Annotated[int, Field(ge=2)] | None = 16
     """Encode each standardised column piecewise linearly over this many quantile bins; null: take the value as it is."""
     hidden_units: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
@@ -43,7 +43,7 @@ class Training(Section):
     batch_size: Annotated[int, Field(ge=1)] = 1024
     """Rows a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Of the Adam optimiser in the first step; it falls to zero along half a cosine by the last one."""
+    """The Adam optimiser's learning rate in the first step; it falls to zero along half a cosine by the last one."""
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Steps an epoch; as many as the training split has batches when not given."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -51,7 +51,7 @@ class Training(Section):
     patience: Annotated[int, Field(ge=0)] = 2
     """Epochs without a better validation loss before training stops and the best weights are restored. 0: never stop."""
     seed: int = 42
-    """Of the weights, the shuffling and the dropout."""
+    """The seed of the weights, the shuffling and the dropout."""
 
 
 class Tuner(Section):

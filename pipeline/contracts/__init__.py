@@ -1,1 +1,1 @@
-"""What several rooms agree on about files and models: the schema, and the model that is trained, served and called."""
+"""The agreements between training, components, serving and the report: on the schema, the label and the model."""

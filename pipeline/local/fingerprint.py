@@ -1,4 +1,4 @@
-"""What decides the outcome of a run, besides its data and the metadata store, as one digest. Computed without TFX."""
+"""A digest of everything that decides the outcome of a run but its data and the metadata store, computed without TFX."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def fingerprint(config: PipelineConfig) -> str:
             "python": sys.version,
             "container": config.infra_validator.enabled and serves_in_container(config.infra_validator),
         }
-    # The run itself meets the same and says so better.
+    # The run itself meets the same error and reports it better.
     except (OSError, ConveyorError):
         return ""
     return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _own_files(config: PipelineConfig) -> Iterator[Path]:
-    """The curated schema and the files with functions of the person's own."""
+    """The curated schema and the files with the user's own functions."""
     if config.schema_source.path is not None:
         yield Path(config.resolve(config.schema_source.path))
     for reference in (config.preprocessing.preprocessing_fn, config.model.build_model):

@@ -1,4 +1,4 @@
-"""The rows to train on: transformed, in memory, and in batches."""
+"""The transformed rows to train on, in memory and in batches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Rows:
     """Rows as columns.
 
     Attributes:
-      features: what the model takes.
+      features: the model's inputs.
       labels: [N]; bytes, integers or floats; `raw.MISSING` where there is none.
     """
 
@@ -41,8 +41,8 @@ class Rows:
         """Divides the rows at random, the same way for the same seed and number of rows.
 
         Args:
-          fraction: of the rows in the second part.
-          seed: of the division.
+          fraction: the share of the rows in the second part.
+          seed: the seed of the division.
 
         Returns:
           The indices of both parts, ascending.
@@ -56,13 +56,13 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
     """Reads raw examples into memory and transforms them on the way, which takes less time than to write them transformed.
 
     Args:
-      patterns: of TFRecord files, gzipped where the name ends in .gz.
+      patterns: file patterns of TFRecord files, gzipped where the name ends in .gz.
       transform_output: the transform graph.
       columns: the raw columns that it needs, besides the label.
       label: the label's name.
 
     Raises:
-      ConfigError: a person's own preprocessing_fn returned features that cannot be batched.
+      ConfigError: the user's own preprocessing_fn returned features that cannot be batched.
     """
     check_dense(transform_output.transformed_feature_spec(), label)
     specs = transform_output.raw_feature_spec()
@@ -93,10 +93,13 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
 
 
 class _Column:
-    """Values that come in parts, held once: in memory that grows in place and becomes a variable as it is."""
+    """Values that come in parts, held once: in memory that grows in place and becomes a variable as it is.
+
+    Args:
+      like: an array [N, values] with the dtype and the width of the column.
+    """
 
     def __init__(self, like: npt.NDArray[np.generic]) -> None:
-        """Makes a column without rows, of the dtype and the width of an array [N, values]."""
         self._dtype, self._shape = like.dtype, (-1, *like.shape[1:])
         self._size = 0
         self._memory = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -125,7 +128,7 @@ def check_dense(spec: dict[str, object], label: str) -> None:
     """Checks that every feature but the label has a fixed shape and a type that the model can take.
 
     Raises:
-      ConfigError: one has not.
+      ConfigError: a feature has another shape or type.
     """
     for name, feature in spec.items():
         if name != label and (not isinstance(feature, tf.io.FixedLenFeature) or feature.dtype == tf.string):
@@ -134,7 +137,7 @@ def check_dense(spec: dict[str, object], label: str) -> None:
                 where="preprocessing.preprocessing_fn",
                 expected="dense numeric tensors, [N] or [N, values]",
                 seen=f"{type(feature).__name__} of {feature.dtype.name}",  # type: ignore[attr-defined]
-                fix="tf.sparse.to_dense makes a tensor dense, tft.compute_and_apply_vocabulary turns strings into numbers.",
+                fix="Make tensors dense with tf.sparse.to_dense, and strings numbers with tft.compute_and_apply_vocabulary.",
             )
 
 
@@ -148,8 +151,8 @@ def batches(
     """Batches of (features, labels), prefetched.
 
     Args:
-      features: of all rows.
-      labels: of all rows, encoded, [N].
+      features: the features of all rows.
+      labels: the encoded labels of all rows, [N].
       indices: the rows to take.
       batch_size: rows a batch; the last one of an epoch may be smaller.
       shuffle_seed: makes epoch after epoch without end, each in an order of its own, the same for the same seed. None: one

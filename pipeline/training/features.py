@@ -1,4 +1,4 @@
-"""Which columns the model sees, and how each of them is prepared."""
+"""The columns that the model sees, and how each of them is prepared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.training.settings import TransformSettings, check_names
 
 DEFAULT_PARTS = ("hour_of_day", "day_of_week")
-"""Of a time whose parts are not given. Parts of the year are left out: a window of spans rarely covers a whole one."""
+"""The parts of a time where none are given. Parts of the year are left out: a window of spans rarely covers a whole one."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Time:
 
 @dataclass(frozen=True)
 class FeaturePlan:
-    """What becomes of every column that the model sees, each group sorted by name.
+    """How each column that the model sees is prepared, each group sorted by name.
 
     The transformed features follow from it, one row each:
       numeric: float32: standardised values, then their missing indicators, then sines and cosines for each part of each time.

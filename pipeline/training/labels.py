@@ -19,10 +19,10 @@ class LabelEncoding:
     """How a label's values become what the model learns.
 
     Attributes:
-      task: what the model predicts.
-      classes: of classifiers, the label's values in sorted order; strings or integers. Of two, the last is the positive one.
-      mean: of regression, the label's mean in the training data.
-      deviation: of regression, the label's standard deviation in the training data.
+      task: the kind of prediction.
+      classes: for classifiers, the label's values in sorted order; strings or integers. Of two, the last is positive.
+      mean: for regression, the label's mean in the training data.
+      deviation: for regression, the label's standard deviation in the training data.
     """
 
     task: Task
@@ -35,8 +35,8 @@ class LabelEncoding:
         """Finds the encoding for a column of labels.
 
         Args:
-          task: what the model predicts.
-          name: of the label, for error messages.
+          task: the kind of prediction.
+          name: the label's name, for error messages.
           values: [N] bytes, integers or floats, in the training rows.
 
         Raises:
@@ -73,7 +73,7 @@ class LabelEncoding:
                 where=where,
                 expected="two different values",
                 seen=f"{len(unique)}: {', '.join(repr(_text(value)) for value in unique[:5])}{', …' * (len(unique) > 5)}",
-                fix="Set `task: multiclass_classification`, or mend the label.",
+                fix="Set `task: multiclass_classification`, or correct the label.",
             )
         return cls(task, tuple(int(value) if is_number else str(_text(value)) for value in unique))
 

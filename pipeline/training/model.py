@@ -29,7 +29,7 @@ class Category:
     """One column of indices.
 
     Attributes:
-      name: of the raw column, or of the transformed feature where a person's own preprocessing_fn made it.
+      name: the name of the raw column, or of the transformed feature where the user's own preprocessing_fn made it.
       size: how many indices there are, from 0.
       embedding: the width of its embedding; None for one-hot.
     """
@@ -48,8 +48,8 @@ def categories(settings: TrainerSettings, transform_output: tft.TFTransformOutpu
     """The transformed features that hold indices, with what each of their columns is.
 
     Args:
-      settings: of the Trainer.
-      transform_output: of the transform graph that these settings led to.
+      settings: the Trainer's settings.
+      transform_output: the transform graph that these settings led to.
     """
     if settings.preprocessing_fn is not None:
         return _categories_by_domain(transform_output)
@@ -87,10 +87,13 @@ class PiecewiseLinear(keras.layers.Layer):
 
     A network can bend at each boundary, and does not extrapolate beyond the last: Gorishniy et al., "On Embeddings for
     Numerical Features in Tabular Deep Learning" (https://arxiv.org/abs/2203.05556).
+
+    Args:
+      boundaries: the ascending boundaries of the bins, [columns, bins + 1]; further columns of the input are passed on.
+      options: those of a Keras layer.
     """
 
     def __init__(self, boundaries: npt.NDArray[np.float32], **options: Any) -> None:
-        """Takes the boundaries of the bins, [columns, bins + 1], ascending; further columns of the input are passed on."""
         super().__init__(**options)
         self._boundaries = boundaries
 
@@ -123,8 +126,8 @@ def number_encoder(
     """The encoding of the standardised columns, None where there are none or the configuration wants them as they are.
 
     Args:
-      settings: of the Trainer.
-      transform_output: of the transform graph that these settings led to.
+      settings: the Trainer's settings.
+      transform_output: the transform graph that these settings led to.
       features: the transformed features of training rows, by name, `ROWS_FOR_BOUNDARIES` of them or fewer.
     """
     num_bins = settings.model.numeric_bins
@@ -159,7 +162,7 @@ def build_model(
       categories: the inputs that hold indices, with what each of their columns is; all others are numbers.
       num_outputs: how many numbers the model puts out for a row.
       settings: the section `model` of the configuration, of which hidden_units, dropout, embedding_dropout and l2 are used.
-      encoder: of the standardised columns.
+      encoder: the encoding of the standardised columns.
 
     Returns:
       A model from the inputs to [N, num_outputs] float32: logits of a classifier (of the positive class where there are

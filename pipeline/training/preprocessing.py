@@ -1,4 +1,4 @@
-"""From raw columns to what the model sees: the graph that tf.Transform analyses, applies and that is served with the model."""
+"""The preprocessing graph, from raw columns to the model's features: analysed by tf.Transform and served with the model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def preprocessing_fn(
       custom_config: that of `pipeline.training.settings.TransformSettings`.
 
     Returns:
-      The label as it came and, unless a person's own function decides otherwise, the features that `FeaturePlan` describes:
+      The label as it came and, unless the user's own function decides otherwise, the features that `FeaturePlan` describes:
       `numeric`, float32 [N, columns], and `categorical`, int64 [N, columns]; a group without columns is left out.
 
     Raises:

@@ -13,7 +13,7 @@ from pipeline.contracts.model import ColumnType
 _NAMES: Mapping[tf.DType, ColumnType] = {tf.float32: "float", tf.int64: "int", tf.string: "string"}
 
 MISSING: Mapping[tf.DType, int | float | bytes] = {dtype: model.MISSING[name] for dtype, name in _NAMES.items()}
-"""What stands for a missing value in a dense tensor."""
+"""The missing value of each type in a dense tensor."""
 
 
 def dtype_name(dtype: tf.DType) -> ColumnType:
@@ -41,7 +41,7 @@ def to_raw(tensor: tf.Tensor, spec: tf.io.VarLenFeature | tf.io.FixedLenFeature)
 
     Args:
       tensor: [N], with `MISSING` where a row has no value.
-      spec: of the raw column.
+      spec: the spec of the raw column.
     """
     if isinstance(spec, tf.io.FixedLenFeature):
         return tf.reshape(tensor, [-1, *spec.shape])

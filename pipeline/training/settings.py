@@ -31,7 +31,7 @@ TUNER_FN = "pipeline.training.tuner.tuner_fn"
 
 
 class TransformSettings(Section):
-    """What Transform depends on."""
+    """The settings of Transform."""
 
     label: str
     """The column that the model learns to predict."""
@@ -50,10 +50,10 @@ class TransformSettings(Section):
 
 
 class TrainerSettings(TransformSettings):
-    """What Trainer depends on."""
+    """The settings of Trainer."""
 
     task: Task = Task.BINARY
-    """What the model predicts."""
+    """The kind of prediction."""
     model: Model = Model()
     """The derived model; the user's own function is in `build_model` instead."""
     training: Training = Training()
@@ -86,7 +86,7 @@ class TrainerSettings(TransformSettings):
 
 
 class TunerSettings(TrainerSettings):
-    """What Tuner depends on."""
+    """The settings of Tuner."""
 
     num_trials: int
     """How many sets of hyperparameters to try."""
@@ -142,7 +142,7 @@ def for_tuner(config: PipelineConfig, schema: Schema | None = None) -> TunerSett
 
 
 def kinds_from_schema(schema: Schema) -> dict[str, str]:
-    """What a schema's domains say about its columns.
+    """The kinds of columns that the domains of a schema tell.
 
     Returns:
       By column: `time` where it has a time domain, `categorical` where it has an integer domain that is marked as such.

@@ -38,7 +38,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Raises:
       DataError: the label is missing, has one value, or does not suit the task.
-      ConfigError: a person's own code does not return what it should.
+      ConfigError: the user's own code does not return what it should.
       NodeError: the loss is not a number.
     """
     settings = TrainerSettings.model_validate(fn_args.custom_config)
@@ -78,7 +78,7 @@ class TrainingData:
 
     Args:
       rows: those of the training split.
-      settings: of the Trainer.
+      settings: the Trainer's settings.
 
     Attributes:
       encoding: how the label is learnt.
@@ -101,11 +101,11 @@ class TrainingData:
 
         Args:
           patterns: those of its TFRecord files.
-          settings: of the Trainer.
+          settings: the Trainer's settings.
           transform_output: the transform graph.
 
         Raises:
-          ConfigError: a person's own preprocessing_fn returned features that cannot be batched.
+          ConfigError: the user's own preprocessing_fn returned features that cannot be batched.
           DataError: the label is missing, has one value, or does not suit the task.
         """
         columns = raw_columns(settings, transform_output)
@@ -141,16 +141,16 @@ def make_deterministic(seed: int) -> None:
 def compiled_model(
     settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData, num_steps: int
 ) -> keras.Model:
-    """Builds the derived model or a person's own, and compiles it where that is still to be done.
+    """Builds the derived model or the user's own, and compiles it where that is still to be done.
 
     Args:
-      settings: of the Trainer.
+      settings: the Trainer's settings.
       transform_output: the transform graph.
       data: what the model will be trained on.
       num_steps: the steps of the whole training, by the end of which the learning rate is zero.
 
     Raises:
-      ConfigError: a person's own build_model does not return such a model.
+      ConfigError: the user's own build_model does not return such a model.
     """
     encoding = data.encoding
     inputs = input_layers(transform_output, settings.label)
@@ -245,7 +245,7 @@ def _strategy() -> tf.distribute.Strategy:
 
 
 def raw_columns(settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> tuple[str, ...]:
-    """The raw columns that the model needs: all of them where a person's own preprocessing_fn may use any."""
+    """The raw columns that the model needs: all of them where the user's own preprocessing_fn may use any."""
     if settings.preprocessing_fn is not None:
         return tuple(sorted(set(transform_output.raw_feature_spec()) - {settings.label}))
     return feature_plan(settings, transform_output).names
@@ -259,5 +259,5 @@ def _check_model(model: object, num_outputs: int, where: str) -> None:
             where=where,
             expected=f"a keras.Model whose output has the shape {(None, num_outputs)}",
             seen=seen,
-            fix="docs/your-own-code.md shows one.",
+            fix="Return a model like the one in docs/your-own-code.md.",
         )

@@ -59,7 +59,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
 
 
 def declare_space(hyperparameters: keras_tuner.HyperParameters) -> None:
-    """What is searched: the sections `model` and `training` of the configuration say the rest."""
+    """Declares the hyperparameters that are searched; all others are as configured in the sections `model` and `training`."""
     hyperparameters.Float("learning_rate", 3e-4, 1e-2, sampling="log")
     hyperparameters.Choice("width", [32, 64, 128, 256])
     hyperparameters.Int("layers", 1, 3)

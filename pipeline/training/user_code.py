@@ -1,4 +1,4 @@
-"""Functions of your own. They travel as source text, which is part of the cache key and reaches any executor, even in a pod."""
+"""The user's own functions, which travel as source text: part of the cache key, and at hand in any executor, even in a pod."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _ROWS = (1, 64)
 
 
 def write_warmup_requests(columns: Mapping[str, tf.DType], destination: str) -> None:
-    """Writes requests for both signatures of a model, with rows whose values are all missing: no row of anybody's stays in it.
+    """Writes requests for both signatures of a model, with rows whose values are all missing: the model carries nobody's data.
 
     Args:
       columns: the inputs of `predict_raw`, with their types.

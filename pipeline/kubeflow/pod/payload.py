@@ -1,4 +1,4 @@
-"""What a package carries to its pods: the compiled pipeline and its configuration, as two arguments."""
+"""The compiled pipeline and its configuration, which a package carries to its pods as two arguments."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Payload:
                 where=self.config.kubeflow.image,
                 expected=f"code with the digest {self.code[:12]}",
                 seen=code_digest()[:12],
-                fix="build and load the image again, then compile or submit with the same checkout",
+                fix="Build and load the image again, then compile or submit with the same checkout.",
             )
 
     def arguments(self) -> list[str]:
@@ -85,7 +85,7 @@ class Payload:
                 where=self.config.name,
                 expected=f"at most {LIMIT} bytes, packed",
                 seen=f"{size} bytes",
-                fix="shorten what the pipeline carries: the curated schema (long domains) and your own code's files",
+                fix="Shorten what the pipeline carries: the curated schema (long domains) and the files with your own code.",
             )
         return arguments
 
@@ -106,7 +106,7 @@ class Payload:
                 where="--ir, --config",
                 expected="what `conveyor compile` writes into a package",
                 seen=str(error).splitlines()[0],
-                fix="compile the pipeline again with the code that the image holds",
+                fix="Compile the pipeline again with the code that the image holds.",
             ) from error
 
 

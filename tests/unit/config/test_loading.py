@@ -152,26 +152,26 @@ def test_an_unknown_field_gets_a_suggestion_and_the_allowed_ones(write):
 
     assert error.what == "training.epoch is not a field."
     assert error.where.endswith("pipeline.yaml, line 8")
-    assert error.fix == "did you mean epochs?"
+    assert error.fix == "Did you mean 'epochs'?"
     assert "epochs, batch_size" in error.expected
 
 
 def test_a_field_in_the_wrong_section_gets_the_right_one(write):
-    assert refused(write(MINIMAL + "epochs: 3\n")).fix == "did you mean training.epochs?"
+    assert refused(write(MINIMAL + "epochs: 3\n")).fix == "Did you mean 'training.epochs'?"
 
 
 def test_an_unknown_field_within_a_list_or_column(write):
     error = refused(write(MINIMAL + "features:\n  city:\n    vocabulry: 3\n"))
 
     assert error.what == "features.city.vocabulry is not a field."
-    assert error.fix == "did you mean vocabulary?"
+    assert error.fix == "Did you mean 'vocabulary'?"
 
 
 def test_an_unknown_override_is_located_on_the_command_line(write):
     error = refused(write(MINIMAL), "training.epoch=3")
 
     assert error.where == "--set training.epoch=3"
-    assert error.fix == "did you mean epochs?"
+    assert error.fix == "Did you mean 'epochs'?"
 
 
 @pytest.mark.parametrize("override", ["training.epochs", "=3", "training.epochs=[1", ""])
@@ -220,11 +220,11 @@ def test_a_value_of_the_wrong_type_or_size(write, line, expected, seen):
 def test_a_misspelt_choice_gets_a_suggestion(write, line, suggestion):
     text = MINIMAL if not line.startswith("data") else MINIMAL.partition("data:")[0]
 
-    assert refused(write(f"{text}{line}\n")).fix == f"did you mean {suggestion}?"
+    assert refused(write(f"{text}{line}\n")).fix == f"Did you mean {suggestion!r}?"
 
 
 def test_a_short_name_of_a_choice_is_recognised(write):
-    assert refused(write(MINIMAL.replace("task: regression", "task: binary"))).fix == "did you mean binary_classification?"
+    assert refused(write(MINIMAL.replace("task: regression", "task: binary"))).fix == "Did you mean 'binary_classification'?"
 
 
 def test_all_problems_are_listed_at_once(write):
@@ -233,7 +233,7 @@ def test_all_problems_are_listed_at_once(write):
     assert error.what == "The configuration has 3 problems."
     lines = error.seen.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["line 1", "line 7", "line 8"]
-    assert "did you mean seed?" in lines[1]
+    assert "Did you mean 'seed'?" in lines[1]
 
 
 def test_aliases_and_merge_keys_of_yaml_work(write):
