@@ -1,4 +1,4 @@
-"""`conveyor config`: what a pipeline is configured to do."""
+"""`conveyor config`: the configuration of a pipeline, shown, described and checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the candidate is judged, how it is tried out, and where it goes."""
+"""How the candidate is evaluated, validated and pushed."""
 
 from __future__ import annotations
 

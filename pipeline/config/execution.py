@@ -1,4 +1,4 @@
-"""How nodes are run on this machine, and what Apache Beam runs on."""
+"""How nodes are run on this machine, and the runner of Apache Beam."""
 
 from __future__ import annotations
 

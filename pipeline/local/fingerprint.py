@@ -16,7 +16,6 @@ from pipeline.util import code
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
-
 CODE = ("pipeline.local.worker", *code.NODES)
 """The modules from which all code that a run executes follows."""
 

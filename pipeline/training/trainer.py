@@ -38,7 +38,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Raises:
       DataError: the label is missing, has one value, or does not suit the task.
-      ConfigError: the user's own code does not return what it should.
+      ConfigError: the user's own code does not return features or a model of the right kind.
       NodeError: the loss is not a number.
     """
     settings = TrainerSettings.model_validate(fn_args.custom_config)
@@ -48,7 +48,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:
-    """Does what `run_fn` does, with rows that have been read."""
+    """Trains as `run_fn` does, on rows that have been read."""
     if fn_args.hyperparameters:
         settings = settings.tuned(fn_args.hyperparameters["values"])
     strategy = _strategy()
@@ -115,7 +115,7 @@ class TrainingData:
         """The transformed features of some rows to train on, by name, [N, values].
 
         Args:
-          most: how many rows at most. They are from everywhere rather than the first ones: rows are often in the order of time.
+          most: how many rows at most. They are spread over all rows, which are often in the order of time.
         """
         chosen = self.train[:: math.ceil(len(self.train) / most)]
         return {name: tf.gather(values.read_value(), chosen) for name, values in self._features.items()}
@@ -133,7 +133,7 @@ class TrainingData:
 
 
 def make_deterministic(seed: int) -> None:
-    """Makes two trainings on the same rows give the same weights, for the process that this is called in."""
+    """Makes trainings on the same rows in this process give the same weights."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -141,7 +141,7 @@ def make_deterministic(seed: int) -> None:
 def compiled_model(
     settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData, num_steps: int
 ) -> keras.Model:
-    """Builds the derived model or the user's own, and compiles it where that is still to be done.
+    """Builds the derived model or the user's own, and compiles it unless it is compiled already.
 
     Args:
       settings: the Trainer's settings.
@@ -150,7 +150,7 @@ def compiled_model(
       num_steps: the steps of the whole training, by the end of which the learning rate is zero.
 
     Raises:
-      ConfigError: the user's own build_model does not return such a model.
+      ConfigError: the user's own build_model does not return a model with the right output.
     """
     encoding = data.encoding
     inputs = input_layers(transform_output, settings.label)

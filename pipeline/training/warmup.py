@@ -1,4 +1,4 @@
-"""Requests that a model server replays before a version answers, so that no caller waits for what only a first call needs."""
+"""Warm-up requests, which a model server replays before a version answers, so that the first caller need not wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 from pipeline.contracts.model import COLUMNS_SIGNATURE, EXAMPLES_INPUT, EXAMPLES_SIGNATURE, WARMUP_PATH
 from pipeline.training import raw
 
-# A row alone takes other ways through some operations than several do.
+# Some operations treat a single row in another way than several.
 _ROWS = (1, 64)
 
 

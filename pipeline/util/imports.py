@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def heavy_imports() -> Iterator[None]:
     """A block in which TFX, TensorFlow and the like are imported.
 
-    What they make at import is there to stay. To look through it for garbage time and again takes a sixth of the time of the
-    imports; and to do so in processes that are forked later copies its memory, 180 MB each.
+    The objects made at import stay for good. Searching them for garbage again and again takes a sixth of the time of the
+    imports, and searching them in processes that are forked later copies their memory, 180 MB each.
     """
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Functions of a person's own, as text."""
+"""The user's own functions, as text."""
 
 from __future__ import annotations
 
