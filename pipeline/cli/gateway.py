@@ -28,7 +28,7 @@ def start(config: ConfigArgument = None, overrides: Overrides = None) -> None:
     from serving.gateway.settings import from_config
 
     gateway = from_config(read_config(config, overrides))
-    everybody = "" if gateway.access.api_keys or gateway.access.oidc else " Everybody who reaches it may ask."
+    everybody = "" if gateway.access.api_keys or gateway.access.oidc else " Anyone who can reach it may use it."
 
     def announce(url: str) -> None:
         typer.echo(f"The gateway asks {gateway.upstream.stable}; its page is {url}/docs.{everybody}", err=True)

@@ -25,7 +25,7 @@ _SHOWN_ROWS = 50
 
 
 class Output(str, Enum):
-    """How predictions are printed."""
+    """The format of printed predictions."""
 
     TABLE = "table"
     JSON = "json"

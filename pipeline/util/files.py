@@ -12,7 +12,7 @@ READABLE = 0o644
 
 
 @contextmanager
-def replacing(path: Path, mode: int = READABLE) -> Iterator[Path]:
+def replacing(path: Path, mode: int = READABLE, suffix: str | None = None) -> Iterator[Path]:
     """A new file to write, which takes the place of another one when the block ends without an error.
 
     Whoever reads the path meets the old content or the new one, never a part of it, even after a power cut: the content reaches
@@ -21,15 +21,19 @@ def replacing(path: Path, mode: int = READABLE) -> Iterator[Path]:
     Args:
       path: the file to make or to replace. Its folder is made where it is missing.
       mode: the permissions of the file; others may read it by default, as servers run as users of their own.
+      suffix: the suffix of the new file until it takes its place, for folders whose readers take every file with the path's own
+        suffix; that one when None.
 
     Yields:
-      The path of an empty file in the same folder, hidden, with the same suffix.
+      The path of an empty file in the same folder, hidden, with that suffix.
 
     Raises:
       OSError: the file cannot be written or put in its place. The old one is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    descriptor, name = tempfile.mkstemp(
+        prefix=f".{path.stem}.", suffix=path.suffix if suffix is None else suffix, dir=path.parent
+    )
     os.close(descriptor)
     partial = Path(name)
     try:

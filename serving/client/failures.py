@@ -32,7 +32,7 @@ def not_a_model_server(address: Address, expected: str, seen: str) -> ServingErr
     Args:
       address: the model's address.
       expected: the interface that a model server has.
-      seen: what was answered.
+      seen: the answer.
     """
     return ServingError(
         f"What answers at {address.server} is not a model server.",

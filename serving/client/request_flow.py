@@ -124,7 +124,7 @@ class RequestFlow:
                 where=str(address),
                 expected="the name that the server was started with: for `conveyor serve`, that of the configuration",
                 seen=error.seen,
-                fix="conveyor models lists the versions that are pushed and served.",
+                fix="List the versions that are pushed and served: conveyor models",
             )
         if address.label is not None:
             missing = f"label {address.label!r} of a version that can answer"
@@ -135,5 +135,5 @@ class RequestFlow:
             where=str(address),
             expected="one of these: " + ", ".join(f"version {each} ({state})" for each, state in sorted(found.items())),
             seen=error.seen,
-            fix=f"Ask for one of them, as {address.model_url}/versions/{max(found)}; conveyor models also lists labels.",
+            fix=f"Ask for one of them, such as {address.model_url}/versions/{max(found)}; conveyor models also lists labels.",
         )

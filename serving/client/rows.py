@@ -21,7 +21,7 @@ def read_file(path: Path, features: Mapping[str, ModelFeature]) -> Rows:
     """The rows of a file whose name tells its format.
 
     Args:
-      path: it ends in .csv, .parquet, .json or .jsonl.
+      path: the file, whose name ends in .csv, .parquet, .json or .jsonl.
       features: the model's features by name: their types tell what the text of a CSV file means.
 
     Raises:

@@ -140,7 +140,8 @@ class PredictionLog:
 
 def _write_file(folder: Path, entries: Sequence[_Entry]) -> None:
     name = f"{entries[0].time:%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
-    with replacing(folder / name) as partial:
+    # Readers take *.parquet, which must not match an unfinished file.
+    with replacing(folder / name, suffix=".partial") as partial:
         pq.write_table(_table(entries), partial)
 
 

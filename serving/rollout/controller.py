@@ -76,7 +76,7 @@ class Rollout:
                     f"Version {state.canary} is worse than version {state.stable}.",
                     expected="a canary that is not worse",
                     seen=verdict.reason,
-                    fix="conveyor rollout abort ends it. If you know better: conveyor rollout promote --force --reason …",
+                    fix="End it: conveyor rollout abort. If you know better: conveyor rollout promote --force --reason …",
                 )
             promoted = state.promote(who=self._who, reason=reason or (f"verdict {verdict.reason}" if verdict else ""))
             if verdict is None or verdict.outcome is Outcome.UNDECIDED:

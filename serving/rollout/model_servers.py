@@ -171,5 +171,5 @@ def _not_loaded(address: str, version: int, error: str) -> ConveyorError:
         f"The model server cannot load version {version}.",
         where=address,
         seen=error,
-        fix="conveyor models shows whether its files are whole. The server's log says more.",
+        fix="Check with conveyor models whether its files are whole. The server's log says more.",
     )

@@ -186,7 +186,7 @@ class RolloutState(Placement):
                 f"Version {version} is the only one: no other could serve beside the canary.",
                 expected="two versions or more",
                 seen=_listed(existing),
-                fix="The first version serves by itself; `conveyor run` pushes a second one.",
+                fix="The first version serves by itself; push a second one with conveyor run.",
             )
         if self.stable is not None:
             require_version(stable, existing)
@@ -291,7 +291,7 @@ def require_version(version: int, existing: Collection[int]) -> None:
             f"There is no version {version} that can be served.",
             expected=f"one of {_listed(existing)}" if existing else "a version that was pushed",
             seen=str(version),
-            fix="conveyor models lists the versions; `conveyor run` trains and pushes another.",
+            fix="List the versions with conveyor models, or train and push another with conveyor run.",
         )
 
 

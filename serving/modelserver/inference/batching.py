@@ -28,7 +28,7 @@ _Key = tuple[object, ...]
 
 @dataclass(frozen=True)
 class BatchParameters:
-    """How batches are formed; names and defaults are those of BatchingParameters.
+    """Parameters of batches; names and defaults are those of BatchingParameters.
 
     Attributes:
       max_batch_size: the most rows of a batch.
@@ -121,7 +121,7 @@ class BatchScheduler:
 
         Args:
           run: the runner of one version.
-          parameters: how its batches are formed.
+          parameters: the parameters of its batches.
         """
 
         def batched(feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: float | None) -> list[np.ndarray]:

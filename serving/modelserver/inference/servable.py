@@ -47,7 +47,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How SavedModels are restored.
+    """Options for restoring a SavedModel.
 
     Attributes:
       tags: the tags of the MetaGraph.
@@ -82,7 +82,7 @@ class Servable:
       name: the model's name.
       version: the version's number.
       path: the folder of the SavedModel.
-      options: how to restore it.
+      options: the options for restoring it.
 
     Attributes:
       signatures: the SavedModel's signatures by name.

@@ -38,3 +38,9 @@ def test_the_file_to_write_keeps_the_suffix(tmp_path: Path) -> None:
     with files.replacing(tmp_path / "scores.parquet") as partial:
         assert partial.suffix == ".parquet"
         assert partial.parent == tmp_path
+
+
+def test_it_has_another_suffix_where_readers_take_all_files_with_the_paths_own(tmp_path: Path) -> None:
+    with files.replacing(tmp_path / "scores.parquet", suffix=".partial"):
+        assert not list(tmp_path.glob("*.parquet"))
+    assert list(tmp_path.glob("*.parquet")) == [tmp_path / "scores.parquet"]

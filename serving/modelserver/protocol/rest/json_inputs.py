@@ -27,7 +27,7 @@ _UINT64 = range(2**64)
 
 
 class Format(Enum):
-    """How tensors are written: an object (or value) for each row, or a list for each tensor."""
+    """The layout of tensors: an object (or value) for each row, or a list for each tensor."""
 
     ROW = "row"
     COLUMN = "column"

@@ -43,7 +43,8 @@ def test_it_starts(config, started, arguments):
     assert done.exit_code == 0
     assert started[0].upstream.stable == "grpc://localhost:8500/houses"
     assert (
-        "grpc://localhost:8500/houses; its page is http://127.0.0.1:8088/docs. Everybody who reaches it may ask." in done.stderr
+        "grpc://localhost:8500/houses; its page is http://127.0.0.1:8088/docs. Anyone who can reach it may use it."
+        in done.stderr
     )
 
 

@@ -165,8 +165,11 @@ def test_a_queue_that_is_full_drops_rows_and_counts_them(start, folder, monkeypa
 
 
 def test_nobody_reads_a_file_that_is_being_written(start, folder, monkeypatch):
+    seen = []
+
     def write_half(table, path):
         path.write_bytes(b"half")
+        seen.extend(folder.rglob("*.parquet"))
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(prediction_log.pq, "write_table", write_half)
@@ -174,4 +177,5 @@ def test_nobody_reads_a_file_that_is_being_written(start, folder, monkeypatch):
     with start(log={"folder": str(folder)}) as gateway:
         predict(gateway, ROW)
 
+    assert not seen
     assert not [path for path in folder.rglob("*") if path.is_file()]
