@@ -110,7 +110,9 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     components = [example_gen, statistics_gen, schema_gen, validator, transform, hyperparameters, trainer, resolver, evaluator]
     infra_blessing = None
     if config.infra_validator.enabled:
-        infra_validator = infra_validator_for(config.infra_validator, model=model, examples=examples)
+        infra_validator = infra_validator_for(config.infra_validator, model=model, examples=examples).with_id(
+            nodes.INFRA_VALIDATOR.id
+        )
         infra_blessing = infra_validator.outputs["blessing"]
         components.append(infra_validator)
     components.append(

@@ -16,8 +16,6 @@ from components.infra_validator.executor import Executor
 from pipeline import config
 from pipeline.contracts.model import EXAMPLES_SIGNATURE
 
-NODE_ID = "InfraValidator"
-
 
 class ProcessInfraValidatorSpec(ComponentSpec):
     """Inputs and output are those of TFX's InfraValidator."""
@@ -71,16 +69,16 @@ def infra_validator_for(settings: config.InfraValidator, model: BaseChannel, exa
       examples: the `Examples` that the requests are taken from, with a split `eval`.
 
     Returns:
-      A node with the id `InfraValidator` and the output `blessing`.
+      A node with the output `blessing`.
 
     Raises:
       ConfigError: the runner is `docker`, and no engine answers.
     """
     if serves_in_container(settings):
-        return _in_container(settings, model, examples).with_id(NODE_ID)
+        return _in_container(settings, model, examples)
     return ProcessInfraValidator(
         model=model, examples=examples, requests=settings.requests, timeout_seconds=settings.timeout_seconds
-    ).with_id(NODE_ID)
+    )
 
 
 def _in_container(settings: config.InfraValidator, model: BaseChannel, examples: BaseChannel) -> InfraValidator:

@@ -275,7 +275,7 @@ def test_without_an_engine_a_process_serves(docker: Callable[[str], None]) -> No
     docker("exit 1")
     node = node_for(requests=7, timeout_seconds=9)
     assert isinstance(node, ProcessInfraValidator)
-    assert node.id == "InfraValidator"
+    assert set(node.outputs) == {"blessing"}
     assert (node.exec_properties["requests"], node.exec_properties["timeout_seconds"]) == (7, 9)
 
 
@@ -300,7 +300,7 @@ def test_an_engine_with_the_image_serves_in_a_container(
     docker(f'[ "$1 $2 $3" = "image inspect {image}" ]')
     node = node_for(image=image)
     assert isinstance(node, InfraValidator)
-    assert node.id == "InfraValidator"
+    assert set(node.outputs) == {"blessing"}
     serving = json_format.Parse(node.exec_properties["serving_spec"], infra_validator_pb2.ServingSpec()).tensorflow_serving
     assert (serving.image_name, list(serving.tags), list(serving.digests)) == (name, tags, digests)
 
