@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, UsageError
 from pipeline.util import checkout, programs
 
 FORWARDED = ("PIP_DEFAULT_TIMEOUT", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "PIP_TRUSTED_HOST")
-"""Environment variables that tell pip where packages come from. They are passed to the build; the image does not keep them."""
+"""Environment variables with pip's package indexes. They are passed to the build; the image does not keep them."""
 
 _LABELS = "org.opencontainers.image"
 _DOCKERFILE = "Dockerfile"
@@ -179,7 +179,7 @@ def check_name(name: str) -> None:
     """Makes sure that an image's name identifies a build.
 
     Raises:
-      ConfigError: it has no tag, or `latest`, which a cluster always pulls anew, so that a loaded image would not be used; or a
+      ConfigError: it has no tag, or `latest`, which a cluster always pulls, so that a loaded image would not be used; or a
         digest, which only a registry gives.
     """
     # A colon before the last slash belongs to the registry's port.

@@ -47,7 +47,7 @@ _APPLY_SECONDS = 600
 _ROLLOUT_SECONDS = 1200
 _PREPARE_SECONDS = 600
 _POLL_SECONDS = 2.0
-_FETCH_FIX = "Check the network or the proxy (HTTPS_PROXY): GitHub must be reachable. `conveyor cluster up` goes on from here"
+_FETCH_FIX = "Check the network or the proxy (HTTPS_PROXY): GitHub must be reachable. `conveyor cluster up` continues from here"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _can_be_continued() -> Iterator[None]:
     try:
         yield
     except ProgramError as error:
-        error.fix = error.fix or "`conveyor cluster up` goes on from here"
+        error.fix = error.fix or "`conveyor cluster up` continues from here"
         raise
 
 
@@ -234,15 +234,15 @@ class _Installation:
                 time.sleep(_POLL_SECONDS)
 
     def _require_our_namespace(self) -> bool:
-        """Whether the namespace is there.
+        """Whether the namespace exists.
 
         Raises:
-          UsageError: it is, and Conveyor did not make it.
+          UsageError: it does, and Conveyor did not make it.
         """
         found = self.kubectl.get("namespace", NAMESPACE)
         if found is not None and not _OURS.items() <= found["metadata"].get("labels", {}).items():
             raise UsageError(
-                f"The namespace {NAMESPACE} was not made by Conveyor, which leaves it alone.",
+                f"The namespace {NAMESPACE} was not made by Conveyor, which does not change it.",
                 where=f"context {self.kubeflow.context}",
                 expected=f"no such namespace, or one with the label {'='.join(*_OURS.items())}",
                 fix="Where Kubeflow is installed already, docs/cluster.md says how to install the rest.",
@@ -275,7 +275,7 @@ class _Installation:
             )
         if self.kubectl.get("persistentvolumeclaim", METADATA) is not None:
             raise ConveyorError(
-                "The metadata database is there, but the Secret with its password is not.",
+                "The metadata database exists, but the Secret with its password does not.",
                 where=f"Secret {METADATA}; context {self.kubeflow.context}, namespace {NAMESPACE}",
                 fix="Restore it, or begin with an empty database: "
                 f"{self._kubectl_command} delete deployment,pvc {METADATA}, then conveyor cluster up",
@@ -340,7 +340,7 @@ class _Installation:
             where=f"context {self.kubeflow.context}, namespace {NAMESPACE}",
             seen="\n".join(map(str, found)) or seen,
             fix=f"For details: {self._kubectl_command} {look}\n"
-            "`conveyor cluster up` goes on from here; slow networks need it more than once.",
+            "`conveyor cluster up` continues from here; slow networks need it more than once.",
         )
 
     @property

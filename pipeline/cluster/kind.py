@@ -63,7 +63,7 @@ class KindCluster:
         folder = self.folder()
         if folder is None:
             raise UsageError(
-                f"The kind cluster {self.name!r} was not made by Conveyor, which leaves it alone.",
+                f"The kind cluster {self.name!r} was not made by Conveyor, which does not change it.",
                 where="kubeflow.context",
                 expected=f"a cluster whose node has a folder of this machine at {_VOLUME}",
                 seen=f"{self.node} has none",

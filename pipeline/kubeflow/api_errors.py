@@ -19,7 +19,7 @@ class ApiError(ConveyorError):
 
     Attributes:
       status: the status of the HTTP answer; 0 where there was none, or it was not Kubeflow's.
-      may_pass: whether the error may pass by itself: a server that restarts, a forwarded port that is opened anew.
+      may_pass: whether the error may pass by itself: a server that restarts, a forwarded port that is opened again.
     """
 
     headline = "Kubeflow Pipelines"

@@ -1,7 +1,7 @@
 """The outcomes of runs on Kubeflow: the states of a run's tasks in the API, read as states of the pipeline's nodes.
 
 The API lists the workflow's steps. A task `trainer` of the package has up to three: `trainer-driver` prepares the pod,
-`trainer` stands for the work as a whole, and `executor` (with a number for each attempt) is the pod, whose name does not say
+`trainer` is the work as a whole, and `executor` (with a number for each attempt) is the pod, whose name does not say
 which task it belongs to.
 """
 

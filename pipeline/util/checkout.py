@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds `pipeline`: the checkout, or where a package without one was installed."""
 
 UNKNOWN = "unknown"
-"""The revision where git cannot tell one."""
+"""The revision where git is missing or does not know the checkout."""
 
 _GIT_SECONDS = 30
 

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: the command line; the process's own when not given.
 
     Returns:
-      The exit code: 0 when everything is there.
+      The exit code: 0 when everything exists.
     """
     parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow.pod.prepare", description=__doc__)
     mount_path = Kubeflow().mount_path

@@ -364,7 +364,7 @@ class TestUpFailsLate:
         machine.remove("objects/secret/conveyor-metadata")
         machine.put("persistentvolumeclaim/conveyor-metadata")
 
-        with pytest.raises(ConveyorError, match="the Secret with its password is not") as caught:
+        with pytest.raises(ConveyorError, match="the Secret with its password does not") as caught:
             machine.up()
 
         assert "delete deployment,pvc conveyor-metadata" in caught.value.fix
