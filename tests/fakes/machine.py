@@ -33,19 +33,14 @@ class Machine:
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Puts the programs, and nothing else, on the path; `home` becomes the working directory."""
         self.home, self.bin, self.state, self.manifests = home, home / "bin", home / "state", home / "manifests"
-        self.bin.mkdir()
-        self.state.mkdir()
-        for name, version in _VERSIONS.items():
-            shutil.copy(Path(__file__).with_name("machine.sh"), self.bin / name)
-            (self.bin / name).chmod(0o755)
-            self.write(f"version-{name}", version + "\n")
+        for name in _VERSIONS:
+            install_program(home, name)
         monkeypatch.setenv("PATH", str(self.bin))
         monkeypatch.chdir(home)
         shutil.copytree(checkout.ROOT / "manifests", self.manifests)
         monkeypatch.setattr(checkout, "ROOT", home)
         self.ports = self._free_ports()
         self.render()
-        self.write("failures", "")
         self.write("local_images", "conveyor:0.1.0\n")
         self.write("size", f"8 {16 * 1024**3}\n")
         self.write("job.json", json.dumps({"status": {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}}))
@@ -146,6 +141,17 @@ class Machine:
                 mapping["hostPort"] = probe.getsockname()[1]
         path.write_text(yaml.safe_dump(definition))
         return [mapping["hostPort"] for mapping in mappings]
+
+
+def install_program(home: Path, name: str) -> None:
+    """Puts docker, git, kind or kubectl into `home`/bin; it keeps what it knows in `home`/state."""
+    for folder in (home / "bin", home / "state"):
+        folder.mkdir(parents=True, exist_ok=True)
+    program = home / "bin" / name
+    shutil.copy(Path(__file__).with_name("machine.sh"), program)
+    program.chmod(0o755)
+    (home / "state" / f"version-{name}").write_text(_VERSIONS[name] + "\n")
+    (home / "state" / "failures").touch()
 
 
 def configuration(**kubeflow: Any) -> PipelineConfig:

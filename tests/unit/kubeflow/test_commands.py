@@ -122,7 +122,7 @@ class TestSubmit:
     def test_a_cluster_that_is_not_ready_stops_before_anything_is_uploaded(
         self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl
     ) -> None:
-        kubectl.remove("secret-conveyor-metadata")
+        kubectl.remove("secret/conveyor-metadata")
 
         code, _, err = conveyor("submit")
 

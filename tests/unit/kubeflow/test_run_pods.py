@@ -67,7 +67,7 @@ def test_the_pods_of_a_node_are_its_attempts_in_the_order_of_time(pods: RunPods,
     kubectl.add("trainer.executor(1)", "second")
 
     assert [pods.log(pod) for pod in pods.of("trainer")] == ["first", "second"]
-    assert kubectl.calls[0].startswith("--context kind-conveyor --namespace kubeflow get pods")
+    assert kubectl.calls[0].startswith("kubectl --context kind-conveyor --namespace kubeflow get pods")
     assert f"--selector=pipeline/runid={RUN}" in kubectl.calls[0]
 
 
