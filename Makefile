@@ -36,8 +36,8 @@ lint: $(STAMP) ## ruff, mypy and the import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-unit: $(STAMP) ## the fast tests
-	@$(BIN)/pytest tests/unit components
+unit: $(STAMP) ## the fast tests, on all cores
+	@$(BIN)/pytest -n auto --dist loadfile tests/unit components
 
 integration: $(STAMP) ## whole pipelines on a small sample, with TFX itself
 	@$(BIN)/pytest tests/integration
