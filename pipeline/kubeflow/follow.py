@@ -16,11 +16,6 @@ from pipeline.util.programs import ProgramError
 if TYPE_CHECKING:
     from pipeline.kubeflow.run_pods import RunPods
 
-_POLL_SECONDS = 2.0
-_POD_SECONDS = 10.0
-# A forwarded port or an API server that restarts is back by then.
-_PATIENCE_SECONDS = 120.0
-
 
 class Follower:
     """Watches a run, and its pods where kubectl is installed.
@@ -30,12 +25,21 @@ class Follower:
       run_id: the run's id.
       tasks: the tasks of the package that the run was started from.
       pods: the pods of the run.
+
+    Attributes:
+      poll_seconds: the time between two looks at the run.
+      pod_seconds: the time between two looks at its pods.
+      patience_seconds: how long the API server may fail to answer; a forwarded port or a server that restarts is back by then.
     """
+
+    poll_seconds = 2.0
+    pod_seconds = 10.0
+    patience_seconds = 120.0
 
     def __init__(self, client: KubeflowClient, run_id: str, tasks: list[PackageTask], pods: RunPods) -> None:
         self.client, self.run_id, self.tasks, self.pods = client, run_id, tasks, pods
         self._issues: dict[str, str] = {}
-        self._pods_seen_at: float | None = -_POD_SECONDS
+        self._pods_seen_at: float | None = -self.pod_seconds
 
     def outcomes(self) -> Iterator[RunOutcome]:
         """The run's outcome so far, every few seconds; the last one when the run has ended.
@@ -49,9 +53,9 @@ class Follower:
                 break
             self.look_at_pods(outcome)
             yield outcome
-            sleep(_POLL_SECONDS)
+            sleep(self.poll_seconds)
         # The server writes the end of a run before the end of its tasks.
-        sleep(_POLL_SECONDS)
+        sleep(self.poll_seconds)
         yield self._look()
 
     def issue(self, outcome: RunOutcome, node: str) -> str:
@@ -67,7 +71,7 @@ class Follower:
         """Asks kubectl what keeps pods from starting, if a node is running and the last answer is some seconds old."""
         now = monotonic()
         at_work = any(node.state is NodeState.RUNNING for node in outcome.nodes.values())
-        if self._pods_seen_at is None or not at_work or now - self._pods_seen_at < _POD_SECONDS:
+        if self._pods_seen_at is None or not at_work or now - self._pods_seen_at < self.pod_seconds:
             return
         self._pods_seen_at = now
         try:
@@ -108,11 +112,11 @@ class Follower:
         return None
 
     def _look(self) -> RunOutcome:
-        patience_ends = monotonic() + _PATIENCE_SECONDS
+        patience_ends = monotonic() + self.patience_seconds
         while True:
             try:
                 return outcome_of(self.client.run(self.run_id), self.tasks, self.client.config.name)
             except ApiError as error:
                 if not error.may_pass or monotonic() > patience_ends:
                     raise
-            sleep(_POLL_SECONDS)
+            sleep(self.poll_seconds)

@@ -42,7 +42,7 @@ def conveyor(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline.yaml").write_text(CONFIG.replace("HOST", server.host))
     monkeypatch.setattr("pipeline.kubeflow.compile.compile_package", lambda config: package)
-    monkeypatch.setattr("pipeline.kubeflow.follow._POLL_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.kubeflow.follow.Follower.poll_seconds", 0.0)
     server.stride = 8
 
     def _conveyor(*arguments: str) -> tuple[int, str, str]:
@@ -180,7 +180,7 @@ class TestSubmit:
         self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server.stride = 2
-        monkeypatch.setattr("pipeline.kubeflow.follow._POD_SECONDS", 0.0)
+        monkeypatch.setattr("pipeline.kubeflow.follow.Follower.pod_seconds", 0.0)
         waiting = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
         kubectl.add("example-gen.executor(0)", phase="Pending", containerStatuses=[waiting])
 

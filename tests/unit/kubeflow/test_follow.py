@@ -19,8 +19,8 @@ WAITING = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no such i
 
 @pytest.fixture(autouse=True)
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.kubeflow.follow._POLL_SECONDS", 0.0)
-    monkeypatch.setattr("pipeline.kubeflow.follow._POD_SECONDS", 0.0)
+    monkeypatch.setattr(Follower, "poll_seconds", 0.0)
+    monkeypatch.setattr(Follower, "pod_seconds", 0.0)
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_over_an_api_server_that_starts_again(follower: Follower, server: KfpSer
     assert [outcome.state for outcome in follower.outcomes()][-1] is RunState.COMPLETE
 
 
-def test_not_over_one_that_stays_away(follower: Follower, server: KfpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.kubeflow.follow._PATIENCE_SECONDS", 0.0)
+def test_not_over_one_that_stays_away(follower: Follower, server: KfpServer) -> None:
+    follower.patience_seconds = 0.0
     server.faults = [(503, "no healthy upstream")] * 3
 
     with pytest.raises(ApiError, match="does not answer"):
