@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import PipelineConfig, Task, Threshold
+from pipeline.contracts.metrics import higher_is_better
 from pipeline.contracts.model import EXAMPLES_SIGNATURE, PREDICTIONS, PROBABILITIES, SCORE
 from pipeline.errors import ConfigError
 from pipeline.util.suggestions import did_you_mean
@@ -21,32 +22,31 @@ _NOISE = 1e-6
 
 @dataclass(frozen=True)
 class _Metric:
-    """A metric class of TFMA or Keras; `higher_is_better` is None where the best value lies in between."""
+    """A metric class of TFMA or Keras."""
 
     class_name: str
-    higher_is_better: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 # By task, the metrics that thresholds can name, the primary one first. The names are also those in the results.
 _METRICS: dict[Task, dict[str, _Metric]] = {
     Task.BINARY: {
-        "auc": _Metric("AUC", higher_is_better=True),
-        "accuracy": _Metric("BinaryAccuracy", higher_is_better=True),
-        "precision": _Metric("Precision", higher_is_better=True),
-        "recall": _Metric("Recall", higher_is_better=True),
+        "auc": _Metric("AUC"),
+        "accuracy": _Metric("BinaryAccuracy"),
+        "precision": _Metric("Precision"),
+        "recall": _Metric("Recall"),
         "calibration": _Metric("Calibration"),
         # Keras' class, not TFMA's BinaryCrossEntropy, which is infinite for one certain and wrong prediction.
-        "loss": _Metric("BinaryCrossentropy", higher_is_better=False),
+        "loss": _Metric("BinaryCrossentropy"),
     },
     Task.MULTICLASS: {
-        "accuracy": _Metric("SparseCategoricalAccuracy", higher_is_better=True),
-        "loss": _Metric("SparseCategoricalCrossentropy", higher_is_better=False),
+        "accuracy": _Metric("SparseCategoricalAccuracy"),
+        "loss": _Metric("SparseCategoricalCrossentropy"),
     },
     Task.REGRESSION: {
-        "mse": _Metric("MeanSquaredError", higher_is_better=False),
-        "rmse": _Metric("RootMeanSquaredError", higher_is_better=False),
-        "mae": _Metric("MeanAbsoluteError", higher_is_better=False),
+        "mse": _Metric("MeanSquaredError"),
+        "rmse": _Metric("RootMeanSquaredError"),
+        "mae": _Metric("MeanAbsoluteError"),
     },
 }
 
@@ -103,7 +103,7 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
         if name in thresholds:
             spec.per_slice_thresholds.append(
                 config_pb2.PerSliceMetricThreshold(
-                    slicing_specs=[config_pb2.SlicingSpec()], threshold=_metric_threshold(metric, thresholds[name])
+                    slicing_specs=[config_pb2.SlicingSpec()], threshold=_metric_threshold(name, thresholds[name])
                 )
             )
         metrics.append(spec)
@@ -135,7 +135,7 @@ def _thresholds(config: PipelineConfig) -> dict[str, Threshold]:
                 seen=name,
                 fix=did_you_mean(name, known),
             )
-        if threshold.max_regression is not None and known[name].higher_is_better is None:
+        if threshold.max_regression is not None and higher_is_better(name) is None:
             raise ConfigError(
                 f"{name} has no better direction, so it cannot regress.",
                 where=f"{where}.max_regression",
@@ -145,14 +145,14 @@ def _thresholds(config: PipelineConfig) -> dict[str, Threshold]:
     return config.evaluation.thresholds or {next(iter(known)): Threshold(max_regression=_NOISE)}
 
 
-def _metric_threshold(metric: _Metric, threshold: Threshold) -> config_pb2.MetricThreshold:
+def _metric_threshold(metric: str, threshold: Threshold) -> config_pb2.MetricThreshold:
     from google.protobuf import wrappers_pb2
     from tensorflow_model_analysis.proto import config_pb2
 
     result = config_pb2.MetricThreshold()
     if threshold.max_regression is not None:
-        better = config_pb2.HIGHER_IS_BETTER if metric.higher_is_better else config_pb2.LOWER_IS_BETTER
-        change = -threshold.max_regression if metric.higher_is_better else threshold.max_regression
+        better = config_pb2.HIGHER_IS_BETTER if higher_is_better(metric) else config_pb2.LOWER_IS_BETTER
+        change = -threshold.max_regression if higher_is_better(metric) else threshold.max_regression
         result.change_threshold.CopyFrom(
             config_pb2.GenericChangeThreshold(direction=better, absolute=wrappers_pb2.DoubleValue(value=change))
         )

@@ -1,4 +1,4 @@
-"""What the Evaluator found out: metrics by slice against the baseline, thresholds, plots."""
+"""Reads the Evaluator's results: metrics by slice beside the baseline's, thresholds, plots."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.contracts.metrics import PRIMARY_METRICS, higher_is_better
 from pipeline.report.read.protos import read_records, tfma_protos
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 OVERALL = ""
 EXAMPLE_COUNT = "example_count"
-# The metric that sums a model up, the first that there is; the same order as in the Evaluator's configuration.
-PRIMARY_METRICS = ("auc", "accuracy", "mse", "rmse", "mae")
-_HIGHER_IS_BETTER = frozenset({"auc", "auc_precision_recall", "accuracy", "precision", "recall"})
-_LOWER_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae"})
 _NOISE = 1e-9
 
 
@@ -41,10 +38,9 @@ class Comparison:
         """How much better than the baseline the candidate is, negative for worse; None where better has no meaning."""
         if self.difference is None or self.candidate is None or self.baseline is None:
             return None
-        if self.metric in _HIGHER_IS_BETTER:
-            return self.difference
-        if self.metric in _LOWER_IS_BETTER:
-            return -self.difference
+        direction = higher_is_better(self.metric)
+        if direction is not None:
+            return self.difference if direction else -self.difference
         return abs(self.baseline - 1) - abs(self.candidate - 1) if self.metric == "calibration" else None
 
     @property
@@ -177,13 +173,12 @@ class Evaluation:
 
     def worst_slices(self, count: int, min_rows: int) -> list[Slice]:
         """The slices with the worst primary metric, worst first, of those with at least `min_rows` rows."""
-        sign = -1 if self.primary_metric in _LOWER_IS_BETTER else 1
+        sign = -1 if higher_is_better(self.primary_metric) is False else 1
         known = [
             (sign * value, each)
             for each in self.slices
             if each.key and (each.rows or 0) >= min_rows
-            for value in [each.metric(self.primary_metric).candidate]
-            if value is not None and math.isfinite(value)
+            if (value := each.metric(self.primary_metric).candidate) is not None and math.isfinite(value)
         ]
         return [each for _, each in sorted(known, key=lambda pair: pair[0])[:count]]
 

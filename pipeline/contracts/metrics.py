@@ -1,0 +1,21 @@
+"""Which of two values of a metric is better: the Evaluator's thresholds and the report agree on it."""
+
+PRIMARY_METRICS = ("auc", "accuracy", "mse", "rmse", "mae")
+"""The metrics that sum a model up. The first that was measured does."""
+
+_HIGHER_IS_BETTER = frozenset({"auc", "auc_precision_recall", "accuracy", "precision", "recall"})
+_LOWER_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae"})
+
+
+def higher_is_better(metric: str) -> bool | None:
+    """Whether the higher value of a metric is the better one.
+
+    Args:
+      metric: its name in the results of an evaluation.
+
+    Returns:
+      None where neither is: the best value lies in between, as for `calibration`, or none is better, as for `mean_label`.
+    """
+    if metric in _HIGHER_IS_BETTER:
+        return True
+    return False if metric in _LOWER_IS_BETTER else None
