@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import Split
+from pipeline.contracts import input_pattern
 from pipeline.errors import UsageError
 
 _PLACEHOLDER = re.compile(r"\{[^{}/]*\}")
-_TOKENS = re.compile(r"(\{SPAN\}|\{VERSION\}|\*|\?)")
 _MOST_NAMES_SHOWN = 5
 
 
@@ -65,8 +65,8 @@ def find_spans(pattern: str) -> list[Span]:
             fix="Write {SPAN} in the place of the span's number, and {VERSION} in the place of its version's.",
         )
     versions: dict[int, dict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
-    expression = _regular_expression(pattern)
-    for path in sorted(glob.glob(_glob_pattern(pattern))):
+    expression = input_pattern.regular_expression(pattern)
+    for path in sorted(glob.glob(input_pattern.glob_pattern(pattern))):
         match = expression.fullmatch(path)
         if match is None or os.path.isdir(path):
             continue
@@ -129,28 +129,6 @@ def _newest(spans: Sequence[Span], count: int | None) -> list[Span]:
     return list(spans if count is None else spans[-count:])
 
 
-def _glob_pattern(pattern: str) -> str:
-    parts = {"{SPAN}": "*", "{VERSION}": "*", "*": "*", "?": "?"}
-    return "".join(parts.get(token) or glob.escape(token) for token in _TOKENS.split(pattern))
-
-
-def _regular_expression(pattern: str) -> re.Pattern[str]:
-    seen: set[str] = set()
-
-    def translate(token: str) -> str:
-        if token in ("*", "?"):
-            return "[^/]*" if token == "*" else "[^/]"
-        if token not in ("{SPAN}", "{VERSION}"):
-            return re.escape(token)
-        name = token[1:-1].lower()
-        if name in seen:
-            return f"(?P={name})"
-        seen.add(name)
-        return rf"(?P<{name}>\d+)"
-
-    return re.compile("".join(map(translate, _TOKENS.split(pattern))))
-
-
 def _numbers(spans: Sequence[Span]) -> str:
     if len(spans) <= 2 * _MOST_NAMES_SHOWN:
         return ", ".join(str(span.number) for span in spans)
@@ -158,7 +136,7 @@ def _numbers(spans: Sequence[Span]) -> str:
 
 
 def _no_match(pattern: str) -> UsageError:
-    folder = Path(pattern if os.path.isdir(pattern) else os.path.dirname(_TOKENS.split(pattern)[0]) or ".")
+    folder = Path(pattern if os.path.isdir(pattern) else input_pattern.folder(pattern) or ".")
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())

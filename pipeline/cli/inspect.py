@@ -11,7 +11,7 @@ from pipeline.cli.output import new_table, print_json, print_table
 
 if TYPE_CHECKING:
     from pipeline.report.html.lineage import LineageView
-    from pipeline.report.read.run_details import RunFacts
+    from pipeline.report.read.run_details import RunDetails
 
 _RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or `latest`.")]
 
@@ -24,12 +24,12 @@ def runs(
 ) -> None:
     """List the runs of the pipeline, newest first."""
     from pipeline.report import formats
-    from pipeline.report.read.run_details import read_facts
+    from pipeline.report.read.run_details import read_run_details
     from pipeline.runs.find import run_ids
 
     settings = read_config(config, overrides)
     newest = list(reversed(run_ids(settings)))[:limit]
-    rows = [_run_row(read_facts(settings, run_id)) for run_id in newest]
+    rows = [_run_row(read_run_details(settings, run_id)) for run_id in newest]
     if as_json:
         print_json(rows)
         return
@@ -46,24 +46,24 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline.report.read.run_details import read_facts
+    from pipeline.report.read.run_details import read_run_details
     from pipeline.report.summary import nodes_table, print_metrics, verdict_lines
     from pipeline.runs.find import find_run
 
     settings = read_config(config, overrides)
-    facts = read_facts(settings, find_run(settings, run))
+    details = read_run_details(settings, find_run(settings, run))
     if as_json:
-        print_json(_run_document(facts))
+        print_json(_run_document(details))
         return
     console = Console(highlight=False, markup=False)
-    console.print(verdict_lines(facts), "", sep="\n")
+    console.print(verdict_lines(details), "", sep="\n")
     console.print(
-        Text(f"Run {facts.outcome.run_id} of {facts.config.name}", style="bold"), nodes_table(facts.outcome), "", sep="\n"
+        Text(f"Run {details.outcome.run_id} of {details.config.name}", style="bold"), nodes_table(details.outcome), "", sep="\n"
     )
-    if facts.evaluation:
-        print_metrics(facts.evaluation, facts.config.evaluation.min_slice_rows, console)
+    if details.evaluation:
+        print_metrics(details.evaluation, details.config.evaluation.min_slice_rows, console)
     table = new_table("node", "output", "id", "type", "where", right=("id",))
-    for artifact in _artifacts(facts):
+    for artifact in _artifacts(details):
         table.add_row(artifact["node"], artifact["output"], str(artifact["id"]), artifact["type"], artifact["uri"])
     if table.row_count:
         console.print(Text("Artifacts", style="bold"))
@@ -123,31 +123,31 @@ def lineage(
     print_table(table)
 
 
-def _run_row(facts: RunFacts) -> dict[str, Any]:
-    outcome, evaluation = facts.outcome, facts.evaluation
+def _run_row(details: RunDetails) -> dict[str, Any]:
+    outcome, evaluation = details.outcome, details.evaluation
     metric = evaluation.primary_metric if evaluation else ""
     return {
         "run": outcome.run_id,
         "state": outcome.state.value,
         "started": outcome.started,
         "seconds": outcome.ended - outcome.started if outcome.ended else None,
-        "data": facts.data.summary,
+        "data": details.data.summary,
         "metric": metric,
         "value": evaluation.overall.metric(metric).candidate if evaluation and metric else None,
-        "version": facts.version,
+        "version": details.version,
     }
 
 
-def _run_document(facts: RunFacts) -> dict[str, Any]:
-    evaluation = facts.evaluation
+def _run_document(details: RunDetails) -> dict[str, Any]:
+    evaluation = details.evaluation
     return {
-        **_run_row(facts),
-        "problem": facts.outcome.problem.model_dump() if facts.outcome.problem else None,
+        **_run_row(details),
+        "problem": details.outcome.problem.model_dump() if details.outcome.problem else None,
         "nodes": {
             name: {"state": node.state.value, "seconds": node.seconds if node.started else None}
-            for name, node in facts.outcome.nodes.items()
+            for name, node in details.outcome.nodes.items()
         },
-        "artifacts": _artifacts(facts),
+        "artifacts": _artifacts(details),
         "slices": [
             {"slice": dict(each.key), "metrics": {name: [pair.candidate, pair.baseline] for name, pair in each.metrics.items()}}
             for each in (evaluation.slices if evaluation else ())
@@ -159,10 +159,10 @@ def _run_document(facts: RunFacts) -> dict[str, Any]:
     }
 
 
-def _artifacts(facts: RunFacts) -> list[dict[str, Any]]:
+def _artifacts(details: RunDetails) -> list[dict[str, Any]]:
     return [
         {"node": node, "output": key, "id": artifact.id, "type": artifact.type, "uri": artifact.uri}
-        for node, execution in facts.run.executions.items()
+        for node, execution in details.run.executions.items()
         for key, artifacts in execution.outputs.items()
         for artifact in artifacts
     ]

@@ -1,4 +1,4 @@
-"""How numbers, times and sizes are read."""
+"""Numbers, times and sizes as text for people."""
 
 from __future__ import annotations
 

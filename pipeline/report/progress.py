@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live table on a terminal, one line a node elsewhere."""
+"""Shows a run while it goes on: as a live table on a terminal, as one line for each node elsewhere."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def observe(console: Console, starting: str, note: Callable[[RunOutcome, str], s
 
     Args:
       console: where to show it.
-      starting: what goes on while the nodes are not known yet.
-      note: what there is to say of a node at work, from the outcome and the node's id; empty for nothing.
+      starting: the work that goes on while the nodes are not known yet.
+      note: returns a remark on a node at work, from the outcome and the node's id; empty for none.
     """
     if not console.is_terminal:
         yield _LinePrinter(console)

@@ -1,4 +1,4 @@
-"""What the terminal shows at the end of a run."""
+"""Prints the summary that the terminal shows at the end of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.config import PipelineConfig
 from pipeline.report import formats
 from pipeline.report.html.page import FILE_NAME
 from pipeline.report.read.evaluation import Check, Comparison, Evaluation
-from pipeline.report.read.run_details import RunFacts, read_facts
+from pipeline.report.read.run_details import RunDetails, read_run_details
 from pipeline.report.verdict import Tone, judge
 from pipeline.runs.status import NodeState, RunOutcome, RunState
 
@@ -27,23 +27,23 @@ _TRENDS = {"better": "green", "worse": "red", "": "dim"}
 
 
 def print_summary(outcome: RunOutcome, config: PipelineConfig, console: Console) -> None:
-    """Prints what became of a run: nodes, metrics, the verdict, where the report is and what to do next.
+    """Prints the end of a run: nodes, metrics, the verdict, where the report is and what to do next.
 
-    Of a run that failed only the nodes and the report: the error itself is the command's to print.
+    Of a run that failed, it prints only the nodes and the report: the command prints the error itself.
 
     Args:
-      outcome: of the run.
+      outcome: the run's outcome.
       config: the pipeline's configuration.
       console: where to print.
     """
-    facts = read_facts(config, outcome.run_id)
+    details = read_run_details(config, outcome.run_id)
     if outcome.nodes:
         console.print(Text(f"Run {outcome.run_id} of {outcome.pipeline}", style="bold"), nodes_table(outcome), "", sep="\n")
-    if facts.evaluation:
-        print_metrics(facts.evaluation, facts.config.evaluation.min_slice_rows, console)
+    if details.evaluation:
+        print_metrics(details.evaluation, details.config.evaluation.min_slice_rows, console)
     if outcome.state is not RunState.FAILED:
-        console.print(verdict_lines(facts))
-    for name, pointer in _pointers(facts):
+        console.print(verdict_lines(details))
+    for name, pointer in _pointers(details):
         # Unwrapped, so that a path can be clicked and copied.
         console.print(Text.assemble((f"  {name:<8}", "dim"), pointer), soft_wrap=True)
 
@@ -82,35 +82,35 @@ def print_metrics(evaluation: Evaluation, min_slice_rows: int, console: Console)
         console.print(Text(f"Weakest slices by {primary}", style="bold"), slices, "", sep="\n")
 
 
-def verdict_lines(facts: RunFacts) -> Group:
+def verdict_lines(details: RunDetails) -> Group:
     """The verdict, its reasons and the details of an error."""
-    verdict = judge(facts)
+    verdict = judge(details)
     mark, style = _TONES[verdict.tone]
-    details = Table.grid(padding=(0, 2))
-    details.add_column(style="bold")
-    details.add_column(overflow="fold")
+    error = Table.grid(padding=(0, 2))
+    error.add_column(style="bold")
+    error.add_column(overflow="fold")
     for name, text in verdict.details:
-        details.add_row(f"  {name}", Text(text))
-    return Group(Text(f"{mark} {verdict.headline}", style=style), *(Text(f"  {each}") for each in verdict.reasons), details)
+        error.add_row(f"  {name}", Text(text))
+    return Group(Text(f"{mark} {verdict.headline}", style=style), *(Text(f"  {each}") for each in verdict.reasons), error)
 
 
-def _pointers(facts: RunFacts) -> list[tuple[str, Text]]:
+def _pointers(details: RunDetails) -> list[tuple[str, Text]]:
     pointers = []
-    if facts.version and facts.lineage:
-        pointers.append(("model", _link(facts.lineage.destination)))
-    report = facts.folder / FILE_NAME
+    if details.version and details.lineage:
+        pointers.append(("model", _link(details.lineage.destination)))
+    report = details.folder / FILE_NAME
     if report.is_file():
         pointers.append(("report", _link(str(report))))
-    return [*pointers, ("next", _next_step(facts))]
+    return [*pointers, ("next", _next_step(details))]
 
 
-def _next_step(facts: RunFacts) -> Text:
-    if facts.version:
-        command, purpose = "conveyor serve", f"answers with it; conveyor lineage {facts.version} tells its history"
-    elif facts.outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
+def _next_step(details: RunDetails) -> Text:
+    if details.version:
+        command, purpose = "conveyor serve", f"answers with it; conveyor lineage {details.version} tells its history"
+    elif details.outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
         command, purpose = "the same command", "goes on where this run stopped, once the cause is mended"
     else:
-        command, purpose = f"conveyor show {facts.outcome.run_id}", "shows every artifact and metric"
+        command, purpose = f"conveyor show {details.outcome.run_id}", "shows every artifact and metric"
     return Text.assemble((command, "bold"), f" {purpose}")
 
 

@@ -1,4 +1,4 @@
-"""What came of a run, in a headline and the reasons for it."""
+"""Sums up a run in a headline and the reasons for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pipeline import nodes
-from pipeline.report.read.run_details import RunFacts
+from pipeline.report.read.run_details import RunDetails
 from pipeline.runs.status import NodeState, RunState
 
 
@@ -20,13 +20,13 @@ class Tone(str, Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a run.
+    """The summary of a run.
 
     Attributes:
-      headline: in a few words.
+      headline: the result in a few words.
       reasons: why, a sentence each; empty where the headline says all.
       tone: whether it is good news.
-      details: of an error: where, expected, seen, fix.
+      details: the parts of an error: where, expected, seen, fix.
     """
 
     headline: str
@@ -35,47 +35,47 @@ class Verdict:
     details: tuple[tuple[str, str], ...] = ()
 
 
-def judge(facts: RunFacts) -> Verdict:
+def judge(details: RunDetails) -> Verdict:
     """Sums up a run.
 
     Args:
-      facts: what is known of it.
+      details: what is known of it.
     """
-    outcome = facts.outcome
+    outcome = details.outcome
     if outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
-        return _stopped(facts)
+        return _stopped(details)
     if outcome.state is RunState.RUNNING:
         at_work = [name for name, node in outcome.nodes.items() if node.state is NodeState.RUNNING]
         return Verdict("Still running", (f"At work: {', '.join(at_work)}.",) if at_work else (), Tone.NEUTRAL)
-    return judge_push(facts)
+    return judge_push(details)
 
 
-def judge_push(facts: RunFacts) -> Verdict:
-    """Sums up what became of the candidate.
+def judge_push(details: RunDetails) -> Verdict:
+    """Sums up the fate of the candidate.
 
     Args:
-      facts: what is known of a run whose Pusher has done its work, or that has none.
+      details: what is known of a run whose Pusher has done its work, or that has none.
     """
-    infra = facts.infra_blessing
-    if facts.version and facts.run.executions[nodes.PUSHER.id].state is NodeState.CACHED:
+    infra = details.infra_blessing
+    if details.version and details.run.executions[nodes.PUSHER.id].state is NodeState.CACHED:
         reason = "Nothing that it depends on has changed since it was pushed."
-        return Verdict(f"Version {facts.version} is up to date", (reason,), Tone.GOOD)
-    if facts.version:
-        return Verdict(f"Blessed and pushed as version {facts.version}", why_blessed(facts), Tone.GOOD)
-    if facts.blessed is False:
-        return Verdict("Not blessed, so not pushed", why_not_blessed(facts), Tone.BAD)
+        return Verdict(f"Version {details.version} is up to date", (reason,), Tone.GOOD)
+    if details.version:
+        return Verdict(f"Blessed and pushed as version {details.version}", why_blessed(details), Tone.GOOD)
+    if details.blessed is False:
+        return Verdict("Not blessed, so not pushed", why_not_blessed(details), Tone.BAD)
     if infra and not infra.properties.get("blessed"):
         message = str(infra.properties.get("message") or "the candidate could not be loaded and asked")
         return Verdict("Not pushed: the model cannot be served", (message,), Tone.BAD)
-    if facts.blessed:
-        return Verdict("Blessed, not pushed in this run", why_blessed(facts), Tone.GOOD)
-    skipped = [name for name, node in facts.outcome.nodes.items() if node.state is NodeState.SKIPPED]
+    if details.blessed:
+        return Verdict("Blessed, not pushed in this run", why_blessed(details), Tone.GOOD)
+    skipped = [name for name, node in details.outcome.nodes.items() if node.state is NodeState.SKIPPED]
     reasons = (f"Left out of this partial run: {', '.join(skipped)}.",) if skipped else ()
     return Verdict("Complete; no model was judged", reasons, Tone.NEUTRAL)
 
 
-def _stopped(facts: RunFacts) -> Verdict:
-    outcome = facts.outcome
+def _stopped(details: RunDetails) -> Verdict:
+    outcome = details.outcome
     failed = [name for name, node in outcome.nodes.items() if node.state is NodeState.FAILED]
     interrupted = [name for name, node in outcome.nodes.items() if node.state is NodeState.INTERRUPTED]
     if outcome.state is RunState.INTERRUPTED:
@@ -88,14 +88,14 @@ def _stopped(facts: RunFacts) -> Verdict:
     return Verdict(f"{where}: {problem.headline.lower()}", (problem.what,), Tone.BAD, tuple(problem.details.items()))
 
 
-def why_not_blessed(facts: RunFacts) -> tuple[str, ...]:
+def why_not_blessed(details: RunDetails) -> tuple[str, ...]:
     """The thresholds that did not hold, a sentence each."""
-    return tuple(f"{check.sentence}." for check in (facts.evaluation.failures if facts.evaluation else ()))
+    return tuple(f"{check.sentence}." for check in (details.evaluation.failures if details.evaluation else ()))
 
 
-def why_blessed(facts: RunFacts) -> tuple[str, ...]:
+def why_blessed(details: RunDetails) -> tuple[str, ...]:
     """What the candidate was held to, in a sentence or two."""
-    evaluation = facts.evaluation
+    evaluation = details.evaluation
     if evaluation is None:
         return ()
     count = len(evaluation.checks)

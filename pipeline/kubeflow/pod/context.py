@@ -14,7 +14,7 @@ from pipeline import parameters
 from pipeline.errors import StorageError, UsageError
 from pipeline.kubeflow.pod import dashboard
 from pipeline.kubeflow.pod.payload import Payload
-from pipeline.report.read.run_details import read_facts
+from pipeline.report.read.run_details import read_run_details
 from pipeline.runs import database
 from pipeline.runs.status import NodeOutcome
 from pipeline.util import files
@@ -117,8 +117,8 @@ class Pod:
     def show(self, nodes: Sequence[str]) -> None:
         """Gives the dashboard the artifacts of the nodes. A failure to do so is only logged."""
         try:
-            facts = read_facts(self.config, self.run_id)
-            dashboard.write(dashboard.artifacts_of(facts, nodes), self.executor_input)
+            details = read_run_details(self.config, self.run_id)
+            dashboard.write(dashboard.artifacts_of(details, nodes), self.executor_input)
         except Exception:
             print("The artifacts for the dashboard could not be made:", flush=True)
             traceback.print_exc()

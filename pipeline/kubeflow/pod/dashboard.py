@@ -14,7 +14,7 @@ from pipeline.config import PipelineConfig, Task
 from pipeline.report.html.evaluation_view import MOST_CLASSES_SHOWN, EvaluationView
 from pipeline.report.html.page import render_nodes, render_report
 from pipeline.report.read.evaluation import CANDIDATE, EXAMPLE_COUNT, Plots
-from pipeline.report.read.run_details import RunFacts
+from pipeline.report.read.run_details import RunDetails
 from pipeline.report.read.training import VALIDATION
 
 REPORT, METRICS, CLASSIFICATION = "report", "metrics", "classification"
@@ -58,38 +58,38 @@ def declared(node_ids: Sequence[str], config: PipelineConfig) -> dict[str, str]:
     return outputs
 
 
-def artifacts_of(facts: RunFacts, node_ids: Sequence[str]) -> Dashboard:
+def artifacts_of(details: RunDetails, node_ids: Sequence[str]) -> Dashboard:
     """The artifacts of a task, whether its nodes did their work or took it from the cache.
 
     Args:
-      facts: what is known of the run so far.
+      details: what is known of the run so far.
       node_ids: the nodes that the task runs.
     """
     return Dashboard(
-        html=render_nodes(facts, node_ids),
-        metrics=metrics_of(facts, node_ids),
-        classification=_classification(facts) if nodes.EVALUATOR.id in node_ids else {},
+        html=render_nodes(details, node_ids),
+        metrics=metrics_of(details, node_ids),
+        classification=_classification(details) if nodes.EVALUATOR.id in node_ids else {},
     )
 
 
-def artifacts_of_run(facts: RunFacts) -> Dashboard:
+def artifacts_of_run(details: RunDetails) -> Dashboard:
     """The artifact of a whole run at its end: its report."""
-    return Dashboard(html=render_report(facts, embedded=True))
+    return Dashboard(html=render_report(details, embedded=True))
 
 
-def metrics_of(facts: RunFacts, node_ids: Sequence[str]) -> dict[str, float]:
+def metrics_of(details: RunDetails, node_ids: Sequence[str]) -> dict[str, float]:
     """The numbers by which the dashboard compares runs.
 
     Unknown and not finite ones are left out, such as a precision without positives.
 
     Args:
-      facts: what is known of the run so far.
+      details: what is known of the run so far.
       node_ids: the nodes that the task runs.
     """
     found: dict[str, float | None] = {}
     for node in (nodes.NODES[node_id] for node_id in node_ids if node_id in nodes.NODES):
-        found |= _SCALARS[node.scalars](facts) if node.scalars else {}
-        output = facts.run.output(node.id, node.main_output) if node.properties else None
+        found |= _SCALARS[node.scalars](details) if node.scalars else {}
+        output = details.run.output(node.id, node.main_output) if node.properties else None
         found |= {
             name: value for name in node.properties if isinstance(value := output and output.properties.get(name), (int, float))
         }
@@ -146,17 +146,17 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _classification(facts: RunFacts) -> dict[str, Any]:
-    if facts.evaluation is None:
+def _classification(details: RunDetails) -> dict[str, Any]:
+    if details.evaluation is None:
         return {}
-    plots = facts.evaluation.plots.get(CANDIDATE, Plots())
+    plots = details.evaluation.plots.get(CANDIDATE, Plots())
     classification: dict[str, Any] = {}
     if plots.thresholds:
         classification["confidenceMetrics"] = [
             {"confidenceThreshold": threshold, "falsePositiveRate": false_positives, "recall": true_positives}
             for threshold, false_positives, true_positives in thinned(plots.thresholds)
         ]
-    view = EvaluationView(facts.evaluation, classes=facts.saved_model.classes if facts.saved_model else ())
+    view = EvaluationView(details.evaluation, classes=details.saved_model.classes if details.saved_model else ())
     if view.confusion and len(view.confusion.counts) <= MOST_CLASSES_SHOWN:
         counts = view.confusion.counts
         classification["confusionMatrix"] = {
@@ -166,28 +166,28 @@ def _classification(facts: RunFacts) -> dict[str, Any]:
     return classification
 
 
-def _data(facts: RunFacts) -> dict[str, float | None]:
-    spans = {f"spans_{split}": len(source.spans) for split, source in facts.data.sources.items() if source.spans}
-    files = {f"files_{split}": len(source.files) for split, source in facts.data.sources.items()}
-    newest = max((span for source in facts.data.sources.values() for span in source.spans), default=None)
-    return {**_rows(facts.data.rows), **files, **spans, "newest_span": newest}
+def _data(details: RunDetails) -> dict[str, float | None]:
+    spans = {f"spans_{split}": len(source.spans) for split, source in details.data.sources.items() if source.spans}
+    files = {f"files_{split}": len(source.files) for split, source in details.data.sources.items()}
+    newest = max((span for source in details.data.sources.values() for span in source.spans), default=None)
+    return {**_rows(details.data.rows), **files, **spans, "newest_span": newest}
 
 
-def _statistics(facts: RunFacts) -> dict[str, float | None]:
-    return {**_rows(facts.statistics.rows), "features": len(facts.statistics.features)} if facts.statistics else {}
+def _statistics(details: RunDetails) -> dict[str, float | None]:
+    return {**_rows(details.statistics.rows), "features": len(details.statistics.features)} if details.statistics else {}
 
 
-def _anomalies(facts: RunFacts) -> dict[str, float | None]:
-    return {"anomalies": len(facts.anomalies.found)} if facts.anomalies else {}
+def _anomalies(details: RunDetails) -> dict[str, float | None]:
+    return {"anomalies": len(details.anomalies.found)} if details.anomalies else {}
 
 
-def _tuning(facts: RunFacts) -> dict[str, float | None]:
-    search = facts.search
+def _tuning(details: RunDetails) -> dict[str, float | None]:
+    search = details.search
     return {"trials": len(search.trials), "best_val_loss": search.trials[0].score} if search and search.trials else {}
 
 
-def _training(facts: RunFacts) -> dict[str, float | None]:
-    training = facts.training
+def _training(details: RunDetails) -> dict[str, float | None]:
+    training = details.training
     if training is None or not training.epochs:
         return {}
     best = training.best_epoch or len(training.epochs)
@@ -199,36 +199,36 @@ def _training(facts: RunFacts) -> dict[str, float | None]:
         "epochs": len(training.epochs),
         "best_epoch": best,
         "training_seconds": training.seconds,
-        "parameters": facts.saved_model.parameters if facts.saved_model else None,
+        "parameters": details.saved_model.parameters if details.saved_model else None,
     }
 
 
-def _evaluation(facts: RunFacts) -> dict[str, float | None]:
-    if facts.evaluation is None:
+def _evaluation(details: RunDetails) -> dict[str, float | None]:
+    if details.evaluation is None:
         return {}
-    overall = facts.evaluation.overall.metrics.items()
+    overall = details.evaluation.overall.metrics.items()
     metrics = {name: comparison.candidate for name, comparison in overall}
     baseline = {f"{name}_baseline": comparison.baseline for name, comparison in overall if name != EXAMPLE_COUNT}
-    return {**metrics, **baseline, "blessed": facts.blessed}
+    return {**metrics, **baseline, "blessed": details.blessed}
 
 
-def _serving(facts: RunFacts) -> dict[str, float | None]:
-    properties = facts.infra_blessing.properties if facts.infra_blessing else {}
+def _serving(details: RunDetails) -> dict[str, float | None]:
+    properties = details.infra_blessing.properties if details.infra_blessing else {}
     names = ("requests", "load_seconds", "latency_p50_ms", "latency_p99_ms")
     return {**{name: properties.get(name) for name in names}, "can_be_served": properties.get("blessed")}
 
 
-def _push(facts: RunFacts) -> dict[str, float | None]:
-    if not facts.run.completed(nodes.PUSHER.id):
+def _push(details: RunDetails) -> dict[str, float | None]:
+    if not details.run.completed(nodes.PUSHER.id):
         return {}
-    return {"pushed": bool(facts.version), "version": int(facts.version) if facts.version.isdecimal() else None}
+    return {"pushed": bool(details.version), "version": int(details.version) if details.version.isdecimal() else None}
 
 
 def _rows(rows: Mapping[str, int]) -> dict[str, float | None]:
     return {f"rows_{split}": count for split, count in rows.items()}
 
 
-_SCALARS: Mapping[str, Callable[[RunFacts], Mapping[str, float | None]]] = {
+_SCALARS: Mapping[str, Callable[[RunDetails], Mapping[str, float | None]]] = {
     "data": _data,
     "statistics": _statistics,
     "anomalies": _anomalies,

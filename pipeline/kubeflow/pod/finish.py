@@ -118,10 +118,10 @@ def _never_started(pod: Pod, outcome: RunOutcome) -> Problem:
 
 def _write_report(pod: Pod) -> None:
     """Writes the report beside the outcome, and gives it to the dashboard."""
-    from pipeline.report import read_facts, write_report
+    from pipeline.report import read_run_details, write_report
 
     write_report(pod.config, pod.run_id)
-    dashboard.write(dashboard.artifacts_of_run(read_facts(pod.config, pod.run_id)), pod.executor_input)
+    dashboard.write(dashboard.artifacts_of_run(read_run_details(pod.config, pod.run_id)), pod.executor_input)
 
 
 def post_webhook(outcome: RunOutcome) -> None:

@@ -18,10 +18,10 @@ _LARGEST = 1e100
 
 @dataclass(frozen=True)
 class Series:
-    """What one line shows.
+    """A line of a chart.
 
     Attributes:
-      name: for the legend.
+      name: the name in the legend.
       points: pairs of x and y.
       style: `first`, `second` or `guide`: the style sheet's colour.
       dots: draw the points too, with an area by weight where `weights` are given.

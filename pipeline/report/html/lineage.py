@@ -1,4 +1,4 @@
-"""The way from data to a pushed version, as boxes of a graph."""
+"""The steps from data to a pushed version, as boxes of a graph."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def view_lineage(lineage: Lineage, run_id: str = "") -> LineageView:
     """Arranges a lineage for showing.
 
     Args:
-      lineage: what to show.
-      run_id: of the run that is looked at; the run that made the artifact when not given.
+      lineage: the lineage to show.
+      run_id: the id of the run whose page it is; the run that made the artifact when not given.
     """
     makers = {
         artifact.id: execution.node

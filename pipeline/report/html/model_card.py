@@ -1,4 +1,4 @@
-"""The model card: what the model is for, what it was made of, and what is known of its limits."""
+"""The model card: what the model is for, what it was made from, and what is known about its limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline import nodes
 from pipeline.config import PipelineConfig, Task
 from pipeline.report import formats
 from pipeline.report.read.evaluation import Evaluation
-from pipeline.report.read.run_details import RunFacts
+from pipeline.report.read.run_details import RunDetails
 from pipeline.report.read.tuning import read_hyperparameters
 
 _PACKAGES = ("tfx-conveyor", "tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
@@ -27,48 +27,48 @@ _TASKS = {
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A model card. `facts` has headings, each with pairs of name and value; `limits` are sentences."""
+    """A model card. `details` has headings, each with pairs of name and value; `limits` are sentences."""
 
     facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     purpose: str
     limits: tuple[str, ...]
 
 
-def model_card(facts: RunFacts) -> ModelCard:
+def model_card(details: RunDetails) -> ModelCard:
     """Writes the model card of a run's model from what is known of the run."""
-    config = facts.config
+    config = details.config
     return ModelCard(
         facts=(
-            ("Task", (("Kind", _TASKS[config.task]), ("Predicts", config.label), *_columns(facts))),
-            ("Data", _data(facts)),
-            ("Model", _model(facts)),
-            ("Training", _training(facts)),
+            ("Task", (("Kind", _TASKS[config.task]), ("Predicts", config.label), *_columns(details))),
+            ("Data", _data(details)),
+            ("Model", _model(details)),
+            ("Training", _training(details)),
             ("Made with", _packages()),
         ),
-        purpose=_purpose(facts),
-        limits=tuple(_limits(facts)),
+        purpose=_purpose(details),
+        limits=tuple(_limits(details)),
     )
 
 
-def _purpose(facts: RunFacts) -> str:
+def _purpose(details: RunDetails) -> str:
     what = {Task.BINARY: "the probability of", Task.MULTICLASS: "the class of", Task.REGRESSION: "the value of"}
     return (
-        f"Estimates {what[facts.config.task]} {facts.config.label} for rows like those it was trained on, "
+        f"Estimates {what[details.config.task]} {details.config.label} for rows like those it was trained on, "
         "from the raw columns: the preprocessing is part of the model, and a missing optional column is imputed."
     )
 
 
-def _columns(facts: RunFacts) -> tuple[tuple[str, str], ...]:
-    if facts.saved_model is None or not facts.saved_model.columns:
+def _columns(details: RunDetails) -> tuple[tuple[str, str], ...]:
+    if details.saved_model is None or not details.saved_model.columns:
         return ()
-    columns, classes = facts.saved_model.columns, facts.saved_model.classes
+    columns, classes = details.saved_model.columns, details.saved_model.classes
     pairs = [("From", f"{len(columns)} columns: {', '.join(columns)}")]
     return (("Classes", ", ".join(classes)), *pairs) if classes else tuple(pairs)
 
 
-def _data(facts: RunFacts) -> tuple[tuple[str, str], ...]:
-    data = facts.config.data
-    rows = facts.statistics.rows if facts.statistics else {}
+def _data(details: RunDetails) -> tuple[tuple[str, str], ...]:
+    data = details.config.data
+    rows = details.statistics.rows if details.statistics else {}
     split = (
         f"by span: {data.split.train_spans} to train on, the newest {data.split.eval_spans} to evaluate on"
         if data.split.method == "window"
@@ -77,34 +77,34 @@ def _data(facts: RunFacts) -> tuple[tuple[str, str], ...]:
     return (
         ("Files", data.input),
         ("Split", split),
-        *((("Read", facts.data.summary),) if facts.data.sources else ()),
+        *((("Read", details.data.summary),) if details.data.sources else ()),
         *((f"Rows, {name}", f"{count:,}") for name, count in rows.items()),
     )
 
 
-def _model(facts: RunFacts) -> tuple[tuple[str, str], ...]:
-    model = facts.config.model
+def _model(details: RunDetails) -> tuple[tuple[str, str], ...]:
+    model = details.config.model
     if model.build_model:
         architecture = f"your own: {Path(model.build_model).name}"
     else:
         units = " → ".join(map(str, model.hidden_units))
         columns = "columns embedded, standardised or bucketised"
         architecture = f"Keras: {columns}, then hidden layers of {units} units, dropout {model.dropout:g}"
-    parameters = facts.saved_model.parameters if facts.saved_model else None
+    parameters = details.saved_model.parameters if details.saved_model else None
     return (
         ("Architecture", architecture),
         *((("Parameters", f"{parameters:,}"),) if parameters else ()),
-        ("Size on disk", formats.size(facts.saved_model.size if facts.saved_model else None)),
-        ("Artifact", f"{facts.model.id}, {facts.model.uri}" if facts.model else formats.DASH),
+        ("Size on disk", formats.size(details.saved_model.size if details.saved_model else None)),
+        ("Artifact", f"{details.model.id}, {details.model.uri}" if details.model else formats.DASH),
     )
 
 
-def _training(facts: RunFacts) -> tuple[tuple[str, str], ...]:
-    training, settings = facts.training, facts.config.training
+def _training(details: RunDetails) -> tuple[tuple[str, str], ...]:
+    training, settings = details.training, details.config.training
     epochs = f"{len(training.epochs)} of at most {settings.epochs}" if training else f"at most {settings.epochs}"
     if training and training.best_epoch and training.best_epoch != len(training.epochs):
         epochs += f"; the weights are those of epoch {training.best_epoch}"
-    tuned = ", ".join(f"{name} {value}" for name, value in _tuned(facts).items())
+    tuned = ", ".join(f"{name} {value}" for name, value in _tuned(details).items())
     return (
         ("Epochs", epochs),
         ("Batch size", f"{settings.batch_size:,}"),
@@ -115,9 +115,9 @@ def _training(facts: RunFacts) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _tuned(facts: RunFacts) -> dict[str, Any]:
+def _tuned(details: RunDetails) -> dict[str, Any]:
     """The hyperparameters that a Tuner found, which go before those of the configuration."""
-    artifact = facts.run.input(nodes.TRAINER.id, "hyperparameters")
+    artifact = details.run.input(nodes.TRAINER.id, "hyperparameters")
     return read_hyperparameters(artifact.path) if artifact else {}
 
 
@@ -131,17 +131,17 @@ def _packages() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _limits(facts: RunFacts) -> list[str]:
+def _limits(details: RunDetails) -> list[str]:
     limits = []
-    if facts.evaluation:
-        limits += _evaluation_limits(facts.evaluation, facts.config)
-    if facts.statistics:
-        sparse = [each for each in facts.statistics.features if each.missing > _MANY_MISSING]
+    if details.evaluation:
+        limits += _evaluation_limits(details.evaluation, details.config)
+    if details.statistics:
+        sparse = [each for each in details.statistics.features if each.missing > _MANY_MISSING]
         if sparse:
             named = ", ".join(f"{each.name} ({formats.percent(each.missing)})" for each in sparse)
             limits.append(f"Columns that are often missing, and then imputed: {named}.")
-    if facts.config.data.split.method == "window":
-        newest = facts.config.data.split.eval_spans
+    if details.config.data.split.method == "window":
+        newest = details.config.data.split.eval_spans
         spans = "the newest span" if newest == 1 else f"the newest {newest} spans"
         limits.append(f"It was judged on {spans} alone; on later data it may do worse: watch its metrics, and retrain.")
     else:

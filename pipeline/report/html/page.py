@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -14,43 +13,44 @@ from pipeline.config import PipelineConfig
 from pipeline.report import formats
 from pipeline.report.html import charts
 from pipeline.report.html.sections import Section, sections_of_nodes, sections_of_run
-from pipeline.report.read.run_details import RunFacts, read_facts
+from pipeline.report.read.run_details import RunDetails, read_run_details
 from pipeline.report.verdict import judge
+from pipeline.util import files
 
 FILE_NAME = "report.html"
 
 
-def render_nodes(facts: RunFacts, node_ids: Sequence[str]) -> str:
+def render_nodes(details: RunDetails, node_ids: Sequence[str]) -> str:
     """A page of some nodes of a run, to be shown within another page.
 
     Args:
-      facts: what is known of the run so far.
+      details: what is known of the run so far.
       node_ids: the nodes, in the order in which they are shown.
 
     Returns:
       HTML that refers to nothing outside itself.
     """
-    executions = {node: facts.run.executions.get(node) for node in node_ids}
-    header = _environment().get_template("nodes.html.j2").render(facts=facts, executions=executions)
-    sections = sections_of_nodes(facts, node_ids)
-    title = f"{', '.join(node_ids)} · {facts.config.name}"
+    executions = {node: details.run.executions.get(node) for node in node_ids}
+    header = _environment().get_template("nodes.html.j2").render(details=details, executions=executions)
+    sections = sections_of_nodes(details, node_ids)
+    title = f"{', '.join(node_ids)} · {details.config.name}"
     return _page(title, header, sections, embedded=True)
 
 
-def render_report(facts: RunFacts, *, embedded: bool = False) -> str:
+def render_report(details: RunDetails, *, embedded: bool = False) -> str:
     """The report of a run, as far as the run came.
 
     Args:
-      facts: what is known of the run.
+      details: what is known of the run.
       embedded: to be shown within another page.
 
     Returns:
       HTML that refers to nothing outside itself.
     """
-    header = _environment().get_template("header.html.j2").render(facts=facts, verdict=judge(facts))
-    footer = f"Run {facts.outcome.run_id} of {facts.config.name}. This page is complete in itself: it loads nothing."
-    title = f"{facts.config.name} · {facts.outcome.run_id}"
-    return _page(title, header, sections_of_run(facts), footer, embedded=embedded)
+    header = _environment().get_template("header.html.j2").render(details=details, verdict=judge(details))
+    footer = f"Run {details.outcome.run_id} of {details.config.name}. This page is complete in itself: it loads nothing."
+    title = f"{details.config.name} · {details.outcome.run_id}"
+    return _page(title, header, sections_of_run(details), footer, embedded=embedded)
 
 
 def write_report(config: PipelineConfig, run_id: str) -> Path:
@@ -58,7 +58,7 @@ def write_report(config: PipelineConfig, run_id: str) -> Path:
 
     Args:
       config: the pipeline's configuration.
-      run_id: of the run.
+      run_id: the run's id.
 
     Returns:
       The report's path.
@@ -67,10 +67,7 @@ def write_report(config: PipelineConfig, run_id: str) -> Path:
       UsageError: nothing has run in the workspace.
     """
     path = config.runs_path / run_id / FILE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(render_report(read_facts(config, run_id)), encoding="utf-8")
-    os.replace(partial, path)
+    files.write(path, render_report(read_run_details(config, run_id)))
     return path
 
 

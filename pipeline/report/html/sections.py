@@ -1,4 +1,4 @@
-"""The parts of a page: what a run, or a single node of it, has to say."""
+"""The sections of a page about a run, or about some of its nodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.report.html.evaluation_view import EvaluationView
 from pipeline.report.html.lineage import LineageView, view_lineage
 from pipeline.report.html.model_card import ModelCard, model_card
 from pipeline.report.read.data import Data
-from pipeline.report.read.run_details import RunFacts
+from pipeline.report.read.run_details import RunDetails
 from pipeline.report.read.statistics import Statistics
 from pipeline.report.read.tuning import read_hyperparameters
 from pipeline.report.verdict import Tone, judge_push, why_blessed, why_not_blessed
@@ -21,7 +21,7 @@ from pipeline.runs.metadata import Artifact
 
 @dataclass(frozen=True)
 class Statement:
-    """Something that is said in a sentence or two, and the facts behind it."""
+    """Content in a sentence or two, with the details behind it."""
 
     sentences: tuple[str, ...]
     facts: tuple[tuple[str, str], ...] = ()
@@ -33,9 +33,9 @@ class Section:
     """A part of a page.
 
     Attributes:
-      name: of the anchor, and of the template of what is no statement.
-      title: above the section.
-      content: what the template shows.
+      name: the name of the anchor and, unless the content is a statement, of the template.
+      title: the heading.
+      content: the object that the template shows.
     """
 
     name: str
@@ -48,27 +48,27 @@ class Section:
         return "statement" if isinstance(self.content, Statement) else self.name
 
 
-def sections_of_run(facts: RunFacts) -> list[Section]:
-    """The sections that a run has something to say in."""
-    return [*_sections(_FIRST_OF_RUN, facts), *_property_sections(nodes.NODES, facts), *_sections(_LAST_OF_RUN, facts)]
+def sections_of_run(details: RunDetails) -> list[Section]:
+    """The sections of a run's report that have content."""
+    return [*_sections(_FIRST_OF_RUN, details), *_property_sections(nodes.NODES, details), *_sections(_LAST_OF_RUN, details)]
 
 
-def sections_of_nodes(facts: RunFacts, node_ids: Sequence[str]) -> list[Section]:
-    """The sections that nodes of a run have something to say in, each once."""
+def sections_of_nodes(details: RunDetails, node_ids: Sequence[str]) -> list[Section]:
+    """The sections of some nodes of a run that have content, each once."""
     names = dict.fromkeys(name for node in node_ids if node in nodes.NODES for name in nodes.NODES[node].sections)
-    return [*_sections(list(names), facts), *_property_sections(node_ids, facts)]
+    return [*_sections(list(names), details), *_property_sections(node_ids, details)]
 
 
-def _sections(names: Sequence[str], facts: RunFacts) -> list[Section]:
+def _sections(names: Sequence[str], details: RunDetails) -> list[Section]:
     contents = [(name, *_SECTIONS[name]) for name in names]
-    return [Section(name, title, content) for name, title, make in contents if (content := make(facts)) is not None]
+    return [Section(name, title, content) for name, title, make in contents if (content := make(details)) is not None]
 
 
-def _property_sections(node_ids: Iterable[str], facts: RunFacts) -> list[Section]:
+def _property_sections(node_ids: Iterable[str], details: RunDetails) -> list[Section]:
     """A section for each node that names properties of its main output."""
     sections = []
     for node in (nodes.NODES[node_id] for node_id in node_ids if node_id in nodes.NODES):
-        output = facts.run.output(node.id, node.main_output) if node.properties else None
+        output = details.run.output(node.id, node.main_output) if node.properties else None
         if output is not None:
             values = {title: output.properties.get(name) for name, title in node.properties.items()}
             shown = tuple((title, formats.value(value)) for title, value in values.items() if value is not None)
@@ -76,43 +76,43 @@ def _property_sections(node_ids: Iterable[str], facts: RunFacts) -> list[Section
     return sections
 
 
-def _evaluation(facts: RunFacts) -> EvaluationView | None:
-    classes = facts.saved_model.classes if facts.saved_model else ()
-    if facts.evaluation is None:
+def _evaluation(details: RunDetails) -> EvaluationView | None:
+    classes = details.saved_model.classes if details.saved_model else ()
+    if details.evaluation is None:
         return None
-    return EvaluationView(facts.evaluation, facts.config.evaluation.min_slice_rows, classes)
+    return EvaluationView(details.evaluation, details.config.evaluation.min_slice_rows, classes)
 
 
-def _blessing(facts: RunFacts) -> Statement | None:
-    if facts.blessed is None:
+def _blessing(details: RunDetails) -> Statement | None:
+    if details.blessed is None:
         return None
-    if facts.blessed:
-        return Statement(("The candidate is blessed.", *why_blessed(facts)), tone=Tone.GOOD)
-    return Statement(("The candidate is not blessed, so it will not be pushed.", *why_not_blessed(facts)), tone=Tone.BAD)
+    if details.blessed:
+        return Statement(("The candidate is blessed.", *why_blessed(details)), tone=Tone.GOOD)
+    return Statement(("The candidate is not blessed, so it will not be pushed.", *why_not_blessed(details)), tone=Tone.BAD)
 
 
-def _data(facts: RunFacts) -> Data | None:
-    return facts.data if facts.data.sources else None
+def _data(details: RunDetails) -> Data | None:
+    return details.data if details.data.sources else None
 
 
-def _statistics(facts: RunFacts) -> Statistics | None:
-    if facts.statistics is None or facts.schema is None:
-        return facts.statistics
-    return replace(facts.statistics, times=facts.schema.times)
+def _statistics(details: RunDetails) -> Statistics | None:
+    if details.statistics is None or details.schema is None:
+        return details.statistics
+    return replace(details.statistics, times=details.schema.times)
 
 
-def _lineage(facts: RunFacts) -> LineageView | None:
-    return view_lineage(facts.lineage, facts.outcome.run_id) if facts.lineage else None
+def _lineage(details: RunDetails) -> LineageView | None:
+    return view_lineage(details.lineage, details.outcome.run_id) if details.lineage else None
 
 
-def _model_card(facts: RunFacts) -> ModelCard | None:
-    return model_card(facts) if facts.model else None
+def _model_card(details: RunDetails) -> ModelCard | None:
+    return model_card(details) if details.model else None
 
 
-def _baseline(facts: RunFacts) -> Statement | None:
-    if not facts.run.completed(nodes.RESOLVER.id):
+def _baseline(details: RunDetails) -> Statement | None:
+    if not details.run.completed(nodes.RESOLVER.id):
         return None
-    model = facts.resolved(nodes.RESOLVER.id)
+    model = details.resolved(nodes.RESOLVER.id)
     if model is None:
         return Statement(
             (
@@ -120,34 +120,34 @@ def _baseline(facts: RunFacts) -> Statement | None:
                 "The candidate is held to the thresholds on its own metrics.",
             )
         )
-    version = facts.baseline_version
+    version = details.baseline_version
     name = f"version {version}" if version else f"model {model.id}, which has not been pushed"
     sentence = f"The candidate is compared with {name}, the latest blessed model."
-    return Statement((sentence,), _origin(facts, nodes.RESOLVER.id, model, "Trained"))
+    return Statement((sentence,), _origin(details, nodes.RESOLVER.id, model, "Trained"))
 
 
-def _hyperparameters(facts: RunFacts) -> Statement | None:
-    if not facts.run.completed(nodes.LATEST_HYPERPARAMETERS.id):
+def _hyperparameters(details: RunDetails) -> Statement | None:
+    if not details.run.completed(nodes.LATEST_HYPERPARAMETERS.id):
         return None
-    found = facts.resolved(nodes.LATEST_HYPERPARAMETERS.id)
+    found = details.resolved(nodes.LATEST_HYPERPARAMETERS.id)
     if found is None:
         return Statement(("No search has been run yet: training uses the hyperparameters of the configuration.",))
     values = tuple((name, formats.value(value)) for name, value in read_hyperparameters(found.path).items())
     sentence = "Training uses the best hyperparameters of the latest search."
-    return Statement((sentence,), (*values, *_origin(facts, nodes.LATEST_HYPERPARAMETERS.id, found, "Searched")))
+    return Statement((sentence,), (*values, *_origin(details, nodes.LATEST_HYPERPARAMETERS.id, found, "Searched")))
 
 
-def _origin(facts: RunFacts, node: str, artifact: Artifact, verb: str) -> tuple[tuple[str, str], ...]:
-    maker = facts.origins.get(node)
+def _origin(details: RunDetails, node: str, artifact: Artifact, verb: str) -> tuple[tuple[str, str], ...]:
+    maker = details.origins.get(node)
     made = ((verb, formats.moment(maker.ended, zone=True)), ("In run", ", ".join(maker.runs[:1]))) if maker else ()
     return (*made, ("Artifact", f"{artifact.type} {artifact.id}, {artifact.uri}"))
 
 
-def _push(facts: RunFacts) -> Statement | None:
-    pushed, model = facts.run.output(nodes.PUSHER.id, "pushed_model"), facts.run.input(nodes.PUSHER.id, "model")
+def _push(details: RunDetails) -> Statement | None:
+    pushed, model = details.run.output(nodes.PUSHER.id, "pushed_model"), details.run.input(nodes.PUSHER.id, "model")
     if pushed is None:
         return None
-    verdict = judge_push(facts)
+    verdict = judge_push(details)
     named = (("Version", "pushed_version"), ("Destination", "pushed_destination"))
     return Statement(
         (f"{verdict.headline}.", *verdict.reasons),
@@ -159,19 +159,19 @@ def _push(facts: RunFacts) -> Statement | None:
     )
 
 
-_SECTIONS: Mapping[str, tuple[str, Callable[[RunFacts], Any]]] = {
-    "graph": ("Pipeline", lambda facts: facts.outcome),
+_SECTIONS: Mapping[str, tuple[str, Callable[[RunDetails], Any]]] = {
+    "graph": ("Pipeline", lambda details: details.outcome),
     "evaluation": ("Evaluation", _evaluation),
     "blessing": ("Verdict", _blessing),
-    "training": ("Training", lambda facts: facts.training),
-    "serving": ("Serving check", lambda facts: facts.infra_blessing),
-    "anomalies": ("Anomalies", lambda facts: facts.anomalies),
+    "training": ("Training", lambda details: details.training),
+    "serving": ("Serving check", lambda details: details.infra_blessing),
+    "anomalies": ("Anomalies", lambda details: details.anomalies),
     "data": ("Data", _data),
     "statistics": ("Statistics", _statistics),
-    "schema": ("Schema", lambda facts: facts.schema),
-    "transformation": ("Transformed features", lambda facts: facts.transformation),
+    "schema": ("Schema", lambda details: details.schema),
+    "transformation": ("Transformed features", lambda details: details.transformation),
     "hyperparameters": ("Hyperparameters", _hyperparameters),
-    "tuning": ("Search for hyperparameters", lambda facts: facts.search),
+    "tuning": ("Search for hyperparameters", lambda details: details.search),
     "baseline": ("Baseline", _baseline),
     "push": ("Push", _push),
     "lineage": ("Lineage", _lineage),

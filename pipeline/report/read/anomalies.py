@@ -1,4 +1,4 @@
-"""What in the data breaks the schema."""
+"""Reads the anomalies: where the data breaks the schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Anomalies:
-    """What was found in the splits that were looked at."""
+    """The anomalies in the splits that were validated."""
 
     splits: tuple[str, ...]
     found: tuple[Anomaly, ...]
@@ -32,7 +32,7 @@ def read_anomalies(folder: Path) -> Anomalies:
     """Reads an `ExampleAnomalies` artifact.
 
     Args:
-      folder: the artifact's, with a folder for each split.
+      folder: the artifact's folder, which has one for each split.
 
     Raises:
       FileNotFoundError: it has no results.

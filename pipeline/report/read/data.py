@@ -1,18 +1,15 @@
-"""What ExampleGen read: the files of each split and their spans."""
+"""Reads from an execution of ExampleGen which files and spans each split comes from."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.contracts import input_pattern
 from pipeline.report import formats
 from pipeline.runs.metadata import Execution
-
-_WILDCARDS = {"{SPAN}": "[0-9]+", "{VERSION}": "[0-9]+", "*": "[^/]*", "?": "[^/]"}
-_WILDCARD = re.compile(r"(\{SPAN\}|\{VERSION\}|\*|\?)")
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Data:
-    """What was read: the pattern that was looked for, the sources by split and, where they were counted, rows by split."""
+    """The data of a run: the input's pattern, the sources by split and, where they were counted, rows by split."""
 
     pattern: str
     sources: Mapping[str, Source]
@@ -56,26 +53,19 @@ class Data:
 
 
 def data_of(example_gen: Execution | None) -> Data:
-    """What an ExampleGen read; empty for one that did not say, as TFX's own do not."""
+    """The data that an ExampleGen read; empty where its execution does not record it, as TFX's own do not."""
     properties = example_gen.properties if example_gen else {}
     pattern = str(properties.get("input_pattern", ""))
     files: dict[str, list[str]] = json.loads(properties.get("input_files", "{}"))
-    folder = os.path.dirname(_WILDCARD.split(pattern)[0])
+    folder = input_pattern.folder(pattern)
     sources = {split: Source(tuple(paths), _spans(paths, pattern), folder) for split, paths in files.items() if paths}
     examples = next(iter(example_gen.outputs.get("examples", ())), None) if example_gen else None
     return Data(pattern, sources, json.loads(examples.properties.get("rows", "{}")) if examples else {})
 
 
 def _spans(paths: list[str], pattern: str) -> tuple[int, ...]:
-    """What {SPAN} stands for in each path."""
+    """The spans that the paths belong to."""
     if "{SPAN}" not in pattern:
         return ()
-    before, after = pattern.split("{SPAN}", 1)
-    # A pattern may name the span twice; the first is enough.
-    expression = re.compile(f"{_expression(before)}([0-9]+){_expression(after)}")
-    matches = [expression.fullmatch(path) for path in paths]
-    return tuple(sorted({int(match[1]) for match in matches if match}))
-
-
-def _expression(pattern: str) -> str:
-    return "".join(_WILDCARDS.get(part, re.escape(part)) for part in _WILDCARD.split(pattern))
+    expression = input_pattern.regular_expression(pattern)
+    return tuple(sorted({int(match["span"]) for path in paths if (match := expression.fullmatch(path))}))

@@ -57,7 +57,7 @@ class Slice:
 
     Attributes:
       key: column and value of what the rows have in common; empty for all rows.
-      metrics: by name.
+      metrics: the metrics by name.
     """
 
     key: tuple[tuple[str, str], ...]
@@ -70,7 +70,7 @@ class Slice:
 
     @property
     def label(self) -> str:
-        """As it is read."""
+        """The slice as text, such as `carrier = AA`."""
         return ", ".join(f"{column} = {value}" for column, value in self.key) or "all rows"
 
     @property
@@ -90,11 +90,11 @@ class Check:
 
     Attributes:
       metric: its name.
-      bound: as it is read, such as `≥ 0.7`.
+      bound: the bound as text, such as `≥ 0.7`.
       value: what was compared with the bound: the metric, or its difference from the baseline's.
       holds: whether the bound holds.
       against_baseline: whether `value` is a difference.
-      message: TFMA's, where the metric could not be judged.
+      message: TFMA's message, where the metric could not be judged.
     """
 
     metric: str
@@ -106,7 +106,7 @@ class Check:
 
     @property
     def sentence(self) -> str:
-        """What was asked and what came, in one line."""
+        """The metric and the bound in one line."""
         subject = f"{self.metric} against the baseline" if self.against_baseline else self.metric
         sign = "+" if self.against_baseline else ""
         seen = "unknown" if self.value is None else f"{self.value:{sign}.4g}"
@@ -123,7 +123,7 @@ class ConfusionMatrix:
 
 @dataclass(frozen=True)
 class Plots:
-    """What can be drawn of one model. Points are pairs of x and y.
+    """The plots of one model. Points are pairs of x and y.
 
     Attributes:
       roc: false positive rate and true positive rate.
@@ -147,7 +147,7 @@ class Evaluation:
     Attributes:
       slices: all rows first, then by columns and value.
       checks: the thresholds, failed ones first.
-      plots: of all rows, by model: `candidate` and `baseline`.
+      plots: the plots for all rows, by model: `candidate` and `baseline`.
       has_baseline: whether there was a model to compare with.
     """
 
@@ -187,7 +187,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     """Reads the `evaluation` artifact of an Evaluator.
 
     Args:
-      folder: the artifact's.
+      folder: the artifact's folder.
 
     Raises:
       FileNotFoundError: the folder has no evaluation.

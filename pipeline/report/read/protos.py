@@ -33,7 +33,7 @@ def tfma_protos(name: str) -> Any:
     """A module of `tensorflow_model_analysis.proto`, without the package's `__init__`, which imports TensorFlow and Beam.
 
     Args:
-      name: of the module, such as `metrics_for_slice_pb2`.
+      name: the module's name, such as `metrics_for_slice_pb2`.
     """
     full_name = f"tensorflow_model_analysis.proto.{name}"
     if full_name in sys.modules:

@@ -1,4 +1,4 @@
-"""Everything that is known of a run: what the report, the summary and `conveyor show` are made of."""
+"""Reads all that is known about a run: the report, the summary and `conveyor show` are made of it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunDetails:
     """A run and what its nodes made; None for what is not there, because the run did not come that far.
 
     Files are read when they are first asked for, so the metadata store is closed by then.
 
     Attributes:
-      config: as the run had it.
-      outcome: what became of the run and its nodes.
-      run: executions and artifacts.
-      folder: the run's own, with its logs and the report.
-      lineage: of the pushed version, or of the model where none was pushed.
+      config: the configuration that the run had.
+      outcome: the states of the run and its nodes.
+      run: the run's executions and artifacts.
+      folder: the run's folder, with its logs and the report.
+      lineage: the lineage of the pushed version, or of the model where none was pushed.
       origins: the executions of earlier runs that made what this one took from the cache or had resolved, by node.
-      baseline_version: what the baseline was pushed as; empty if it was not, or there is none.
+      baseline_version: the version that the baseline was pushed as; empty if it was not pushed, or there is none.
     """
 
     config: PipelineConfig
@@ -59,7 +59,7 @@ class RunFacts:
 
     @property
     def version(self) -> str:
-        """What the model was pushed as; empty if it was not."""
+        """The version that the model was pushed as; empty if it was not pushed."""
         pushed = self.run.output(nodes.PUSHER.id, "pushed_model")
         return str(pushed.properties.get("pushed_version", "")) if pushed else ""
 
@@ -71,37 +71,37 @@ class RunFacts:
 
     @property
     def infra_blessing(self) -> Artifact | None:
-        """The InfraValidator's; its properties say whether the candidate can be served, why not, and how fast it is."""
+        """The InfraValidator's blessing; its properties say whether the candidate can be served, why not, and how fast."""
         return self.run.output(nodes.INFRA_VALIDATOR.id, "blessing")
 
     def resolved(self, node: str) -> Artifact | None:
-        """What a resolver chose; None if there was nothing to choose."""
+        """The artifact that a resolver chose; None if there was nothing to choose."""
         resolution = nodes.NODES[node].resolution
         return self.run.input(node, resolution.output) if resolution else None
 
     @cached_property
     def data(self) -> Data:
-        """What the run read."""
+        """The data that the run read."""
         return data_of(self.origins.get(nodes.EXAMPLE_GEN.id) or self.run.executions.get(nodes.EXAMPLE_GEN.id))
 
     @cached_property
     def statistics(self) -> Statistics | None:
-        """Of the data."""
+        """The statistics of the data."""
         return _content(read_statistics, self.run.output(nodes.STATISTICS_GEN.id, "statistics"))
 
     @cached_property
     def schema(self) -> SchemaTable | None:
-        """What the data was checked against."""
+        """The schema that the data was checked against."""
         return _content(read_schema, self.run.output(nodes.SCHEMA_GEN.id, "schema"))
 
     @cached_property
     def anomalies(self) -> Anomalies | None:
-        """What in the data breaks the schema. TFX removes what a node that failed has written."""
+        """The anomalies in the data. TFX removes the outputs of a node that failed."""
         return _content(read_anomalies, self.run.output(nodes.EXAMPLE_VALIDATOR.id, "anomalies"))
 
     @cached_property
     def transformation(self) -> Transformation | None:
-        """What the columns become."""
+        """The features that Transform makes of the columns."""
         return _content(read_transformation, self.run.output(nodes.TRANSFORM.id, "transform_graph"))
 
     @cached_property
@@ -125,12 +125,12 @@ class RunFacts:
         return _content(read_evaluation, self.run.output(nodes.EVALUATOR.id, "evaluation"))
 
 
-def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
+def read_run_details(config: PipelineConfig, run_id: str) -> RunDetails:
     """Reads a run from its folder and the metadata store.
 
     Args:
       config: the pipeline's configuration; where the run has its own, that one is used.
-      run_id: of the run.
+      run_id: the run's id.
 
     Raises:
       UsageError: nothing has run in the workspace.
@@ -150,7 +150,7 @@ def read_facts(config: PipelineConfig, run_id: str) -> RunFacts:
             baseline = run.input(nodes.RESOLVER.id, "model")
             baseline_version = store.version_of(baseline) if baseline else ""
     outcome = RunOutcome.load(folder) if left_outcome else run.outcome()
-    return RunFacts(_config_of(outcome) or config, outcome, run, folder, lineage, origins, baseline_version)
+    return RunDetails(_config_of(outcome) or config, outcome, run, folder, lineage, origins, baseline_version)
 
 
 def _origins(store: Store, run: Run) -> dict[str, Execution]:
@@ -176,7 +176,7 @@ def _config_of(outcome: RunOutcome) -> PipelineConfig | None:
 
 
 def _content(read: Callable[[Path], _Content], artifact: Artifact | None) -> _Content | None:
-    """What is in an artifact; None too when its files have been deleted since."""
+    """The content of an artifact; None if there is none, or its files have been deleted since."""
     try:
         return None if artifact is None else read(artifact.path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the model's own files tell: its columns, its classes, its size."""
+"""Reads from a model's files which columns and classes it has, and its size."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class SavedModel:
     """A model on disk.
 
     Attributes:
-      size: bytes of all its files.
+      size: the size of all its files in bytes.
       columns: the raw columns that it takes, with their types; empty where the model does not say.
-      classes: of a classifier, the label's values by class index; empty where the model does not say.
+      classes: a classifier's label values by class index; empty where the model does not say.
       parameters: how many there are; None where the model does not say.
     """
 
@@ -32,7 +32,7 @@ def read_saved_model(folder: Path) -> SavedModel:
     """Reads a `Model` artifact.
 
     Args:
-      folder: the artifact's.
+      folder: the artifact's folder.
 
     Raises:
       FileNotFoundError: it has no model for serving.

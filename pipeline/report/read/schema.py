@@ -1,4 +1,4 @@
-"""The schema as a table."""
+"""Reads the schema as a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VALUES_SHOWN = 12
 
 @dataclass(frozen=True)
 class SchemaRow:
-    """A feature as it is read in the table.
+    """A feature as the table shows it.
 
     Attributes:
       name: its name.
@@ -51,7 +51,7 @@ def read_schema(folder: Path) -> SchemaTable:
     """Reads a `Schema` artifact.
 
     Args:
-      folder: the artifact's.
+      folder: the artifact's folder.
 
     Raises:
       FileNotFoundError: it has no schema.

@@ -1,4 +1,4 @@
-"""How the model was trained: one row an epoch."""
+"""Reads the history of a training: the metrics of each epoch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_training(folder: Path) -> Training:
     """Reads the `model_run` artifact of a Trainer.
 
     Args:
-      folder: the artifact's.
+      folder: the artifact's folder.
 
     Raises:
       FileNotFoundError: it has no history.

@@ -1,4 +1,4 @@
-"""What Transform makes of the columns: the features that the model sees, and the vocabularies."""
+"""Reads what Transform makes of the columns: the features that the model sees, and the vocabularies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Transformation:
-    """What a transform graph takes and makes."""
+    """The inputs and outputs of a transform graph."""
 
     columns: tuple[str, ...]
     features: tuple[TransformedFeature, ...]
@@ -44,7 +44,7 @@ def read_transformation(folder: Path) -> Transformation:
     """Reads a `TransformGraph` artifact.
 
     Args:
-      folder: the artifact's.
+      folder: the artifact's folder.
 
     Raises:
       FileNotFoundError: it has no transform graph.

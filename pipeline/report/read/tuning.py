@@ -1,4 +1,4 @@
-"""The search for hyperparameters: what was tried, and what is best."""
+"""Reads the search for hyperparameters: the trials and the best one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What was tried, the best first."""
+    """The trials of a search, the best first."""
 
     trials: tuple[Trial, ...]
 
@@ -37,7 +37,7 @@ def read_search(folder: Path) -> Search:
     """Reads a `TunerResults` artifact.
 
     Args:
-      folder: the artifact's.
+      folder: the artifact's folder.
 
     Raises:
       FileNotFoundError: it has no results.
@@ -54,7 +54,7 @@ def read_hyperparameters(folder: Path) -> dict[str, Any]:
     """Reads a `HyperParameters` artifact, which holds Keras Tuner's configuration.
 
     Args:
-      folder: the artifact's.
+      folder: the artifact's folder.
 
     Returns:
       Values by name; none when the file has been deleted since.

@@ -14,7 +14,7 @@ from pipeline.cli import main as command_line
 from pipeline.errors import DataError, UsageError
 from pipeline.report import print_summary, write_report
 from pipeline.report.formats import DASH
-from pipeline.report.read.run_details import read_facts
+from pipeline.report.read.run_details import read_run_details
 from pipeline.runs.find import find_run, run_ids
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from tests.fakes.artifacts import metrics_for_slice, write_records
@@ -26,7 +26,7 @@ def summary(config):
 
     def _summary(run_id: str) -> str:
         console = Console(file=io.StringIO(), width=100)
-        print_summary(read_facts(config, run_id).outcome, config, console)
+        print_summary(read_run_details(config, run_id).outcome, config, console)
         return console.file.getvalue()
 
     return _summary

@@ -149,9 +149,9 @@ def test_reading_needs_neither_tensorflow_nor_tfx(workspace, config):
 import sys
 from pathlib import Path
 from pipeline.config import PipelineConfig
-from pipeline.report.read.run_details import read_facts
+from pipeline.report.read.run_details import read_run_details
 config = PipelineConfig.model_validate({config.effective()!r})
-assert read_facts(config, "first").evaluation.overall.rows == 100
+assert read_run_details(config, "first").evaluation.overall.rows == 100
 print([name for name in ("tensorflow", "tfx", "apache_beam") if name in sys.modules])
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

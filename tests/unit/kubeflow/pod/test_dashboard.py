@@ -17,7 +17,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.config import PipelineConfig, Task
 from pipeline.kubeflow.pod import dashboard
-from pipeline.report import read_facts
+from pipeline.report import read_run_details
 from pipeline.runs.status import RunOutcome, RunState
 from tests.fakes.artifacts import (
     EVIL,
@@ -49,7 +49,7 @@ def complete(workspace: Workspace) -> None:
 
 
 def artifacts_of(config: PipelineConfig, run: str, *nodes: str) -> dashboard.Dashboard:
-    return dashboard.artifacts_of(read_facts(config, run), nodes)
+    return dashboard.artifacts_of(read_run_details(config, run), nodes)
 
 
 def executor_input(folder: Path, names: list[str]) -> dict[str, Any]:
@@ -351,7 +351,7 @@ def test_files_are_put_where_the_launcher_looks_for_them(artifact, path):
 def test_the_report_of_a_run_suits_the_dashboards_frame(workspace, config):
     workspace.run("first", "-1", version="1")
     RunOutcome(run_id="first", pipeline="flights", state=RunState.COMPLETE, ended=2.0).save(config.runs_path / "first")
-    html = dashboard.artifacts_of_run(read_facts(config, "first")).html
+    html = dashboard.artifacts_of_run(read_run_details(config, "first")).html
 
     assert "Blessed and pushed as version 1" in html
     assert Page(html).addresses == []
@@ -364,9 +364,9 @@ def test_a_pod_needs_neither_tensorflow_nor_kfp_for_it(workspace, config, tmp_pa
 import sys
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow.pod import dashboard
-from pipeline.report import read_facts
+from pipeline.report import read_run_details
 config = PipelineConfig.model_validate({config.effective()!r})
-dashboard.write(dashboard.artifacts_of(read_facts(config, "first"), ["Trainer", "Evaluator"]), {given!r})
+dashboard.write(dashboard.artifacts_of(read_run_details(config, "first"), ["Trainer", "Evaluator"]), {given!r})
 print([name for name in ("tensorflow", "tfx", "apache_beam", "kfp", "kubernetes") if name in sys.modules])
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.report.html.model_card import ModelCard, model_card
-from pipeline.report.read.run_details import read_facts
+from pipeline.report.read.run_details import read_run_details
 from pipeline.runs.status import RunOutcome
 from tests.fakes.artifacts import OVERALL, metrics_for_slice, write_records
 
@@ -23,7 +23,7 @@ def fact(card: ModelCard, heading: str, name: str) -> str:
 def card(workspace, config):
     """The card of a pushed model."""
     workspace.run("first", "-1", version="1")
-    return model_card(read_facts(config, "first"))
+    return model_card(read_run_details(config, "first"))
 
 
 def test_the_model_is_described_by_its_own_files(card):
@@ -58,7 +58,7 @@ def test_a_threshold_is_a_limit(workspace, config, precision, limit):
     workspace.execute("first", "Trainer", outputs={"model": "model"})
     workspace.execute("first", "Evaluator", outputs={"evaluation": "evaluation"})
 
-    assert limit in model_card(read_facts(config, "first")).limits[0]
+    assert limit in model_card(read_run_details(config, "first")).limits[0]
 
 
 def test_a_model_judged_on_later_spans_says_so(workspace, config):
@@ -68,7 +68,7 @@ def test_a_model_judged_on_later_spans_says_so(workspace, config):
     windowed = PipelineConfig.model_validate(document)
     RunOutcome(run_id="first", pipeline="flights", config=windowed.effective()).save(config.runs_path / "first")
 
-    assert "judged on the newest 3 spans alone" in model_card(read_facts(config, "first")).limits[-1]
+    assert "judged on the newest 3 spans alone" in model_card(read_run_details(config, "first")).limits[-1]
 
 
 def test_tuned_hyperparameters_are_named(workspace, config):
@@ -78,4 +78,4 @@ def test_tuned_hyperparameters_are_named(workspace, config):
     workspace.execute("first", "Tuner", outputs={"best_hyperparameters": "tuned"})
     workspace.execute("first", "Trainer", inputs={"hyperparameters": "tuned"}, outputs={"model": "model"})
 
-    assert fact(model_card(read_facts(config, "first")), "Training", "Tuned") == "learning_rate 0.01"
+    assert fact(model_card(read_run_details(config, "first")), "Training", "Tuned") == "learning_rate 0.01"

@@ -9,7 +9,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.errors import DataError, UsageError
 from pipeline.report import write_report
-from pipeline.report.read.run_details import read_facts
+from pipeline.report.read.run_details import read_run_details
 from pipeline.report.verdict import Tone, judge
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from tests.fakes.artifacts import EVIL, write_anomalies
@@ -109,7 +109,7 @@ def test_artifacts_that_were_deleted_are_left_out(workspace, config):
 )
 def test_the_verdict_follows_blessing_and_push(workspace, config, min_auc, version, headline, tone):
     workspace.run("first", "-1", min_auc=min_auc, version=version)
-    verdict = judge(read_facts(config, "first"))
+    verdict = judge(read_run_details(config, "first"))
 
     assert (verdict.headline, verdict.tone) == (headline, tone)
     if tone is Tone.BAD:
@@ -122,7 +122,7 @@ def test_a_model_that_cannot_be_served_is_said_to_be_so(workspace, config):
     )
     workspace.execute("first", "Pusher", outputs={"pushed_model": "pushed"}, properties={"pushed": 0})
 
-    verdict = judge(read_facts(config, "first"))
+    verdict = judge(read_run_details(config, "first"))
     assert verdict.headline == "Not pushed: the model cannot be served"
     assert verdict.reasons == ("it did not load",)
 
@@ -131,7 +131,7 @@ def test_a_run_with_nothing_new_says_that_the_version_stands(workspace, config):
     workspace.run("first", "-1", version="1")
     pushed = {"pushed_model": "pushed-1"}
     workspace.execute("second", "Pusher", inputs={"model": "model-1"}, outputs=pushed, state=mlmd.Execution.CACHED)
-    assert judge(read_facts(config, "second")).headline == "Version 1 is up to date"
+    assert judge(read_run_details(config, "second")).headline == "Version 1 is up to date"
 
 
 def test_a_partial_run_is_complete_without_a_model(config):
@@ -139,7 +139,7 @@ def test_a_partial_run_is_complete_without_a_model(config):
     outcome = RunOutcome(run_id="first", pipeline="flights", state=RunState.COMPLETE, nodes=nodes)
     outcome.save(config.runs_path / "first")
 
-    verdict = judge(read_facts(config, "first"))
+    verdict = judge(read_run_details(config, "first"))
     assert verdict.headline == "Complete; no model was judged"
     assert verdict.reasons == ("Left out of this partial run: Trainer.",)
 
@@ -149,14 +149,14 @@ def test_an_interrupted_run_says_where_it_was(config):
     outcome = RunOutcome(run_id="first", pipeline="flights", state=RunState.INTERRUPTED, nodes=nodes)
     outcome.save(config.runs_path / "first")
 
-    verdict = judge(read_facts(config, "first"))
+    verdict = judge(read_run_details(config, "first"))
     assert verdict.headline == "Interrupted"
     assert verdict.reasons[0] == "At work then: Trainer."
 
 
 def test_a_run_on_a_cluster_is_known_from_the_store_alone(workspace, config):
     workspace.run("first", "-1", version="1")
-    outcome = read_facts(config, "first").outcome
+    outcome = read_run_details(config, "first").outcome
 
     assert outcome.state is RunState.COMPLETE
     assert outcome.nodes["Trainer"].upstream == ["ExampleGen", "SchemaGen"]
@@ -166,13 +166,13 @@ def test_the_configuration_shown_is_the_runs_own(workspace, config):
     workspace.run("first", "-1", version="1")
     own = config.model_copy(update={"label": "very_late"})
     RunOutcome(run_id="first", pipeline="flights", config=own.effective()).save(config.runs_path / "first")
-    assert read_facts(config, "first").config.label == "very_late"
+    assert read_run_details(config, "first").config.label == "very_late"
 
 
 def test_a_configuration_of_another_release_is_not_needed(workspace, config):
     workspace.run("first", "-1", version="1")
     RunOutcome(run_id="first", pipeline="flights", config={"forgotten": True}).save(config.runs_path / "first")
-    assert read_facts(config, "first").config == config
+    assert read_run_details(config, "first").config == config
 
 
 def test_anomalies_are_counted_in_the_header(workspace, config):
