@@ -96,7 +96,7 @@ def _pattern(config: PipelineConfig, input_pattern: str | None, span: int | None
             where="data.input",
             expected="a pattern with {SPAN}",
             seen=config.data.input,
-            fix="name the table with --input instead",
+            fix="Name the table with --input instead.",
         )
     return config.resolve(config.data.input)
 

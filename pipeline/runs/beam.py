@@ -65,14 +65,14 @@ def _flink_here(config: PipelineConfig) -> list[str]:
             "The jar of Beam's job server for Flink does not exist.",
             where=where,
             seen=str(jar),
-            fix="fetch it as docs/beam.md shows, or set execution.beam.runner to 'direct'",
+            fix="Fetch it as docs/beam.md shows, or set execution.beam.runner to 'direct'.",
         )
     if shutil.which("java") is None:
         raise ConfigError(
             "Flink needs Java, which is not on the path.",
             where=where,
             expected="Java 11 or 17",
-            fix="install it (on Debian: apt-get install default-jre-headless), or set execution.beam.runner to 'direct'",
+            fix="Install it (on Debian: apt-get install default-jre-headless), or set execution.beam.runner to 'direct'.",
         )
     return [
         "--runner=FlinkRunner",
