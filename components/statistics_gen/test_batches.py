@@ -41,7 +41,7 @@ def tables(draw: st.DrawFn) -> tuple[pa.RecordBatch, dict[str, Kind]]:
     return pa.record_batch(columns, names=list(kinds)), kinds
 
 
-@settings(deadline=None)
+@settings(max_examples=40)
 @given(tables())
 def test_batches_are_those_that_tfx_bsl_decodes(table: tuple[pa.RecordBatch, dict[str, Kind]]) -> None:
     rows, kinds = table

@@ -43,7 +43,7 @@ CASES: dict[str, list[Row]] = {
         }
         for row in range(2000)
     ],
-    "categories": [{"text": [f"value {_RANDOM.randrange(10_000)}"], "normal": [_RANDOM.gauss(10, 4)]} for _ in range(30_000)],
+    "categories": [{"text": [f"value {_RANDOM.randrange(4_000)}"], "normal": [_RANDOM.gauss(10, 4)]} for _ in range(10_000)],
     "one-row": [{"i": [1], "f": [1.5], "s": ["one"]}],
     "no-row": [],
 }

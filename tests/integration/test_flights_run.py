@@ -1,4 +1,4 @@
-"""The flights example on a small sample, from data to pushed versions, with TFX itself. The tests build on one another."""
+"""The flights example on a small sample, from data to pushed versions, with TFX itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -19,124 +21,138 @@ CHAIN = [
 ]
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A run, and what was there when it had ended."""
+
+    done: subprocess.CompletedProcess[str]
+    run_id: str
+    states: dict[str, str]
+    versions: list[str]
+    lineage: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def first(project: Project) -> subprocess.CompletedProcess[str]:
-    return project.run()
+def runs(project: Project) -> list[Ended]:
+    """Three runs without a change between them."""
+    ended = []
+    for _ in range(3):
+        done = project.run()
+        assert done.returncode == 0, done.stdout + done.stderr
+        lineage = json.loads(project.inspect("lineage", "--json"))
+        ended.append(Ended(done, project.last_run()["run_id"], project.states(), project.versions, lineage))
+    return ended
 
 
-def test_a_first_run_ends_with_a_pushed_version_and_a_report(project: Project, first: subprocess.CompletedProcess[str]) -> None:
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert project.versions == ["1"]
+@pytest.fixture
+def settled(project: Project, runs: list[Ended]) -> Project:
+    """The project after the three runs, whatever other tests have run in it since."""
+    return project
+
+
+def test_a_first_run_ends_with_a_pushed_version_and_a_report(project: Project, runs: list[Ended]) -> None:
+    first = runs[0]
+    assert first.versions == ["1"]
     assert (project.workspace / "models" / "flights" / "1" / "saved_model.pb").is_file()
-    assert {project.states()[node] for node in CHAIN} == {"complete"}
-    run_id = project.last_run()["run_id"]
-    report = project.workspace / "runs" / "flights" / run_id / "report.html"
+    assert {first.states[node] for node in CHAIN} == {"complete"}
+    report = project.workspace / "runs" / "flights" / first.run_id / "report.html"
     assert report.read_text().startswith("<!doctype html>")
-    assert "Traceback" not in first.stderr
+    assert "Traceback" not in first.done.stderr
 
 
-def test_its_output_says_what_a_person_wants_to_know(project: Project, first: subprocess.CompletedProcess[str]) -> None:
+def test_its_output_says_what_a_person_wants_to_know(runs: list[Ended]) -> None:
+    printed = runs[0].done.stdout
     for node in CHAIN:
-        assert node in first.stdout
+        assert node in printed
     for words in ("blessed", "version 1", "report.html", "auc"):
-        assert words in first.stdout.lower()
-    assert "conveyor " in first.stdout, "the next command to type"
+        assert words in printed.lower()
+    assert "conveyor " in printed, "the next command to type"
 
 
-def test_the_pushed_model_answers_raw_features_without_this_project(
-    project: Project, first: subprocess.CompletedProcess[str]
-) -> None:
-    assert 0 < project.score("1") < 1
+def test_the_pushed_model_answers_raw_features_without_this_project(settled: Project) -> None:
+    assert 0 < settled.score("1") < 1
 
 
-def test_a_second_run_judges_the_model_against_the_first_as_baseline(
-    project: Project, first: subprocess.CompletedProcess[str]
-) -> None:
-    second = project.run()
-    assert second.returncode == 0, second.stdout + second.stderr
-    states = project.states()
-    repeated = {node for node in CHAIN if states[node] == "complete"}
-    assert repeated == {"Evaluator", "Pusher"}
+def test_a_second_run_judges_the_model_against_the_first_as_baseline(runs: list[Ended]) -> None:
+    second = runs[1]
+    assert {node for node in CHAIN if second.states[node] == "complete"} == {"Evaluator", "Pusher"}
     # The model is its own baseline here.
-    assert json.loads(project.inspect("lineage", "--json"))["baseline"].startswith("model ")
-    assert "baseline" in second.stdout.lower()
+    assert second.lineage["baseline"].startswith("model ")
+    assert "baseline" in second.done.stdout.lower()
 
 
-def test_a_third_run_takes_everything_from_the_cache(project: Project, first: subprocess.CompletedProcess[str]) -> None:
-    versions = project.versions
-    assert project.run().returncode == 0
-    assert {project.states()[node] for node in CHAIN} == {"cached"}
-    assert project.versions == versions
+def test_a_third_run_takes_everything_from_the_cache(runs: list[Ended]) -> None:
+    third = runs[2]
+    assert {third.states[node] for node in CHAIN} == {"cached"}
+    assert third.versions == runs[1].versions
 
 
-def test_a_deleted_push_is_made_again(project: Project, first: subprocess.CompletedProcess[str]) -> None:
-    newest = project.workspace / "models" / "flights" / project.versions[-1]
+def test_a_deleted_push_is_made_again(settled: Project) -> None:
+    newest = settled.workspace / "models" / "flights" / settled.versions[-1]
     newest.rename(newest.with_name("taken-away"))
-    assert project.run().returncode == 0
-    assert project.states()["Pusher"] == "complete"
-    assert project.states()["Trainer"] == "cached"
-    assert (project.workspace / "models" / "flights" / project.versions[-1] / "saved_model.pb").is_file()
+    assert settled.run().returncode == 0
+    assert settled.states()["Pusher"] == "complete"
+    assert settled.states()["Trainer"] == "cached"
+    assert (settled.workspace / "models" / "flights" / settled.versions[-1] / "saved_model.pb").is_file()
 
 
-def test_a_new_month_is_picked_up(
-    project: Project, first: subprocess.CompletedProcess[str], sample: dict[int, pa.Table]
-) -> None:
-    project.write_span(201305, sample[201305])
-    done = project.run()
+def test_a_new_month_is_picked_up(settled: Project, sample: dict[int, pa.Table]) -> None:
+    settled.write_span(201305, sample[201305])
+    done = settled.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert project.states()["ExampleGen"] == "complete"
-    assert project.states()["Trainer"] == "complete"
+    assert settled.states()["ExampleGen"] == "complete"
+    assert settled.states()["Trainer"] == "complete"
 
 
-def test_two_runs_with_the_same_inputs_give_the_same_metrics(project: Project, first: subprocess.CompletedProcess[str]) -> None:
+def test_two_runs_with_the_same_inputs_give_the_same_metrics(settled: Project) -> None:
     def metrics() -> str:
-        shown = project.inspect("show", "latest", "--json")
+        shown = settled.inspect("show", "latest", "--json")
         return json.dumps(json.loads(shown)["slices"], sort_keys=True)
 
-    project.run()
+    settled.run()
     before = metrics()
-    assert project.run("--no-cache").returncode == 0
-    assert project.states()["Trainer"] == "complete"
+    assert settled.run("--no-cache").returncode == 0
+    assert settled.states()["Trainer"] == "complete"
     assert metrics() == before
 
 
-def test_a_model_below_its_threshold_is_not_pushed(project: Project, first: subprocess.CompletedProcess[str]) -> None:
-    versions = project.versions
-    done = project.run(settings=("evaluation.thresholds.auc.min=0.99",))
+def test_a_model_below_its_threshold_is_not_pushed(settled: Project) -> None:
+    versions = settled.versions
+    done = settled.run(settings=("evaluation.thresholds.auc.min=0.99",))
     assert done.returncode == 4
     assert "not blessed" in done.stderr
-    assert project.versions == versions
-    assert project.last_run()["state"] == "not_blessed"
+    assert settled.versions == versions
+    assert settled.last_run()["state"] == "not_blessed"
 
 
-def test_a_partial_run_starts_where_it_is_told(project: Project, first: subprocess.CompletedProcess[str]) -> None:
-    assert project.run("--from", "Evaluator").returncode == 0
-    states = project.states()
+def test_a_partial_run_starts_where_it_is_told(settled: Project) -> None:
+    assert settled.run("--from", "Evaluator").returncode == 0
+    states = settled.states()
     assert states["Trainer"] == "skipped"
     assert states["Pusher"] in ("complete", "cached")
 
 
-def test_a_run_killed_while_training_is_repeated_from_there(project: Project, first: subprocess.CompletedProcess[str]) -> None:
-    versions = project.versions
-    options = [f"data.input={project.data}/span-{{SPAN}}/flights.*", *OVERRIDES, "training.epochs=200", "training.patience=0"]
+def test_a_run_killed_while_training_is_repeated_from_there(settled: Project) -> None:
+    versions = settled.versions
+    options = [f"data.input={settled.data}/span-{{SPAN}}/flights.*", *OVERRIDES, "training.epochs=200", "training.patience=0"]
     line = [str(CONVEYOR), "run", str(CONFIG), *(part for setting in options for part in ("--set", setting))]
-    command = subprocess.Popen(line, cwd=project.folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    command = subprocess.Popen(line, cwd=settled.folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    known = {path.name for path in (project.workspace / "runs" / "flights").iterdir()}
-    while not _is_training(project, known) and time.monotonic() < deadline:
+    known = {path.name for path in (settled.workspace / "runs" / "flights").iterdir()}
+    while not _is_training(settled, known) and time.monotonic() < deadline:
         time.sleep(0.1)
     command.send_signal(signal.SIGKILL)
     command.wait()
-    assert project.versions == versions
+    assert settled.versions == versions
 
-    done = project.run(settings=("training.epochs=2",))
+    done = settled.run(settings=("training.epochs=2",))
     assert done.returncode == 0, done.stdout + done.stderr
-    states = project.states()
+    states = settled.states()
     assert {states[node] for node in ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform")} == {
         "cached"
     }
-    folder: Path = project.workspace / "models" / "flights"
-    assert all((folder / version / "saved_model.pb").is_file() for version in project.versions)
+    folder: Path = settled.workspace / "models" / "flights"
+    assert all((folder / version / "saved_model.pb").is_file() for version in settled.versions)
 
 
 def _is_training(project: Project, known: set[str]) -> bool:

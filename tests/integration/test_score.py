@@ -1,4 +1,4 @@
-"""`conveyor score` after real runs of the pipeline. The tests build on one another."""
+"""`conveyor score` after real runs of the pipeline."""
 
 from __future__ import annotations
 

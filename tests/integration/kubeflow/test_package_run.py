@@ -1,4 +1,7 @@
-"""The flights example as a compiled package, each task a process: from data to pushed versions. Runs build on one another."""
+"""The flights example as a compiled package, each task a process: from data to pushed versions.
+
+Fixtures start the runs, one after another; tests read what a run left behind, in any order.
+"""
 
 from __future__ import annotations
 
