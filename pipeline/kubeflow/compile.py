@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pipeline.kubeflow.pod.finish import WEBHOOK_VARIABLE
 from pipeline.kubeflow.pod.payload import Payload
 from pipeline.runs.database import ENVIRONMENT_VARIABLE
 from pipeline.util.imports import heavy_imports
+from pipeline.util.stderr import stderr_to
 from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -108,19 +108,14 @@ def _stderr_held_back() -> Iterator[None]:
     TensorFlow describes at its start the accelerators of a machine that will not run the pipeline, and no setting stops all
     of it.
     """
-    sys.stderr.flush()
-    ours = os.dup(2)
     with tempfile.TemporaryFile() as kept_back:
-        os.dup2(kept_back.fileno(), 2)
         try:
-            yield
+            with stderr_to(kept_back):
+                yield
         except BaseException:
             kept_back.seek(0)
-            os.write(ours, kept_back.read())
+            os.write(2, kept_back.read())
             raise
-        finally:
-            os.dup2(ours, 2)
-            os.close(ours)
 
 
 def _check_nodes(config: PipelineConfig, upstream: Mapping[str, Sequence[str]]) -> None:

@@ -20,6 +20,7 @@ from pipeline.local import unchanged, worker
 from pipeline.local.worker import Blueprint, Compiled
 from pipeline.runs import database
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from pipeline.util.stderr import stderr_to
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
@@ -270,16 +271,16 @@ def _new_folder(runs: Path) -> Path:
 
 @contextmanager
 def _quiet_fork_server(log: Path) -> Iterator[None]:
-    """Starts the fork server with the shared imports; what they print on the way goes to `log`."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
+    """A context in which the fork server starts, with the shared imports; what they print on the way goes to `log`.
+
+    The server keeps the environment in which it starts, and hands it to the nodes' processes; this process gets its own back.
+    """
+    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
     multiprocessing.set_forkserver_preload(["pipeline.local.preload"])
-    terminal = os.dup(2)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 2)
+    os.environ.update(added)
     try:
-        yield
+        with log.open("ab") as file, stderr_to(file):
+            yield
     finally:
-        os.dup2(terminal, 2)
-        for number in (terminal, descriptor):
-            with suppress(OSError):
-                os.close(number)
+        for name in added:
+            os.environ.pop(name, None)
