@@ -91,5 +91,5 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
         where=node,
         expected="the model loads and answers requests within infra_validator.timeout_seconds",
         seen=str(blessing.properties.get("message", "")),
-        fix=f"See {config.runs_path / outcome.run_id / 'InfraValidator.log'}. The model that is served stays.",
+        fix=f"Read the log {config.runs_path / outcome.run_id / 'InfraValidator.log'}. The model that is served stays.",
     )

@@ -86,7 +86,7 @@ def _pattern(config: PipelineConfig, input_pattern: str | None, span: int | None
             "It is not clear which table to score.",
             expected="either --input or --span",
             seen="neither" if span is None else "both",
-            fix="conveyor score --input 'new/*.parquet' --output scored.parquet",
+            fix="Give one of them, as in: conveyor score --input 'new/*.parquet' --output scored.parquet",
         )
     if input_pattern is not None:
         return str(Path(input_pattern).expanduser().absolute())

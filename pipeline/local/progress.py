@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on here: the nodes, and what each last said of its progress."""
+"""Shows a local run while it goes on: the nodes, and the last progress message of each."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def observe(console: Console, runs: Path) -> AbstractContextManager[Observer]:
     return progress.observe(
         console,
         starting="loading TFX and compiling the pipeline",
-        note=lambda outcome, node_id: _last_said(runs / outcome.run_id / f"{node_id}.log"),
+        note=lambda outcome, node_id: _last_message(runs / outcome.run_id / f"{node_id}.log"),
     )
 
 
-def _last_said(log: Path) -> str:
+def _last_message(log: Path) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as stream:

@@ -25,7 +25,7 @@ def latest_blessed_model(live: Sequence[Artifact]) -> Choice:
 
 
 def latest_hyperparameters(live: Sequence[Artifact]) -> Choice:
-    """As LatestHyperparametersStrategy: those of the newest search."""
+    """As LatestHyperparametersStrategy: the hyperparameters that the newest search found best."""
     found = [artifact for artifact in live if artifact.type == "HyperParameters"]
     return {nodes.HYPERPARAMETERS_KEY: found[-1]} if found else {}
 

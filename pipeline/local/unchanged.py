@@ -58,11 +58,11 @@ def repeat(
     """Records a run for which nothing has changed since the last one: in the metadata store, as TFX would.
 
     Args:
-      connection: to the metadata store.
+      connection: the connection to the metadata store.
       runs: the folder of the pipeline's runs.
       pipeline: the pipeline's name.
-      run_id: of the run to record.
-      fingerprint: of all that decides what a run makes, but data and metadata store.
+      run_id: the id of the run to record.
+      fingerprint: a digest of all that decides what a run makes, but data and metadata store.
 
     Returns:
       The nodes of the run, in the order of the pipeline.

@@ -1,4 +1,4 @@
-"""What happens inside the processes that the local runner starts: compiling the pipeline, and running one node."""
+"""The work of the processes that the local runner starts: compiling the pipeline, and running one node."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def compile_blueprint(
 
 
 def run_node(compiled: Compiled, node_id: str) -> NodeState:
-    """Runs one node and returns its state; see pipeline.runs.execute.run."""
+    """Runs one node with pipeline.runs.execute.run and returns its state."""
     from tfx.proto.orchestration import pipeline_pb2
 
     from pipeline.runs import execute

@@ -9,7 +9,7 @@ from rich.text import Text
 from pipeline.config import PipelineConfig
 from pipeline.report import formats
 from pipeline.report.html.page import FILE_NAME
-from pipeline.report.read.evaluation import Check, Comparison, Evaluation
+from pipeline.report.read.evaluation import Comparison, Evaluation, ThresholdResult
 from pipeline.report.read.run_details import RunDetails, read_run_details
 from pipeline.report.verdict import Tone, judge
 from pipeline.runs.status import NodeState, RunOutcome, RunState
@@ -118,7 +118,7 @@ def _link(path: str) -> Text:
     return Text(path, style=f"link file://{path}")
 
 
-def _check_text(check: Check) -> Text:
+def _check_text(check: ThresholdResult) -> Text:
     mark, style = ("✓", "green") if check.holds else ("✗", "bold red")
     return Text(f"{mark} {check.bound}{' vs baseline' if check.against_baseline else ''}", style=style)
 

@@ -11,7 +11,7 @@ from pipeline.runs.status import NodeState, RunState
 
 
 class Tone(str, Enum):
-    """Whether it is good news."""
+    """Whether a verdict is good news."""
 
     GOOD = "good"
     BAD = "bad"
@@ -39,7 +39,7 @@ def judge(details: RunDetails) -> Verdict:
     """Sums up a run.
 
     Args:
-      details: what is known of it.
+      details: the run's outcome and artifacts.
     """
     outcome = details.outcome
     if outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
@@ -51,10 +51,10 @@ def judge(details: RunDetails) -> Verdict:
 
 
 def judge_push(details: RunDetails) -> Verdict:
-    """Sums up the fate of the candidate.
+    """Sums up whether the candidate was blessed and pushed.
 
     Args:
-      details: what is known of a run whose Pusher has done its work, or that has none.
+      details: the outcome and artifacts of a run whose Pusher has ended, or that has no Pusher.
     """
     infra = details.infra_blessing
     if details.version and details.run.executions[nodes.PUSHER.id].state is NodeState.CACHED:
@@ -94,7 +94,7 @@ def why_not_blessed(details: RunDetails) -> tuple[str, ...]:
 
 
 def why_blessed(details: RunDetails) -> tuple[str, ...]:
-    """What the candidate was held to, in a sentence or two."""
+    """The thresholds that the candidate met, in a sentence or two."""
     evaluation = details.evaluation
     if evaluation is None:
         return ()

@@ -132,7 +132,7 @@ def thinned(points: Sequence[tuple[float, float, float]]) -> list[tuple[float, f
     """The points that lie apart from the one before, and the last.
 
     Args:
-      points: of an ROC curve: threshold, false positive rate and true positive rate.
+      points: the points of an ROC curve: threshold, false positive rate and true positive rate.
     """
     kept = [points[0]]
     for point in points[1:]:
@@ -182,8 +182,8 @@ def _anomalies(details: RunDetails) -> dict[str, float | None]:
 
 
 def _tuning(details: RunDetails) -> dict[str, float | None]:
-    search = details.search
-    return {"trials": len(search.trials), "best_val_loss": search.trials[0].score} if search and search.trials else {}
+    tuning = details.tuning
+    return {"trials": len(tuning.trials), "best_val_loss": tuning.trials[0].score} if tuning and tuning.trials else {}
 
 
 def _training(details: RunDetails) -> dict[str, float | None]:

@@ -102,12 +102,12 @@ class EvaluationView:
 
     @property
     def confusion(self) -> ConfusionMatrix | None:
-        """The candidate's."""
+        """The candidate's confusion matrix."""
         return self.evaluation.plots.get(CANDIDATE, Plots()).confusion
 
     @property
     def confusions(self) -> list[tuple[str, str, float]]:
-        """Of many classes, those that the candidate confuses most: actual class, predicted class and rows."""
+        """Actual class, predicted class and rows of the pairs that the candidate confuses most, where classes are many."""
         matrix = self.confusion
         if matrix is None or len(matrix.counts) <= MOST_CLASSES_SHOWN:
             return []
@@ -120,11 +120,11 @@ class EvaluationView:
         return sorted(pairs, key=lambda pair: -pair[2])[:_CONFUSIONS_SHOWN]
 
     def class_name(self, index: int) -> str:
-        """How a class is called."""
+        """The name of a class."""
         return self.classes[index] if index < len(self.classes) else str(index)
 
     def place(self, value: float | None) -> float | None:
-        """Where a primary metric stands on the shared scale, in percent from the left."""
+        """The position of a primary metric on the shared scale, in percent from the left."""
         low, high = self.primary_range
         if value is None or not math.isfinite(value) or high <= low:
             return None

@@ -171,7 +171,7 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[RunDetails], Any]]] = {
     "schema": ("Schema", lambda details: details.schema),
     "transformation": ("Transformed features", lambda details: details.transformation),
     "hyperparameters": ("Hyperparameters", _hyperparameters),
-    "tuning": ("Search for hyperparameters", lambda details: details.search),
+    "tuning": ("Search for hyperparameters", lambda details: details.tuning),
     "baseline": ("Baseline", _baseline),
     "push": ("Push", _push),
     "lineage": ("Lineage", _lineage),

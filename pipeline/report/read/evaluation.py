@@ -85,7 +85,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Check:
+class ThresholdResult:
     """A threshold for all rows and whether it held.
 
     Attributes:
@@ -152,7 +152,7 @@ class Evaluation:
     """
 
     slices: tuple[Slice, ...] = ()
-    checks: tuple[Check, ...] = ()
+    checks: tuple[ThresholdResult, ...] = ()
     plots: Mapping[str, Plots] = field(default_factory=dict)
     has_baseline: bool = False
 
@@ -167,7 +167,7 @@ class Evaluation:
         return next((name for name in PRIMARY_METRICS if name in self.overall.metrics), "")
 
     @property
-    def failures(self) -> tuple[Check, ...]:
+    def failures(self) -> tuple[ThresholdResult, ...]:
         """The thresholds that did not hold."""
         return tuple(check for check in self.checks if not check.holds)
 
@@ -300,7 +300,7 @@ def _multiclass_matrix(matrices: Any) -> ConfusionMatrix | None:
     return ConfusionMatrix(counts)
 
 
-def _checks(folder: Path, slices: list[Slice]) -> Iterator[Check]:
+def _checks(folder: Path, slices: list[Slice]) -> Iterator[ThresholdResult]:
     path = folder / "eval_config.json"
     if not path.is_file():
         return
@@ -318,7 +318,7 @@ def _checks(folder: Path, slices: list[Slice]) -> Iterator[Check]:
                 for against_baseline, bound in _bounds(threshold):
                     comparison = overall.metric(name)
                     failure = failures.get((name, against_baseline))
-                    yield Check(
+                    yield ThresholdResult(
                         metric=name,
                         bound=bound,
                         value=comparison.difference if against_baseline else comparison.candidate,

@@ -20,7 +20,7 @@ from pipeline.report.read.schema import SchemaTable, read_schema
 from pipeline.report.read.statistics import Statistics, read_statistics
 from pipeline.report.read.training import Training, read_training
 from pipeline.report.read.transformation import Transformation, read_transformation
-from pipeline.report.read.tuning import Search, read_search
+from pipeline.report.read.tuning import Tuning, read_tuning
 from pipeline.runs import database
 from pipeline.runs.metadata import Artifact, Execution, Lineage, Run, Store, open_store
 from pipeline.runs.status import FILE_NAME, NodeState, RunOutcome
@@ -105,9 +105,9 @@ class RunDetails:
         return _content(read_transformation, self.run.output(nodes.TRANSFORM.id, "transform_graph"))
 
     @cached_property
-    def search(self) -> Search | None:
+    def tuning(self) -> Tuning | None:
         """The search for hyperparameters in this run."""
-        return _content(read_search, self.run.output(nodes.TUNER.id, "tuner_results"))
+        return _content(read_tuning, self.run.output(nodes.TUNER.id, "tuner_results"))
 
     @cached_property
     def training(self) -> Training | None:

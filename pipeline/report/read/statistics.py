@@ -13,7 +13,7 @@ _TOP_VALUES = 8
 
 @dataclass(frozen=True)
 class NumericStatistics:
-    """Of a number. `histogram` has the lower and upper bound and the rows of each of its bins."""
+    """Statistics of a numeric feature. `histogram` has the lower and upper bound of each bin, and its rows."""
 
     mean: float
     std: float
@@ -26,7 +26,7 @@ class NumericStatistics:
 
 @dataclass(frozen=True)
 class CategoricalStatistics:
-    """Of text. `top_values` has the most frequent values and their rows, most frequent first."""
+    """Statistics of a text feature. `top_values` has the most frequent values and their rows, most frequent first."""
 
     unique: int
     top_values: tuple[tuple[str, float], ...]
@@ -107,8 +107,8 @@ class Statistics:
     """A table's statistics.
 
     Attributes:
-      rows: by split.
-      features: in their order.
+      rows: the number of rows, by split.
+      features: the features, in the order of the table.
       times: features that are seconds since 1970.
     """
 
@@ -121,7 +121,7 @@ def read_statistics(folder: Path) -> Statistics:
     """Reads an `ExampleStatistics` artifact.
 
     Args:
-      folder: the artifact's, with a folder for each split.
+      folder: the artifact's folder, which has one for each split.
 
     Raises:
       FileNotFoundError: it has no statistics.

@@ -22,7 +22,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Search:
+class Tuning:
     """The trials of a search, the best first."""
 
     trials: tuple[Trial, ...]
@@ -33,7 +33,7 @@ class Search:
         return list(dict.fromkeys(name for trial in self.trials for name in trial.hyperparameters))
 
 
-def read_search(folder: Path) -> Search:
+def read_tuning(folder: Path) -> Tuning:
     """Reads a `TunerResults` artifact.
 
     Args:
@@ -47,7 +47,7 @@ def read_search(folder: Path) -> Search:
         Trial(each["score"], {name: value for name, value in each.items() if name not in _NOT_HYPERPARAMETERS})
         for each in found
     ]
-    return Search(tuple(sorted(trials, key=lambda trial: trial.score)))
+    return Tuning(tuple(sorted(trials, key=lambda trial: trial.score)))
 
 
 def read_hyperparameters(folder: Path) -> dict[str, Any]:

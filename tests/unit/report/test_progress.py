@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on."""
+"""The display of a run while it goes on."""
 
 from __future__ import annotations
 

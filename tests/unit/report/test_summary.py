@@ -1,4 +1,4 @@
-"""What the terminal shows at the end of a run, and the commands that look at runs later."""
+"""The summary at the end of a run, and the commands that show runs later."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pipeline.report.read.schema import read_schema
 from pipeline.report.read.statistics import read_statistics
 from pipeline.report.read.training import Training, read_training
 from pipeline.report.read.transformation import TransformedFeature, Vocabulary, read_transformation
-from pipeline.report.read.tuning import read_hyperparameters, read_search
+from pipeline.report.read.tuning import read_hyperparameters, read_tuning
 from tests.fakes import artifacts
 from tests.fakes.artifacts import EVIL, OVERALL
 
@@ -27,7 +27,7 @@ READERS = (
     read_evaluation,
     read_saved_model,
     read_schema,
-    read_search,
+    read_tuning,
     read_statistics,
     read_training,
     read_transformation,
@@ -234,10 +234,10 @@ def test_a_search_has_the_best_trial_first(tmp_path):
     artifacts.write_search(tmp_path / "results")
     artifacts.write_hyperparameters(tmp_path / "best")
 
-    search = read_search(tmp_path / "results")
-    assert [trial.score for trial in search.trials] == [0.5, 0.6]
-    assert search.names == ["learning_rate", "layers"]
-    assert read_hyperparameters(tmp_path / "best") == search.trials[0].hyperparameters
+    tuning = read_tuning(tmp_path / "results")
+    assert [trial.score for trial in tuning.trials] == [0.5, 0.6]
+    assert tuning.names == ["learning_rate", "layers"]
+    assert read_hyperparameters(tmp_path / "best") == tuning.trials[0].hyperparameters
 
 
 def test_hyperparameters_that_were_deleted_are_none(tmp_path):
