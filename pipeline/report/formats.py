@@ -1,4 +1,4 @@
-"""Numbers, times and sizes as text for people."""
+"""Numbers, times, sizes and states as text for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ import math
 from collections.abc import Iterable
 from datetime import datetime, timezone
 
+from pipeline.runs.status import NodeState
+
 DASH = "\N{EN DASH}"
+
+STATE_STYLES = {
+    NodeState.WAITING: ("·", "dim"),
+    NodeState.RUNNING: ("▶", "cyan"),
+    NodeState.COMPLETE: ("✓", "green"),
+    NodeState.CACHED: ("✓", "blue"),
+    NodeState.FAILED: ("✗", "bold red"),
+    NodeState.BLOCKED: ("-", "dim"),
+    NodeState.SKIPPED: ("-", "dim"),
+    NodeState.INTERRUPTED: ("✗", "yellow"),
+}
+"""The symbol of a state, and its style on a terminal."""
 
 
 def number(value: float | None) -> str:
@@ -72,7 +86,7 @@ def moment(timestamp: float | None, *, zone: bool = False) -> str:
 
 
 def date(timestamp: float) -> str:
-    """The day of a time in data, UTC as the data is; a number for what no calendar has."""
+    """The day of a time in data, UTC as the data is; the number itself where no calendar has that day."""
     try:
         return datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d")
     except (OverflowError, OSError, ValueError):

@@ -11,18 +11,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.report import formats
 from pipeline.runs.status import NodeState, RunOutcome
-
-STYLES = {
-    NodeState.WAITING: ("·", "dim"),
-    NodeState.RUNNING: ("▶", "cyan"),
-    NodeState.COMPLETE: ("✓", "green"),
-    NodeState.CACHED: ("✓", "blue"),
-    NodeState.FAILED: ("✗", "bold red"),
-    NodeState.BLOCKED: ("-", "dim"),
-    NodeState.SKIPPED: ("-", "dim"),
-    NodeState.INTERRUPTED: ("✗", "yellow"),
-}
 
 
 @contextmanager
@@ -70,7 +60,7 @@ class _LiveTable:
             return self.spinners.setdefault("", Spinner("dots", text=f" run {outcome.run_id}: {self.starting}"))
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for node_id, node in outcome.nodes.items():
-            symbol, style = STYLES[node.state]
+            symbol, style = formats.STATE_STYLES[node.state]
             seconds = "" if node.seconds is None else f"{node.seconds:.1f} s"
             mark: Text | Spinner = Text(symbol, style=style)
             note = ""

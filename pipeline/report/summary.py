@@ -12,16 +12,9 @@ from pipeline.report.html.page import FILE_NAME
 from pipeline.report.read.evaluation import Comparison, Evaluation, ThresholdResult
 from pipeline.report.read.run_details import RunDetails, read_run_details
 from pipeline.report.verdict import Tone, judge
-from pipeline.runs.status import NodeState, RunOutcome, RunState
+from pipeline.runs.status import RunOutcome, RunState
 
 _WORST_SLICES = 3
-_STATE_STYLES = {
-    NodeState.COMPLETE: "green",
-    NodeState.CACHED: "blue",
-    NodeState.FAILED: "bold red",
-    NodeState.RUNNING: "cyan",
-    NodeState.INTERRUPTED: "yellow",
-}
 _TONES = {Tone.GOOD: ("✓", "bold green"), Tone.BAD: ("✗", "bold red"), Tone.NEUTRAL: ("·", "bold")}
 _TRENDS = {"better": "green", "worse": "red", "": "dim"}
 
@@ -56,7 +49,7 @@ def nodes_table(outcome: RunOutcome) -> Table:
     table.add_column("time", justify="right")
     for name, node in outcome.nodes.items():
         seconds = formats.seconds(node.seconds) if node.started else formats.DASH
-        table.add_row(name, Text(node.state.value, style=_STATE_STYLES.get(node.state, "dim")), seconds)
+        table.add_row(name, Text(node.state.value, style=formats.STATE_STYLES[node.state][1]), seconds)
     if outcome.ended:
         table.add_section()
         table.add_row("in all", "", formats.seconds(outcome.ended - outcome.started))

@@ -101,7 +101,7 @@ def test_a_task_declares_what_its_nodes_will_have(config, nodes, task, names):
         ("ExampleGen", ["/data/flights-{SPAN}.csv", "200", "2 files, flights-01.csv to flights-02.csv"]),
         ("StatisticsGen", ["train, 200 rows", "distance", "2013-10-01"]),
         ("SchemaGen", ["distance", "at least 50.0 % of rows"]),
-        ("ExampleValidator", ["The rows of train and eval keep to the schema."]),
+        ("ExampleValidator", ["The rows of train and eval match the schema."]),
         ("Transform", ["From 3 columns", "EWR, JFK", "and 38 more"]),
         ("LatestHyperparameters", ["the best hyperparameters of the latest search", "learning_rate", "first"]),
         ("Trainer", ["loss by epoch", "Model card", "1,234"]),
