@@ -1,4 +1,4 @@
-"""The errors that a person sees, each on one screen: what happened and where, expected, seen, and how to fix it.
+"""The errors that a user sees, each on one screen: what happened and where, expected, seen, and how to fix it.
 
 The family, where its members live, and the exit code of a command that ends with one; a class without one has its parent's:
 

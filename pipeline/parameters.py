@@ -61,7 +61,7 @@ def parameters_of(config: PipelineConfig) -> dict[str, Parameter]:
             f"Training steps an epoch; {WHOLE_SPLIT}: as many as the training split has batches.",
         ),
         Parameter("push_destination", str(config.serving_path), "The folder that a blessed model is pushed to."),
-        Parameter("run_note", "", "What this run is for, in a person's words; it is kept with the outcome."),
+        Parameter("run_note", "", "What this run is for, in your own words; it is kept with the outcome."),
     ]
     has_spans = "{SPAN}" in config.data.input
     return {parameter.name: parameter for parameter in parameters if has_spans or parameter.name != "span"}

@@ -72,7 +72,7 @@ def up(config: PipelineConfig, console: Console, agreed: Callable[[str], bool]) 
     Args:
       config: the pipeline's configuration, whose section `kubeflow` names the cluster.
       console: where steps and command lines are shown.
-      agreed: asks a person the question that it is given: whether to change a cluster that is not local.
+      agreed: asks the user the given question: whether to change a cluster that is not local.
 
     Raises:
       UsageError: nothing was changed: a program is missing, the cluster was not made by Conveyor, a port is taken, or a
@@ -269,7 +269,7 @@ class _Installation:
             raise ConveyorError(
                 f"There is no Secret {METADATA} with the address of the metadata database.",
                 where=f"context {self.kubeflow.context}, namespace {NAMESPACE}",
-                expected="one that a person made, as the manifests leave out the database",
+                expected="one that was made by hand, as the manifests leave out the database",
                 fix=f"{self._kubectl_command} create secret generic {METADATA} --from-file=url=FILE, with "
                 "mysql:// or postgresql://USER:PASSWORD@HOST:PORT/DATABASE in FILE; then: conveyor cluster up",
             )

@@ -14,7 +14,7 @@ from pipeline.util import checkout, programs
 
 _PARTS = ("conveyor", "serving", "gateway")
 _TASK_IMAGE = "conveyor"
-# Manifests for a real cluster name a file server that does not exist, until a person edits them.
+# Manifests for a real cluster name a file server that does not exist, until they are edited.
 _PLACEHOLDER = "example.com"
 
 

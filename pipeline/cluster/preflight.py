@@ -26,7 +26,7 @@ _ANSWER_SECONDS = 20.0
 def require_cluster(config: PipelineConfig) -> None:
     """Makes sure that runs can start: the namespace, the volume, the Secrets and the image exist where pods look for them.
 
-    Objects that a person has no right to read are assumed to exist.
+    Objects that the user has no right to read are assumed to exist.
 
     Args:
       config: the configuration of the pipeline that is to run.
@@ -126,7 +126,7 @@ def _secrets(kubeflow: Kubeflow) -> dict[str, SecretKey]:
 
 @contextmanager
 def _if_allowed() -> Iterator[None]:
-    """Leaves the block where a person may not read an object, which is then assumed to be as it should be."""
+    """Leaves the block if the user may not read an object, which is then assumed to be as it should be."""
     try:
         yield
     except ProgramError as error:
@@ -135,7 +135,7 @@ def _if_allowed() -> Iterator[None]:
 
 
 def _require(kubectl: Kubectl, kind: str, name: str, *, field: str) -> dict[str, Any] | None:
-    """An object that has to exist; None where a person may not read it."""
+    """An object that has to exist; None if the user may not read it."""
     with _if_allowed():
         found = kubectl.get(kind, name)
         if found is None:

@@ -65,7 +65,7 @@ class ApiErrors:
                 "The API server does not answer.",
                 where=self._host,
                 seen=seen,
-                fix=f"See whether it runs: {self._kubectl} get pods",
+                fix=f"Check that it runs: {self._kubectl} get pods",
             )
             error.may_pass = True
         else:

@@ -145,7 +145,7 @@ def _seconds(moment: datetime | None) -> float | None:
 
 
 def find_run(client: KubeflowClient, wanted: str) -> Any:
-    """The run that a person means, with the state of its tasks.
+    """The run that the user means, with the state of its tasks.
 
     Args:
       client: the client of the pipeline.
@@ -182,7 +182,7 @@ def find_run(client: KubeflowClient, wanted: str) -> Any:
 
 
 def find_task(tasks: list[PackageTask], wanted: str) -> PackageTask:
-    """The task that a person means by a node's id, a group's name or the name in the dashboard.
+    """The task that the user means by a node's id, a group's name or the name in the dashboard.
 
     Raises:
       UsageError: there is no such task.

@@ -114,7 +114,7 @@ def describe(trigger: Any) -> str:
 
 
 def find_schedule(schedules: list[Any], wanted: str) -> Any:
-    """The recurring run that a person means.
+    """The recurring run that the user means.
 
     Args:
       schedules: the recurring runs on the server.

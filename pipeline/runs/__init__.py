@@ -1,1 +1,1 @@
-"""What is known of runs: their state, their metadata, the database that holds it, and how a node of one is executed."""
+"""Runs as they are stored: their state and metadata, the database behind it, and the execution of a single node."""

@@ -1,4 +1,4 @@
-"""TFX's connections to the metadata database, safe to use while other nodes run. To read only, `metadata` is faster."""
+"""TFX's connections to the metadata database, safe to use while other nodes run. For reading alone, `metadata` is faster."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SerialisedMetadata(metadata.Metadata):
 
 
 class ServerMetadata(metadata.Metadata):
-    """A connection to a database server, which may go away at any time: an error then says so, and where it was."""
+    """A connection to a database server. If the server goes away, the error says so and names its address."""
 
     def __enter__(self) -> metadata.Metadata:
         self._store = database.connect(self.connection_config)

@@ -1,4 +1,4 @@
-"""Which ML Metadata database a pipeline uses: the one that CONVEYOR_METADATA names, otherwise SQLite in the workspace."""
+"""The ML Metadata database of a pipeline: the one that CONVEYOR_METADATA names, otherwise SQLite in the workspace."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ ENVIRONMENT_VARIABLE = "CONVEYOR_METADATA"
 _PORTS = {"mysql": 3306, "postgresql": 5432}
 _EXPECTED = "mysql://USER:PASSWORD@HOST:PORT/DATABASE, postgresql://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:///PATH"
 
-# How often a connection or a call is tried that other processes got in the way of.
+# Attempts for a connection or a call with which other processes interfere.
 _ATTEMPTS = 10
-# What the databases answer to the one that gives way. ML Metadata itself tries again after a deadlock in MySQL alone.
+# Messages of the databases to the process that lost a conflict. ML Metadata itself retries only after deadlocks in MySQL.
 _CONFLICTS = ("Record has changed since last read", "deadlock detected", "could not serialize access")
 _SECONDS_TO_CONNECT = 10
-# From Unicode's private use area: it stands for a backslash in PostgreSQL.
+# A character of Unicode's private use area, which stands for a backslash in PostgreSQL.
 _BACKSLASH = "\ue05c"
-# By MySQL's number or PostgreSQL's code: who it is that the server refuses.
+# MySQL's error numbers and PostgreSQL's codes.
 _USER_REFUSED = (1045, "28P01", "28000")
 _DATABASE_REFUSED = (1044, 1049, "3D000")
 
 
 class DatabaseDownError(StorageError):
-    """No server answers, or it takes no more connections: that may pass."""
+    """No server answers, or it accepts no more connections. This may pass."""
 
 
 def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
-    """How to connect to the metadata database of a pipeline. Nothing is connected to and no folder is made.
+    """The connection settings of a pipeline's metadata database. No connection is opened and no folder is created.
 
     Args:
-      config: names the workspace, whose SQLite database is used unless CONVEYOR_METADATA is set.
+      config: the pipeline's configuration. The SQLite database in its workspace is used unless CONVEYOR_METADATA is set.
 
     Raises:
       ConfigError: CONVEYOR_METADATA is not the URL of a database. The error does not show it, as it holds a password.
@@ -53,38 +53,38 @@ def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
 
 
 def from_environment() -> metadata_store_pb2.ConnectionConfig | None:
-    """How to connect to the database that CONVEYOR_METADATA names; None when it is not set.
+    """The connection settings of the database that CONVEYOR_METADATA names; None when the variable is not set.
 
     Raises:
-      ConfigError: it is not the URL of a database. The error does not show it, as it holds a password.
+      ConfigError: the value is not the URL of a database. The error does not show it, as it holds a password.
     """
     url = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
     return parse(url) if url else None
 
 
 def sqlite(path: Path) -> metadata_store_pb2.ConnectionConfig:
-    """How to connect to a SQLite database, which the first connection makes. Its folder must exist by then."""
+    """The connection settings of a SQLite database, which the first connection creates. Its folder must exist by then."""
     mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
     file = metadata_store_pb2.SqliteMetadataSourceConfig(filename_uri=str(path), connection_mode=mode)
     return metadata_store_pb2.ConnectionConfig(sqlite=file)
 
 
 def parse(url: str) -> metadata_store_pb2.ConnectionConfig:
-    """How to connect to the database of a URL.
+    """The connection settings of the database at a URL.
 
     Args:
       url: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, `postgresql://` with the same, or `sqlite:///PATH`. The port may be
-        left out. Signs with a meaning in URLs are percent-encoded in user, password and database.
+        left out. Characters with a meaning in URLs are percent-encoded in user, password and database.
 
     Raises:
-      ConfigError: it is not such a URL. The error does not show it, as it holds a password.
+      ConfigError: the URL has another form. The error does not show it, as it holds a password.
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in (*_PORTS, "sqlite"):
         raise _malformed(f"the scheme {scheme!r}" if separator else "no scheme")
     try:
         parts = urlsplit(url)
-        port = parts.port  # reading it is what finds a wrong one
+        port = parts.port  # raises ValueError for an invalid port
     except ValueError:
         raise _malformed("a host or a port that cannot be read") from None
     if parts.query or parts.fragment:
@@ -96,13 +96,13 @@ def parse(url: str) -> metadata_store_pb2.ConnectionConfig:
         if not value:
             raise _malformed(f"no {name}")
     if not re.fullmatch(r"\w+", database, re.ASCII):
-        # ML Metadata puts the name into its statements as it is.
-        raise _malformed("a database name with other signs than letters, digits and _")
+        # ML Metadata puts the name into its statements unquoted.
+        raise _malformed("a database name with characters other than letters, digits and _")
     return _server(scheme, parts.hostname or "", port or _PORTS[scheme], user, password, database)
 
 
 def address(connection: metadata_store_pb2.ConnectionConfig) -> str:
-    """Where the database is, without user and password: `mysql://HOST:PORT/DATABASE`, or the path of a SQLite file."""
+    """The address of the database without user and password: `mysql://HOST:PORT/DATABASE`, or the path of a SQLite file."""
     if connection.HasField("mysql"):
         return f"mysql://{connection.mysql.host}:{connection.mysql.port}/{connection.mysql.database}"
     if connection.HasField("postgresql"):
@@ -112,55 +112,55 @@ def address(connection: metadata_store_pb2.ConnectionConfig) -> str:
 
 
 def exists(connection: metadata_store_pb2.ConnectionConfig) -> bool:
-    """Whether there is a database to read: a SQLite file is made by the first run, a server's is taken to be there."""
+    """Whether there is a database to read. The first run creates a SQLite file; a database on a server is assumed to exist."""
     return not connection.HasField("sqlite") or Path(connection.sqlite.filename_uri).is_file()
 
 
 def connect(connection: metadata_store_pb2.ConnectionConfig) -> MetadataStore:
-    """Connects to a database on a server. In an empty one, ML Metadata makes its tables.
+    """Connects to a database on a server. In an empty database, ML Metadata creates its tables.
 
     Args:
-      connection: of `connection` or `parse`, and not to SQLite.
+      connection: the settings, from `connection` or `parse`. They must not be for SQLite.
 
     Raises:
       DatabaseDownError: no server answers.
-      StorageError: the server does not let this user in or does not have the database, or the tables are not of this
+      StorageError: the server refuses this user or does not have the database, or the tables were made by another
         release of ML Metadata.
     """
     store = _PostgreSQLStore if connection.HasField("postgresql") else _Store
     problem = ""
     for _ in range(_ATTEMPTS):
-        # First another client, as ML Metadata does not say why it fails, and may wait for minutes.
+        # Another client tries first: ML Metadata does not say why a connection fails, and may wait for minutes.
         if refused := refusal(connection):
             raise refused
         try:
             return store(_for_ml_metadata(connection))
-        # The binding raises RuntimeError for whatever it meets while it connects.
+        # The binding raises RuntimeError for every failure to connect.
         except RuntimeError as error:
             problem = str(error)
         if "library version" in problem:
             break
-        # Where several find an empty database, one makes the tables; the others fail, and find them made the next time.
+        # If several processes find an empty database, one creates the tables; the others find them on the next attempt.
         time.sleep(random.uniform(0.2, 0.8))
     if "mysql_real_connect" in problem:
         raise StorageError(
-            "ML Metadata cannot log in to the metadata database, although user and password are right.",
+            "ML Metadata cannot log in to the metadata database, although user and password are correct.",
             where=address(connection),
-            expected="a user that authenticates by mysql_native_password, the only way that ML Metadata knows",
+            expected="a user that authenticates by mysql_native_password, the only method that ML Metadata supports",
             fix="Start MySQL 8.4 with --mysql-native-password=ON, and then: "
             f"ALTER USER {connection.mysql.user} IDENTIFIED WITH mysql_native_password BY 'PASSWORD'",
         )
     raise StorageError(
         "The tables in the metadata database are not what ML Metadata expects.",
         where=address(connection),
-        expected="an empty database, or one that this release of ML Metadata has filled",
+        expected="an empty database, or one that this release of ML Metadata has written",
         seen=problem[:500],
         fix="Name another database, or empty this one; to keep its content, restore it from a copy.",
     )
 
 
 def refusal(connection: metadata_store_pb2.ConnectionConfig) -> StorageError | None:
-    """Why a server does not let us in; None when it does."""
+    """The reason why a server refuses the connection; None when it accepts it."""
     code, message = _try_mysql(connection.mysql) if connection.HasField("mysql") else _try_postgresql(connection.postgresql)
     if not message:
         return None
@@ -170,19 +170,19 @@ def refusal(connection: metadata_store_pb2.ConnectionConfig) -> StorageError | N
         fix = f"Correct them in {ENVIRONMENT_VARIABLE}; in a cluster, that is the Secret conveyor-metadata."
     elif code in _DATABASE_REFUSED:
         what = "The metadata database does not exist, or the user may not use it."
-        fix = f"Make it, or grant the user all rights in it, or correct {ENVIRONMENT_VARIABLE}."
+        fix = f"Create it, grant the user all rights in it, or correct {ENVIRONMENT_VARIABLE}."
     else:
         kind, expected = DatabaseDownError, "a server that answers"
         what = "The metadata database cannot be reached."
         fix = (
-            "See whether it runs: kubectl -n kubeflow get deployment conveyor-metadata. "
-            "Once it is back, run again: nodes that are complete are not repeated."
+            "Check that it runs: kubectl -n kubeflow get deployment conveyor-metadata. "
+            "Once it is back, run again: complete nodes are not repeated."
         )
     return kind(what, where=address(connection), expected=expected, seen=message, fix=fix)
 
 
 class _Store(MetadataStore):
-    """Tries a call again that gave way to another process, whichever the database."""
+    """Retries calls that lost a conflict with another process, on either database."""
 
     def _call_method(self, method_name: str, request: Any, response: Any) -> None:
         try:
@@ -194,9 +194,9 @@ class _Store(MetadataStore):
 
 
 class _PostgreSQLStore(_Store):
-    r"""Keeps backslashes from PostgreSQL: ML Metadata makes wrong statements of strings that have one, as JSON often has.
+    r"""Keeps backslashes from PostgreSQL: ML Metadata builds invalid statements from strings with one, as JSON often has.
 
-    It cuts the quotes off what libpq has escaped, and for a backslash that begins not with ' but with E'.
+    It strips the quotes that libpq adds to an escaped string, but with a backslash the string starts with E' instead of '.
     """
 
     def _call_method(self, method_name: str, request: Any, response: Any) -> None:
@@ -206,7 +206,7 @@ class _PostgreSQLStore(_Store):
 
 
 def _replace(message: Message, old: str, new: str) -> None:
-    """Replaces a sign in every string of a message, in place; names in mappings stay."""
+    """Replaces a character in every string of a message, in place; keys of maps stay."""
     for field, value in message.ListFields():
         if isinstance(value, str):
             setattr(message, field.name, value.replace(old, new))
@@ -227,7 +227,7 @@ def _replace_in(values: Iterable[Any], old: str, new: str) -> None:
 
 
 def _try_mysql(server: metadata_store_pb2.MySQLDatabaseConfig) -> tuple[int, str]:
-    """Connects with another client. Returns MySQL's number of what went wrong, and its message; empty when nothing did."""
+    """Connects with another client. Returns MySQL's error number and message, which is empty on success."""
     import pymysql
 
     try:
@@ -246,7 +246,7 @@ def _try_mysql(server: metadata_store_pb2.MySQLDatabaseConfig) -> tuple[int, str
 
 
 def _try_postgresql(server: metadata_store_pb2.PostgreSQLDatabaseConfig) -> tuple[str, str]:
-    """Connects with another client. Returns PostgreSQL's code of what went wrong, and its message; empty when nothing did."""
+    """Connects with another client. Returns PostgreSQL's error code and message, which is empty on success."""
     from pg8000 import native
 
     try:
@@ -267,16 +267,16 @@ def _try_postgresql(server: metadata_store_pb2.PostgreSQLDatabaseConfig) -> tupl
 
 
 def _for_ml_metadata(connection: metadata_store_pb2.ConnectionConfig) -> metadata_store_pb2.ConnectionConfig:
-    """The same connection with ML Metadata's ways of reading it."""
+    """The same connection settings, in the form in which ML Metadata reads them correctly."""
     prepared = metadata_store_pb2.ConnectionConfig()
     prepared.CopyFrom(connection)
     prepared.retry_options.max_num_retries = _ATTEMPTS
     if prepared.HasField("postgresql"):
-        # They become part of a connection string as they are.
+        # ML Metadata puts them into a connection string unquoted.
         prepared.postgresql.user = _quoted(connection.postgresql.user)
         prepared.postgresql.password = _quoted(connection.postgresql.password)
     elif prepared.mysql.host == "localhost":
-        # Its client takes that name for a socket on this machine, whatever the port.
+        # MySQL's client takes this name for a local socket and ignores the port.
         prepared.mysql.host = "127.0.0.1"
     return prepared
 
@@ -288,7 +288,7 @@ def _sqlite_of(parts: SplitResult) -> metadata_store_pb2.ConnectionConfig:
 
 
 def _server(scheme: str, host: str, port: int, user: str, password: str, database: str) -> metadata_store_pb2.ConnectionConfig:
-    # The database is there already: who may use it need not have the right to make one.
+    # The database exists already: its user need not have the right to create one.
     if scheme == "mysql":
         mysql = metadata_store_pb2.MySQLDatabaseConfig(
             host=host, port=port, database=database, user=user, password=password, skip_db_creation=True
@@ -301,7 +301,7 @@ def _server(scheme: str, host: str, port: int, user: str, password: str, databas
 
 
 def _quoted(value: str) -> str:
-    """As libpq reads a value in a connection string."""
+    """A value as libpq reads it in a connection string."""
     return "'" + re.sub(r"(['\\])", r"\\\1", value) + "'"
 
 
@@ -311,5 +311,5 @@ def _malformed(seen: str) -> ConfigError:
         where=ENVIRONMENT_VARIABLE,
         expected=_EXPECTED,
         seen=seen,
-        fix="Correct it; signs such as @ : / ? # % in a password are percent-encoded: @ is %40.",
+        fix="Correct it. Percent-encode characters such as @ : / ? # % in a password: @ is %40.",
     )

@@ -33,7 +33,7 @@ class NodeResult:
 
     Attributes:
       state: as read back from the metadata store; SKIPPED when a condition was not met.
-      execution_id: of the execution in the metadata store; None for a skipped node.
+      execution_id: the id of the execution in the metadata store; None for a skipped node.
     """
 
     state: NodeState

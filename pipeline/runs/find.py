@@ -1,4 +1,4 @@
-"""Finds a run by what a person types."""
+"""Finds a run by what a user types."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def pick(
     words: Sequence[str] = (),
     listed_by: str,
 ) -> _Found:
-    """The run or the schedule that a person means.
+    """The run or the schedule that the user means.
 
     Args:
       wanted: a name, an id, or the beginning of an id.
@@ -78,7 +78,7 @@ def pick(
       names: the names of one of them, its id first.
       kind: the word for what is looked for, such as `run`.
       where: where it is looked for.
-      words: what a person may type instead of a name, such as `latest`.
+      words: what the user may type instead of a name, such as `latest`.
       listed_by: the command that lists them.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Reads the metadata store of the pipeline's runs, without TensorFlow or TFX: in a tenth of a second."""
+"""Reads a pipeline's runs from ML Metadata without TensorFlow or TFX, in a tenth of a second."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _STATES = {
 
 
 def node_state(execution: metadata_store_pb2.Execution) -> NodeState:
-    """The state of a node whose execution this is."""
+    """The state of the node that has this execution."""
     return _STATES.get(execution.last_known_state, NodeState.WAITING)
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a node made or read.
+    """An artifact that a node made or read.
 
     Attributes:
-      id: of the artifact in the store.
-      type: of TFX, such as `Examples`.
-      uri: where its files are.
-      properties: of the type and custom ones together.
+      id: the artifact's id in the store.
+      type: its TFX type, such as `Examples`.
+      uri: the address of its files.
+      properties: its properties, those of the type and custom ones together.
     """
 
     id: int
@@ -51,7 +51,7 @@ class Artifact:
 
     @property
     def path(self) -> Path:
-        """Where its files are, as a local path."""
+        """The local path of its files."""
         return Path(self.uri)
 
 
@@ -60,12 +60,12 @@ class Execution:
     """One execution of a node.
 
     Attributes:
-      id: of the execution in the store.
+      id: the execution's id in the store.
       node: the node's id.
       runs: the runs that it belongs to, usually one.
-      state: where it stands.
-      started: seconds since 1970.
-      ended: when the store last heard of it, seconds since 1970.
+      state: its state.
+      started: the time of its start, in seconds since 1970.
+      ended: the time of its last update in the store, in seconds since 1970.
       inputs: artifacts by the name of the input.
       outputs: artifacts by the name of the output.
       properties: the node's execution properties.
@@ -83,7 +83,7 @@ class Execution:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Its duration in seconds."""
         return self.ended - self.started
 
 
@@ -96,7 +96,7 @@ class Run:
     executions: Mapping[str, Execution]
 
     def completed(self, node: str) -> bool:
-        """Whether a node did its work or took it from the cache."""
+        """Whether a node succeeded, with or without the cache."""
         execution = self.executions.get(node)
         return execution is not None and execution.state.is_successful
 
@@ -141,11 +141,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where an artifact comes from: a pushed version, usually.
+    """The history of an artifact, usually of a pushed version.
 
     Attributes:
-      artifact: whose lineage it is.
-      executions: what really made it and its ancestors (not the cached repetitions), causes before effects.
+      artifact: the artifact.
+      executions: the executions that made it and its ancestors, without cached repetitions, causes before effects.
     """
 
     artifact: Artifact
@@ -153,25 +153,25 @@ class Lineage:
 
     @property
     def version(self) -> str:
-        """What it was pushed as; empty for what was not pushed."""
+        """The version that it was pushed as; empty if it was not pushed."""
         return str(self.artifact.properties.get("pushed_version", ""))
 
     @property
     def destination(self) -> str:
-        """The folder it was pushed to; empty for what was not pushed."""
+        """The folder that it was pushed to; empty if it was not pushed."""
         return str(self.artifact.properties.get("pushed_destination", ""))
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The runs that did part of the work, in their order."""
+        """The runs that contributed to it, in order."""
         return tuple(sorted({run for execution in self.executions for run in execution.runs}))
 
     def execution(self, node: str) -> Execution | None:
-        """The node's execution that is among the ancestors."""
+        """The node's execution among the ancestors."""
         return next((execution for execution in self.executions if execution.node == node), None)
 
     def baseline(self) -> Artifact | None:
-        """The model that this one was compared with, if there was one."""
+        """The model that it was compared with, if there was one."""
         inputs = (execution.inputs.get(BASELINE_KEY, ()) for execution in self.executions)
         return next((artifact for artifacts in inputs for artifact in artifacts), None)
 
@@ -183,7 +183,7 @@ class Store:
         self._store, self.pipeline = store, pipeline
 
     def run_starts(self) -> dict[str, float]:
-        """The pipeline's runs and when they started, seconds since 1970."""
+        """The start of each of the pipeline's runs by id, in seconds since 1970."""
         pipeline = self._store.get_context_by_type_and_name("pipeline", self.pipeline)
         if pipeline is None:
             return {}
@@ -191,14 +191,14 @@ class Store:
         return {child.name: child.create_time_since_epoch / 1000 for child in children if child.type == "pipeline_run"}
 
     def run(self, run_id: str) -> Run:
-        """What the store knows of a run; nothing but its id when no node of it has started."""
+        """A run as the store has it; without executions if no node of it has started."""
         context = self._store.get_context_by_type_and_name("pipeline_run", run_id)
         found = [] if context is None else self._store.get_executions_by_context(context.id)
         executions = self._executions(sorted(found, key=lambda execution: execution.id))
         return Run(run_id, self.pipeline, {execution.node: execution for execution in executions})
 
     def pushed_versions(self) -> dict[str, Artifact]:
-        """Every push of this pipeline by version, oldest first; of a number pushed twice, the later push."""
+        """Every push of this pipeline by version, oldest first. If a version was pushed twice, the later push counts."""
         pushed = sorted(self._store.get_artifacts_by_type("PushedModel"), key=lambda artifact: artifact.id)
         artifacts = [_artifact(artifact) for artifact in pushed if self._is_ours(artifact.id)]
         return {str(each.properties["pushed_version"]): each for each in artifacts if each.properties.get("pushed_version")}
@@ -221,7 +221,7 @@ class Store:
         return versions[version]
 
     def lineage(self, artifact: Artifact) -> Lineage:
-        """Where an artifact comes from."""
+        """The history of an artifact."""
         return Lineage(artifact, tuple(sorted(self._ancestors(artifact.id), key=lambda execution: execution.id)))
 
     def producer(self, artifact_id: int) -> Execution | None:
@@ -234,7 +234,7 @@ class Store:
         return next(iter(self._executions(self._store.get_executions_by_id([min(producers)]))))
 
     def version_of(self, model: Artifact) -> str:
-        """What a model was pushed as, of several versions the newest; empty if it was not pushed."""
+        """The newest version that a model was pushed as; empty if it was not pushed."""
         events = self._store.get_events_by_artifact_ids([model.id])
         users = sorted({event.execution_id for event in events if event.type == event.INPUT})
         executions = self._executions(self._store.get_executions_by_id(users)) if users else []
@@ -268,7 +268,7 @@ class Store:
         outputs: dict[int, dict[str, tuple[Artifact, ...]]] = {each.id: {} for each in executions}
         for event in events:
             side = (outputs if _is_output(event) else inputs)[event.execution_id]
-            # A model that is its own baseline is one event, which names both inputs.
+            # If a model is its own baseline, one event names both inputs.
             for key in [step.key for step in event.path.steps if step.HasField("key")] or [""]:
                 side[key] = (*side.get(key, ()), artifacts[event.artifact_id])
         return [self._execution(each, inputs[each.id], outputs[each.id]) for each in executions]
@@ -299,8 +299,8 @@ def open_store(connection: metadata_store_pb2.ConnectionConfig, pipeline: str) -
     """Opens the metadata store for reading.
 
     Args:
-      connection: to the database, as `pipeline.runs.database.connection` finds it.
-      pipeline: the pipeline whose runs are read.
+      connection: the settings of the database, from `pipeline.runs.database.connection`.
+      pipeline: the name of the pipeline whose runs are read.
 
     Raises:
       UsageError: there is no SQLite file: nothing has run yet.
@@ -315,7 +315,7 @@ def open_store(connection: metadata_store_pb2.ConnectionConfig, pipeline: str) -
 
 @contextmanager
 def _open_file(path: Path) -> Iterator[MetadataStore]:
-    """A SQLite database, read-only. Nodes at work wait meanwhile, as SQLite lets nobody in beside a writer."""
+    """Opens a SQLite database read-only. Running nodes wait meanwhile, as SQLite admits no reader beside a writer."""
     if not path.is_file():
         raise UsageError(
             "Nothing has run in this workspace yet.",
@@ -328,7 +328,7 @@ def _open_file(path: Path) -> Iterator[MetadataStore]:
     with FileLock(f"{path}.lock"):
         try:
             store = MetadataStore(connection)
-        # The binding raises RuntimeError for what it meets while it connects.
+        # The binding raises RuntimeError for every failure to connect.
         except (RuntimeError, errors.StatusError) as error:
             raise StorageError(
                 "The metadata store cannot be read.",

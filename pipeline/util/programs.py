@@ -21,7 +21,7 @@ from rich.text import Text
 from pipeline.errors import ConveyorError, UsageError
 
 READ_SECONDS = 60.0
-"""How long a program that changes nothing may take."""
+"""The most seconds that a program which changes nothing may take."""
 
 _TAIL_LINES = 12
 _VERSION_SECONDS = 10.0
@@ -162,7 +162,7 @@ def run(
       console: where the command line and the output are shown.
       input: its standard input; empty when not given.
       timeout: seconds after which it is ended; never when not given.
-      fix: what a person can do when it fails.
+      fix: what the user can do when it fails.
 
     Raises:
       ProgramError: it failed, or took too long.
@@ -259,7 +259,7 @@ def failure(command: Sequence[str], status: int, stderr: str, fix: str = "") -> 
       command: the program and its arguments.
       status: its exit status.
       stderr: its standard error, of which the last lines are kept.
-      fix: what a person can do; found in the standard error where it is a known one.
+      fix: what the user can do; found in the standard error where it is a known one.
     """
     lines = [line for line in stderr.strip().splitlines() if not _KLOG.match(line)]
     seen = "\n".join(lines[-_TAIL_LINES:])

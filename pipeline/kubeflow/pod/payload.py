@@ -44,7 +44,7 @@ class Payload:
 
         canonical, deployment = pipeline_pb2.Pipeline(), pipeline_pb2.IntermediateDeploymentConfig()
         canonical.CopyFrom(ir)
-        # The compiler packs it with its maps in any order, which no later serialization could mend.
+        # The compiler packs it with its maps in any order, which no later serialization could correct.
         canonical.deployment_config.Unpack(deployment)
         canonical.deployment_config.Pack(deployment, deterministic=True)
         return cls(canonical.SerializeToString(deterministic=True), config, code_digest())
