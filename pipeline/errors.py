@@ -19,7 +19,8 @@ ConveyorError                       exit code 1
         ServerAwayError             serving.errors
         DeadlineError               serving.errors
 
-Other exceptions never reach the command line. Who raises one and who catches it live close together:
+Other exceptions do not reach the command line on their own. Each is raised and caught within one package, except those of
+components.shared, which the components raise or catch:
 
 ColumnError                         components.shared.examples.encoder
 BrokenRecordError                   components.shared.examples.tfrecord

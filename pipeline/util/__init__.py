@@ -1,1 +1,1 @@
-"""Helpers that know nothing of pipelines."""
+"""Helpers that import nothing of the project but its errors."""
