@@ -79,7 +79,7 @@ class ServerProcess:
 
     def __enter__(self) -> Self:
         self._output = self.log.open("wb")
-        # In a session of its own, so that Ctrl-C reaches only the caller, who then ends the server in good order.
+        # In a session of its own, so that Ctrl-C reaches only the caller, who then shuts the server down cleanly.
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
         )

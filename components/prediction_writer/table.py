@@ -109,7 +109,7 @@ def write_table(logs: list[str], model_version: int, destination: Path) -> int:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     try:
-        with files.replacing(path) as new:
+        with files.replacing(path, files.READABLE) as new:
             yield new
     except OSError as error:
         raise StorageError(

@@ -107,12 +107,12 @@ def _traffic(version: int, state: RolloutState) -> int | None:
     return shares.get(version, 0)
 
 
-def _origins(config: PipelineConfig, place: Target, versions: list[PushedVersion]) -> dict[int, _Origin]:
+def _origins(config: PipelineConfig, target: Target, versions: list[PushedVersion]) -> dict[int, _Origin]:
     from pipeline.errors import ConveyorError
     from pipeline.runs import database
     from pipeline.runs.metadata import open_store
 
-    connection = database.connection(config) if place is Target.LOCAL else database.from_environment()
+    connection = database.connection(config) if target is Target.LOCAL else database.from_environment()
     if connection is None:
         tell(f"Runs and metrics are in the cluster's database: {database.ENVIRONMENT_VARIABLE} names it.")
         return {}

@@ -73,7 +73,7 @@ def read_config(named: Path | None, overrides: Sequence[str] | None = None, *, a
 
     Raises:
       UsageError: no configuration is named or found.
-      ConfigError: it cannot be read, or does not hold together.
+      ConfigError: it cannot be read, or is not valid.
     """
     from pipeline.config.loading import load_config
 

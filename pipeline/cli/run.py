@@ -30,7 +30,7 @@ def run(
     """Run the pipeline: from data to a blessed, pushed model. A run that was cut off goes on where it was."""
     from rich.console import Console
 
-    from pipeline.local import Blueprint, run_pipeline
+    from pipeline.local import PipelineFactory, run_pipeline
     from pipeline.local.fingerprint import fingerprint
     from pipeline.local.progress import observe
     from pipeline.report import print_summary, write_report
@@ -41,7 +41,7 @@ def run(
     with observe(console, settings.runs_path) as observer:
         outcome = run_pipeline(
             settings,
-            Blueprint("pipeline.graph:create_pipeline", {"config": settings}),
+            PipelineFactory("pipeline.graph:create_pipeline", {"config": settings}),
             name=settings.name,
             from_nodes=tuple(from_nodes or ()),
             to_nodes=tuple(to_nodes or ()),
@@ -55,8 +55,8 @@ def run(
     try:
         write_report(settings, outcome.run_id)
     except OSError as error:
-        # The run is what counts: what it did is told below, and the report can be written again.
-        console.print(f"No report: {error}. Once that is mended: conveyor report {outcome.run_id}", style="yellow")
+        # The run is what counts: its results are printed below, and the report can be written again.
+        console.print(f"No report: {error}. Once that is corrected: conveyor report {outcome.run_id}", style="yellow")
     print_summary(outcome, settings, console)
     if outcome.problem:
         raise outcome.problem.as_error()
@@ -86,10 +86,11 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
             seen="the thresholds that failed are in the table above and in the report",
             fix="Improve the model or its data; lower a threshold only when you know why. The model that is served stays.",
         )
+    log = config.runs_path / outcome.run_id / f"{node}.log"
     return NotBlessedError(
         "It could not be served, so nothing was pushed.",
         where=node,
         expected="the model loads and answers requests within infra_validator.timeout_seconds",
         seen=str(blessing.properties.get("message", "")),
-        fix=f"Read the log {config.runs_path / outcome.run_id / 'InfraValidator.log'}. The model that is served stays.",
+        fix=f"Read the log {log}. The model that is served stays.",
     )

@@ -26,7 +26,7 @@ def schedule(
     ] = None,
     every: Annotated[str | None, typer.Option(metavar="INTERVAL", help="How often instead: 90m, 12h, 1d or 2w.")] = None,
     list_schedules: Annotated[bool, typer.Option("--list", help="List the schedules of the cluster.")] = False,
-    pause: Annotated[str | None, typer.Option(metavar="NAME", help="Keep a schedule from starting runs.")] = None,
+    pause: Annotated[str | None, typer.Option(metavar="NAME", help="Pause a schedule: it stays, but starts no runs.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="NAME", help="Let a paused schedule start runs again.")] = None,
     delete: Annotated[str | None, typer.Option(metavar="NAME", help="Delete a schedule; its runs stay.")] = None,
     overrides: Overrides = None,

@@ -50,7 +50,7 @@ def score(
     import pyarrow.parquet as pq
     from rich.console import Console
 
-    from pipeline.local import Blueprint, run_pipeline
+    from pipeline.local import PipelineFactory, run_pipeline
     from pipeline.local.progress import observe
 
     name = f"{settings.name}-score"
@@ -64,7 +64,7 @@ def score(
     console = Console()
     with observe(console, settings.workspace_path / "runs" / name) as observer:
         outcome = run_pipeline(
-            settings, Blueprint("pipeline.scoring:create_scoring_pipeline", arguments), name=name, observer=observer
+            settings, PipelineFactory("pipeline.scoring:create_scoring_pipeline", arguments), name=name, observer=observer
         )
     if outcome.problem:
         raise outcome.problem.as_error()

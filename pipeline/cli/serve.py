@@ -141,7 +141,7 @@ def _choose(engine: Engine, image: str) -> tuple[str, str]:
             where="--engine docker",
             expected="an engine that `docker version` can reach",
             seen=check.seen,
-            fix=f"{check.fix}; or use --engine embedded",
+            fix=f"Run: {check.fix}. Or use --engine embedded.",
         )
     if has_image(image) or pull(image):
         return image, ""

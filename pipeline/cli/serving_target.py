@@ -63,14 +63,14 @@ def tell(text: str) -> None:
 
 
 def open_target(
-    config: PipelineConfig, place: Target, server: str, gateways: list[str] | None, timeout: float | None
+    config: PipelineConfig, target: Target, server: str, gateways: list[str] | None, timeout: float | None
 ) -> RolloutTarget:
     """Opens the target. For the cluster, makes sure that it answers.
 
     Raises:
       ConveyorError: the cluster does not answer.
     """
-    if place is Target.LOCAL:
+    if target is Target.LOCAL:
         from serving.rollout.local import LocalTarget
         from serving.rollout.model_servers import RunningServer
 

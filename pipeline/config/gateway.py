@@ -25,7 +25,7 @@ class Batching(Section):
     """Rows of requests that come at the same time go to the model server in one call."""
 
     max_rows: Annotated[int, Field(ge=1)] = 64
-    """The most rows in one call; 1: every request is a call of its own."""
+    """The maximum number of rows in one call; 1: every request is a call of its own."""
     max_wait_ms: Annotated[float, Field(ge=0)] = 5.0
     """Milliseconds that a row waits at the most while another call is under way; without one, it does not wait."""
 
@@ -70,7 +70,7 @@ class Access(Section):
     oidc: Oidc | None = None
     """Tokens sent as `Authorization: Bearer TOKEN`."""
     rate_limit: _Rate | None = None
-    """The most requests for predictions from each caller, such as 600/minute; not limited when not given."""
+    """The maximum number of requests for predictions from each caller, such as 600/minute; not limited when not given."""
 
 
 class PredictionLog(Section):
@@ -109,9 +109,9 @@ class Gateway(Section):
     example: dict[str, int | float | str] = Field(default_factory=dict)
     """The row that the page shows, by feature; whatever is required and not given here is made up from the schema."""
     max_rows: Annotated[int, Field(ge=1)] = 1000
-    """The most rows in one request."""
+    """The maximum number of rows in one request."""
     max_body_bytes: Annotated[int, Field(ge=1)] = 1_048_576
-    """The most bytes in the body of one request."""
+    """The maximum number of bytes in the body of one request."""
     batching: Batching = Batching()
     """Requests that come at the same time."""
     cache: Cache = Cache()

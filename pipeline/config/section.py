@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 
 def _from_folder(path: str, info: ValidationInfo) -> str:
-    if not info.context or path.startswith("{workspace}"):
+    # An empty path turns off what is written to it.
+    if not info.context or not path or path.startswith("{workspace}"):
         return path
     return str(info.context["folder"] / path)
 

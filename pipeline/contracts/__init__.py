@@ -1,1 +1,1 @@
-"""The agreements between training, components, serving and the report: on the schema, the label and the model."""
+"""Agreements between configuration, training, components, serving and the report: schema, label, model, metrics, input."""

@@ -1,4 +1,4 @@
-"""The contract of a model, with all that load, evaluate, validate, serve or call it.
+"""The contract of a model, with everything that loads, evaluates, validates, serves or calls it.
 
 A SavedModel has two signatures with the same outputs. `serving_default` takes `examples`: serialized tf.Examples, [N] string.
 `predict_raw` takes a tensor for each raw column, [N], under the column's name; `MISSING` stands for values that are not there.

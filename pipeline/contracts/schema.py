@@ -19,7 +19,7 @@ FILE_NAME = "schema.pbtxt"
 
 @dataclass(frozen=True)
 class SchemaFeature:
-    """What a schema says about one feature.
+    """One feature of a schema.
 
     Attributes:
       name: the feature's name.
@@ -89,7 +89,7 @@ def read_schema(path: Path, fix: str = "") -> schema_pb2.Schema:
 
     Args:
       path: the file.
-      fix: how to correct the path, for the message where the file cannot be read.
+      fix: how to name another file, for the messages.
 
     Raises:
       ConfigError: the file cannot be read, or is not a schema.
@@ -98,15 +98,16 @@ def read_schema(path: Path, fix: str = "") -> schema_pb2.Schema:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError("The schema cannot be read.", where=str(path), seen=error.strerror or str(error), fix=fix) from error
-    return parse_schema(content, str(path))
+    return parse_schema(content, str(path), fix)
 
 
-def parse_schema(content: bytes, where: str) -> schema_pb2.Schema:
+def parse_schema(content: bytes, where: str, fix: str = "") -> schema_pb2.Schema:
     """Parses a schema in protobuf text format.
 
     Args:
       content: UTF-8.
       where: the file that the content is from, for messages.
+      fix: how to name another file, for the messages.
 
     Raises:
       ConfigError: the content is not a schema; the message names the line and the column.
@@ -118,7 +119,7 @@ def parse_schema(content: bytes, where: str) -> schema_pb2.Schema:
         return text_format.Parse(content.decode(), schema_pb2.Schema())
     except UnicodeDecodeError as error:
         raise ConfigError(
-            "The schema is not text.", where=where, expected="protobuf text format in UTF-8", seen=str(error)
+            "The schema is not text.", where=where, expected="protobuf text format in UTF-8", seen=str(error), fix=fix
         ) from error
     except text_format.ParseError as error:
         raise ConfigError(
@@ -127,6 +128,7 @@ def parse_schema(content: bytes, where: str) -> schema_pb2.Schema:
             expected="tensorflow.metadata.v0.Schema in protobuf text format",
             # The parser puts the position before its message.
             seen=str(error).split(" : ", 1)[-1],
+            fix=fix,
         ) from error
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
 
     from pipeline.config import PipelineConfig
+    from pipeline.config.section import Section
 
 EXIT_TASK = "finish"
 
@@ -52,7 +53,9 @@ def compile_package(config: PipelineConfig) -> str:
     ir = _compile(settings)
     upstream = {entry.pipeline_node.node_info.id: list(entry.pipeline_node.upstream_nodes) for entry in ir.nodes}
     _check_nodes(config, upstream)
-    package = _Package(settings, Payload.of(ir, settings).arguments(), group_nodes(upstream, config.kubeflow.groups))
+    package = _Package(
+        settings, Payload.of(ir, _without_folders(settings)).arguments(), group_nodes(upstream, config.kubeflow.groups)
+    )
     return package.text()
 
 
@@ -81,6 +84,23 @@ def in_cluster(config: PipelineConfig) -> PipelineConfig:
                 fix=f"For example: {field}: '{{workspace}}/{Path(path).name}'",
             )
     return settings
+
+
+def _without_folders(config: PipelineConfig) -> PipelineConfig:
+    """The configuration without folders of this machine: the package holds what was read from these files."""
+
+    def by_name(section: Section, field: str) -> Section:
+        path = getattr(section, field)
+        return section if path is None else section.model_copy(update={field: Path(path).name})
+
+    return config.model_copy(
+        update={
+            "schema_source": by_name(config.schema_source, "path"),
+            "preprocessing": by_name(config.preprocessing, "preprocessing_fn"),
+            "model": by_name(config.model, "build_model"),
+            "gateway": by_name(config.gateway, "feature_schema"),
+        }
+    )
 
 
 def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:

@@ -112,7 +112,7 @@ def outcome_of(run: Any, tasks: list[PackageTask], pipeline: str) -> RunOutcome:
         for node in outcome.nodes.values():
             # A cancelled run stops the pods of its nodes, which end as failed.
             if outcome.state is RunState.INTERRUPTED and node.state is NodeState.FAILED:
-                node.state = NodeState.INTERRUPTED
+                node.state, node.ended = NodeState.INTERRUPTED, node.ended or outcome.ended
         outcome.settle()
     return outcome
 

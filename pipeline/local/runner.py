@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.errors import ConveyorError, NodeError, StorageError
 from pipeline.local import unchanged, worker
-from pipeline.local.worker import Blueprint, Compiled
+from pipeline.local.worker import Compiled, PipelineFactory
 from pipeline.runs import database
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from pipeline.util.stderr import stderr_to
@@ -76,13 +76,13 @@ def _sudden_end(job: _Job) -> ConveyorError:
         f"{job.title} ended without an answer.",
         where=job.title,
         seen=seen + (" (so the system does when memory runs out)" if memory else ""),
-        fix=f"Its output is in {job.log}" + ("; fewer rows or fewer execution.workers need less memory" if memory else ""),
+        fix=f"Its output is in {job.log}." + (" Fewer rows or fewer execution.workers need less memory." if memory else ""),
     )
 
 
 def run_pipeline(
     config: PipelineConfig,
-    blueprint: Blueprint,
+    factory: PipelineFactory,
     *,
     name: str,
     from_nodes: tuple[str, ...] = (),
@@ -94,14 +94,14 @@ def run_pipeline(
 
     Args:
       config: where the workspace is and how many nodes may run side by side.
-      blueprint: the pipeline.
+      factory: the pipeline.
       name: the pipeline's name; one run of a pipeline is at work at a time.
       from_nodes: nodes at which a partial run starts.
       to_nodes: nodes at which a partial run ends.
       observer: called with the outcome so far after each change and several times a second.
       fingerprint: computes a digest of all that decides what a whole run makes, but data and metadata store; empty when it
-        cannot be told. Where it is that of the last run, and nothing else has changed either, no node is started. None: all
-        nodes are, and those that nothing has changed for find so themselves.
+        cannot be computed. If it equals the last run's and nothing else has changed, no node is started. None: every node
+        is started, and looks into the cache itself.
 
     Returns:
       The outcome; a node's error is in it, not raised. It stands in the run's folder too.
@@ -121,9 +121,9 @@ def run_pipeline(
         run.publish()
         try:
             if from_nodes or to_nodes or fingerprint is None:
-                run.execute(blueprint, from_nodes, to_nodes, config.execution.workers)
+                run.execute(factory, from_nodes, to_nodes, config.execution.workers)
             else:
-                run.execute_changes(blueprint, config.execution.workers, fingerprint)
+                run.execute_changes(factory, config.execution.workers, fingerprint)
         except KeyboardInterrupt:
             run.finish(RunState.INTERRUPTED)
             raise
@@ -137,13 +137,13 @@ class _Run:
         self.outcome, self.folder, self.connection, self.observer = outcome, folder, connection, observer
         self.jobs: dict[str, _Job] = {}
 
-    def execute_changes(self, blueprint: Blueprint, workers: int, fingerprint: Callable[[], str]) -> None:
+    def execute_changes(self, factory: PipelineFactory, workers: int, fingerprint: Callable[[], str]) -> None:
         """Executes the whole pipeline, unless nothing has changed since the last run."""
         before = fingerprint()
         if self.repeat(before):
             return
-        self.execute(blueprint, (), (), workers)
-        # Not of a run during which something was edited: nobody knows what it has seen of that.
+        self.execute(factory, (), (), workers)
+        # A run during which something was edited gets none: it is not known which nodes saw the edit.
         if self.outcome.state is RunState.COMPLETE and before == fingerprint():
             self.outcome.fingerprint = before
             self.publish()
@@ -160,13 +160,13 @@ class _Run:
         self.finish(RunState.COMPLETE)
         return True
 
-    def execute(self, blueprint: Blueprint, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...], workers: int) -> None:
+    def execute(self, factory: PipelineFactory, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...], workers: int) -> None:
         with _quiet_fork_server(self.folder / "startup.log"):
             job = _Job(
                 "The pipeline",
                 self.folder / "compile.log",
-                worker.compile_blueprint,
-                *(blueprint, self.connection, self.outcome.run_id, from_nodes, to_nodes),
+                worker.compile_pipeline,
+                *(factory, self.connection, self.outcome.run_id, from_nodes, to_nodes),
             )
         self.jobs[job.title] = job
         while not job.answers.poll(_HEARTBEAT_SECONDS):
@@ -210,7 +210,7 @@ class _Run:
         self.publish()
 
     def finish(self, state: RunState) -> None:
-        """Ends the nodes at work and says of each what became of it."""
+        """Ends the running nodes and records the last state of each."""
         for job in self.jobs.values():
             job.kill()
         self.outcome.state, self.outcome.ended = state, time.time()
@@ -251,7 +251,7 @@ def _run_lock(runs: Path) -> Iterator[None]:
             where=str(error.filename or runs),
             expected="a folder in which this user may create files, on a disk with free space",
             seen=os.strerror(error.errno or 0),
-            fix="Mend its rights or free some space, or name another workspace: --set workspace=FOLDER",
+            fix="Correct its permissions or free some space, or name another workspace: --set workspace=FOLDER",
         ) from error
     try:
         yield

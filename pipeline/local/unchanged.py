@@ -30,7 +30,7 @@ _INPUTS = (_Event.INPUT, _Event.DECLARED_INPUT, _Event.INTERNAL_INPUT)
 
 
 class ChangedError(Exception):
-    """Something is not as the last run left it, or cannot be known to be; its text says what."""
+    """Something has changed since the last run, or may have; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def repeat(
             _check_choices(last)
             _check_outputs(last)
             _record(mlmd, last, run_id)
-    # Whatever is wrong here, the run itself meets it too, and says it better. ValueError: a run.json of another release.
+    # The run itself meets the same error and reports it better. ValueError: a run.json of another release.
     except (ConveyorError, OSError, RuntimeError, ValueError, errors.StatusError) as error:
         raise ChangedError(f"{type(error).__name__}: {error}") from error
     now = time.time()
@@ -120,7 +120,7 @@ def _read(mlmd: MetadataStore, runs: Path, pipeline: str, fingerprint: str) -> _
 
 
 def _check_data(reader: metadata.Store, run: metadata.Run) -> None:
-    """Whether ExampleGen would read what it read."""
+    """Checks that ExampleGen's inputs are unchanged."""
     example_gen = run.executions.get(nodes.EXAMPLE_GEN.id)
     if example_gen is None:
         return
@@ -134,7 +134,7 @@ def _check_data(reader: metadata.Store, run: metadata.Run) -> None:
 
 
 def _check_choices(last: _LastRun) -> None:
-    """Whether what resolvers choose now is what the nodes after them have worked with."""
+    """Checks that resolvers would choose what they chose in the last run."""
     for name, choice in last.choices.items():
         resolution = nodes.NODES[name].resolution
         assert resolution is not None
@@ -145,7 +145,7 @@ def _check_choices(last: _LastRun) -> None:
 
 
 def _check_outputs(last: _LastRun) -> None:
-    """Whether what the nodes made is still there: what TFX asks before it takes something from the cache."""
+    """Checks that the outputs of the nodes still exist, as TFX does before it uses its cache."""
     for name, execution in last.run.executions.items():
         for output in (artifact for artifacts in execution.outputs.values() for artifact in artifacts):
             artifact = last.live.get(output.id)

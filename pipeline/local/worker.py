@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Blueprint:
+class PipelineFactory:
     """How to build a TFX pipeline, in a form that another process understands.
 
     Attributes:
@@ -42,7 +42,7 @@ class Compiled:
 
     Attributes:
       ir: the serialized pipeline_pb2.Pipeline.
-      connection: to the metadata store.
+      connection: the connection to the metadata store.
       upstream: the nodes in the order of the pipeline, each with the nodes it waits for.
       skipped: nodes outside a partial run.
     """
@@ -53,8 +53,8 @@ class Compiled:
     skipped: frozenset[str] = field(default_factory=frozenset)
 
 
-def compile_blueprint(
-    blueprint: Blueprint,
+def compile_pipeline(
+    factory: PipelineFactory,
     connection: metadata_store_pb2.ConnectionConfig,
     run_id: str,
     from_nodes: tuple[str, ...],
@@ -63,8 +63,8 @@ def compile_blueprint(
     """Builds and compiles the pipeline, binds it to the run, and marks executions of interrupted runs as canceled.
 
     Args:
-      blueprint: what to build.
-      connection: to the metadata store; the pipeline's own is left aside.
+      factory: what to build.
+      connection: the connection to the metadata store; the pipeline's own is left aside.
       run_id: the run to bind it to.
       from_nodes: where a partial run starts; empty for the beginning.
       to_nodes: where a partial run ends; empty for the end.
@@ -81,8 +81,8 @@ def compile_blueprint(
     from pipeline.runs import execute, resume
     from pipeline.runs.connections import open_metadata
 
-    module, _, function = blueprint.builder.partition(":")
-    ir = Compiler().compile(getattr(importlib.import_module(module), function)(**blueprint.arguments))
+    module, _, function = factory.builder.partition(":")
+    ir = Compiler().compile(getattr(importlib.import_module(module), function)(**factory.arguments))
     for name in (*from_nodes, *to_nodes):
         execute.find_node(ir, name)
     execute.bind(ir, run_id)

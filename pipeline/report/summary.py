@@ -101,7 +101,7 @@ def _next_step(details: RunDetails) -> Text:
     if details.version:
         command, purpose = "conveyor serve", f"answers with it; conveyor lineage {details.version} tells its history"
     elif details.outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
-        command, purpose = "the same command", "goes on where this run stopped, once the cause is mended"
+        command, purpose = "the same command", "goes on where this run stopped, once the cause is fixed"
     else:
         command, purpose = f"conveyor show {details.outcome.run_id}", "shows every artifact and metric"
     return Text.assemble((command, "bold"), f" {purpose}")

@@ -88,7 +88,8 @@ def pick(
     if len(found) == 1:
         return found[0]
     shown = ", ".join(_shown(*names(each)) for each in (found or known)[:_MOST_SHOWN])
-    choice = [*(f"`{word}`" for word in words), "a name, an id or the beginning of an id"]
+    have_names = any(len(names(each)) > 1 for each in known)
+    choice = [*(f"`{word}`" for word in words), f"{'a name, ' if have_names else ''}an id or the beginning of an id"]
     guess = did_you_mean(wanted, [*words, *(name for each in known for name in names(each))], cutoff=0.5)
     raise UsageError(
         f"{len(found)} {kind}s match {wanted!r}." if found else f"There is no {kind} {wanted!r}.",

@@ -73,7 +73,7 @@ class FeaturePlan:
         """Derives the plan: settings of single columns first, then what the type of a column suggests.
 
         Args:
-          settings: of Transform or of the Trainer.
+          settings: the settings of Transform or of the Trainer.
           dtypes: the type of each column in the data; the label may be among them.
 
         Raises:

@@ -64,7 +64,7 @@ def not_yet_ready(pod: Mapping[str, Any]) -> list[str]:
 
 
 def termination_message(pod: Mapping[str, Any], container: str) -> str:
-    """What a container wrote for Kubernetes at its end; empty where it wrote nothing, or has not ended."""
+    """The message that a container wrote for Kubernetes at its end; empty where it wrote nothing, or has not ended."""
     ended = [each["state"].get("terminated", {}) for each in _containers(pod) if each.get("name") == container]
     return str(ended[0].get("message", "")) if ended else ""
 

@@ -21,7 +21,7 @@ from rich.text import Text
 from pipeline.errors import ConveyorError, UsageError
 
 READ_SECONDS = 60.0
-"""The most seconds that a program which changes nothing may take."""
+"""The maximum number of seconds for a program that changes nothing."""
 
 _TAIL_LINES = 12
 _VERSION_SECONDS = 10.0
@@ -115,7 +115,7 @@ def check_program(name: str) -> Prerequisite:
     try:
         answer = read(name, *program.version_arguments, timeout=_VERSION_SECONDS)
     except (ProgramError, OSError) as error:
-        complaint = error.stderr.splitlines()[-1] if isinstance(error, ProgramError) and error.stderr else str(error)
+        complaint = (error.stderr.splitlines() or [error.what])[-1] if isinstance(error, ProgramError) else str(error)
         return Prerequisite(name, False, complaint, fix=_repair(name, complaint))
     number = re.search(r"\d+\.\d+(\.\d+)?", answer)
     if number is None:
@@ -237,7 +237,8 @@ def started(command: Sequence[str], *, gets_input: bool = False) -> Iterator[sub
             errors="replace",
         )
     except FileNotFoundError:
-        if command[0] in PROGRAMS:
+        # A program that is there, but whose interpreter is not, raises the same.
+        if command[0] in PROGRAMS and shutil.which(command[0]) is None:
             require_programs(command[0])
         raise
     try:

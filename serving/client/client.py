@@ -65,15 +65,12 @@ class Client:
         self._flow = RequestFlow(self.address, _protocol(self.address), max_rows)
         self._transport = _transport(self.address)
 
-    def predict(
-        self, rows: Sequence[Row], *, timeout: float | None = None, encoded: Mapping[str, ModelFeature] | None = None
-    ) -> list[Prediction]:
+    def predict(self, rows: Sequence[Row], *, timeout: float | None = None) -> list[Prediction]:
         """Predictions for raw rows, in their order.
 
         Args:
           rows: values by feature, in any form that `ModelFeature.encode` takes; a feature that a row lacks is missing.
           timeout: seconds that this call may take; the client's when None.
-          encoded: the features for which the values have been encoded already, where they have: they are not encoded again.
 
         Raises:
           FeatureError: a row does not suit the model; the message names row and feature. Nothing was predicted.
@@ -83,7 +80,7 @@ class Client:
           RejectedError: the server refused the rows.
           ServingError: the server failed.
         """
-        return self._run(self._flow.predict(rows, encoded), timeout)
+        return self._run(self._flow.predict(rows, None), timeout)
 
     def schema(self, *, timeout: float | None = None) -> ModelSchema:
         """The features that the model takes, as the server says now; the errors are those of `predict`."""
@@ -130,7 +127,13 @@ class AsyncClient:
     async def predict(
         self, rows: Sequence[Row], *, timeout: float | None = None, encoded: Mapping[str, ModelFeature] | None = None
     ) -> list[Prediction]:
-        """Predictions for raw rows, in their order; arguments and errors are those of `Client.predict`."""
+        """Predictions for rows, in their order; the other arguments and the errors are those of `Client.predict`.
+
+        Args:
+          rows: raw rows, or encoded ones.
+          timeout: the number of seconds that this call may take; the client's when None.
+          encoded: the features for which the values have been encoded already, where they have: they are not encoded again.
+        """
         return await self._run(self._flow.predict(rows, encoded), timeout)
 
     async def schema(self, *, timeout: float | None = None) -> ModelSchema:

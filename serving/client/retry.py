@@ -14,10 +14,10 @@ FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.1, 1.0, 2
 
 
 class Deadline:
-    """The time until which a call may take, with all of its attempts and parts.
+    """The time by which a call must end, with all of its attempts and parts.
 
     Args:
-      seconds: the time from now on.
+      seconds: the number of seconds from now.
       address: the server's address, for messages.
     """
 

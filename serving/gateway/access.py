@@ -61,7 +61,7 @@ class Authenticator:
 
     @property
     def schemes(self) -> dict[str, Any]:
-        """The ways to identify oneself, as OpenAPI describes them."""
+        """The authentication methods, as OpenAPI describes them."""
         schemes: dict[str, Any] = {}
         if self._names:
             schemes["API key"] = {"type": "apiKey", "in": "header", "name": _KEY_HEADER}

@@ -31,7 +31,7 @@ from serving.gateway.rate_limits import RateLimits
 from serving.gateway.shared_store import SharedStore
 
 _BODY_SECONDS = 30.0
-"""The most seconds that a caller may take to send a request's body."""
+"""The maximum number of seconds that a caller may take to send a request's body."""
 
 
 class ServedVersion(BaseModel):

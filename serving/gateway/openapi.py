@@ -30,7 +30,7 @@ def describe(app: FastAPI, contract: Contract | None, security: dict[str, Any]) 
     Args:
       app: the gateway's app.
       contract: the model's contract; None while no model has answered yet.
-      security: the ways to identify oneself, by name.
+      security: the authentication methods, by name.
     """
     description = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     predict = description["paths"]["/v1/predict"]["post"]

@@ -118,7 +118,7 @@ class Predictor:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Takes over the state of the rollout and of the model servers."""
+        """Reads the current state of the rollout and of the model servers."""
         self.traffic.read()
         self._place()
         await asyncio.gather(*(upstream.refresh() for upstream in self._active))

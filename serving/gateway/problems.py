@@ -24,7 +24,7 @@ class RowError(BaseModel):
 
     row: int | None = Field(None, description="Its number, counted from 1; null: the request as a whole.")
     feature: str | None = Field(None, description="The feature; null: the row as a whole.")
-    message: str = Field(description="The expected value.")
+    message: str = Field(description="The error; usually, what was expected.")
     seen: str | None = Field(None, description="The value that was found.")
 
     def __str__(self) -> str:

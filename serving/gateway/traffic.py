@@ -28,7 +28,7 @@ class Traffic:
         self.read()
 
     def read(self) -> None:
-        """Reads the state anew. A state that cannot be read changes nothing, and is logged once."""
+        """Reads the state again. A state that cannot be read changes nothing, and is logged once."""
         if self._path is None:
             return
         try:

@@ -20,7 +20,7 @@ from serving.gateway.metrics import GatewayMetrics
 Result = TypeVar("Result")
 
 _LOOK_SECONDS = 3.0
-"""The most seconds for a look at the server: one that hangs must not hide a change of the rollout."""
+"""The maximum number of seconds for a look at the server: one that hangs must not hide a change of the rollout."""
 
 
 class Upstream:
@@ -56,7 +56,7 @@ class Upstream:
             self.version = version or self.version
 
     async def refresh(self) -> None:
-        """Takes over whether the server answers, with which version, and which features that version takes."""
+        """Finds out whether the server answers, with which version, and which features that version takes."""
         was_away = self.failure is not None or self.schema is None
         try:
             schema = await self._call(lambda client: client.schema(timeout=min(self._timeout, _LOOK_SECONDS)))

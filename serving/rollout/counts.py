@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 Snapshot = dict[str, dict[str, float]]
 """Counters by gateway (its address, or the name of its pod), then by name and labels as a metrics page has them."""
 
+# The names of the gateway's metrics that a rollout reads.
 TRAFFIC_GAUGE = "gateway_canary_traffic_percent"
 PREDICTIONS_COUNTER = "gateway_predictions"
 DURATIONS_HISTOGRAM = "gateway_prediction_duration_seconds"
 CLASSES_COUNTER = "gateway_predicted_class"
 SCORES_HISTOGRAM = "gateway_predicted_score"
 VALUES_HISTOGRAM = "gateway_predicted_value"
-"""Names of the gateway's metrics that a rollout reads."""
 
 _PREDICTIONS = f"{PREDICTIONS_COUNTER}_total"
 _DURATIONS = f"{DURATIONS_HISTOGRAM}_bucket"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import StorageError
-from pipeline.util.files import write
+from pipeline.util.files import READABLE, write
 from serving.rollout.models_config import render
 from serving.rollout.state import Placement, RolloutState
 
@@ -141,7 +141,7 @@ def replace_models_config(config: PipelineConfig, text: str) -> None:
 
 def _write(path: Path, text: str) -> None:
     try:
-        write(path, text)
+        write(path, text, READABLE)
     except OSError as error:
         raise _not_written(path, error) from error
 

@@ -21,7 +21,7 @@ STABLE, CANARY = "stable", "canary"
 
 
 class Stage(str, Enum):
-    """The part of a version in the rollout."""
+    """The stage of a version in the rollout."""
 
     CANDIDATE = "candidate"
     """None of the other stages: usually it was just pushed."""
@@ -136,7 +136,7 @@ class RolloutState(Placement):
         return frozenset((*self.serving, *self.previous[-1:]))
 
     def stage(self, version: int) -> Stage:
-        """The part of a version in the rollout."""
+        """The stage of a version in the rollout."""
         if version == self.stable:
             return Stage.STABLE
         if version == self.canary:

@@ -37,7 +37,7 @@ class SimulatedServer(RunningServer):
         self.running, self.loaded, self.labels = False, set(), {}
 
     def versions(self) -> dict[int, Loading] | None:
-        """See `RunningServer`."""
+        """The state of each version, or None where the server does not run."""
         if not self.running:
             return None
         self.poll()
@@ -47,7 +47,7 @@ class SimulatedServer(RunningServer):
         return {**found, **failed}
 
     def labelled(self, label: str) -> int | None:
-        """See `RunningServer`."""
+        """The loaded version that a label names."""
         self.poll()
         version = self.labels.get(label)
         return version if version in self.loaded else None

@@ -75,7 +75,7 @@ def _data(details: RunDetails) -> tuple[tuple[str, str], ...]:
         else f"by hash: {formats.percent(data.split.eval_fraction)} to evaluate on"
     )
     return (
-        ("Files", data.input),
+        ("Files", details.config.resolve(data.input)),
         ("Split", split),
         *((("Read", details.data.summary),) if details.data.sources else ()),
         *((f"Rows, {name}", f"{count:,}") for name, count in rows.items()),

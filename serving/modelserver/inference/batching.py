@@ -71,7 +71,7 @@ class BatchParameters:
 
     @property
     def largest(self) -> int:
-        """The most rows that run at once."""
+        """The maximum number of rows that run at once."""
         splits = self.enable_large_batch_splitting and self.max_execution_batch_size
         return self.max_execution_batch_size if splits else self.max_batch_size
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.local import Blueprint, run_pipeline
+from pipeline.local import PipelineFactory, run_pipeline
 from pipeline.runs.status import RunOutcome, RunState
 from tests.integration.conftest import CONVEYOR
 from tests.integration.database.servers import PASSWORD, Server
@@ -19,8 +19,8 @@ from tests.integration.local_runner import tiny_pipeline
 
 def run(workspace: Path, **behaviour: str) -> RunOutcome:
     config = PipelineConfig(name="tiny", label="y", workspace=str(workspace), data={"input": "x"})
-    blueprint = Blueprint(f"{tiny_pipeline.__name__}:create", {"root": str(workspace), **behaviour})
-    return run_pipeline(config, blueprint, name="tiny")
+    factory = PipelineFactory(f"{tiny_pipeline.__name__}:create", {"root": str(workspace), **behaviour})
+    return run_pipeline(config, factory, name="tiny")
 
 
 def test_runs_and_the_commands_that_look_at_them(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

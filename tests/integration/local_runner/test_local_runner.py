@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import StorageError
-from pipeline.local import Blueprint, run_pipeline
+from pipeline.local import PipelineFactory, run_pipeline
 from pipeline.runs.status import NodeState, RunOutcome, RunState
 
 HERE = Path(__file__).parent
@@ -36,8 +36,8 @@ def run(
     **behaviour: Any,
 ) -> RunOutcome:
     config = PipelineConfig(name="tiny", label="y", workspace=str(workspace), data={"input": "x"})
-    blueprint = Blueprint("tiny_pipeline:create", {"root": str(workspace), **behaviour})
-    return run_pipeline(config, blueprint, name="tiny", from_nodes=from_nodes, to_nodes=to_nodes, fingerprint=fingerprint)
+    factory = PipelineFactory("tiny_pipeline:create", {"root": str(workspace), **behaviour})
+    return run_pipeline(config, factory, name="tiny", from_nodes=from_nodes, to_nodes=to_nodes, fingerprint=fingerprint)
 
 
 def was_compiled(workspace: Path, outcome: RunOutcome) -> bool:
@@ -160,10 +160,10 @@ def test_a_killed_run_leaves_no_process_and_is_repeated_without_its_finished_nod
     at_work = workspace / "pid"
     arguments = f"root={str(workspace)!r}, left='hang:{at_work}'"
     code = (
-        "from pipeline.config import PipelineConfig; from pipeline.local import Blueprint, run_pipeline\n"
+        "from pipeline.config import PipelineConfig; from pipeline.local import PipelineFactory, run_pipeline\n"
         "if __name__ == '__main__':\n"
         f"    config = PipelineConfig(name='tiny', label='y', workspace={str(workspace)!r}, data={{'input': 'x'}})\n"
-        f"    run_pipeline(config, Blueprint('tiny_pipeline:create', dict({arguments})), name='tiny')\n"
+        f"    run_pipeline(config, PipelineFactory('tiny_pipeline:create', dict({arguments})), name='tiny')\n"
     )
     script = workspace / "killed.py"
     script.write_text(code)

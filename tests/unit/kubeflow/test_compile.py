@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,12 @@ def flights() -> str:
 def test_the_package_is_as_it_was(flights):
     # When this fails on purpose: python tests/unit/kubeflow/test_compile.py writes the file anew; read its diff.
     assert without_payload(flights) == GOLDEN.read_text()
+
+
+def test_it_does_not_depend_on_the_folder_of_the_configuration(flights, tmp_path):
+    copied = shutil.copytree(FLIGHTS.parent, tmp_path / "elsewhere")
+
+    assert compile_package(load_config(copied / "pipeline.yaml", ())) == flights
 
 
 def test_kfp_loads_it(flights):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import resource
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def resident_bytes() -> int:
 def epochs(indices: list[int], batch_size: int, seed: int, count: int) -> list[list[int]]:
     """The labels of some epochs, which are the rows' numbers."""
     data = batches(FEATURES, LABELS, np.array(indices), batch_size, seed)
-    steps = -(-len(indices) // batch_size)
+    steps = math.ceil(len(indices) / batch_size)
     labels = iter(data.map(lambda _, labels: labels).as_numpy_iterator())
     return [[int(row) for batch in itertools.islice(labels, steps) for row in batch] for _ in range(count)]
 

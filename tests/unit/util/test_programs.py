@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pipeline.errors import UsageError
 from pipeline.util.kubectl import Kubectl
-from pipeline.util.programs import ProgramError, read, require_programs, run
+from pipeline.util.programs import ProgramError, check_program, read, require_programs, run
 
 AddProgram = Callable[[str, str], Path]
 
@@ -120,6 +120,13 @@ class TestRequirePrograms:
         program(name, f"echo '{answer}'")
 
         require_programs(name)
+
+    def test_one_whose_interpreter_is_missing_is_said_not_to_work(self, program):
+        program("kubectl", "").write_text("#!/nowhere/sh\n")
+
+        assert not check_program("kubectl").ok
+        with pytest.raises(UsageError, match="kubectl"):
+            require_programs("kubectl")
 
     @pytest.mark.parametrize(
         ("name", "answer", "seen"),
