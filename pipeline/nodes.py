@@ -1,7 +1,7 @@
 """The registry of nodes: what each is called, what it makes, and what the report, the dashboard and runs show or set of it.
 
-A new node is an entry here, a component in `components` that the import contracts list, and its wiring in `pipeline.graph`. A node
-whose results are properties of its main output needs no other code to show them: it names them in `properties`.
+A new node is an entry here, a component in `components` that the import contracts list, and its wiring in `pipeline.graph`. A
+node whose results are properties of its main output needs no other code to show them: it names them in `properties`.
 """
 
 from __future__ import annotations

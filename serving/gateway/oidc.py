@@ -19,7 +19,7 @@ _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "E
 _TIMEOUT_SECONDS = 5.0
 _KEEP_SECONDS = 600.0
 _PAUSE_SECONDS = 10.0
-"""The minimum number of seconds between two fetches of the keys, as tokens with invented key ids must not cause endless ones."""
+"""The minimum number of seconds between two fetches of the keys: tokens with invented key ids must not cause endless ones."""
 _LEEWAY_SECONDS = 30.0
 
 

@@ -121,8 +121,11 @@ class TestRequirePrograms:
 
         require_programs(name)
 
-    def test_one_whose_interpreter_is_missing_is_said_not_to_work(self, program):
-        program("kubectl", "").write_text("#!/nowhere/sh\n")
+    def test_one_whose_interpreter_is_missing_is_said_not_to_work(self, program, monkeypatch):
+        path = program("kubectl", "")
+        path.write_text("#!/nowhere/sh\n")
+        # Nothing else on the path takes its place.
+        monkeypatch.setenv("PATH", str(path.parent))
 
         assert not check_program("kubectl").ok
         with pytest.raises(UsageError, match="kubectl"):
