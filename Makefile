@@ -37,9 +37,10 @@ lint: $(STAMP) ## ruff, mypy and the import contracts
 	@$(BIN)/lint-imports
 
 unit: $(STAMP) ## the fast tests, on all cores
-	@$(BIN)/pytest -n auto --dist loadfile tests/unit components
+	@$(BIN)/pytest -n auto --dist loadfile -m "not integration" tests/unit components
 
-integration: $(STAMP) ## whole pipelines on a small sample, with TFX itself
+integration: $(STAMP) ## TFX itself, compilers, databases and servers: whole pipelines on a small sample
+	@$(BIN)/pytest -n auto --dist loadfile -m integration tests/unit components
 	@$(BIN)/pytest tests/integration
 
 test-container: $(STAMP) ## build the image and run a pipeline's pods in containers (needs a Docker engine)

@@ -91,6 +91,7 @@ def _write_table(path: Path, rows: int, start: int = 0) -> None:
         pyarrow.csv.write_csv(table, path)
 
 
+@pytest.mark.integration
 def test_rows_are_those_of_stock_csv_example_gen(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     with (tmp_path / "in" / "nasty.csv").open("w", newline="") as file:

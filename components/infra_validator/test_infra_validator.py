@@ -110,6 +110,7 @@ def execute(model: str, split: Path, blessing_folder: Path, **properties: int) -
     return blessing
 
 
+@pytest.mark.integration
 def test_a_good_model_is_blessed_and_measured(tmp_path: Path, split: Path) -> None:
     model = save(Candidate(), tmp_path / "model" / "Format-Serving")
     blessing = execute(model, split, tmp_path / "blessing", requests=15, timeout_seconds=60)
@@ -121,6 +122,7 @@ def test_a_good_model_is_blessed_and_measured(tmp_path: Path, split: Path) -> No
     assert 0 < blessing.get_float_custom_property("latency_p50_ms") <= blessing.get_float_custom_property("latency_p99_ms")
 
 
+@pytest.mark.integration
 def test_a_model_that_takes_too_long_is_not_blessed(tmp_path: Path, split: Path) -> None:
     model = save(Candidate(), tmp_path / "model" / "Format-Serving")
     blessing = execute(model, split, tmp_path / "blessing", requests=15, timeout_seconds=1)

@@ -16,6 +16,8 @@ from components.shared.examples.kinds import Kind
 from components.statistics_gen import batches
 from components.statistics_gen.batches import read_batches
 
+pytestmark = pytest.mark.integration
+
 # tfx_bsl takes a name to end at a zero byte.
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=3)
 TYPES = {

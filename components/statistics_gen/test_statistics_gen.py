@@ -21,6 +21,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from components.statistics_gen import batches
 from components.statistics_gen.component import Executor
 
+pytestmark = pytest.mark.integration
+
 Row = dict[str, list[Any] | None]  # None: a feature without a kind, as CsvExampleGen writes an empty cell
 
 _RANDOM = random.Random(7)

@@ -15,6 +15,8 @@ import pytest
 
 from bootstrap.repair_wheels import RepairError, repair_wheel, system_versions
 
+pytestmark = pytest.mark.integration
+
 INTERPRETER = f"cp{sys.version_info.major}{sys.version_info.minor}"
 TAG = f"{INTERPRETER}-{INTERPRETER}-manylinux_2_99_x86_64"
 HERE = sysconfig.get_platform().replace("-", "_")

@@ -81,6 +81,7 @@ def test_this_machine_will_do():
     assert setup_env.glibc_version() >= (2, 27)
 
 
+@pytest.mark.integration
 def test_an_environment_is_made_anew_for_another_python_and_mended_after_an_interruption(tmp_path, monkeypatch):
     environment, python = tmp_path / "environment", tmp_path / "environment/bin/python"
     monkeypatch.setattr(setup_env, "VENV", environment)
