@@ -47,7 +47,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     from rich.text import Text
 
     from pipeline.report.read.run_details import read_run_details
-    from pipeline.report.summary import nodes_table, print_metrics, verdict_lines
+    from pipeline.report.summary import nodes_table, print_metrics, print_notes, verdict_lines
     from pipeline.runs.find import find_run
 
     settings = read_config(config, overrides)
@@ -60,6 +60,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     console.print(
         Text(f"Run {details.outcome.run_id} of {details.config.name}", style="bold"), nodes_table(details.outcome), "", sep="\n"
     )
+    print_notes(details.outcome, details.folder, console)
     if details.evaluation:
         print_metrics(details.evaluation, details.config.evaluation.min_slice_rows, console)
     table = new_table("node", "output", "id", "type", "where", right=("id",))
@@ -144,7 +145,7 @@ def _run_document(details: RunDetails) -> dict[str, Any]:
         **_run_row(details),
         "problem": details.outcome.problem.model_dump() if details.outcome.problem else None,
         "nodes": {
-            name: {"state": node.state.value, "seconds": node.seconds if node.started else None}
+            name: {"state": node.state.value, "seconds": node.seconds if node.started else None, "notes": node.notes}
             for name, node in details.outcome.nodes.items()
         },
         "artifacts": _artifacts(details),

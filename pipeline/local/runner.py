@@ -20,6 +20,7 @@ from pipeline.local import unchanged, worker
 from pipeline.local.worker import Compiled, PipelineFactory
 from pipeline.runs import database
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from pipeline.util.notes import read_notes
 from pipeline.util.stderr import stderr_to
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ class _Run:
         node = self.outcome.nodes[node_id]
         state, node.problem = job.answer()
         node.state = state or NodeState.FAILED
+        node.notes = read_notes(job.log)
         self.outcome.problem = self.outcome.problem or node.problem
         node.ended = time.time()
         self.publish()

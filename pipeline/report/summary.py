@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +17,8 @@ from pipeline.report.verdict import Tone, judge
 from pipeline.runs.status import RunOutcome, RunState
 
 _WORST_SLICES = 3
+# Of one node; its log and the report have all of them.
+_MOST_NOTES = 12
 _TONES = {Tone.GOOD: ("✓", "bold green"), Tone.BAD: ("✗", "bold red"), Tone.NEUTRAL: ("·", "bold")}
 _TRENDS = {"better": "green", "worse": "red", "": "dim"}
 
@@ -32,6 +36,7 @@ def print_summary(outcome: RunOutcome, config: PipelineConfig, console: Console)
     details = read_run_details(config, outcome.run_id)
     if outcome.nodes:
         console.print(Text(f"Run {outcome.run_id} of {outcome.pipeline}", style="bold"), nodes_table(outcome), "", sep="\n")
+    print_notes(outcome, details.folder, console)
     if details.evaluation:
         print_metrics(details.evaluation, details.config.evaluation.min_slice_rows, console)
     if outcome.state is not RunState.FAILED:
@@ -54,6 +59,26 @@ def nodes_table(outcome: RunOutcome) -> Table:
         table.add_section()
         table.add_row("in all", "", formats.seconds(outcome.ended - outcome.started))
     return table
+
+
+def print_notes(outcome: RunOutcome, folder: Path, console: Console) -> None:
+    """Prints what the nodes told in this run, one line each, and nothing if they told nothing.
+
+    Args:
+      outcome: the run's outcome.
+      folder: the run's folder, with the nodes' logs.
+      console: where to print.
+    """
+    told = {name: node.notes for name, node in outcome.nodes.items() if node.notes}
+    for name, notes in told.items():
+        more = len(notes) - _MOST_NOTES
+        console.print(Text(f"{name} notes", style="bold"))
+        for note in notes[:_MOST_NOTES]:
+            console.print(Text(f"  {note}"), soft_wrap=True)
+        if more > 0:
+            console.print(Text(f"  and {more} more, in {folder / f'{name}.log'}", style="dim"), soft_wrap=True)
+    if told:
+        console.print()
 
 
 def print_metrics(evaluation: Evaluation, min_slice_rows: int, console: Console) -> None:

@@ -115,6 +115,8 @@ class NodeOutcome(BaseModel):
     started: float | None = None
     ended: float | None = None
     problem: Problem | None = None
+    notes: list[str] = Field(default_factory=list)
+    """What the node told the person who runs it (`pipeline.util.notes`)."""
 
     @property
     def seconds(self) -> float | None:

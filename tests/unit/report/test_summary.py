@@ -82,6 +82,19 @@ def test_a_failed_run_leaves_the_error_to_the_command(config, summary):
     assert "goes on where this run stopped" in printed
 
 
+def test_notes_of_the_nodes_are_shown_each_on_a_line(config, summary):
+    told = NodeOutcome(state=NodeState.COMPLETE, started=1.0, ended=3.5, notes=[f"Column c{i} is text." for i in range(15)])
+    outcome = RunOutcome(run_id="first", pipeline="flights", state=RunState.FAILED, nodes={"ExampleGen": told})
+    outcome.save(config.runs_path / "first")
+    printed = summary("first")
+
+    assert "ExampleGen notes\n  Column c0 is text.\n  Column c1 is text.\n" in printed
+    assert "c12" not in printed
+    assert f"and 3 more, in {config.runs_path / 'first' / 'ExampleGen.log'}" in printed
+    page = write_report(config, "first").read_text(encoding="utf-8")
+    assert all(f"Column c{i} is text." in page for i in range(15))
+
+
 def test_runs_are_found_by_beginning_and_by_latest(workspace, config):
     for run_id in ("20260101-1", "20260102-1", "20260102-2"):
         RunOutcome(run_id=run_id, pipeline="flights", started=float(run_id[6:8] + run_id[-1])).save(config.runs_path / run_id)
