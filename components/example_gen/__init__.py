@@ -4,5 +4,7 @@ The way of the data: `spans` finds the files that match the pattern and selects 
 fingerprint of their content, `readers` read them as Arrow batches, `columns` and `table` reconcile them to one table,
 `splitter` divides its rows, and `output` writes them, taking over what `earlier_runs` have stored.
 
+`table.open_table` opens the same table for others.
+
 Nothing is imported here, because `inputs` finds out without TFX what a run would read.
 """

@@ -28,11 +28,18 @@ class FileSummary:
       path: the file.
       rows: how many it has.
       kinds: the kind of values in each of its columns, in order.
+      lists: the columns of which a row may have several values.
     """
 
     path: str
     rows: int
     kinds: dict[str, Kind]
+    lists: frozenset[str] = frozenset()
+
+    def without(self, columns: Collection[str]) -> FileSummary:
+        """The same file as if it had no such columns."""
+        kinds = {name: kind for name, kind in self.kinds.items() if name not in columns}
+        return FileSummary(self.path, self.rows, kinds, self.lists.difference(columns))
 
 
 def check_columns(path: str, names: Sequence[str]) -> None:

@@ -68,12 +68,12 @@ class Executor(base_executor.BaseExecutor):
                 table.kinds = conform(table.kinds, _schema(schemas), unneeded, exec_properties[properties.INPUT_PATTERN])
             output = Output(artifact, exec_properties[properties.COMPRESSION], table, pool)
             sources = _sources(spans, split)
-            progress = RowProgress("reading", sum(table.rows(span) for span, _, _ in sources))
+            progress = RowProgress("reading", sum(table.rows_of(span) for span, _, _ in sources))
             for span, splitter, targets in sources:
                 stored = earlier.stored(span, table.kinds)
                 if stored:
                     output.take_over(span, targets, *stored)
-                    progress.add(table.rows(span))
+                    progress.add(table.rows_of(span))
                 else:
                     encoded = progress.through(table.encoded(span, pool, ahead=workers))
                     output.write(span, targets, map(splitter.split, encoded))

@@ -63,7 +63,9 @@ def resolve(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         properties.INPUT_FILES: json.dumps(files),
         properties.INPUT_SPANS: json.dumps(numbers),
-        properties.FILE_FORMAT: _format(exec_properties[properties.FILE_FORMAT], files),
+        properties.FILE_FORMAT: format_of_files(
+            exec_properties[properties.FILE_FORMAT], [path for paths in files.values() for path in paths]
+        ),
         properties.FINGERPRINT: fingerprint_of_splits(contents),
         properties.CODE_FINGERPRINT: code.digest("components.example_gen.executor"),
         properties.SPAN: newest.number,
@@ -81,6 +83,30 @@ def input_spans(exec_properties: Mapping[str, Any]) -> dict[str, list[InputSpan]
         paths = iter(files[name])
         spans[name] = [InputSpan(number, content, tuple(islice(paths, count))) for number, content, count in numbers]
     return spans
+
+
+def format_of_files(file_format: str, paths: Iterable[str]) -> str:
+    """The format to read files in.
+
+    Args:
+      file_format: the one that was asked for, or `auto` to go by their names.
+      paths: the files; at least one.
+
+    Raises:
+      ConfigError: it cannot be derived from their names, or differs between them.
+    """
+    if file_format != "auto":
+        return file_format
+    by_format = {format_of(path): path for path in paths}
+    if len(by_format) > 1:
+        raise ConfigError(
+            "The input pattern matches files of several formats.",
+            where="data.input",
+            expected="files of one format",
+            seen=", ".join(by_format.values()),
+            fix="Narrow the pattern, for example with *.parquet at its end.",
+        )
+    return next(iter(by_format))
 
 
 def digests_of_files(paths: Iterable[str]) -> dict[str, str]:
@@ -111,21 +137,6 @@ def fingerprint_of_splits(spans: Mapping[str, Iterable[str]]) -> str:
       spans: the fingerprints of each split's spans, in the order in which they are read.
     """
     return _digest_of_lines(f"{name} {span}" for name in sorted(spans) for span in spans[name])
-
-
-def _format(file_format: str, files: dict[str, list[str]]) -> str:
-    if file_format != "auto":
-        return file_format
-    by_format = {format_of(path): path for paths in files.values() for path in paths}
-    if len(by_format) > 1:
-        raise ConfigError(
-            "The input pattern matches files of several formats.",
-            where="data.input",
-            expected="files of one format",
-            seen=", ".join(by_format.values()),
-            fix="Narrow the pattern, for example with *.parquet at its end.",
-        )
-    return next(iter(by_format))
 
 
 def _digest_of_lines(lines: Iterable[str]) -> str:

@@ -4,32 +4,60 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as Pool
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import pyarrow as pa
 
 from components.example_gen.columns import FileSummary, reconcile
 from components.example_gen.earlier_runs import EarlierRuns
-from components.example_gen.inputs import InputSpan
+from components.example_gen.inputs import InputSpan, format_of_files
 from components.example_gen.readers import READERS
+from components.example_gen.spans import SingleSplit, at_or_below, find_spans, select
+from components.example_gen.values import arrow_type, typed
 from components.shared.examples.encoder import ColumnError, encode
 from components.shared.examples.kinds import Kind
 from components.shared.examples.stored_spans import StoredFile, StoredPart, StoredSpan
+from pipeline.config import Data
 from pipeline.errors import DataError
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_ALL_ROWS = SingleSplit(spans=None)
+
+
+def open_table(data: Data, *, split: SingleSplit = _ALL_ROWS, ignored: Collection[str] = ()) -> Table:
+    """Opens the table that ExampleGen would read, without TFX and without a run.
+
+    Args:
+      data: where the rows are; its `input` is an absolute path, or relative to the working directory.
+      split: which of the spans to read, up to `data.newest_span`; all of them by default.
+      ignored: columns to leave out.
+
+    Raises:
+      UsageError: no file matches, or the span does not exist.
+      ConfigError: the files' format cannot be derived from their names.
+      DataError: a file is damaged or has no rows, or the types of a column differ between files.
+    """
+    spans = select(at_or_below(find_spans(data.input), data.newest_span), split)[split.name]
+    paths = [path for span in spans for path in span.files]
+    file_format = format_of_files(data.format, paths)
+    with ThreadPoolExecutor() as pool:
+        files = list(pool.map(READERS[file_format].scan, paths))
+    return Table(file_format, [file.without(ignored) for file in files])
 
 
 class Table:
     """The rows of all files, which are of one format, with columns of one kind throughout.
 
     Attributes:
-      kinds: the kind that each column is stored as.
+      kinds: the kind that each column is stored as, in the order of the columns.
+      lists: the columns of which a row may have several values.
+      rows: how many rows it has.
+      choices: what is worth telling about how a column is read, as a sentence, by the column's name.
 
     Raises:
       DataError: the types of a column differ between files, or a file has no rows.
@@ -48,6 +76,9 @@ class Table:
         self._reader = READERS[file_format]
         self._files = {file.path: file for file in files}
         self.kinds = reconcile(files)
+        self.lists = frozenset().union(*(file.lists for file in files))
+        self.rows = sum(file.rows for file in files)
+        self.choices: dict[str, str] = {}
         for file in files:
             if absent := self.kinds.keys() - file.kinds.keys():
                 _LOG.warning("%s has no column %s: its rows have null there.", file.path, ", ".join(sorted(absent)))
@@ -67,7 +98,20 @@ class Table:
         known.update(zip(new, pool.map(READERS[file_format].scan, new), strict=True))
         return cls(file_format, [known[path] for path in paths])
 
-    def rows(self, span: InputSpan) -> int:
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows of all files, in order, with all columns of the table.
+
+        A column has one type in all batches: bool, int64, double, timestamp[us], timestamp[us, UTC], string or null, as its
+        kind is, or list of it for the columns in `lists`. Text that is not UTF-8 is binary in that batch.
+
+        Raises:
+          DataError: a file is damaged.
+        """
+        for file in self._files.values():
+            for batch in self._reader.batches(file.path, file.kinds):
+                yield pa.RecordBatch.from_arrays([self._column(batch, name) for name in self.kinds], list(self.kinds))
+
+    def rows_of(self, span: InputSpan) -> int:
         """How many rows a span has."""
         return sum(self._files[path].rows for path in span.files)
 
@@ -95,6 +139,12 @@ class Table:
             stored={name: self.kinds[name] for file in files for name in file.kinds},
             parts=parts,
         )
+
+    def _column(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        kind, has_lists = self.kinds[name], name in self.lists
+        if name not in batch.schema.names:
+            return pa.nulls(batch.num_rows, arrow_type(kind, has_lists=has_lists))
+        return typed(batch.column(name), kind, has_lists=has_lists)
 
     def _encode(self, source: tuple[str, pa.RecordBatch]) -> pa.Array:
         path, batch = source

@@ -50,8 +50,8 @@ def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
       DataError: as for `scan`.
     """
     for batch in _text_batches(path):
-        columns = [_parse(batch.column(name), kinds[name]) for name in batch.schema.names]
-        yield pa.RecordBatch.from_arrays(columns, batch.schema.names)
+        columns = [_parse(batch.column(name), kinds[name]) for name in kinds]
+        yield pa.RecordBatch.from_arrays(columns, list(kinds))
 
 
 def _text_batches(path: str) -> Iterator[pa.RecordBatch]:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.files import damaged, require_content
-from components.shared.examples.kinds import Kind, kind_of
+from components.shared.examples.kinds import Kind, is_list, kind_of
 from pipeline.errors import DataError
 
 BATCH_ROWS = 16_384
@@ -25,7 +25,9 @@ def scan(path: str) -> FileSummary:
     with _open(path) as file:
         schema: pa.Schema = file.schema_arrow
         check_columns(path, schema.names)
-        return FileSummary(path, file.metadata.num_rows, {field.name: _kind(path, field) for field in schema})
+        kinds = {field.name: _kind(path, field) for field in schema}
+        lists = frozenset(field.name for field in schema if is_list(field.type))
+        return FileSummary(path, file.metadata.num_rows, kinds, lists)
 
 
 def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.files import damaged, open_binary, require_content
+from components.example_gen.values import longest_list
 from components.shared.examples import tfrecord
 from components.shared.examples.kinds import Kind, kind_of
 from pipeline.errors import DataError
@@ -29,6 +30,7 @@ def scan(path: str) -> FileSummary:
     """
     rows = 0
     kinds: dict[str, Kind] = {}
+    lists: set[str] = set()
     for batch in batches(path, kinds):
         check_columns(path, batch.schema.names)
         for field in batch.schema:
@@ -43,8 +45,10 @@ def scan(path: str) -> FileSummary:
                     fix="Write the feature with one type in all records.",
                 )
             kinds[field.name] = known if kind is Kind.EMPTY else kind
+            if longest_list(batch.column(field.name)) > 1:
+                lists.add(field.name)
         rows += batch.num_rows
-    return FileSummary(path, rows, kinds)
+    return FileSummary(path, rows, kinds, frozenset(lists))
 
 
 def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
