@@ -58,6 +58,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     example_gen = ArrowExampleGen(
         input_pattern=config.resolve(config.data.input),
         file_format=config.data.format,
+        csv=config.data.csv,
         split=config.data.split,
         label=config.label,
         newest_span=config.data.newest_span,

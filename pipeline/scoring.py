@@ -62,6 +62,7 @@ def create_scoring_pipeline(
     example_gen = ArrowExampleGen(
         input_pattern=input_pattern,
         file_format=file_format,
+        csv=config.data.csv,
         split=SingleSplit(),
         newest_span=span,
         compression=config.data.compression,

@@ -13,7 +13,7 @@ from components.example_gen import properties
 from components.example_gen.driver import Driver
 from components.example_gen.executor import Executor
 from components.example_gen.spans import SingleSplit
-from pipeline.config import Split
+from pipeline.config import Csv, Split
 from pipeline.errors import ConfigError
 
 
@@ -23,6 +23,7 @@ class ArrowExampleGenSpec(component_spec.ComponentSpec):
     PARAMETERS: ClassVar = {
         properties.INPUT_PATTERN: component_spec.ExecutionParameter(type=str),
         properties.FILE_FORMAT: component_spec.ExecutionParameter(type=str),
+        properties.CSV: component_spec.ExecutionParameter(type=str),
         properties.SPLIT: component_spec.ExecutionParameter(type=str),
         properties.COMPRESSION: component_spec.ExecutionParameter(type=str),
         properties.LABEL: component_spec.ExecutionParameter(type=str, optional=True),
@@ -43,6 +44,7 @@ class ArrowExampleGen(base_component.BaseComponent):
     Args:
       input_pattern: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers; on a local or mounted file system.
       file_format: `csv`, `parquet`, `tfrecord`, or `auto`, which goes by the files' names.
+      csv: how delimited text is read.
       split: how rows are divided into `train` and `eval`, or into one split.
       label: the column that must be in the data; None for a table without a label.
       newest_span: the newest span to read; when None, the newest that exists.
@@ -66,6 +68,7 @@ class ArrowExampleGen(base_component.BaseComponent):
         self,
         input_pattern: str,
         file_format: str = "auto",
+        csv: Csv = Csv(),  # noqa: B008 - frozen
         split: Split | SingleSplit = Split(),  # noqa: B008 - frozen
         label: str | None = None,
         newest_span: int | None = None,
@@ -85,6 +88,7 @@ class ArrowExampleGen(base_component.BaseComponent):
             ArrowExampleGenSpec(
                 input_pattern=input_pattern,
                 file_format=file_format,
+                csv=csv.model_dump_json(exclude_none=True),
                 split=properties.split_to_json(split),
                 label=label,
                 newest_span=newest_span,

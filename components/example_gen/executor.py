@@ -19,10 +19,11 @@ from components.example_gen.columns import conform, require_label
 from components.example_gen.earlier_runs import EarlierRuns
 from components.example_gen.inputs import InputSpan, input_spans
 from components.example_gen.output import Output
+from components.example_gen.readers import Reader, open_reader
 from components.example_gen.spans import SingleSplit
 from components.example_gen.splitter import Hashed, Splitter, Whole
 from components.example_gen.table import Table
-from pipeline.config import Split
+from pipeline.config import Csv, Split
 from pipeline.contracts.schema import FILE_NAME, Schema, read_schema
 from pipeline.errors import DataError
 from pipeline.util.progress import RowProgress
@@ -56,11 +57,14 @@ class Executor(base_executor.BaseExecutor):
         artifact.set_string_custom_property(properties.PAYLOAD_FORMAT, properties.TF_EXAMPLE)
         artifact.set_string_custom_property(properties.OUTPUT_FORMAT, properties.TFRECORDS)
 
-        settings = _settings(exec_properties, split)
+        paths = dict.fromkeys(path for of_split in spans.values() for span in of_split for path in span.files)
+        csv = Csv.model_validate_json(exec_properties[properties.CSV])
+        reader = open_reader(exec_properties[properties.FILE_FORMAT], list(paths), csv)
+        settings = _settings(exec_properties, split, reader)
         earlier = EarlierRuns(artifact.uri, settings)
         workers = min(_MOST_WORKERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(workers) as pool:
-            table = Table.scan(exec_properties[properties.FILE_FORMAT], spans, earlier, pool)
+            table = Table.scan(reader, spans, earlier, pool)
             if label := exec_properties.get(properties.LABEL):
                 require_label(label, table.kinds, exec_properties[properties.INPUT_PATTERN])
             if schemas := input_dict.get(properties.SCHEMA):
@@ -83,11 +87,11 @@ class Executor(base_executor.BaseExecutor):
         _LOG.info("Rows: %s.", ", ".join(f"{name} {count:,}" for name, count in rows.items()))
 
 
-def _settings(exec_properties: Mapping[str, Any], split: Split | SingleSplit) -> str:
+def _settings(exec_properties: Mapping[str, Any], split: Split | SingleSplit, reader: Reader) -> str:
     """A digest of all that shards depend on besides the spans' content and the kinds of their columns."""
     names = (properties.CODE_FINGERPRINT, properties.FILE_FORMAT, properties.COMPRESSION)
     fraction = split.eval_fraction if _is_hashed(split) else None
-    return hashlib.sha256(repr(([exec_properties[name] for name in names], fraction)).encode()).hexdigest()
+    return hashlib.sha256(repr(([exec_properties[name] for name in names], reader.dialect, fraction)).encode()).hexdigest()
 
 
 def _sources(

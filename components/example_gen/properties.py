@@ -13,6 +13,7 @@ SCHEMA = "schema"
 # Set by the person who makes the node.
 INPUT_PATTERN = "input_pattern"
 FILE_FORMAT = "file_format"
+CSV = "csv"  # JSON: the section `data.csv` of the configuration
 SPLIT = "split"
 LABEL = "label"
 NEWEST_SPAN = "newest_span"

@@ -14,7 +14,7 @@ import pyarrow as pa
 from components.example_gen.columns import FileSummary, reconcile
 from components.example_gen.earlier_runs import EarlierRuns
 from components.example_gen.inputs import InputSpan, format_of_files
-from components.example_gen.readers import READERS
+from components.example_gen.readers import Reader, open_reader
 from components.example_gen.spans import SingleSplit, at_or_below, find_spans, select
 from components.example_gen.values import arrow_type, typed
 from components.shared.examples.encoder import ColumnError, encode
@@ -44,10 +44,10 @@ def open_table(data: Data, *, split: SingleSplit = _ALL_ROWS, ignored: Collectio
     """
     spans = select(at_or_below(find_spans(data.input), data.newest_span), split)[split.name]
     paths = [path for span in spans for path in span.files]
-    file_format = format_of_files(data.format, paths)
+    reader = open_reader(format_of_files(data.format, paths), paths, data.csv)
     with ThreadPoolExecutor() as pool:
-        files = list(pool.map(READERS[file_format].scan, paths))
-    return Table(file_format, [file.without(ignored) for file in files])
+        files = list(pool.map(reader.scan, paths))
+    return Table(reader, [file.without(ignored) for file in files])
 
 
 class Table:
@@ -63,7 +63,7 @@ class Table:
       DataError: the types of a column differ between files, or a file has no rows.
     """
 
-    def __init__(self, file_format: str, files: Sequence[FileSummary]) -> None:
+    def __init__(self, reader: Reader, files: Sequence[FileSummary]) -> None:
         for file in files:
             if file.rows == 0:
                 raise DataError(
@@ -73,7 +73,7 @@ class Table:
                     seen=f"{len(file.kinds)} columns, 0 rows",
                     fix="Write the file again, or remove it.",
                 )
-        self._reader = READERS[file_format]
+        self._reader = reader
         self._files = {file.path: file for file in files}
         self.kinds = reconcile(files)
         self.lists = frozenset().union(*(file.lists for file in files))
@@ -84,7 +84,7 @@ class Table:
                 _LOG.warning("%s has no column %s: its rows have null there.", file.path, ", ".join(sorted(absent)))
 
     @classmethod
-    def scan(cls, file_format: str, spans: Mapping[str, Sequence[InputSpan]], earlier: EarlierRuns, pool: Pool) -> Table:
+    def scan(cls, reader: Reader, spans: Mapping[str, Sequence[InputSpan]], earlier: EarlierRuns, pool: Pool) -> Table:
         """Makes the table, for which the files are scanned that no earlier run has read.
 
         Raises:
@@ -95,8 +95,8 @@ class Table:
             known.update((file.path, file) for file in earlier.summaries(span) or ())
         paths = dict.fromkeys(path for of_split in spans.values() for span in of_split for path in span.files)
         new = [path for path in paths if path not in known]
-        known.update(zip(new, pool.map(READERS[file_format].scan, new), strict=True))
-        return cls(file_format, [known[path] for path in paths])
+        known.update(zip(new, pool.map(reader.scan, new), strict=True))
+        return cls(reader, [known[path] for path in paths])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of all files, in order, with all columns of the table.

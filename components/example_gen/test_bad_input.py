@@ -16,6 +16,7 @@ from components.example_gen import properties
 from components.example_gen.executor import Executor
 from components.example_gen.inputs import resolve
 from components.example_gen.readers import csv
+from components.example_gen.readers.dialect import Dialect
 from components.example_gen.spans import SingleSplit
 from components.shared.examples import tfrecord
 from components.shared.examples.writer import SplitWriter
@@ -31,6 +32,7 @@ def _ingest(
     settings: dict[str, Any] = {
         properties.INPUT_PATTERN: str(pattern),
         properties.FILE_FORMAT: file_format,
+        properties.CSV: "{}",
         properties.SPLIT: properties.split_to_json(split),
         properties.COMPRESSION: "gzip",
         properties.LABEL: label,
@@ -225,6 +227,6 @@ def test_nothing_is_lost_where_columns_come_and_go(tmp_path: Path) -> None:
 def test_a_scan_needs_no_more_than_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
     (tmp_path / "a.csv").write_text("x,y\n" + "1,a\n" * 100 + "2.5,b\n" + "3,c\n" * 100)
-    summary = csv.scan(str(tmp_path / "a.csv"))
+    summary = csv.CsvReader(Dialect()).scan(str(tmp_path / "a.csv"))
     assert summary.rows == 201
     assert json.dumps({name: kind.value for name, kind in summary.kinds.items()}) == '{"x": "floats", "y": "text"}'

@@ -16,7 +16,7 @@ from components.example_gen import properties
 from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor
 from components.example_gen.inputs import resolve
-from components.example_gen.readers import csv
+from components.example_gen.readers.csv import CsvReader
 from components.shared.examples import stored_spans
 from pipeline.config import Split
 
@@ -35,13 +35,13 @@ def months(tmp_path: Path) -> Path:
 def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of the files whose rows have been read."""
     seen: set[str] = set()
-    batches = csv.batches
+    batches = CsvReader.batches
 
-    def spy(path: str, kinds: Any) -> Any:
+    def spy(reader: CsvReader, path: str, kinds: Any) -> Any:
         seen.add(Path(path).stem)
-        return batches(path, kinds)
+        return batches(reader, path, kinds)
 
-    monkeypatch.setattr(csv, "batches", spy)
+    monkeypatch.setattr(CsvReader, "batches", spy)
     return seen
 
 

@@ -24,6 +24,31 @@ class Split(Section):
     """hash: how many of the newest spans to read; all of them when not given."""
 
 
+_Character = Annotated[str, Field(min_length=1, max_length=1)]
+
+
+class Csv(Section):
+    """How tables in CSV and other delimited text are read. What is not given is found out from the files."""
+
+    delimiter: _Character | None = None
+    """The character between two fields, such as ";" or "\\t"."""
+    quote: Annotated[str, Field(max_length=1)] | None = None
+    """The character around fields that contain delimiters or line breaks. An empty string: none."""
+    header: bool | list[str] | None = None
+    """Whether the first line has the names of the columns; their names, in order, where no line has them."""
+    comment: _Character | None = None
+    """Lines that begin with this character are left out."""
+    encoding: str | None = None
+    """The encoding of the files, as Python names it: utf-8, cp1252, utf-16, shift_jis."""
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of numbers."""
+    thousands: Literal[",", ".", " ", "'", "_"] | None = None
+    """The mark between groups of three digits in numbers."""
+    nulls: list[str] | None = None
+    """The words that mean that there is no value, in every column. When not given, words such as NA, null and ? mean it
+    where the other values of a column are numbers or times."""
+
+
 class Data(Section):
     """Where the rows come from."""
 
@@ -32,6 +57,8 @@ class Data(Section):
     the newest are read (of each span, its newest version)."""
     format: Literal["auto", "csv", "parquet", "tfrecord"] = "auto"
     """`auto` decides by the file name: .csv, .parquet, .tfrecord, each also with .gz where the format allows it."""
+    csv: Csv = Csv()
+    """How tables in CSV and other delimited text are read. What is not given is found out from the files."""
     split: Split = Split()
     """How rows are divided into `train` and `eval`."""
     newest_span: Annotated[int, Field(ge=0)] | None = None

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
 
 from components.example_gen.columns import FileSummary
-from components.example_gen.readers import csv, parquet, tfrecord
+from components.example_gen.readers import parquet, tfrecord
+from components.example_gen.readers.csv import CsvReader
+from components.example_gen.readers.dialect import Dialect
+from components.example_gen.readers.sniffing import find_dialect
 from components.shared.examples.kinds import Kind
+from pipeline.config import Csv
 
 
 class Reader(Protocol):
     """A reader of one format. A file is read twice, since the type of a column depends on all rows of the table."""
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The dialect of a table in text; None for other formats."""
 
     def scan(self, path: str) -> FileSummary:
         """Reads as much of a file as is needed for its number of rows and the kinds of its columns.
@@ -34,4 +42,17 @@ class Reader(Protocol):
         """
 
 
-READERS: dict[str, Reader] = {"csv": csv, "parquet": parquet, "tfrecord": tfrecord}
+def open_reader(file_format: str, paths: Sequence[str], csv: Csv) -> Reader:
+    """The reader of a table.
+
+    Args:
+      file_format: `csv`, `parquet` or `tfrecord`.
+      paths: the table's files.
+      csv: what is known of the dialect of files in text; what is not known is found out from them.
+
+    Raises:
+      DataError: the dialect of the files cannot be found out, or one differs from the others.
+    """
+    if file_format == "csv":
+        return CsvReader(find_dialect(paths, csv))
+    return parquet if file_format == "parquet" else tfrecord

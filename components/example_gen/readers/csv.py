@@ -18,6 +18,7 @@ from pyarrow import csv as arrow_csv
 
 from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.files import damaged, is_gzip, open_binary, require_content
+from components.example_gen.readers.dialect import Dialect
 from components.shared.examples.kinds import Kind
 from pipeline.errors import DataError
 
@@ -28,53 +29,66 @@ _INT64_DIGITS = 19
 _FIRST_VALUES = 100
 
 
-def scan(path: str) -> FileSummary:
-    """Reads the whole file for its columns, their kinds and the number of rows.
+class CsvReader:
+    """Reads the files of a table that have one dialect.
 
-    Raises:
-      DataError: the file is empty, ragged, not UTF-8, not CSV, or its header repeats a name.
+    Args:
+      dialect: theirs.
     """
-    rows = 0
-    kinds: dict[str, Kind] = {}
-    for batch in _text_batches(path):
-        rows += batch.num_rows
-        for name in batch.schema.names:
-            kinds[name] = _widen(kinds.get(name, Kind.EMPTY), batch.column(name))
-    return FileSummary(path, rows, kinds or dict.fromkeys(_header(path), Kind.EMPTY))
 
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
 
-def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
-    """The rows in blocks of about 4 MiB of text.
+    def scan(self, path: str) -> FileSummary:
+        """Reads the whole file for its columns, their kinds and the number of rows.
 
-    Raises:
-      DataError: as for `scan`.
-    """
-    for batch in _text_batches(path):
-        columns = [_parse(batch.column(name), kinds[name]) for name in kinds]
-        yield pa.RecordBatch.from_arrays(columns, list(kinds))
+        Raises:
+          DataError: the file is empty, ragged, not UTF-8, not CSV, or its header repeats a name.
+        """
+        rows = 0
+        kinds: dict[str, Kind] = {}
+        for batch in self.texts(path):
+            rows += batch.num_rows
+            for name in batch.schema.names:
+                kinds[name] = _widen(kinds.get(name, Kind.EMPTY), batch.column(name))
+        return FileSummary(path, rows, kinds or dict.fromkeys(_header(path), Kind.EMPTY))
 
+    def batches(self, path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
+        """The rows in blocks of about 4 MiB of text.
 
-def _text_batches(path: str) -> Iterator[pa.RecordBatch]:
-    require_content(path)
-    names = _header(path)
-    check_columns(path, names)
-    try:
-        with (
-            pa.input_stream(path, compression="gzip" if is_gzip(path) else None) as stream,
-            arrow_csv.open_csv(
-                stream,
-                arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
-                arrow_csv.ParseOptions(newlines_in_values=True),
-                arrow_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, _TEXT),
-                    null_values=[""],
-                    strings_can_be_null=True,
-                ),
-            ) as reader,
-        ):
-            yield from reader
-    except (pa.ArrowException, OSError) as error:
-        _explain(path, error)
+        Raises:
+          DataError: as for `scan`.
+        """
+        for batch in self.texts(path):
+            columns = [_parse(batch.column(name), kinds[name]) for name in kinds]
+            yield pa.RecordBatch.from_arrays(columns, list(kinds))
+
+    def texts(self, path: str) -> Iterator[pa.RecordBatch]:
+        """The cells as text (string), in blocks of about 4 MiB; an empty field is null.
+
+        Raises:
+          DataError: the file is empty, ragged, not UTF-8, not CSV, or its header repeats a name.
+        """
+        require_content(path)
+        names = _header(path)
+        check_columns(path, names)
+        try:
+            with (
+                pa.input_stream(path, compression="gzip" if is_gzip(path) else None) as stream,
+                arrow_csv.open_csv(
+                    stream,
+                    arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
+                    arrow_csv.ParseOptions(newlines_in_values=True),
+                    arrow_csv.ConvertOptions(
+                        column_types=dict.fromkeys(names, _TEXT),
+                        null_values=[""],
+                        strings_can_be_null=True,
+                    ),
+                ) as reader,
+            ):
+                yield from reader
+        except (pa.ArrowException, OSError) as error:
+            _explain(path, error)
 
 
 def _header(path: str) -> list[str]:

@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 
 from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.files import damaged, require_content
+from components.example_gen.readers.dialect import Dialect
 from components.shared.examples.kinds import Kind, is_list, kind_of
 from pipeline.errors import DataError
 
 BATCH_ROWS = 16_384
+dialect: Dialect | None = None
 
 
 def scan(path: str) -> FileSummary:

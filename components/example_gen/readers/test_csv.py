@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.example_gen.readers import csv
+from components.example_gen.readers.dialect import Dialect
 from components.shared.examples.kinds import Kind
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    kinds = csv.scan(str(path)).kinds
-    return [row for batch in csv.batches(str(path), kinds) for row in batch.to_pylist()]
+    reader = csv.CsvReader(Dialect())
+    kinds = reader.scan(str(path)).kinds
+    return [row for batch in reader.batches(str(path), kinds) for row in batch.to_pylist()]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_a_kind_is_that_of_all_values(
     monkeypatch.setattr(csv, "BLOCK_BYTES", max(block_bytes, *(len(value) + 4 for value in values)))
     path = tmp_path / "a.csv"
     path.write_text("x,y\n" + "".join(f"{value},1\n" for value in values))
-    assert csv.scan(str(path)).kinds == {"x": kind, "y": Kind.INTEGER}
+    assert csv.CsvReader(Dialect()).scan(str(path)).kinds == {"x": kind, "y": Kind.INTEGER}
 
 
 def test_quotes_commas_line_breaks_and_a_byte_order_mark(tmp_path: Path) -> None:

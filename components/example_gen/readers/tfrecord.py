@@ -14,12 +14,14 @@ import pyarrow as pa
 
 from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.files import damaged, open_binary, require_content
+from components.example_gen.readers.dialect import Dialect
 from components.example_gen.values import longest_list
 from components.shared.examples import tfrecord
 from components.shared.examples.kinds import Kind, kind_of
 from pipeline.errors import DataError
 
 BATCH_ROWS = 16_384
+dialect: Dialect | None = None
 
 
 def scan(path: str) -> FileSummary:
