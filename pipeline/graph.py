@@ -18,7 +18,7 @@ from tfx.types.channel import Channel
 
 from components.evaluator import FastEvaluator, eval_config
 from components.example_gen.component import ArrowExampleGen
-from components.example_validator import SchemaValidator
+from components.example_validator import STOP, STOP_IF_UNWORKABLE, SchemaValidator
 from components.infra_validator.component import infra_validator_for
 from components.pusher.component import AtomicPusher
 from components.resolvers import LatestHyperparametersStrategy
@@ -72,7 +72,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         statistics=statistics_gen.outputs["statistics"],
         schema=schema,
         label=config.label,
-        on_anomaly=config.schema_source.on_anomaly,
+        on_anomaly=config.schema_source.on_anomaly or (STOP_IF_UNWORKABLE if curated_schema is None else STOP),
     ).with_id(nodes.EXAMPLE_VALIDATOR.id)
     transform = FastTransform(
         examples=examples,

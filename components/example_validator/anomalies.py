@@ -8,15 +8,19 @@ from textwrap import shorten
 from google.protobuf import text_format
 from google.protobuf.message import Message
 from tensorflow_data_validation.api.validation_api import update_schema
-from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies
+from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies, AnomalyInfo
 from tensorflow_metadata.proto.v0.schema_pb2 import BYTES, FLOAT, INT, Feature, FeatureType, Schema, StringDomain
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList, FeatureNameStatistics
 
+from components.example_validator.unworkable import ABSENT
 from pipeline.errors import DataError
 
 # As much as fits on one screen together with its explanation.
 MAX_FEATURES = 8
 MAX_WIDTH = 160
+
+_ACCEPT = """Correct the data; or, if it is right, accept it into the schema, and run again:
+conveyor schema accept (with -c CONFIG, as the run)"""
 
 _TYPES: dict[int, FeatureType] = {
     FeatureNameStatistics.INT: INT,
@@ -58,7 +62,7 @@ def anomaly_error(
     edits = _edits(schema, statistics, found)
     fix = ["Correct the data and run again."]
     if edits:
-        fix = ["Correct the data; or, if it is right, edit the schema (schema.path in the configuration):", *edits[:most]]
+        fix = [_ACCEPT, "That changes the schema:", *edits[:most]]
     return DataError(
         f"The data breaks the schema: {len(found)} {'feature' if len(found) == 1 else 'features'} with anomalies.",
         where=f"{', '.join(shown)}{', …' if more else ''}",
@@ -68,7 +72,36 @@ def anomaly_error(
     )
 
 
-def _by_feature(anomalies: Mapping[str, Anomalies]) -> dict[str, dict[str, list[str]]]:
+def anomaly_notes(anomalies: Mapping[str, Anomalies], inferred_from: str = "") -> list[str]:
+    """Puts anomalies into words, one line each.
+
+    Args:
+      anomalies: what `tfdv.validate_statistics` found, by split.
+      inferred_from: the split that the schema was inferred from; empty where it is curated.
+    """
+    return [
+        f"{name} (split {', '.join(splits)}): {text}"
+        for name, texts in _by_feature(anomalies, inferred_from).items()
+        for text, splits in texts.items()
+    ]
+
+
+def _in_words(reason: AnomalyInfo.Reason, reference: str) -> str:
+    """An anomaly; as a difference from the reference split where there is one."""
+    if not reference:
+        return reason.description.strip()
+    if reason.type in ABSENT:
+        return "has no value."
+    if reason.type == AnomalyInfo.SCHEMA_NEW_COLUMN:
+        return f"has values, but none in {reference}: the model does not use it."
+    if reason.type == AnomalyInfo.FEATURE_TYPE_LOW_FRACTION_PRESENT:
+        return f"lacks values in some rows, as no row of {reference} does."
+    if reason.type == AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES:
+        return f"has values that {reference} does not have: {reason.description.partition(': ')[2].strip()}"
+    return reason.description.strip()
+
+
+def _by_feature(anomalies: Mapping[str, Anomalies], reference: str = "") -> dict[str, dict[str, list[str]]]:
     """The splits in which each anomaly was seen, by feature."""
     found: dict[str, dict[str, list[str]]] = {}
     for split, of_split in anomalies.items():
@@ -76,7 +109,8 @@ def _by_feature(anomalies: Mapping[str, Anomalies]) -> dict[str, dict[str, list[
         if of_split.HasField("dataset_anomaly_info"):
             infos["all rows"] = of_split.dataset_anomaly_info
         for name, info in sorted(infos.items()):
-            found.setdefault(name, {}).setdefault(info.description.strip(), []).append(split)
+            text = " ".join(_in_words(reason, reference) for reason in info.reason)
+            found.setdefault(name, {}).setdefault(text, []).append(split)
     return found
 
 

@@ -18,10 +18,20 @@ from tfx.types import BaseChannel, Channel, artifact_utils, standard_artifacts, 
 from tfx.types.component_spec import ExecutionParameter
 from tfx.utils import io_utils, writer_utils
 
-from components.example_validator.anomalies import anomaly_error
+from components.example_validator.anomalies import anomaly_error, anomaly_notes
 from components.example_validator.label import check_label, check_not_empty
+from components.example_validator.unworkable import unworkable
+from pipeline.util.notes import note
 
 TRAIN = "train"
+
+OnAnomaly = Literal["stop", "stop_if_unworkable", "warn"]
+STOP: OnAnomaly = "stop"
+"""Any anomaly stops the run."""
+STOP_IF_UNWORKABLE: OnAnomaly = "stop_if_unworkable"
+"""Only anomalies with which the run could not work stop it; the others become notes."""
+WARN: OnAnomaly = "warn"
+"""Anomalies become notes."""
 
 
 class Executor(stock.Executor):
@@ -38,13 +48,13 @@ class Executor(stock.Executor):
         Args:
           input_dict: `statistics` and `schema`.
           output_dict: `anomalies`: SchemaDiff.pb for each split.
-          exec_properties: `label`, the name of a column; `on_anomaly`, "stop" or "warn".
+          exec_properties: `label`, the name of a column; `on_anomaly`, one of `STOP`, `STOP_IF_UNWORKABLE` and `WARN`.
 
         Returns:
           The anomalies artifact with its property `blessed`, as TFX's own does.
 
         Raises:
-          DataError: a split is empty, the label cannot be learnt, or `on_anomaly` is "stop" and there are anomalies.
+          DataError: a split is empty, the label cannot be learnt, or there are anomalies for which `on_anomaly` stops the run.
         """
         artifact = artifact_utils.get_single_instance(input_dict[standard_component_specs.STATISTICS_KEY])
         splits = artifact_utils.decode_split_names(artifact.split_names)
@@ -60,14 +70,18 @@ class Executor(stock.Executor):
         found = {split: _read_anomalies(anomalies_artifact, split) for split in splits}
         schema_uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
         schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema_uri))
-        error = anomaly_error(schema, statistics, found)
-        if error is None:
+        complete = anomaly_error(schema, statistics, found, complete=True)
+        if complete is None:
             return output
-        stop = exec_properties["on_anomaly"] == "stop"
+        on_anomaly = exec_properties["on_anomaly"]
+        stopping = {STOP: found, STOP_IF_UNWORKABLE: unworkable(found, statistics, TRAIN)}.get(on_anomaly, {})
+        error = anomaly_error(schema, statistics, stopping)
         # TFX removes the artifact of a node that fails, so only the log then has all anomalies.
-        logging.log(logging.ERROR if stop else logging.WARNING, "%s", anomaly_error(schema, statistics, found, complete=True))
-        if stop:
+        logging.log(logging.ERROR if error else logging.WARNING, "%s", complete)
+        if error:
             raise error
+        for each in anomaly_notes(found, TRAIN if on_anomaly == STOP_IF_UNWORKABLE else ""):
+            note(each)
         return output
 
     def _Validate(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> Anomalies:
@@ -94,7 +108,7 @@ class SchemaValidatorSpec(standard_component_specs.ExampleValidatorSpec):
 class SchemaValidator(ExampleValidator):
     """Compares the statistics of every split with the schema, and checks the label.
 
-    Unlike TFX's own, which publishes anomalies and goes on, it fails on anomalies, so that the nodes after it do not run. It
+    Unlike TFX's own, which publishes anomalies and goes on, it can fail on anomalies, so that the nodes after it do not run. It
     also checks, whatever the schema says, that no split is empty and that the label is in every row and has more than one
     value to learn from. Where the schema has drift comparators, the other splits are compared with the training split.
 
@@ -102,16 +116,15 @@ class SchemaValidator(ExampleValidator):
       statistics: `ExampleStatistics` with a split `train`.
       schema: a `Schema`.
       label: the column that the model learns to predict.
-      on_anomaly: `stop` to fail on anomalies, `warn` to log and publish them, as TFX's own does. Empty splits and labels
-        that cannot be learnt are errors either way.
+      on_anomaly: `STOP` to fail on anomalies; `STOP_IF_UNWORKABLE`, for a schema that was inferred from the split `train`, to
+        fail where a type has changed or a column is gone; `WARN` to log, note and publish them, as TFX's own does. Empty
+        splits and labels that cannot be learnt are errors in any case.
     """
 
     SPEC_CLASS = SchemaValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(
-        self, statistics: BaseChannel, schema: BaseChannel, label: str, on_anomaly: Literal["stop", "warn"] = "stop"
-    ) -> None:
+    def __init__(self, statistics: BaseChannel, schema: BaseChannel, label: str, on_anomaly: OnAnomaly = STOP) -> None:
         # TFX's own constructor makes a specification without these properties.
         base_component.BaseComponent.__init__(
             self,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList, FeatureNameStatistics
+from tensorflow_metadata.proto.v0.statistics_pb2 import (
+    CommonStatistics,
+    DatasetFeatureStatisticsList,
+    FeatureNameStatistics,
+)
 
 from pipeline.contracts.label import require_column, require_values, require_variety
 from pipeline.errors import DataError
+from pipeline.util.notes import note
 
 
 def check_not_empty(statistics: DatasetFeatureStatisticsList, split: str) -> None:
@@ -25,7 +30,7 @@ def check_not_empty(statistics: DatasetFeatureStatisticsList, split: str) -> Non
 
 
 def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str, *, must_vary: bool) -> None:
-    """Checks that every row has a label, and that there is something to learn.
+    """Checks that every row has a label, and that there is something to learn; notes a label that does not vary elsewhere.
 
     Args:
       statistics: the statistics of the split.
@@ -40,10 +45,21 @@ def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str
     where = f"split {split}"
     require_column(label, sorted(features), where)
     feature = features[label]
-    common = (feature.string_stats if feature.HasField("string_stats") else feature.num_stats).common_stats
+    common = common_statistics(feature)
     require_values(label, common.num_missing, common.num_missing + common.num_non_missing, where)
-    if must_vary and (value := _only_value(feature)) is not None:
+    value = _only_value(feature)
+    if value is not None and must_vary:
         require_variety(label, [value], where)
+    if value is not None:
+        note(
+            f"The label {label} is {value} in every row of {split}: metrics that tell values apart, such as AUC and R², mean "
+            f"nothing there. Check data.split, and how the label is made."
+        )
+
+
+def common_statistics(feature: FeatureNameStatistics) -> CommonStatistics:
+    """The counts that the statistics have of every column, whatever its type."""
+    return (feature.string_stats if feature.HasField("string_stats") else feature.num_stats).common_stats
 
 
 def _only_value(feature: FeatureNameStatistics) -> str | None:

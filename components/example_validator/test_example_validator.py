@@ -10,8 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from google.protobuf import text_format
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorflow_data_validation.api.validation_api import infer_schema
 from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
-from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies
+from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies, AnomalyInfo
 from tensorflow_metadata.proto.v0.schema_pb2 import Schema
 from tfx.types import standard_artifacts
 from tfx.types.channel_utils import as_channel
@@ -19,6 +22,7 @@ from tfx.utils import io_utils
 
 from components.example_validator import SchemaValidator
 from components.example_validator.component import Executor
+from components.example_validator.unworkable import unworkable
 from pipeline.errors import DataError
 
 SCHEMA = """
@@ -41,17 +45,18 @@ Validate = Callable[..., standard_artifacts.ExampleAnomalies]
 
 @pytest.fixture
 def validate(tmp_path: Path) -> Validate:
-    """Validates tables given as columns; those that are not given are in order."""
+    """Validates tables given as columns; those that are not given are in order. Without a schema, one is inferred."""
 
     def run(
         train: dict[str, list[Any] | None] | None = None,
         eval: dict[str, list[Any] | None] | None = None,
-        schema: str = SCHEMA,
+        schema: str | None = SCHEMA,
         **properties: str,
     ) -> standard_artifacts.ExampleAnomalies:
         statistics = standard_artifacts.ExampleStatistics()
         statistics.uri = str(tmp_path / "statistics")
         statistics.split_names = '["train", "eval"]'
+        of_splits = {}
         for split, changes in {"train": train, "eval": eval}.items():
             columns = {name: values for name, values in {**COLUMNS, **(changes or {})}.items() if values is not None}
             lists = {name: [None if value is None else [value] for value in values] for name, values in columns.items()}
@@ -59,9 +64,15 @@ def validate(tmp_path: Path) -> Validate:
             folder.mkdir(parents=True)
             stats = generate_statistics_in_memory(pa.RecordBatch.from_pydict(lists))
             (folder / "FeatureStats.pb").write_bytes(stats.SerializeToString())
+            of_splits[split] = stats
         schema_artifact = standard_artifacts.Schema()
         schema_artifact.uri = str(tmp_path / "schema")
-        io_utils.write_pbtxt_file(f"{schema_artifact.uri}/schema.pbtxt", text_format.Parse(schema, Schema()))
+        message = (
+            infer_schema(of_splits["train"], infer_feature_shape=False)
+            if schema is None
+            else text_format.Parse(schema, Schema())
+        )
+        io_utils.write_pbtxt_file(f"{schema_artifact.uri}/schema.pbtxt", message)
         anomalies = standard_artifacts.ExampleAnomalies()
         anomalies.uri = str(tmp_path / "anomalies")
         Executor().Do(
@@ -220,3 +231,70 @@ def test_its_settings_are_in_the_cache_key() -> None:
     assert node.exec_properties["label"] == "late"
     assert node.exec_properties["on_anomaly"] == "warn"
     assert node.outputs["anomalies"].type_name == standard_artifacts.ExampleAnomalies.TYPE_NAME
+
+
+INFERRED = "stop_if_unworkable"
+
+
+@pytest.fixture
+def notes(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """The notes that have been told."""
+    return lambda: [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+
+
+def test_a_schema_that_was_inferred_does_not_stop_a_run_for_what_is_rare(
+    validate: Validate, notes: Callable[[], list[str]]
+) -> None:
+    anomalies = validate(
+        train={"rare": [1, *[None] * 3], "sometimes": None, "often": [1, 2, 3, 4]},
+        eval={"origin": ["EWR", "PHL", "LGA", "EWR"], "sometimes": ["a"] * 4, "often": [1, None, 3, 4]},
+        schema=None,
+        on_anomaly=INFERRED,
+    )
+    assert anomalies.get_json_value_custom_property("blessed") == {"train": 1, "eval": 0}
+    assert notes() == [
+        "note: often (split eval): lacks values in some rows, as no row of train does.",
+        "note: origin (split eval): has values that train does not have: PHL (~25%).",
+        "note: rare (split eval): has no value.",
+        "note: sometimes (split eval): has values, but none in train: the model does not use it.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"origin": None}, "not present|completely missing"),
+        ({"origin": [1, 2, 3, 4]}, "Expected data of type: BYTES but got INT"),
+    ],
+)
+def test_a_schema_that_was_inferred_stops_a_run_that_could_not_work(
+    validate: Validate, changes: dict[str, list[Any] | None], problem: str
+) -> None:
+    with pytest.raises(DataError, match=problem) as raised:
+        validate(eval={**changes, "temp": [1.0, 2.0, None, None], "late": [0, 1, 0, 1]}, schema=None, on_anomaly=INFERRED)
+    assert raised.value.where == "origin"
+
+
+def test_a_column_without_values_in_train_has_no_type_that_could_change(validate: Validate) -> None:
+    validate(train={"extra": [None] * 4}, eval={"extra": [1, 2, 3, 4]}, schema=None, on_anomaly=INFERRED)
+
+
+@given(present=st.integers(1, 100), rows=st.integers(1, 200))
+def test_a_column_that_a_random_split_may_leave_empty_is_not_gone(present: int, rows: int) -> None:
+    statistics = {
+        "train": generate_statistics_in_memory(pa.record_batch({"x": [[1]] * present + [None] * (100 - present)})),
+        "eval": generate_statistics_in_memory(pa.record_batch({"x": pa.nulls(rows)})),
+    }
+    found = {"eval": Anomalies()}
+    found["eval"].anomaly_info["x"].reason.add(type=AnomalyInfo.SCHEMA_MISSING_COLUMN)
+
+    stops = bool(unworkable(found, statistics, "train")["eval"].anomaly_info)
+    assert stops == ((1 - present / 100) ** rows < 1e-4)
+
+
+def test_a_label_that_is_the_same_in_all_of_eval_is_told_before_training(
+    validate: Validate, notes: Callable[[], list[str]]
+) -> None:
+    validate(eval={"late": [1, 1, 1, 1]})
+    (note,) = notes()
+    assert note.startswith("note: The label late is 1 in every row of eval")

@@ -72,5 +72,7 @@ class SchemaSource(Section):
 
     path: ConfigPath | None = None
     """A curated schema in protobuf text format (.pbtxt). Inferred from the training data when not given."""
-    on_anomaly: Literal["stop", "warn"] = "stop"
-    """`stop`: a run whose data breaks the schema ends before training. `warn`: it says so and goes on."""
+    on_anomaly: Literal["stop", "warn"] | None = None
+    """`stop`: a run whose data breaks the schema ends before training. `warn`: it says so and goes on. When not given, a
+    curated schema stops the run; an inferred one stops it only where training could not work: a type has changed, or a
+    column has no values any more."""

@@ -32,7 +32,7 @@ def test_show_prints_every_field_with_overrides_applied(conveyor):
 
     assert shown["name"] == "houses"
     assert shown["training"]["epochs"] == 3
-    assert shown["schema"] == {"path": None, "on_anomaly": "stop"}
+    assert shown["schema"] == {"path": None, "on_anomaly": None}
 
 
 def test_comments_change_nothing_but_explain_every_field(conveyor):
