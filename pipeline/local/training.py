@@ -1,0 +1,100 @@
+"""A run of the training pipeline on this machine, from the configuration to the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline import nodes
+from pipeline.errors import NotBlessedError
+from pipeline.local.fingerprint import fingerprint
+from pipeline.local.runner import Observer, run_pipeline
+from pipeline.local.worker import PipelineFactory
+from pipeline.report import write_report
+from pipeline.runs import database
+from pipeline.runs.metadata import open_store
+from pipeline.runs.status import RunOutcome, RunState
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run that has ended.
+
+    Attributes:
+      outcome: the run's outcome; the error that ended it, if one did, is in it.
+      refusal: why a complete run pushed no model, if a validator of the model refused it.
+      report_error: why there is no report, if it could not be written.
+    """
+
+    outcome: RunOutcome
+    refusal: NotBlessedError | None
+    report_error: OSError | None
+
+
+def train(
+    config: PipelineConfig,
+    observer: Observer,
+    *,
+    from_nodes: tuple[str, ...] = (),
+    to_nodes: tuple[str, ...] = (),
+) -> TrainingRun:
+    """Runs the pipeline, and writes the report of the run.
+
+    Args:
+      config: the pipeline's configuration.
+      observer: called with the outcome so far after each change and several times a second.
+      from_nodes: nodes at which a partial run starts.
+      to_nodes: nodes at which a partial run ends.
+
+    Raises:
+      ConveyorError: the run could not start, as `run_pipeline` says.
+      KeyboardInterrupt: the run was interrupted.
+    """
+    outcome = run_pipeline(
+        config,
+        PipelineFactory("pipeline.graph:create_pipeline", {"config": config}),
+        name=config.name,
+        from_nodes=from_nodes,
+        to_nodes=to_nodes,
+        observer=observer,
+        fingerprint=(lambda: fingerprint(config)) if config.execution.cache else None,
+    )
+    refusal = _refusal(outcome, config)
+    if refusal:
+        outcome.state = RunState.NOT_BLESSED
+        outcome.save(config.runs_path / outcome.run_id)
+    try:
+        write_report(config, outcome.run_id)
+    except OSError as error:
+        # The run is what counts, and the report can be written again.
+        return TrainingRun(outcome, refusal, error)
+    return TrainingRun(outcome, refusal, None)
+
+
+def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | None:
+    if outcome.state is not RunState.COMPLETE:
+        return None
+    with open_store(database.connection(config), config.name) as store:
+        refusal = store.run(outcome.run_id).refusal()
+    if refusal is None:
+        return None
+    node, blessing = refusal
+    if node == nodes.EVALUATOR.id:
+        return NotBlessedError(
+            "A metric missed its threshold, so nothing was pushed.",
+            where=node,
+            expected="every metric within evaluation.thresholds, and no worse than the baseline by more than max_regression",
+            seen="the thresholds that failed are in the table above and in the report",
+            fix="Improve the model or its data; lower a threshold only when you know why. The model that is served stays.",
+        )
+    log = config.runs_path / outcome.run_id / f"{node}.log"
+    return NotBlessedError(
+        "It could not be served, so nothing was pushed.",
+        where=node,
+        expected="the model loads and answers requests within infra_validator.timeout_seconds",
+        seen=str(blessing.properties.get("message", "")),
+        fix=f"Read the log {log}. The model that is served stays.",
+    )
