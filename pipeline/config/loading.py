@@ -34,8 +34,27 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool =
     for override in overrides:
         location, value = _parse_override(override)
         _set(fields, location, value, origins, f"--set {override}")
+    return _validate(fields, origins, path, None if as_written else path.absolute().parent)
+
+
+def build_config(fields: Mapping[str, Any], folder: Path) -> PipelineConfig:
+    """Validates a configuration that is in no file.
+
+    Args:
+      fields: as YAML would hold them.
+      folder: the folder that relative paths are relative to.
+
+    Raises:
+      ConfigError: they do not make a valid configuration. All problems are listed.
+    """
+    return _validate(fields, {(): ""}, None, folder.absolute())
+
+
+def _validate(
+    fields: Mapping[Any, Any], origins: Mapping[_Location, str], path: Path | None, folder: Path | None
+) -> PipelineConfig:
     try:
-        return PipelineConfig.model_validate(fields, context=None if as_written else {"folder": path.absolute().parent})
+        return PipelineConfig.model_validate(fields, context=None if folder is None else {"folder": folder})
     except ValidationError as error:
         in_order = sorted(error.errors(), key=lambda details: list(origins).index(_nearest(details["loc"], origins)))
         errors = [_explain(details, path, origins) for details in in_order]
@@ -141,7 +160,7 @@ def _set(fields: dict[Any, Any], location: _Location, value: Any, origins: dict[
     origins[location] = origin
 
 
-def _explain(details: Mapping[str, Any], path: Path, origins: Mapping[_Location, str]) -> ConfigError:
+def _explain(details: Mapping[str, Any], path: Path | None, origins: Mapping[_Location, str]) -> ConfigError:
     """The ConfigError for one of pydantic's errors."""
     kind, location = details["type"], tuple(details["loc"])
     field, origin = _dotted(location), origins[_nearest(location, origins)]
@@ -164,11 +183,11 @@ def _explain(details: Mapping[str, Any], path: Path, origins: Mapping[_Location,
         if kind == "string_pattern_mismatch":
             expected = description
         fix = _did_you_mean(str(details["input"]), schema.get("enum", ()))
-    where = origin if origin.startswith("--set") else f"{path}, {origin}"
+    where = origin if path is None or origin.startswith("--set") else f"{path}, {origin}"
     return ConfigError(what, where=where, expected=expected, seen=seen, fix=fix)
 
 
-def _combine(errors: Sequence[ConfigError], path: Path) -> ConfigError:
+def _combine(errors: Sequence[ConfigError], path: Path | None) -> ConfigError:
     manual = "`conveyor config schema` and docs/configuration.md describe every field."
     if len(errors) == 1:
         errors[0].fix = errors[0].fix or manual
@@ -178,9 +197,11 @@ def _combine(errors: Sequence[ConfigError], path: Path) -> ConfigError:
         # A suggestion makes the list of what is allowed needless.
         expected = f"expected {error.expected}" if error.expected and not error.fix else ""
         parts = (error.what.rstrip("."), f"seen {error.seen}" if error.seen else "", expected)
-        line = f"{error.where.removeprefix(f'{path}, ')}: {'; '.join(part for part in parts if part)}"
+        where = error.where.removeprefix(f"{path}, ")
+        line = f"{where}: {'; '.join(part for part in parts if part)}".removeprefix(": ")
         lines.append(f"{line}. {error.fix}" if error.fix else line)
-    return ConfigError(f"The configuration has {len(errors)} problems.", where=str(path), seen="\n".join(lines), fix=manual)
+    where = "" if path is None else str(path)
+    return ConfigError(f"The configuration has {len(errors)} problems.", where=where, seen="\n".join(lines), fix=manual)
 
 
 def _dotted(location: _Location) -> str:

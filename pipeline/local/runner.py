@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -46,7 +48,8 @@ class _Job:
         self.process: BaseProcess = context.Process(
             target=worker.enter, args=(theirs, log, title, work, arguments), name=title, daemon=True
         )
-        self.process.start()
+        with _without_main():
+            self.process.start()
         theirs.close()
 
     def answer(self) -> tuple[Any, Problem | None]:
@@ -67,6 +70,17 @@ class _Job:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid or 0, signal.SIGKILL)
         self.process.join()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A context in which processes start without the main module: they do not need it, and a script would run again."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _sudden_end(job: _Job) -> ConveyorError:

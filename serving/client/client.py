@@ -28,12 +28,14 @@ TIMEOUT_SECONDS = 10.0
 """For a call of a client with all of its attempts and parts, unless told otherwise."""
 
 
-class _Transport(Protocol):
+class Transport(Protocol):
     """Takes the calls of a protocol to the server, keeps the connections, and tries again while the server is away."""
 
-    def send(self, call: Any, deadline: Deadline) -> Any: ...
+    def send(self, call: Any, deadline: Deadline) -> Any:
+        """The reply to a call."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes the connections."""
 
 
 class _AsyncTransport(Protocol):
@@ -54,16 +56,24 @@ class Client:
         `/labels/LABEL` for a version other than the newest.
       timeout: seconds that each call of this client may take.
       max_rows: the most rows that are sent at once.
+      transport: what takes the calls to the server; by default connections to the address.
 
     Raises:
       UsageError: the address cannot be understood.
     """
 
-    def __init__(self, address: str | Address, *, timeout: float = TIMEOUT_SECONDS, max_rows: int = MAX_ROWS) -> None:
+    def __init__(
+        self,
+        address: str | Address,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        max_rows: int = MAX_ROWS,
+        transport: Transport | None = None,
+    ) -> None:
         self.address = Address.parse(address) if isinstance(address, str) else address
         self._timeout = timeout
         self._flow = RequestFlow(self.address, _protocol(self.address), max_rows)
-        self._transport = _transport(self.address)
+        self._transport = transport or _transport(self.address)
 
     def predict(self, rows: Sequence[Row], *, timeout: float | None = None) -> list[Prediction]:
         """Predictions for raw rows, in their order.
@@ -182,7 +192,7 @@ def _protocol(address: Address) -> ServerProtocol:
     return GrpcProtocol(address)
 
 
-def _transport(address: Address) -> _Transport:
+def _transport(address: Address) -> Transport:
     if address.is_rest:
         from serving.client.rest import RestTransport
 

@@ -15,7 +15,7 @@ from importlinter.api import read_configuration
 
 from pipeline.util import checkout
 
-PACKAGES = ("pipeline", "components", "serving")
+PACKAGES = ("conveyor", "pipeline", "components", "serving")
 KNOWN_TO_ALL = {"config", "contracts", "errors", "util"}
 """The rooms of pipeline/ that components and serving may know."""
 
