@@ -26,6 +26,8 @@ def up(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes = F
 
     A context kind-NAME, the default, is a cluster on this machine, created with kind. On any other context Kubeflow Pipelines
     and Conveyor are installed from the overlays `cluster` of manifests/, after a confirmation.
+
+    Example: conveyor cluster up --yes
     """
     from rich.console import Console
 
@@ -39,7 +41,10 @@ def up(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes = F
 
 @app.command()
 def down(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes = False) -> None:
-    """Delete the local cluster with its databases. The folder with data, artifacts and models stays."""
+    """Delete the local cluster with its databases. The folder with data, artifacts and models stays.
+
+    Example: conveyor cluster down
+    """
     from rich.console import Console
 
     from pipeline.cluster.kind import KindCluster, cluster_name
@@ -73,7 +78,10 @@ def down(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes =
 
 @app.command()
 def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Show what runs in the cluster, and what is not ready and why. The exit code is 1 when runs cannot start."""
+    """Show what runs in the cluster, and what is not ready and why. The exit code is 1 when runs cannot start.
+
+    Example: conveyor cluster status
+    """
     from rich.console import Console
 
     from pipeline.cluster import preflight

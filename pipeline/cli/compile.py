@@ -18,7 +18,10 @@ def compile_(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Compile the pipeline to a Kubeflow Pipelines package. This needs neither a cluster nor Docker."""
+    """Compile the pipeline to a Kubeflow Pipelines package. This needs neither a cluster nor Docker.
+
+    Example: conveyor compile --output flights.yaml
+    """
     from rich.console import Console
 
     settings = read_config(config, overrides)

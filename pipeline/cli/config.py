@@ -20,7 +20,10 @@ def show(
     overrides: Overrides = None,
     comments: Annotated[bool, typer.Option("--comments", help="Say above each field what it means.")] = False,
 ) -> None:
-    """Print the effective configuration, defaults and all, as YAML."""
+    """Print the effective configuration, defaults and all, as YAML.
+
+    Example: conveyor config show --comments
+    """
     import yaml
 
     effective = read_config(config, overrides, as_written=True)
@@ -32,7 +35,10 @@ def show(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of a configuration, for editors and other programs."""
+    """Print the JSON schema of a configuration, for editors and other programs.
+
+    Example: conveyor config schema > pipeline.schema.json
+    """
     import json
 
     from pipeline.config import PipelineConfig
@@ -42,7 +48,10 @@ def schema() -> None:
 
 @app.command()
 def validate(config: ConfigArgument = None, overrides: Overrides = None) -> None:
-    """Check a configuration and say in one line what it describes."""
+    """Check a configuration and say in one line what it describes.
+
+    Example: conveyor config validate pipeline.yaml
+    """
     path = find_config(config)
     valid = read_config(path, overrides, as_written=True)
     print(f"{path} is valid: pipeline {valid.name}, {valid.task.value} of {valid.label} from {valid.data.input}")

@@ -39,6 +39,8 @@ def flights(
     """Write the flights that left New York in 2013, one file for each month.
 
     Each row is a scheduled flight with the weather at its departure and its plane; `late` is the label.
+
+    Example: conveyor data flights --months 1-3 --format csv
     """
     selected = parse_months(months)
 

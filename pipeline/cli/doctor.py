@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show what this machine can do, and how to provide what is missing. The exit code is 1 where pipelines cannot run."""
+    """Show what this machine can do, and how to provide what is missing. The exit code is 1 where pipelines cannot run.
+
+    Example: conveyor doctor
+    """
     from pipeline.config import PipelineConfig
     from pipeline.util.capabilities import diagnose
 

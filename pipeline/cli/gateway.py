@@ -23,7 +23,10 @@ app = typer.Typer(cls=_StartByDefault, help="Serve predictions to applications o
 
 @app.command()
 def start(config: ConfigArgument = None, overrides: Overrides = None) -> None:
-    """Serve until Ctrl-C, as `conveyor gateway` alone does. The section `gateway` of the configuration has all settings."""
+    """Serve until Ctrl-C, as `conveyor gateway` alone does. The section `gateway` of the configuration has all settings.
+
+    Example: conveyor gateway start --set gateway.port=8090
+    """
     from serving.gateway.server import serve
     from serving.gateway.settings import from_config
 
@@ -39,7 +42,10 @@ def start(config: ConfigArgument = None, overrides: Overrides = None) -> None:
 
 @app.command()
 def key() -> None:
-    """Print a new API key, and its hash for gateway.access.api_keys; the key itself is kept nowhere."""
+    """Print a new API key, and its hash for gateway.access.api_keys; the key itself is kept nowhere.
+
+    Example: conveyor gateway key
+    """
     from serving.gateway.access import new_key
 
     secret, sha256 = new_key()

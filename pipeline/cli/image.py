@@ -29,7 +29,10 @@ def build(
     ] = None,
     network: Annotated[str | None, typer.Option(metavar="NETWORK", help="The network of the build, such as host.")] = None,
 ) -> None:
-    """Build the image from this checkout. pip's environment variables for package indexes are passed to the build."""
+    """Build the image from this checkout. pip's environment variables for package indexes are passed to the build.
+
+    Example: conveyor image build --network host
+    """
     from rich.console import Console
 
     from pipeline.cluster import image
@@ -44,7 +47,10 @@ def build(
 
 @app.command()
 def load(config: ConfigArgument = None, overrides: Overrides = None) -> None:
-    """Load the image into the kind cluster, and prepare the volume with it where `cluster up` has not."""
+    """Load the image into the kind cluster, and prepare the volume with it where `cluster up` has not.
+
+    Example: conveyor image load
+    """
     from rich.console import Console
 
     from pipeline.cluster import image, install
@@ -57,7 +63,10 @@ def load(config: ConfigArgument = None, overrides: Overrides = None) -> None:
 
 @app.command()
 def push(config: ConfigArgument = None, overrides: Overrides = None) -> None:
-    """Push the image to the registry in its name."""
+    """Push the image to the registry in its name.
+
+    Example: conveyor image push
+    """
     from rich.console import Console
 
     from pipeline.cluster import image

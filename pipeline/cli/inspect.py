@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.completion import complete_run, complete_version
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from pipeline.report.html.lineage import LineageView
     from pipeline.report.read.run_details import RunDetails
 
-_RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or `latest`.")]
+_RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or `latest`.", autocompletion=complete_run)
+]
 
 
 def runs(
@@ -22,7 +25,10 @@ def runs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the newest runs to list.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List the runs of the pipeline, newest first."""
+    """List the runs of the pipeline, newest first.
+
+    Example: conveyor runs --limit 5
+    """
     from pipeline.report import formats
     from pipeline.report.read.run_details import read_run_details
     from pipeline.runs.find import run_ids
@@ -42,7 +48,10 @@ def runs(
 
 
 def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Show a run: its nodes, what they made, its metrics, and what went wrong."""
+    """Show a run: its nodes, what they made, its metrics, and what went wrong.
+
+    Example: conveyor show latest
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -78,7 +87,10 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the report of a run again and print its path."""
+    """Write the report of a run again and print its path.
+
+    Example: conveyor report latest --open
+    """
     from pipeline.report import write_report
     from pipeline.runs.find import find_run
 
@@ -93,12 +105,17 @@ def report(
 
 
 def lineage(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="A pushed version, or `latest`.")] = "latest",
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="A pushed version, or `latest`.", autocompletion=complete_version)
+    ] = "latest",
     config: ConfigOption = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a pushed version was made from: data, schema, code, model, and the runs that did it."""
+    """Show what a pushed version was made from: data, schema, code, model, and the runs that did it.
+
+    Example: conveyor lineage latest
+    """
     from rich.console import Console
     from rich.text import Text
 

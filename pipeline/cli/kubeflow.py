@@ -39,6 +39,8 @@ def submit(
     A package that has not changed is not uploaded again. Ctrl-C stops following; the run goes on. The parameters are those of
     the dashboard's form: span, steps_per_epoch, push_destination and run_note. The exit code is that of `conveyor run`: 0 for a
     pushed model, 3 for data that break the schema, 4 for a model that was not blessed.
+
+    Example: conveyor submit --parameter span=201310 --note 'October'
     """
     from rich.console import Console
 
@@ -68,7 +70,10 @@ def status(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many runs to list.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show the state of a run on Kubeflow: its nodes, and what went wrong."""
+    """Show the state of a run on Kubeflow: its nodes, and what went wrong.
+
+    Example: conveyor status latest --follow
+    """
     from itertools import islice
 
     from rich.console import Console
@@ -110,7 +115,10 @@ def logs(
     overrides: Overrides = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the node ends.")] = False,
 ) -> None:
-    """Show the log of a node of a run on Kubeflow; of its last attempt, if it was retried."""
+    """Show the log of a node of a run on Kubeflow; of its last attempt, if it was retried.
+
+    Example: conveyor logs latest Trainer --follow
+    """
     from rich.console import Console
 
     from pipeline.kubeflow.client import KubeflowClient
@@ -146,7 +154,10 @@ def cancel(
     config: ConfigOption = None,
     overrides: Overrides = None,
 ) -> None:
-    """Cancel a run on Kubeflow: no further node starts, and running nodes are stopped."""
+    """Cancel a run on Kubeflow: no further node starts, and running nodes are stopped.
+
+    Example: conveyor cancel latest
+    """
     from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.runs import find_run, outcome_of
     from pipeline.report import formats

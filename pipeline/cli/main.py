@@ -35,7 +35,6 @@ app = typer.Typer(
     name="conveyor",
     help="From a table of data to a served model with TFX.",
     no_args_is_help=True,
-    add_completion=False,
     # Panels would double the time that help takes.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

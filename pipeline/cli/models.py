@@ -50,7 +50,10 @@ def models(
     server: ServerOption = DEFAULT_SERVER,
     as_json: Json = False,
 ) -> None:
-    """List the versions of the model: what they are to the rollout, who serves them, by which run and metrics they came."""
+    """List the versions of the model: what they are to the rollout, who serves them, by which run and metrics they came.
+
+    Example: conveyor models --json
+    """
     if context.invoked_subcommand is not None:
         return
     settings = read_config(config, overrides)
@@ -74,7 +77,10 @@ def prune(
     target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
-    """Delete old versions, but none that serves, that is tried, or that a rollback would return to."""
+    """Delete old versions, but none that serves, that is tried, or that a rollback would return to.
+
+    Example: conveyor models prune --keep 5 --dry-run
+    """
     settings = read_config(config, overrides)
     there = open_target(settings, target, server, None, None)
     versions = open_rollout(there).prune(keep, reason or f"--keep {keep}", dry_run=dry_run)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.completion import complete_field
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ ConfigOption = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="FIELD=VALUE", help="Override a field, such as training.epochs=3. Repeatable.", show_default=False
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Override a field, such as training.epochs=3. Repeatable.",
+        show_default=False,
+        autocompletion=complete_field,
     ),
 ]
 """Fields set on the command line."""

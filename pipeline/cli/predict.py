@@ -51,6 +51,8 @@ def predict(
     """Ask the served model about some rows: from a file, --json, or standard input, as JSON or CSV.
 
     Columns that the model was not made to see, the label and what the configuration ignores, are left out.
+
+    Example: conveyor predict --file rows.csv
     """
     from serving.client import MAX_ROWS, Client
     from serving.errors import FeatureError

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.completion import complete_version
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.cli.serving_target import (
@@ -43,7 +44,12 @@ def rollout() -> None:
 
 @app.command()
 def start(
-    version: Annotated[int, typer.Argument(metavar="VERSION", help="The version to try; conveyor models lists them.", min=1)],
+    version: Annotated[
+        int,
+        typer.Argument(
+            metavar="VERSION", help="The version to try; conveyor models lists them.", min=1, autocompletion=complete_version
+        ),
+    ],
     config: ConfigOption = None,
     overrides: Overrides = None,
     traffic: Annotated[
@@ -59,6 +65,8 @@ def start(
 
     It is loaded before the first request goes to it. With the first rollout the model server stops taking each new version by
     itself: from then on, rollouts decide which versions serve.
+
+    Example: conveyor rollout start 3 --traffic 10
     """
     actor = _open(config, overrides, target, server, gateway, timeout)
     _print_change(actor, actor.start(version, traffic, reason))
@@ -75,7 +83,10 @@ def status(
     min_rows: RowsOption = DEFAULT_ROWS,
     as_json: Json = False,
 ) -> None:
-    """Show the serving versions, the canary beside the stable version, and the last changes."""
+    """Show the serving versions, the canary beside the stable version, and the last changes.
+
+    Example: conveyor rollout status
+    """
     actor = _open(config, overrides, target, server, gateway, min_rows=min_rows)
     found = actor.status()
     if as_json:
@@ -96,7 +107,10 @@ def promote(
     timeout: TimeoutOption = None,
     min_rows: RowsOption = DEFAULT_ROWS,
 ) -> None:
-    """Make the canary the stable version: it gets all of the traffic. The one before it can be rolled back to."""
+    """Make the canary the stable version: it gets all of the traffic. The one before it can be rolled back to.
+
+    Example: conveyor rollout promote --reason 'as good as version 2'
+    """
     actor = _open(config, overrides, target, server, gateway, timeout, min_rows)
     _print_change(actor, actor.promote(reason, force=force))
 
@@ -110,7 +124,10 @@ def abort(
     server: ServerOption = DEFAULT_SERVER,
     timeout: TimeoutOption = None,
 ) -> None:
-    """End the canary: the stable version gets all of the traffic again."""
+    """End the canary: the stable version gets all of the traffic again.
+
+    Example: conveyor rollout abort --reason 'slower'
+    """
     actor = _open(config, overrides, target, server, timeout=timeout)
     _print_change(actor, actor.abort(reason))
 
@@ -123,7 +140,10 @@ def repair(
     server: ServerOption = DEFAULT_SERVER,
     timeout: TimeoutOption = None,
 ) -> None:
-    """Bring the serving versions in line with the rollout, after an interrupted command or a change by hand."""
+    """Bring the serving versions in line with the rollout, after an interrupted command or a change by hand.
+
+    Example: conveyor rollout repair
+    """
     if not _open(config, overrides, target, server, timeout=timeout).repair():
         typer.echo("The serving versions are in line with the rollout: nothing to repair.")
 
@@ -147,6 +167,8 @@ def watch(
     """Wait for the verdict on the canary. Nothing is changed, unless --promote or --abort is given.
 
     The exit code is 0 when the canary has passed, and 1 when it has failed.
+
+    Example: conveyor rollout watch --promote --abort --minutes 60
     """
     actor = _open(config, overrides, target, server, gateway, timeout, min_rows)
     found = _wait_for_verdict(actor, minutes * 60, every)
@@ -177,7 +199,10 @@ def rollback(
     server: ServerOption = DEFAULT_SERVER,
     timeout: TimeoutOption = None,
 ) -> None:
-    """Return to the last good version: a canary ends; without one, the version before the stable one serves again."""
+    """Return to the last good version: a canary ends; without one, the version before the stable one serves again.
+
+    Example: conveyor rollback --reason 'too many errors'
+    """
     actor = _open(config, overrides, target, server, timeout=timeout)
     _print_change(actor, actor.rollback(reason))
 

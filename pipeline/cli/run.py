@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.completion import complete_node
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
 
 
@@ -14,14 +15,24 @@ def run(
     overrides: Overrides = None,
     from_nodes: Annotated[
         list[str] | None,
-        typer.Option("--from", metavar="NODE", help="Start at this node; take what comes before from an earlier run."),
+        typer.Option(
+            "--from",
+            metavar="NODE",
+            help="Start at this node; take what comes before from an earlier run.",
+            autocompletion=complete_node,
+        ),
     ] = None,
-    to_nodes: Annotated[list[str] | None, typer.Option("--to", metavar="NODE", help="End with this node.")] = None,
+    to_nodes: Annotated[
+        list[str] | None, typer.Option("--to", metavar="NODE", help="End with this node.", autocompletion=complete_node)
+    ] = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every node, also those that nothing has changed for.")
     ] = False,
 ) -> None:
-    """Run the pipeline: from data to a blessed, pushed model. A run that was cut off goes on where it was."""
+    """Run the pipeline: from data to a blessed, pushed model. A run that was cut off goes on where it was.
+
+    Example: conveyor run --set training.epochs=3
+    """
     from rich.console import Console
 
     from pipeline.local.progress import observe

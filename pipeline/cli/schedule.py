@@ -38,6 +38,8 @@ def schedule(
     was made with; schedule again to run changed code. Only one run is active at a time, since runs share a cache and a serving
     folder. Missed starts are not made up for, since the next run reads the newest data anyway. Times are UTC, unless
     CRON_SCHEDULE_TIMEZONE of the Deployment ml-pipeline-scheduledworkflow says otherwise.
+
+    Example: conveyor schedule --cron '0 6 * * *'
     """
     from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.schedules import cron_trigger, find_schedule, interval_trigger

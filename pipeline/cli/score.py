@@ -41,7 +41,10 @@ def score(
     file_format: Annotated[FileFormat, typer.Option("--format", help="Of the table.")] = FileFormat.AUTO,
     overrides: Overrides = None,
 ) -> None:
-    """Score a table with the latest blessed model. The table needs no label."""
+    """Score a table with the latest blessed model. The table needs no label.
+
+    Example: conveyor score --input 'new/*.parquet' --output scored.parquet
+    """
     settings = read_config(config, overrides)
     pattern = _pattern(settings, input_pattern, span)
     destination = _destination(output)

@@ -52,7 +52,10 @@ def serve(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Serve the pushed model over gRPC and REST until Ctrl-C: the newest version, or those of the rollout."""
+    """Serve the pushed model over gRPC and REST until Ctrl-C: the newest version, or those of the rollout.
+
+    Example: conveyor serve --port 8500
+    """
     from serving.launch import ServerProcess
     from serving.rollout.files import read_state
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
+import shlex
 import subprocess
 import sys
 
@@ -155,3 +157,24 @@ def test_the_installed_command_is_the_same():
     done = subprocess.run([*CONVEYOR, "--version"], capture_output=True, text=True, check=True)
 
     assert done.stdout.startswith("conveyor ")
+
+
+def test_the_help_of_every_command_ends_with_an_example_that_it_takes():
+    without = []
+    for path, command in _commands(typer.main.get_command(command_line.app), ("conveyor",)):
+        example = inspect.cleandoc(command.help or "").rpartition("\n\n")[2]
+        if not example.startswith(f"Example: {' '.join(path)}"):
+            without.append(" ".join(path))
+            continue
+        words = shlex.split(example.removeprefix("Example: ").partition(" > ")[0])
+        # It parses the arguments, and refuses what the command does not take.
+        command.make_context(path[-1], words[len(path) :])
+    assert without == []
+
+
+def _commands(command, path):
+    inner = getattr(command, "commands", {})
+    if not inner:
+        yield path, command
+    for name, each in inner.items():
+        yield from _commands(each, (*path, name))
