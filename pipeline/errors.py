@@ -22,6 +22,7 @@ ConveyorError                       exit code 1
 Other exceptions do not reach the command line on their own. Each is raised and caught within one package, except those of
 components.shared, which the components raise or catch:
 
+FlawedError                         pipeline.config.flaws
 ColumnError                         components.shared.examples.encoder
 BrokenRecordError                   components.shared.examples.tfrecord
 UnsupportedError                    components.shared.fast_executor

@@ -48,8 +48,7 @@ def create_scoring_pipeline(
       each time.
 
     Raises:
-      ConfigError: `input_pattern` is a URL.
-      UsageError: there is no such span.
+      UsageError: `input_pattern` is an address with a scheme, or there is no such span.
     """
     if span is not None:
         _require_span(input_pattern, span)

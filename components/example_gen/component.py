@@ -14,7 +14,7 @@ from components.example_gen.driver import Driver
 from components.example_gen.executor import Executor
 from components.example_gen.spans import SingleSplit
 from pipeline.config import Csv, Split
-from pipeline.errors import ConfigError
+from pipeline.util.paths import require_path
 
 
 class ArrowExampleGenSpec(component_spec.ComponentSpec):
@@ -54,7 +54,7 @@ class ArrowExampleGen(base_component.BaseComponent):
       unneeded: columns of the schema that need not be in the data.
 
     Raises:
-      ConfigError: `input_pattern` is a URL.
+      UsageError: `input_pattern` is an address with a scheme.
 
     Example:
       ArrowExampleGen("/data/flights/{SPAN}.parquet", split=Split(method="window", train_spans=9), label="late")
@@ -76,14 +76,7 @@ class ArrowExampleGen(base_component.BaseComponent):
         schema: BaseChannel | None = None,
         unneeded: Sequence[str] = (),
     ) -> None:
-        if "://" in input_pattern:
-            raise ConfigError(
-                "Data cannot be read from a URL.",
-                where="data.input",
-                expected="a path on a local or mounted file system",
-                seen=input_pattern,
-                fix="Mount the storage, and name the folder it is mounted on.",
-            )
+        require_path(input_pattern, where="data.input")
         super().__init__(
             ArrowExampleGenSpec(
                 input_pattern=input_pattern,

@@ -14,7 +14,8 @@ from pipeline.config import Split
 from pipeline.contracts import input_pattern
 from pipeline.errors import UsageError
 
-_PLACEHOLDER = re.compile(r"\{[^{}/]*\}")
+_LARGEST_NUMBER = 2**63 - 1
+"""ML Metadata keeps spans and versions as 64-bit integers."""
 _MOST_NAMES_SHOWN = 5
 
 
@@ -53,25 +54,23 @@ def find_spans(pattern: str) -> list[Span]:
       pattern: a path with `*` and `?` as in a shell, and {SPAN} and {VERSION} for numbers.
 
     Raises:
-      UsageError: the pattern has another placeholder, or matches no file.
+      UsageError: the pattern has another placeholder or matches no file; a path can be read in two ways, has a number of more
+        than 63 bits or a part of a date; a number is written in two ways.
     """
-    unknown = sorted(set(_PLACEHOLDER.findall(pattern)) - {"{SPAN}", "{VERSION}"})
-    if unknown:
-        raise UsageError(
-            "The input pattern has an unknown placeholder.",
-            where=pattern,
-            expected="{SPAN}, and optionally {VERSION}",
-            seen=", ".join(unknown),
-            fix="Write {SPAN} in the place of the span's number, and {VERSION} in the place of its version's.",
-        )
+    input_pattern.check(pattern)
     versions: dict[int, dict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
+    written: dict[tuple[int, int | None], tuple[input_pattern.Numbers, str]] = {}
     expression = input_pattern.regular_expression(pattern)
     for path in sorted(glob.glob(input_pattern.glob_pattern(pattern))):
-        match = expression.fullmatch(path)
-        if match is None or os.path.isdir(path):
+        if expression.fullmatch(path) is None or os.path.isdir(path):
             continue
-        numbers = {name: int(digits) for name, digits in match.groupdict().items()}
-        versions[numbers.get("span", 0)][numbers.get("version")].append(path)
+        digits = _numbers_in(pattern, path)
+        span, version = (None if number is None else int(number) for number in digits)
+        key = (span or 0, version)
+        earlier, example = written.setdefault(key, (digits, path))
+        if earlier != digits:
+            raise _written_in_two_ways(key, example, path)
+        versions[key[0]][version].append(path)
     if not versions:
         raise _no_match(pattern)
     spans = []
@@ -135,12 +134,77 @@ def _numbers(spans: Sequence[Span]) -> str:
     return f"{spans[0].number} to {spans[-1].number} ({len(spans)} spans)"
 
 
+def _numbers_in(pattern: str, path: str) -> input_pattern.Numbers:
+    """The digits of a path's span and version, which must be whole numbers that can be told from others in the path."""
+    readings = sorted(input_pattern.readings(pattern, path), key=str)
+    if len(readings) > 1:
+        seen = " or ".join(" and ".join(digits for digits in numbers if digits is not None) for numbers in readings)
+        raise UsageError(
+            "The input pattern can be read in two ways.",
+            where=path,
+            expected=f"one number in the place of {' and of '.join(_placeholders(pattern))} in {pattern}",
+            seen=f"{seen}: nothing tells which",
+            fix="Replace a `*` in the pattern by what stands in its place before or after the number in the files' names.",
+        )
+    if date := input_pattern.date_in(pattern, path):
+        raise UsageError(
+            "The number in the place of {SPAN} is a part of a longer one.",
+            where=path,
+            expected=f"a whole number in the place of {' and of '.join(_placeholders(pattern))} in {pattern}",
+            seen=date,
+            fix="Rename the files so that nothing stands between the digits of a date, as in 20240131; or, if one part "
+            f"alone is meant, write what divides it from the others into the pattern: {_with_divider(pattern, date)}",
+        )
+    for digits in readings[0]:
+        if digits is not None and int(digits) > _LARGEST_NUMBER:
+            raise UsageError(
+                "The number of a span or version is too large.",
+                where=path,
+                expected=f"at most {_LARGEST_NUMBER}",
+                seen=digits,
+                fix="Rename the files: number them from 1, or by day as in 20240131.",
+            )
+    return readings[0]
+
+
+def _placeholders(pattern: str) -> list[str]:
+    return [placeholder for placeholder in ("{SPAN}", "{VERSION}") if placeholder in pattern]
+
+
+def _with_divider(pattern: str, date: str) -> str:
+    """The pattern with the character of the date that divides numbers between a wildcard and a placeholder beside it."""
+    divider = re.sub("[0-9]", "", date)[0]
+    return re.sub(r"(?<=[*?])(?=\{)|(?<=\})(?=[*?])", divider, pattern)
+
+
+def _written_in_two_ways(number: tuple[int, int | None], first: str, second: str) -> UsageError:
+    span, version = number
+    name = f"span {span}" if version is None else f"version {version} of span {span}"
+    return UsageError(
+        f"The number of {name} is written in two ways.",
+        where=second,
+        expected=f"the same digits as in {first}",
+        seen=f"{first} beside {second}",
+        fix="Rename the files so that the number has the same digits in all of them, or remove those that are left over.",
+    )
+
+
 def _no_match(pattern: str) -> UsageError:
     folder = Path(pattern if os.path.isdir(pattern) else input_pattern.folder(pattern) or ".")
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
     shown = ", ".join(names[:_MOST_NAMES_SHOWN]) or "nothing"
+    dates = (path for path in sorted(glob.glob(input_pattern.glob_pattern(pattern))))
+    date = next((path for path in dates if input_pattern.dated(pattern).fullmatch(path)), None)
+    if date is not None:
+        return UsageError(
+            "No file matches the input pattern: a date with dashes is several numbers.",
+            where=pattern,
+            expected="digits alone in the place of {SPAN} and {VERSION}",
+            seen=date,
+            fix="Rename the files so that nothing stands between the digits of a date, as in 20240131.",
+        )
     more = f" and {len(names) - _MOST_NAMES_SHOWN} more" if len(names) > _MOST_NAMES_SHOWN else ""
     return UsageError(
         "No file matches the input pattern.",

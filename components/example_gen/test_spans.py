@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,110 @@ def test_a_hashed_split_reads_the_newest_spans_into_both() -> None:
 def test_a_single_split_reads_the_newest_span() -> None:
     assert select(_spans(4), SingleSplit("unlabelled")) == {"unlabelled": _spans(4)[3:]}
     assert select(_spans(4), SingleSplit(spans=None)) == {"all": _spans(4)}
+
+
+def test_a_star_takes_no_digit_of_a_span(tmp_path: Path) -> None:
+    _touch(tmp_path, "file9.csv", "file12.csv", "file103.csv")
+    for pattern in ("*{SPAN}.csv", "?ile{SPAN}.csv", "*{SPAN}*", "fil?{SPAN}.csv"):
+        assert [span.number for span in find_spans(f"{tmp_path}/{pattern}")] == [9, 12, 103]
+
+
+def test_digits_of_the_pattern_itself_are_not_the_spans(tmp_path: Path) -> None:
+    _touch(tmp_path, "201301.csv", "201302.csv")
+    assert [span.number for span in find_spans(f"{tmp_path}/2013{{SPAN}}.csv")] == [1, 2]
+
+
+def test_a_path_that_can_be_read_in_two_ways_is_refused_until_the_pattern_tells(tmp_path: Path) -> None:
+    _touch(tmp_path, "a-7-of-9.csv", "a-8-of-9.csv")
+    with pytest.raises(UsageError, match="two ways") as caught:
+        find_spans(f"{tmp_path}/*{{SPAN}}*.csv")
+    assert caught.value.where == f"{tmp_path}/a-7-of-9.csv"
+    assert "7 or 9" in caught.value.seen
+    assert [span.number for span in find_spans(f"{tmp_path}/a-{{SPAN}}*.csv".replace("*", "-of-*"))] == [7, 8]
+
+
+def test_a_part_of_a_date_is_not_a_span(tmp_path: Path) -> None:
+    _touch(tmp_path, "sales-2024-01-31.csv", "sales-2024-02-31.csv")
+    with pytest.raises(UsageError, match="part of a longer one") as caught:
+        find_spans(f"{tmp_path}/*{{SPAN}}.csv")
+    assert caught.value.seen == "2024-01-31"
+    with pytest.raises(UsageError, match="a date with dashes") as caught:
+        find_spans(f"{tmp_path}/sales-{{SPAN}}.csv")
+    assert caught.value.seen == f"{tmp_path}/sales-2024-01-31.csv"
+    for path in list(tmp_path.iterdir()):
+        path.rename(tmp_path / f"sales-{path.stem.removeprefix('sales-').replace('-', '')}.csv")
+    assert [span.number for span in find_spans(f"{tmp_path}/*{{SPAN}}.csv")] == [20240131, 20240231]
+
+
+def test_the_pattern_may_say_that_a_part_is_the_span(tmp_path: Path) -> None:
+    _touch(tmp_path, "run-4-1.csv", "run-4-2.csv")
+    with pytest.raises(UsageError) as caught:
+        find_spans(f"{tmp_path}/*{{SPAN}}.csv")
+    proposed = caught.value.fix.rpartition(" ")[2]
+    assert proposed == f"{tmp_path}/*-{{SPAN}}.csv"
+    assert [span.number for span in find_spans(proposed)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "what"),
+    [
+        (("span-01/a.csv", "span-1/a.csv"), "span-{SPAN}/*.csv", "span 1 is"),
+        (("span-1-v2.csv", "span-1-v002.csv"), "span-{SPAN}-v{VERSION}.csv", "version 2 of span 1 is"),
+    ],
+)
+def test_a_number_written_in_two_ways_is_refused_naming_both(
+    tmp_path: Path, names: tuple[str, str], pattern: str, what: str
+) -> None:
+    _touch(tmp_path, *names)
+    with pytest.raises(UsageError, match=what) as caught:
+        find_spans(f"{tmp_path}/{pattern}")
+    assert all(name in caught.value.seen for name in names)
+    (tmp_path / names[1]).unlink()
+    assert len(find_spans(f"{tmp_path}/{pattern}")) == 1
+
+
+def test_numbers_of_any_length_are_compared_as_numbers_up_to_64_bits(tmp_path: Path) -> None:
+    _touch(tmp_path, "9223372036854775807.csv", "99.csv")
+    assert [span.number for span in find_spans(f"{tmp_path}/{{SPAN}}.csv")] == [99, 2**63 - 1]
+    _touch(tmp_path, "9223372036854775808.csv")
+    with pytest.raises(UsageError, match="too large") as caught:
+        find_spans(f"{tmp_path}/{{SPAN}}.csv")
+    assert caught.value.where.endswith("/9223372036854775808.csv")
+
+
+def test_digits_of_other_scripts_are_letters(tmp_path: Path) -> None:
+    _touch(tmp_path, "٣.csv", "4.csv")
+    assert [span.number for span in find_spans(f"{tmp_path}/{{SPAN}}.csv")] == [4]
+
+
+_NAMES = st.text("ab-_.1203", min_size=1, max_size=7)
+_PATTERNS = st.lists(st.sampled_from(["*", "?", "a", "b", "-", "1", "2", "."]), max_size=3).map("".join)
+
+
+@given(st.lists(_NAMES, min_size=1, max_size=5, unique=True), _PATTERNS, _PATTERNS)
+def test_what_is_read_is_the_only_reading(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], before: str, after: str
+) -> None:
+    folder = tmp_path_factory.mktemp("spans")
+    names = [f"x{name}" for name in names]
+    _touch(folder, *names)
+    pattern = f"x{before}{{SPAN}}{after}"
+    try:
+        spans = find_spans(f"{folder}/{pattern}")
+    except UsageError:
+        return
+    for span in spans:
+        for path in span.files:
+            name = Path(path).name
+            # Every way to cut the name, as the shell reads the parts around the number.
+            cuts = {
+                int(name[start:end])
+                for start in range(len(name))
+                for end in range(start + 1, len(name) + 1)
+                if name[start:end].isdecimal()
+                and (not before.endswith(("*", "?")) or not name[start - 1].isdecimal())
+                and (not after.startswith(("*", "?")) or not name[end : end + 1].isdecimal())
+                and fnmatchcase(name[:start], f"x{before}")
+                and fnmatchcase(name[end:], after)
+            }
+            assert cuts == {span.number}

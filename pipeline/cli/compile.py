@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import ConfigArgument, Overrides, read_config
+from pipeline.cli.options import ConfigArgument, Overrides, as_path, read_config
 
 
 def compile_(
     config: ConfigArgument = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The package to write; NAME.yaml when not given."),
+        typer.Option("--output", "-o", metavar="FILE", help="The package to write; NAME.yaml when not given.", parser=as_path),
     ] = None,
     overrides: Overrides = None,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.options import as_path
 from pipeline.errors import UsageError
 
 app = typer.Typer(help="Write the data sets of the examples.", no_args_is_help=True)
@@ -31,7 +32,9 @@ def data() -> None:
 
 @app.command()
 def flights(
-    destination: Annotated[Path, typer.Option(help="The folder to write to.")] = DEFAULT_DESTINATION,
+    destination: Annotated[
+        Path, typer.Option(help="The folder to write to.", metavar="FOLDER", parser=as_path)
+    ] = DEFAULT_DESTINATION,
     format: Annotated[FileFormat, typer.Option(help="The format of the files.")] = FileFormat.PARQUET,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Keep files that exist already.")] = False,
     months: Annotated[str, typer.Option(help="A month, or the first and the last one.", metavar="M[-N]")] = "1-12",

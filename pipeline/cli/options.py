@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli.completion import complete_field
 from pipeline.errors import UsageError
+from pipeline.util.paths import expand_home, require_path
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -19,14 +20,34 @@ DEFAULT_CONFIGS = (Path("pipeline.yaml"), Path("examples/flights/pipeline.yaml")
 
 _CONFIG_HELP = f"The pipeline's configuration; by default {DEFAULT_CONFIGS[0]} or {DEFAULT_CONFIGS[1]}, whichever is there."
 
+
+def as_path(text: str) -> Path:
+    """A path of the command line, with the home folder in place of `~`, for which shells leave it in `--file=~/x`.
+
+    Raises:
+      UsageError: it is an address such as s3://bucket/file, or in the home folder of a user who does not exist.
+    """
+    require_path(str(text), where="the command line")
+    return Path(expand_home(str(text)))
+
+
 ConfigArgument = Annotated[
-    Path | None, typer.Argument(metavar="CONFIG", envvar="CONVEYOR_CONFIG", help=_CONFIG_HELP, show_default=False)
+    Path | None,
+    typer.Argument(metavar="CONFIG", envvar="CONVEYOR_CONFIG", help=_CONFIG_HELP, show_default=False, parser=as_path),
 ]
 """For commands that take nothing but a configuration."""
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="CONFIG", envvar="CONVEYOR_CONFIG", help=_CONFIG_HELP, show_default=False),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="CONFIG",
+        envvar="CONVEYOR_CONFIG",
+        help=_CONFIG_HELP,
+        show_default=False,
+        parser=as_path,
+    ),
 ]
 """For commands whose argument is something else: a run, a version."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.options import ConfigArgument, Overrides, read_config
+from pipeline.cli.options import ConfigArgument, Overrides, as_path, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.cli.serving_target import Target
 from pipeline.errors import UsageError
@@ -35,7 +35,8 @@ class Output(str, Enum):
 def predict(
     config: ConfigArgument = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", metavar="FILE", help="The rows: .csv, .parquet, .json or .jsonl.")
+        Path | None,
+        typer.Option("--file", "-f", metavar="FILE", help="The rows: .csv, .parquet, .json or .jsonl.", parser=as_path),
     ] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="ROWS", help="The rows: an object, or a list of them.")] = None,
     address: Annotated[

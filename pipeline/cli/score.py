@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import ConfigArgument, Overrides, read_config
+from pipeline.cli.options import ConfigArgument, Overrides, as_path, read_config
 from pipeline.contracts.model import PREDICTIONS, SCORE, SCORED_OUTPUT_KEY
 from pipeline.errors import UsageError
 
@@ -32,7 +32,7 @@ class FileFormat(str, Enum):
 
 
 def score(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.parquet", help="The file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.parquet", help="The file to write.", parser=as_path)],
     config: ConfigArgument = None,
     input_pattern: Annotated[
         str | None, typer.Option("--input", "-i", metavar="PATTERN", help="The table: a file, or several by * and ?.")
@@ -92,7 +92,7 @@ def _pattern(config: PipelineConfig, input_pattern: str | None, span: int | None
             fix="Give one of them, as in: conveyor score --input 'new/*.parquet' --output scored.parquet",
         )
     if input_pattern is not None:
-        return str(Path(input_pattern).expanduser().absolute())
+        return str(as_path(input_pattern).absolute())
     if "{SPAN}" not in config.data.input:
         raise UsageError(
             "The data of this configuration has no spans.",
@@ -113,7 +113,7 @@ def _destination(output: Path) -> Path:
             seen=str(output),
             fix=f"--output {output / 'scored.parquet' if output.is_dir() else output.with_suffix('.parquet')}",
         )
-    return output.expanduser().absolute()
+    return output.absolute()
 
 
 def _require_blessed_model(config: PipelineConfig) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.config.section import ConfigPath, Section
+from pipeline.config.section import ConfigPath, InputPattern, Section
 
 
 class Split(Section):
@@ -52,7 +52,7 @@ class Csv(Section):
 class Data(Section):
     """Where the rows come from."""
 
-    input: ConfigPath
+    input: InputPattern
     """A file pattern: `*` and `?` as in a shell, `{SPAN}` and optionally `{VERSION}` for numbers in the path, of which
     the newest are read (of each span, its newest version)."""
     format: Literal["auto", "csv", "parquet", "tfrecord"] = "auto"
@@ -61,7 +61,7 @@ class Data(Section):
     """How tables in CSV and other delimited text are read. What is not given is found out from the files."""
     split: Split = Split()
     """How rows are divided into `train` and `eval`."""
-    newest_span: Annotated[int, Field(ge=0)] | None = None
+    newest_span: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Pretend that no span after this one exists: to repeat an earlier run, or to try one span. Newest when not given."""
     compression: Literal["gzip", "none"] = "gzip"
     """Compression of the TFRecord files that ExampleGen writes."""
@@ -70,7 +70,7 @@ class Data(Section):
 class SchemaSource(Section):
     """Where the schema comes from, and what happens to data that breaks it."""
 
-    path: ConfigPath | None = None
+    path: Annotated[ConfigPath, Field(min_length=1)] | None = None
     """A curated schema in protobuf text format (.pbtxt). Inferred from the training data when not given."""
     on_anomaly: Literal["stop", "warn"] | None = None
     """`stop`: a run whose data breaks the schema ends before training. `warn`: it says so and goes on. When not given, a

@@ -66,5 +66,5 @@ class InfraValidator(Section):
 class Push(Section):
     """Where blessed models go."""
 
-    destination: ConfigPath = "{workspace}/models/{name}"
+    destination: Annotated[ConfigPath, Field(min_length=1)] = "{workspace}/models/{name}"
     """The folder that the model server watches; each push is a numbered folder in it."""

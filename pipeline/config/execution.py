@@ -17,7 +17,7 @@ class Flink(Section):
 
     job_server: _Address | None = None
     """Where Beam's job server for Flink answers, as host:port; on the cluster, that of manifests/flink: beam-jobs:8099."""
-    job_server_jar: ConfigPath | None = None
+    job_server_jar: Annotated[ConfigPath, Field(min_length=1)] | None = None
     """A jar of Beam's job server for Flink: each node starts it, and a Flink in it, for as long as it needs them."""
     worker_pool: _Address | None = None
     """job_server: where Flink's task managers find Beam's Python workers, as host:port; localhost:50000 in manifests/flink."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.config import PipelineConfig
+from pipeline.config.flaws import Flaw, FlawedError
 from pipeline.errors import ConfigError
 from pipeline.util.suggestions import did_you_mean
 
@@ -30,10 +32,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool =
       ConfigError: the file cannot be read, or it and the overrides do not make a valid configuration. All problems are
         listed, each with its line.
     """
-    fields, origins = _read(path)
-    for override in overrides:
-        location, value = _parse_override(override)
-        _set(fields, location, value, origins, f"--set {override}")
+    fields, origins = _fields(path, overrides)
     return _validate(fields, origins, path, None if as_written else path.absolute().parent)
 
 
@@ -50,15 +49,37 @@ def build_config(fields: Mapping[str, Any], folder: Path) -> PipelineConfig:
     return _validate(fields, {(): ""}, None, folder.absolute())
 
 
+def flawed(flaws: Sequence[Flaw], path: Path | None = None, overrides: Sequence[str] = ()) -> ConfigError:
+    """The error for flaws of a configuration that only its data or other files show.
+
+    Args:
+      flaws: at least one.
+      path: the file that the configuration was loaded from; None for one that is in no file.
+      overrides: those that it was loaded with.
+
+    Returns:
+      An error that lists all of them, each with its line.
+    """
+    return _as_error(flaws, path, {(): ""} if path is None else _fields(path, overrides)[1])
+
+
+def _fields(path: Path, overrides: Sequence[str]) -> tuple[dict[Any, Any], dict[_Location, str]]:
+    """The fields of the file and the overrides, and for each location where it stands: `line 3`, or `--set field=value`."""
+    fields, origins = _read(path)
+    for override in overrides:
+        location, value = _parse_override(override)
+        _set(fields, location, value, origins, f"--set {override}")
+    return fields, origins
+
+
 def _validate(
     fields: Mapping[Any, Any], origins: Mapping[_Location, str], path: Path | None, folder: Path | None
 ) -> PipelineConfig:
     try:
         return PipelineConfig.model_validate(fields, context=None if folder is None else {"folder": folder})
     except ValidationError as error:
-        in_order = sorted(error.errors(), key=lambda details: list(origins).index(_nearest(details["loc"], origins)))
-        errors = [_explain(details, path, origins) for details in in_order]
-    raise _combine(errors, path)
+        flaws = [flaw for details in error.errors() for flaw in _flaws(details)]
+    raise _as_error(flaws, path, origins)
 
 
 def _read(path: Path) -> tuple[dict[Any, Any], dict[_Location, str]]:
@@ -160,31 +181,49 @@ def _set(fields: dict[Any, Any], location: _Location, value: Any, origins: dict[
     origins[location] = origin
 
 
-def _explain(details: Mapping[str, Any], path: Path | None, origins: Mapping[_Location, str]) -> ConfigError:
-    """The ConfigError for one of pydantic's errors."""
+def _flaws(details: Mapping[str, Any]) -> tuple[Flaw, ...]:
+    """The flaws that one of pydantic's errors stands for."""
     kind, location = details["type"], tuple(details["loc"])
-    field, origin = _dotted(location), origins[_nearest(location, origins)]
+    field, seen = _dotted(location), _shown(details["input"])
     schema = _schema_at(location)
     description = str(schema.get("description", "")).partition("\n")[0]
-    expected, seen, fix = "", _shown(details["input"]), ""
+    error = details.get("ctx", {}).get("error")
+    if isinstance(error, FlawedError):
+        return tuple(_located(flaw, location, seen) for flaw in error.flaws)
     if kind == "extra_forbidden":
         name, siblings = str(location[-1]), _fields_of(location[:-1])
-        what, expected, seen = f"{field} is not a field.", f"one of {', '.join(siblings)}", ""
         fix = _did_you_mean(name, siblings) or _elsewhere(name)
-    elif kind == "missing":
-        what, expected, seen, fix = f"{field} is required, but not given.", description, "", f"Add it: {location[-1]}: …"
-    elif kind == "value_error":
-        # From a validator of the configuration itself; pydantic writes "Value error, " before its message.
-        message = f"{details['ctx']['error']}."
-        what, seen = (f"{field}: {message}", seen) if location else (message, "")
-    else:
-        what = f"{field} has a value that it cannot have."
-        expected = details["msg"].removeprefix("Input should be ")
-        if kind == "string_pattern_mismatch":
-            expected = description
-        fix = _did_you_mean(str(details["input"]), schema.get("enum", ()))
-    where = origin if path is None or origin.startswith("--set") else f"{path}, {origin}"
-    return ConfigError(what, where=where, expected=expected, seen=seen, fix=fix)
+        return (Flaw(f"{field} is not a field.", location, f"one of {', '.join(siblings)}", fix=fix),)
+    if kind == "missing":
+        return (Flaw(f"{field} is required, but not given.", location, description, seen, f"Add it: {location[-1]}: …"),)
+    if kind == "value_error":
+        return (_located(Flaw(f"{error}."), location, seen),)
+    expected = description if kind == "string_pattern_mismatch" else details["msg"].removeprefix("Input should be ")
+    fix = _did_you_mean(str(details["input"]), schema.get("enum", ()))
+    return (Flaw(f"{field} has a value that it cannot have.", location, expected, seen, fix),)
+
+
+def _located(flaw: Flaw, location: _Location, seen: str) -> Flaw:
+    """A flaw that a validator of the configuration has found, as seen from the configuration as a whole."""
+    field = (*location, *flaw.field)
+    # The input of a whole section says nothing.
+    return replace(
+        flaw,
+        what=f"{_dotted(field)}: {flaw.what}" if field else flaw.what,
+        field=field,
+        seen=flaw.seen or (seen if location and not flaw.field else ""),
+    )
+
+
+def _as_error(flaws: Sequence[Flaw], path: Path | None, origins: Mapping[_Location, str]) -> ConfigError:
+    places = list(origins)
+    in_order = sorted(flaws, key=lambda flaw: places.index(_nearest(flaw.field, origins)))
+    errors = []
+    for flaw in in_order:
+        origin = origins[_nearest(flaw.field, origins)]
+        where = origin if path is None or origin.startswith("--set") else f"{path}, {origin}"
+        errors.append(ConfigError(flaw.what, where=where, expected=flaw.expected, seen=flaw.seen, fix=flaw.fix))
+    return _combine(errors, path)
 
 
 def _combine(errors: Sequence[ConfigError], path: Path | None) -> ConfigError:

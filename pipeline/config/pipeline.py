@@ -11,26 +11,41 @@ from pipeline.config.data import Data, SchemaSource
 from pipeline.config.evaluation import Evaluation, InfraValidator, Push
 from pipeline.config.execution import Execution
 from pipeline.config.features import Feature, Preprocessing
+from pipeline.config.flaws import checked_by
 from pipeline.config.gateway import Gateway
 from pipeline.config.kubeflow import Kubeflow
 from pipeline.config.section import Section
 from pipeline.config.training import Model, Task, Training, Tuner
+from pipeline.util.paths import expand_home, require_path
+
+LONGEST_NAME = 57
+"""Letters of a pipeline's name. TFX takes 63, the length of a label in Kubernetes, and `conveyor score` adds `-score` to it."""
+
+
+def _check_workspace(path: str) -> None:
+    require_path(path)
+    expand_home(path)
 
 
 def _from_working_directory(path: str, info: ValidationInfo) -> str:
-    return str(Path(path).absolute()) if info.context else path
+    return str(Path(expand_home(path)).absolute()) if info.context else path
 
 
 class PipelineConfig(Section):
     """A pipeline: from a table of data to a served model."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
-    """The name of the pipeline and of the model it serves: lower-case letters, digits and dashes."""
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=LONGEST_NAME)]
+    """The name of the pipeline and of the model it serves: up to 57 lower-case letters, digits and dashes."""
     task: Task = Task.BINARY
     """The kind of prediction."""
-    label: str
+    label: Annotated[str, Field(min_length=1)]
     """The column that the model learns to predict."""
-    workspace: Annotated[str, Field(validate_default=True), AfterValidator(_from_working_directory)] = ".conveyor"
+    workspace: Annotated[
+        str,
+        Field(min_length=1, validate_default=True),
+        checked_by(_check_workspace),
+        AfterValidator(_from_working_directory),
+    ] = ".conveyor"
     """Where everything a run makes is kept. The one path that is relative to the working directory."""
     data: Data
     """Where the rows come from."""
@@ -73,7 +88,7 @@ class PipelineConfig(Section):
     @property
     def workspace_path(self) -> Path:
         """Absolute path of the workspace."""
-        return Path(self.workspace).absolute()
+        return Path(expand_home(self.workspace)).absolute()
 
     @property
     def metadata_path(self) -> Path:
@@ -97,7 +112,8 @@ class PipelineConfig(Section):
 
     def resolve(self, path: str) -> str:
         """A path of the configuration as an absolute path, placeholders but {SPAN} and {VERSION} replaced."""
-        return str(Path(path.replace("{workspace}", str(self.workspace_path)).replace("{name}", self.name)).absolute())
+        replaced = path.replace("{workspace}", str(self.workspace_path)).replace("{name}", self.name)
+        return str(Path(expand_home(replaced)).absolute())
 
     def effective(self) -> dict[str, Any]:
         """Every field with its value, as YAML would hold it."""

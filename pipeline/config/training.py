@@ -50,8 +50,8 @@ class Training(Section):
     """Share of the training split held back for early stopping, so that the evaluation split stays unseen. 0: none."""
     patience: Annotated[int, Field(ge=0)] = 2
     """Epochs without a better validation loss before training stops and the best weights are restored. 0: never stop."""
-    seed: int = 42
-    """The seed of the weights, the shuffling and the dropout."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """The seed of the weights, the shuffling and the dropout: a number of 32 bits, as NumPy has it."""
 
 
 class Tuner(Section):

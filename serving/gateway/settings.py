@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from pipeline.config import Gateway, PipelineConfig
 from pipeline.errors import ConfigError
+from pipeline.util.paths import expand_home
 from serving.client import Address
 
 
@@ -77,7 +78,7 @@ def read_settings(path: Path) -> Gateway:
         )
 
     def resolved(name: str | None) -> str | None:
-        return name and str(path.parent.absolute() / name)
+        return name and str(path.parent.absolute() / expand_home(name))
 
     return _checked(
         section.model_copy(

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from pipeline.cli import main as command_line
+from pipeline.cli.options import as_path
 from pipeline.errors import DataError, NotBlessedError
 
 CONVEYOR = [sys.executable, "-m", "pipeline.cli.main"]
@@ -178,3 +179,23 @@ def _commands(command, path):
         yield path, command
     for name, each in inner.items():
         yield from _commands(each, (*path, name))
+
+
+def test_every_path_of_the_command_line_is_read_as_one():
+    def parameters_of(command):
+        inner = getattr(command, "commands", {}).values()
+        return [*command.params, *(parameter for each in inner for parameter in parameters_of(each))]
+
+    paths = [each for each in parameters_of(typer.main.get_command(command_line.app)) if "Path" in str(vars(each))]
+
+    assert {each.name for each in paths} >= {"config", "output", "file", "destination"}
+    assert [each.name for each in paths if each.type_descriptor.parameter_info.parser is not as_path] == []
+
+
+def test_a_path_may_begin_with_a_home_folder_and_not_with_a_scheme(run, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+
+    code, _, err = run("config", "validate", "~/pipeline.yaml")
+    assert (code, "/home/ada/pipeline.yaml" in err) == (2, True)
+    code, _, err = run("compile", "--output=s3://bucket/package.yaml")
+    assert (code, "not a path" in err) == (2, True)

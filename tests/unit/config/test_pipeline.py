@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -33,6 +35,43 @@ def config(**fields) -> PipelineConfig:
 def test_what_does_not_hold_together_is_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         config(**fields)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        lambda number: {"training": {"learning_rate": number}},
+        lambda number: {"model": {"l2": number}},
+        lambda number: {"evaluation": {"thresholds": {"mae": {"max": number}}}},
+        lambda number: {"gateway": {"timeout_seconds": number}},
+        lambda number: {"gateway": {"example": {"rooms": number}}},
+    ],
+)
+def test_numbers_are_finite(fields, number):
+    with pytest.raises(ValidationError, match="finite number"):
+        config(**fields(number))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_has_32_bits(seed):
+    assert config(training={"seed": 2**32 - 1}).training.seed == 2**32 - 1
+    with pytest.raises(ValidationError):
+        config(training={"seed": seed})
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("length", [57, 58])
+def test_a_name_leaves_tfx_room_for_the_name_of_the_scoring_pipeline(length):
+    from tfx.orchestration.pipeline import Pipeline
+
+    if length == 57:
+        Pipeline(f"{config(name='a' * length).name}-score", "/root")
+        return
+    with pytest.raises(ValueError, match="maximum allowed length"):
+        Pipeline(f"{'a' * length}-score", "/root")
+    with pytest.raises(ValidationError, match="at most 57"):
+        config(name="a" * length)
 
 
 def test_a_slice_is_a_column_or_a_crossing_of_columns():
@@ -89,6 +128,59 @@ def test_paths_are_the_same_after_any_serialisation(monkeypatch, tmp_path):
     assert pickle.loads(pickle.dumps(loaded)) == loaded
     assert PipelineConfig.model_validate(loaded.effective()) == loaded
     assert PipelineConfig.model_validate(loaded.effective(), context={"folder": Path("/other")}) == loaded
+
+
+def paths(fields: object = PATHS, way: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The ways to the fields of PATHS that hold a path."""
+    if isinstance(fields, dict):
+        return [found for name, inner in fields.items() for found in paths(inner, (*way, name)) if name != "runner"]
+    return [way]
+
+
+def with_path(way: tuple[str, ...], path: str) -> dict[str, object]:
+    """The fields of a configuration in which one path is another."""
+    fields = copy.deepcopy(PATHS)
+    section: Any = fields
+    for name in way[:-1]:
+        section = section[name]
+    section[way[-1]] = f"{path}.py:f" if ".py:" in section.get(way[-1], "") else path
+    return fields
+
+
+@pytest.mark.parametrize("way", [*paths(), ("workspace",)])
+@pytest.mark.parametrize(
+    ("path", "what"), [("s3://bucket/x", "not a path"), ("file:///x", "not a path"), ("~nobody-here/x", "no user")]
+)
+def test_what_is_not_a_path_is_refused_in_every_field_that_takes_one(way, path, what):
+    with pytest.raises(ValidationError, match=what):
+        config(**with_path(way, path))
+
+
+@pytest.mark.parametrize("way", paths())
+@pytest.mark.parametrize("path", ["{nam}/x", "x/{workspace}/y"])
+def test_a_placeholder_that_would_stay_in_a_path_is_refused(way, path):
+    with pytest.raises(ValidationError, match=r"placeholder|stands for a whole path"):
+        config(**with_path(way, path))
+
+
+@pytest.mark.parametrize("pattern", ["", "{SPAN}{VERSION}.csv", "{SPAN}{SPAN}", "{span}.csv"])
+def test_an_input_pattern_has_one_meaning(pattern):
+    with pytest.raises(ValidationError):
+        config(data={"input": pattern})
+
+
+def test_home_folders_are_expanded_in_every_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    for way in [*paths(), ("workspace",)]:
+        loaded = PipelineConfig.model_validate(
+            {"name": "houses", "label": "price", **with_path(way, "~/x")}, context={"folder": Path("/project")}
+        )
+        value: Any = loaded.effective()
+        for name in way:
+            value = value[name]
+        assert value.startswith("/home/ada/x")
+    assert config(workspace="~/x").metadata_path == Path("/home/ada/x/metadata.sqlite")
+    assert config(push={"destination": "~/{name}"}).serving_path == Path("/home/ada/houses")
 
 
 def test_every_path_is_resolved():
