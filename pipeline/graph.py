@@ -26,6 +26,7 @@ from components.schema_importer import SchemaImporter, read_curated_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform
 from pipeline import nodes
+from pipeline.config import Split
 from pipeline.contracts.schema import Schema
 from pipeline.runs import database
 from pipeline.runs.beam import beam_arguments
@@ -59,7 +60,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         input_pattern=config.resolve(config.data.input),
         file_format=config.data.format,
         csv=config.data.csv,
-        split=config.data.split,
+        split=_split(config),
         label=config.label,
         newest_span=config.data.newest_span,
         compression=config.data.compression,
@@ -132,6 +133,12 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         metadata_connection_config=database.sqlite(config.metadata_path),
         beam_pipeline_args=beam_arguments(config),
     )
+
+
+def _split(config: PipelineConfig) -> Split:
+    """How rows are divided: by the classes of the label only where it has any."""
+    split = config.data.split
+    return split.model_copy(update={"stratify": False}) if config.task == "regression" else split
 
 
 def _schema_node(curated: schema_pb2.Schema | None, statistics: BaseChannel) -> BaseNode:

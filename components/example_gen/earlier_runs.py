@@ -39,10 +39,17 @@ class EarlierRuns:
         _, stored = self._spans[span.content][0]
         return [FileSummary(path, file.rows, file.kinds) for path, file in zip(span.files, stored.columns, strict=True)]
 
-    def stored(self, span: InputSpan, kinds: Mapping[str, Kind]) -> tuple[Path, StoredSpan] | None:
-        """A span that was stored with its columns of these kinds, and the artifact's folder; None where there is none."""
+    def stored(self, span: InputSpan, kinds: Mapping[str, Kind], splitter: str) -> tuple[Path, StoredSpan] | None:
+        """A span that was stored with its columns of these kinds, and the artifact's folder; None where there is none.
+
+        Args:
+          span: the span.
+          kinds: the kinds of the table's columns.
+          splitter: all that decides how its rows are divided.
+        """
         for folder, known in self._spans.get(span.content, ()):
-            if known.stored == {name: kinds[name] for name in known.stored} and all(
+            same = known.splitter == splitter and known.stored == {name: kinds[name] for name in known.stored}
+            if same and all(
                 (folder / f"Split-{part.split}" / name).is_file() for part in known.parts.values() for name in part.files
             ):
                 return folder, known

@@ -9,23 +9,25 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 
 from components.example_gen import properties
 from components.example_gen.columns import conform, require_label
+from components.example_gen.division import WHOLE, Source, divide
 from components.example_gen.earlier_runs import EarlierRuns
 from components.example_gen.inputs import InputSpan, input_spans
 from components.example_gen.output import Output
 from components.example_gen.readers import Reader, open_reader
 from components.example_gen.spans import SingleSplit
-from components.example_gen.splitter import Hashed, Splitter, Whole
+from components.example_gen.splitter import Whole, identity
 from components.example_gen.table import Table
 from pipeline.config import Csv, Split
 from pipeline.contracts.schema import FILE_NAME, Schema, read_schema
 from pipeline.errors import DataError
+from pipeline.util.notes import note
 from pipeline.util.progress import RowProgress
 
 _LOG = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class Executor(base_executor.BaseExecutor):
         paths = dict.fromkeys(path for of_split in spans.values() for span in of_split for path in span.files)
         csv = Csv.model_validate_json(exec_properties[properties.CSV])
         reader = open_reader(exec_properties[properties.FILE_FORMAT], list(paths), csv)
-        settings = _settings(exec_properties, split, reader)
+        settings = _settings(exec_properties, reader)
         earlier = EarlierRuns(artifact.uri, settings)
         workers = min(_MOST_WORKERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(workers) as pool:
@@ -70,11 +72,15 @@ class Executor(base_executor.BaseExecutor):
             if schemas := input_dict.get(properties.SCHEMA):
                 unneeded = json.loads(exec_properties[properties.UNNEEDED])
                 table.kinds = conform(table.kinds, _schema(schemas), unneeded, exec_properties[properties.INPUT_PATTERN])
-            output = Output(artifact, exec_properties[properties.COMPRESSION], table, pool)
+            source = Source(table, spans.get("train", ()), pool, workers)
+            has_spans = "{SPAN}" in exec_properties[properties.INPUT_PATTERN]
+            division = WHOLE if isinstance(split, SingleSplit) else divide(split, source, label, has_spans=has_spans)
+            splitter, divided_by = division.splitter, identity(division.splitter)
+            output = Output(artifact, exec_properties[properties.COMPRESSION], table, divided_by, pool)
             sources = _sources(spans, split)
-            progress = RowProgress("reading", sum(table.rows_of(span) for span, _, _ in sources))
-            for span, splitter, targets in sources:
-                stored = earlier.stored(span, table.kinds)
+            progress = RowProgress("reading", sum(table.rows_of(span) for span, _ in sources))
+            for span, targets in sources:
+                stored = earlier.stored(span, table.kinds, divided_by)
                 if stored:
                     output.take_over(span, targets, *stored)
                     progress.add(table.rows_of(span))
@@ -82,42 +88,42 @@ class Executor(base_executor.BaseExecutor):
                     encoded = progress.through(table.encoded(span, pool, ahead=workers))
                     output.write(span, targets, map(splitter.split, encoded))
             rows = output.close(settings)
-        _require_rows(rows)
+        _require_rows(rows, split)
         artifact.set_string_custom_property(properties.ROWS, json.dumps(rows))
+        artifact.set_string_custom_property(properties.DIVISION, division.description)
+        artifact.set_string_custom_property(properties.BOUNDARY, division.boundary)
+        for text in (*division.notes, *division.notes_on(rows)):
+            note(text)
         _LOG.info("Rows: %s.", ", ".join(f"{name} {count:,}" for name, count in rows.items()))
 
 
-def _settings(exec_properties: Mapping[str, Any], split: Split | SingleSplit, reader: Reader) -> str:
-    """A digest of all that shards depend on besides the spans' content and the kinds of their columns."""
+def _settings(exec_properties: Mapping[str, Any], reader: Reader) -> str:
+    """A digest of all that shards depend on besides the spans' content, the kinds of their columns and the splitter."""
     names = (properties.CODE_FINGERPRINT, properties.FILE_FORMAT, properties.COMPRESSION)
-    fraction = split.eval_fraction if _is_hashed(split) else None
-    return hashlib.sha256(repr(([exec_properties[name] for name in names], reader.dialect, fraction)).encode()).hexdigest()
+    return hashlib.sha256(repr(([exec_properties[name] for name in names], reader.dialect)).encode()).hexdigest()
 
 
-def _sources(
-    spans: Mapping[str, Sequence[InputSpan]], split: Split | SingleSplit
-) -> list[tuple[InputSpan, Splitter, dict[str, str]]]:
-    """The spans to read, with the splitter of each, and the split for each part that the splitter makes."""
-    if _is_hashed(split):
-        return [(span, Hashed(split.eval_fraction), {name: name for name in spans}) for span in spans["train"]]
-    return [(span, Whole(), {Whole.PART: name}) for name, of_split in spans.items() for span in of_split]
-
-
-def _is_hashed(split: Split | SingleSplit) -> TypeGuard[Split]:
-    return isinstance(split, Split) and split.method == "hash"
+def _sources(spans: Mapping[str, Sequence[InputSpan]], split: Split | SingleSplit) -> list[tuple[InputSpan, dict[str, str]]]:
+    """The spans to read, and the split for each part that the splitter makes of them."""
+    if isinstance(split, SingleSplit) or split.method == "window":
+        return [(span, {Whole.PART: name}) for name, of_split in spans.items() for span in of_split]
+    return [(span, {name: name for name in spans}) for span in spans["train"]]
 
 
 def _schema(artifacts: list[Artifact]) -> Schema:
     return Schema.of(read_schema(Path(artifact_utils.get_single_uri(artifacts), FILE_NAME)))
 
 
-def _require_rows(rows: Mapping[str, int]) -> None:
+def _require_rows(rows: Mapping[str, int], split: Split | SingleSplit) -> None:
     empty = [name for name, count in rows.items() if count == 0]
     if empty:
+        can_stratify = isinstance(split, Split) and split.stratify is None
         raise DataError(
             f"The split {empty[0]!r} has no rows.",
             where="data.split",
             expected="at least one row in every split",
             seen=", ".join(f"{name}: {count:,}" for name, count in rows.items()),
-            fix="Add rows, or change data.split.eval_fraction in the configuration.",
+            fix="Set data.split.stratify to true, which gives both splits rows."
+            if can_stratify
+            else "Add rows, or change data.split.eval_fraction in the configuration.",
         )

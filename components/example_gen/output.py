@@ -37,12 +37,14 @@ class Output:
       artifact: the `Examples` artifact, with the names of its splits.
       compression: `gzip` or `none`.
       table: the table that the spans are from.
+      splitter: all that decides how the rows of a span are divided.
       pool: the threads that write.
     """
 
-    def __init__(self, artifact: Artifact, compression: str, table: Table, pool: Pool) -> None:
+    def __init__(self, artifact: Artifact, compression: str, table: Table, splitter: str, pool: Pool) -> None:
         self._uri = artifact.uri
         self._table = table
+        self._splitter = splitter
         self._writers = {
             name: SplitWriter(artifact_utils.get_split_uri([artifact], name), compression, pool)
             for name in artifact_utils.decode_split_names(artifact.split_names)
@@ -97,6 +99,7 @@ class Output:
                     part: StoredPart(split=shards.split, files=names[shards.split][shards.first : shards.end], rows=shards.rows)
                     for part, shards in parts.items()
                 },
+                self._splitter,
             )
             for span, parts in self._spans
         ]

@@ -33,6 +33,8 @@ PAYLOAD_FORMAT = "payload_format"
 OUTPUT_FORMAT = "file_format"
 TF_EXAMPLE = "FORMAT_TF_EXAMPLE"
 ROWS = "rows"  # JSON: how many each split has; TFX's stock ExampleGen has no such property
+DIVISION = "division"  # how rows are divided between the splits, in words
+BOUNDARY = "boundary"  # the first value of `eval` in the column that orders the rows
 TFRECORDS = "tfrecords_gzip"  # the one format that TFX knows; readers go by a file's name whether it is compressed
 
 

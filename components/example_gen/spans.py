@@ -103,14 +103,14 @@ def select(spans: Sequence[Span], split: Split | SingleSplit) -> dict[str, list[
 
     Args:
       spans: those that exist, oldest first; at least one.
-      split: how rows are divided. A hashed split names the same spans for `train` and `eval`.
+      split: how rows are divided. Every method but `window` names the same spans for `train` and `eval`.
 
     Raises:
       UsageError: a window with too few spans for both `train` and `eval`.
     """
     if isinstance(split, SingleSplit):
         return {split.name: _newest(spans, split.spans)}
-    if split.method == "hash":
+    if split.method != "window":
         return {name: _newest(spans, split.spans) for name in ("train", "eval")}
     if len(spans) <= split.eval_spans:
         raise UsageError(

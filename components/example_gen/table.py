@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
@@ -48,6 +49,22 @@ def open_table(data: Data, *, split: SingleSplit = _ALL_ROWS, ignored: Collectio
     with ThreadPoolExecutor() as pool:
         files = list(pool.map(reader.scan, paths))
     return Table(reader, [file.without(ignored) for file in files])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they were read, and as tf.Examples.
+
+    Attributes:
+      batch: the columns that the rows' file has, N rows.
+      examples: serialized tf.Examples, large_binary [N].
+    """
+
+    batch: pa.RecordBatch
+    examples: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.examples)
 
 
 class Table:
@@ -98,8 +115,8 @@ class Table:
         known.update(zip(new, pool.map(reader.scan, new), strict=True))
         return cls(reader, [known[path] for path in paths])
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows of all files, in order, with all columns of the table.
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of all files, in order, with all columns of the table or with some.
 
         A column has one type in all batches: bool, int64, double, timestamp[us], timestamp[us, UTC], string or null, as its
         kind is, or list of it for the columns in `lists`. Text that is not UTF-8 is binary in that batch.
@@ -107,16 +124,20 @@ class Table:
         Raises:
           DataError: a file is damaged.
         """
+        names = [name for name in self.kinds if columns is None or name in columns]
         for file in self._files.values():
-            for batch in self._reader.batches(file.path, file.kinds):
-                yield pa.RecordBatch.from_arrays([self._column(batch, name) for name in self.kinds], list(self.kinds))
+            kinds = {name: kind for name, kind in file.kinds.items() if name in names}
+            # Without columns, batches have no rows.
+            read = self._reader.batches(file.path, kinds) if kinds else (pa.record_batch({"": pa.nulls(file.rows)}),)
+            for batch in read:
+                yield pa.RecordBatch.from_arrays([self._column(batch, name) for name in names], names)
 
     def rows_of(self, span: InputSpan) -> int:
         """How many rows a span has."""
         return sum(self._files[path].rows for path in span.files)
 
-    def encoded(self, span: InputSpan, pool: Pool, ahead: int) -> Iterator[pa.Array]:
-        """The rows of a span as serialized tf.Examples (large_binary), in order.
+    def encoded(self, span: InputSpan, pool: Pool, ahead: int) -> Iterator[Rows]:
+        """The rows of a span with their tf.Examples, in order.
 
         Args:
           span: one of the table's.
@@ -129,14 +150,15 @@ class Table:
         batches = ((path, batch) for path in span.files for batch in self._reader.batches(path, self._files[path].kinds))
         return _in_order(pool, self._encode, batches, ahead=ahead)
 
-    def stored(self, span: InputSpan, parts: dict[str, StoredPart]) -> StoredSpan:
-        """The record of a span that has been stored in these parts."""
+    def stored(self, span: InputSpan, parts: dict[str, StoredPart], splitter: str) -> StoredSpan:
+        """The record of a span that has been stored in these parts, divided in this way."""
         files = [self._files[path] for path in span.files]
         return StoredSpan(
             number=span.number,
             content=span.content,
             columns=[StoredFile(rows=file.rows, kinds=file.kinds) for file in files],
             stored={name: self.kinds[name] for file in files for name in file.kinds},
+            splitter=splitter,
             parts=parts,
         )
 
@@ -146,10 +168,10 @@ class Table:
             return pa.nulls(batch.num_rows, arrow_type(kind, has_lists=has_lists))
         return typed(batch.column(name), kind, has_lists=has_lists)
 
-    def _encode(self, source: tuple[str, pa.RecordBatch]) -> pa.Array:
+    def _encode(self, source: tuple[str, pa.RecordBatch]) -> Rows:
         path, batch = source
         try:
-            return encode(batch, self.kinds)
+            return Rows(batch, encode(batch, self.kinds))
         except ColumnError as error:
             kind = self.kinds[error.column]
             raise DataError(

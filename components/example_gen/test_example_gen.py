@@ -12,8 +12,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow.core.example import example_pb2
 from tfx.components.example_gen.csv_example_gen.executor import Executor as StockExecutor
@@ -29,7 +27,6 @@ from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor
 from components.example_gen.inputs import digests_of_files, fingerprint_of_span, fingerprint_of_splits, resolve
 from components.example_gen.spans import SingleSplit
-from components.example_gen.splitter import Hashed
 from components.shared.examples import tfrecord
 from pipeline.config import Split
 
@@ -172,17 +169,6 @@ def test_the_same_input_makes_the_same_bytes(tmp_path: Path, monkeypatch: pytest
         for record in _records(tmp_path / "a" / "Split-train")
     ]
     assert ids == sorted(ids)
-
-
-@given(st.lists(st.binary(max_size=30), max_size=200, unique=True), st.floats(0.01, 0.98))
-def test_a_hashed_split_keeps_every_row_once_and_nests(rows: list[bytes], fraction: float) -> None:
-    examples = pa.array(rows, pa.large_binary())
-    splits = Hashed(fraction).split(examples)
-    assert sorted(splits["train"].to_pylist() + splits["eval"].to_pylist()) == sorted(rows)
-    backwards = Hashed(fraction).split(examples[::-1])
-    assert set(backwards["eval"].to_pylist()) == set(splits["eval"].to_pylist())
-    larger = Hashed(fraction + 0.01).split(examples)
-    assert set(splits["eval"].to_pylist()) <= set(larger["eval"].to_pylist())
 
 
 def test_the_fingerprint_is_the_contents(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ Paths in the file are relative to the file's own folder; `{workspace}` at the st
 `{name}` for the pipeline's name. Every field has a default but the name of the pipeline, its data and its label.
 """
 
-from pipeline.config.data import Csv, Data, SchemaSource, Split
+from pipeline.config.data import Csv, Data, SchemaSource
 from pipeline.config.evaluation import Evaluation, InfraValidator, Push, Threshold
 from pipeline.config.execution import Beam, Dataflow, Execution, Flink, Spark
 from pipeline.config.features import Feature, Preprocessing
 from pipeline.config.gateway import Access, ApiKey, Batching, Cache, Gateway, Oidc, PredictionLog, Upstream
 from pipeline.config.kubeflow import Kubeflow, Resources, Retry, SecretKey, Toleration
 from pipeline.config.pipeline import PipelineConfig
+from pipeline.config.split import Split
 from pipeline.config.training import Model, Task, Training, Tuner
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The data, its splits and its schema."""
+"""The data and its schema."""
 
 from __future__ import annotations
 
@@ -7,21 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.config.section import ConfigPath, InputPattern, Section
-
-
-class Split(Section):
-    """How rows are divided into the splits `train` and `eval`."""
-
-    method: Literal["window", "hash"] = "hash"
-    """`window`: train on the spans before the newest ones, evaluate on the newest. `hash`: by a hash of each row."""
-    train_spans: Annotated[int, Field(ge=1)] = 9
-    """window: how many spans before the evaluation spans to train on; fewer are used while fewer exist."""
-    eval_spans: Annotated[int, Field(ge=1)] = 1
-    """window: how many of the newest spans to evaluate on."""
-    eval_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """hash: the share of rows in `eval`, between 0 and 1."""
-    spans: Annotated[int, Field(ge=1)] | None = None
-    """hash: how many of the newest spans to read; all of them when not given."""
+from pipeline.config.split import Split
 
 
 _Character = Annotated[str, Field(min_length=1, max_length=1)]

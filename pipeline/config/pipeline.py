@@ -81,6 +81,10 @@ class PipelineConfig(Section):
             raise ValueError("data.split.method 'window' divides rows by span, so data.input must contain {SPAN}")
         if "{VERSION}" in self.data.input and "{SPAN}" not in self.data.input:
             raise ValueError("data.input has {VERSION} without {SPAN}: a version is a version of a span")
+        if self.label in self.data.split.columns:
+            raise ValueError(f"data.split.by names {self.label}, the label: its values must occur in both splits")
+        if self.data.split.stratify and self.task == "regression":
+            raise ValueError("data.split.stratify is for the classes of a label, and the task is regression")
         if self.label in self.features:
             raise ValueError(f"features names {self.label}, the label: what the model predicts is not one of its inputs")
         return self

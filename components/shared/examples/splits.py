@@ -73,7 +73,7 @@ def _parts_of_spans(spans: StoredSpans, uri: str, split: str) -> list[SplitPart]
         stored = sorted((name, kind.name) for name, kind in span.stored.items())
         for name, part in span.parts.items():
             if part.split == split and part.files:
-                digest = hashlib.sha256(repr((spans.settings, span.content, stored, name)).encode()).hexdigest()
+                digest = hashlib.sha256(repr((spans.settings, span.content, stored, span.splitter, name)).encode()).hexdigest()
                 paths = tuple(os.path.join(uri, f"Split-{split}", file) for file in part.files)
                 parts.append(SplitPart(paths, digest, span.stored, part.rows))
     return parts

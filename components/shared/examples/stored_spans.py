@@ -48,6 +48,7 @@ class StoredSpan(BaseModel):
       content: the digest of its input files.
       columns: the rows and columns of each of its input files.
       stored: the kinds that its columns are stored as.
+      splitter: all that decided to which part a row belongs.
       parts: its rows, by the name that the splitter gives them.
     """
 
@@ -55,6 +56,7 @@ class StoredSpan(BaseModel):
     content: str
     columns: list[StoredFile]
     stored: dict[str, Kind]
+    splitter: str
     parts: dict[str, StoredPart]
 
 

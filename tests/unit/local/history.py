@@ -11,13 +11,14 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.example_gen import inputs
+from pipeline.config import Split
 from pipeline.local import unchanged
 from pipeline.local.resolvers import TYPE_NAME
 from pipeline.runs import database
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 
 FINGERPRINT = "sha256:1"
-SPLIT = '{"method":"hash","train_spans":9,"eval_spans":1,"eval_fraction":0.2,"spans":null}'
+SPLIT = Split().model_dump_json()
 
 
 @dataclass
