@@ -9,7 +9,6 @@ from pydantic import Field
 from pipeline.config.section import ConfigPath, InputPattern, Section
 from pipeline.config.split import Split
 
-
 _Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 
