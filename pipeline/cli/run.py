@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli.completion import complete_node
 from pipeline.cli.options import ConfigArgument, Overrides, read_config
+from pipeline.errors import ConveyorError
 
 
 def run(
@@ -45,9 +46,12 @@ def run(
         run = train(settings, observer, from_nodes=tuple(from_nodes or ()), to_nodes=tuple(to_nodes or ()))
     if run.report_error:
         again = f"conveyor report {run.outcome.run_id}"
-        console.print(f"No report: {run.report_error}. Once that is corrected: {again}", style="yellow")
-    print_summary(run.outcome, settings, console)
-    if run.outcome.problem:
-        raise run.outcome.problem.as_error()
-    if run.refusal:
-        raise run.refusal
+        reason = str(run.report_error).splitlines()[0].rstrip(".")
+        console.print(f"No report: {reason}. Once that is corrected: {again}", style="yellow")
+    try:
+        print_summary(run.outcome, settings, console)
+    except ConveyorError as error:
+        # What ended the run is told first, whatever else is wrong.
+        raise run.failure or error from error
+    if run.failure:
+        raise run.failure

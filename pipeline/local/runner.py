@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import ConveyorError, NodeError, StorageError
+from pipeline.errors import ConveyorError, NodeError, StorageError, UsageError
 from pipeline.local import unchanged, worker
 from pipeline.local.worker import Compiled, PipelineFactory
 from pipeline.runs import database
@@ -123,6 +124,8 @@ def run_pipeline(
 
     Raises:
       ConfigError: CONVEYOR_METADATA does not name a database.
+      UsageError: a node of a partial run does not exist, or no earlier run has the outputs it needs; the configuration names
+        something that cannot be read. Such a run leaves no trace.
       StorageError: another run of this pipeline is at work, or the workspace cannot be written to.
       KeyboardInterrupt: the run was interrupted; nodes that were at work are ended first.
     """
@@ -189,7 +192,7 @@ class _Run:
         compiled: Compiled
         compiled, self.outcome.problem = self.jobs.pop(job.title).answer()
         if self.outcome.problem:
-            self.finish(RunState.FAILED)
+            self.refuse(self.outcome.problem)
             return
         for node_id, upstream in compiled.upstream.items():
             state = NodeState.SKIPPED if node_id in compiled.skipped else NodeState.WAITING
@@ -224,6 +227,14 @@ class _Run:
         self.outcome.problem = self.outcome.problem or node.problem
         node.ended = time.time()
         self.publish()
+
+    def refuse(self, problem: Problem) -> None:
+        """Ends a run that has no node to start. If the command was wrong, such as a node's name, there never was a run."""
+        if problem.exit_code != UsageError.exit_code:
+            self.finish(RunState.FAILED)
+            return
+        shutil.rmtree(self.folder)
+        raise problem.as_error()
 
     def finish(self, state: RunState) -> None:
         """Ends the running nodes and records the last state of each."""

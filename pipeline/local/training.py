@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import nodes
-from pipeline.errors import NotBlessedError
+from pipeline.errors import ConveyorError, NotBlessedError
 from pipeline.local.fingerprint import fingerprint
 from pipeline.local.runner import Observer, run_pipeline
 from pipeline.local.worker import PipelineFactory
@@ -31,7 +31,12 @@ class TrainingRun:
 
     outcome: RunOutcome
     refusal: NotBlessedError | None
-    report_error: OSError | None
+    report_error: OSError | ConveyorError | None
+
+    @property
+    def failure(self) -> ConveyorError | None:
+        """The error with which the command ends: the one that ended the run, or the refusal of its model."""
+        return self.outcome.problem.as_error() if self.outcome.problem else self.refusal
 
 
 def train(
@@ -68,7 +73,7 @@ def train(
         outcome.save(config.runs_path / outcome.run_id)
     try:
         write_report(config, outcome.run_id)
-    except OSError as error:
+    except (OSError, ConveyorError) as error:
         # The run is what counts, and the report can be written again.
         return TrainingRun(outcome, refusal, error)
     return TrainingRun(outcome, refusal, None)

@@ -112,8 +112,14 @@ def address(connection: metadata_store_pb2.ConnectionConfig) -> str:
 
 
 def exists(connection: metadata_store_pb2.ConnectionConfig) -> bool:
-    """Whether there is a database to read. The first run creates a SQLite file; a database on a server is assumed to exist."""
-    return not connection.HasField("sqlite") or Path(connection.sqlite.filename_uri).is_file()
+    """Whether there is a database to read. The first run creates a SQLite file; a database on a server is assumed to exist.
+
+    The file of a run that was killed while it created the database is empty.
+    """
+    if not connection.HasField("sqlite"):
+        return True
+    path = Path(connection.sqlite.filename_uri)
+    return path.is_file() and path.stat().st_size > 0
 
 
 def connect(connection: metadata_store_pb2.ConnectionConfig) -> MetadataStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,11 @@ def run(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_store_pb2.
         execution_info = node_launcher.launch()
     except BaseException as error:
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
-        _publish_end(opened, pipeline_node, _Execution.CANCELED if interrupted else _Execution.FAILED)
+        try:
+            _publish_end(opened, pipeline_node, _Execution.CANCELED if interrupted else _Execution.FAILED)
+        except Exception:
+            # The node's own error is the one to tell.
+            logging.exception("ML Metadata does not know that %s has ended.", node_id)
         raise
     if execution_info is None or not execution_info.execution_id:
         return NodeResult(NodeState.SKIPPED, None)

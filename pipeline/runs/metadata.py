@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -316,7 +317,7 @@ def open_store(connection: metadata_store_pb2.ConnectionConfig, pipeline: str) -
 @contextmanager
 def _open_file(path: Path) -> Iterator[MetadataStore]:
     """Opens a SQLite database read-only. Running nodes wait meanwhile, as SQLite admits no reader beside a writer."""
-    if not path.is_file():
+    if not database.exists(database.sqlite(path)):
         raise UsageError(
             "Nothing has run in this workspace yet.",
             where=str(path.parent),
@@ -327,9 +328,10 @@ def _open_file(path: Path) -> Iterator[MetadataStore]:
     connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
     with FileLock(f"{path}.lock"):
         try:
+            _roll_back(path)
             store = MetadataStore(connection)
         # The binding raises RuntimeError for every failure to connect.
-        except (RuntimeError, errors.StatusError) as error:
+        except (RuntimeError, errors.StatusError, sqlite3.Error) as error:
             raise StorageError(
                 "The metadata store cannot be read.",
                 where=str(path),
@@ -338,6 +340,17 @@ def _open_file(path: Path) -> Iterator[MetadataStore]:
                 fix="Restore it from a copy, or move it away: the next run starts a new one.",
             ) from error
         yield store
+
+
+def _roll_back(path: Path) -> None:
+    """Undoes the transaction of a process that was killed within it, which a read-only connection cannot.
+
+    https://www.sqlite.org/lockingv3.html#hot_journals
+    """
+    if not Path(f"{path}-journal").exists():
+        return
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("SELECT count(*) FROM sqlite_master")
 
 
 def _is_output(event: metadata_store_pb2.Event) -> bool:

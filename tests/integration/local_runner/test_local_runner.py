@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.errors import StorageError
+from pipeline.errors import ConveyorError, StorageError
 from pipeline.local import PipelineFactory, run_pipeline
 from pipeline.runs.status import NodeState, RunOutcome, RunState
 
@@ -116,11 +116,13 @@ def test_a_partial_run_builds_on_the_newest_run_that_has_what_it_needs(workspace
         ({"from_nodes": ("Join",), "to_nodes": ("Source",)}, "No node lies between Join and Source"),
     ],
 )
-def test_a_partial_run_that_cannot_be_is_a_usage_error(workspace: Path, arguments: dict[str, Any], words: str) -> None:
-    outcome = run(workspace, **arguments)
-    assert outcome.problem is not None
-    assert outcome.problem.exit_code == 2
-    assert words in outcome.problem.what
+def test_a_partial_run_that_cannot_be_is_a_usage_error_and_leaves_no_trace(
+    workspace: Path, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConveyorError, match=words) as raised:
+        run(workspace, **arguments)
+    assert raised.value.exit_code == 2
+    assert not [*(workspace / "runs" / "tiny").glob("*/")]
 
 
 def test_a_run_with_the_fingerprint_of_the_last_one_starts_no_process(workspace: Path) -> None:

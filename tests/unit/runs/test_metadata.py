@@ -156,3 +156,31 @@ print([name for name in ("tensorflow", "tfx", "apache_beam") if name in sys.modu
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_transaction_that_a_killed_process_left_is_undone(workspace, config):
+    workspace.run("first", "-1", version="1")
+    path = config.metadata_path
+    # The rows do not fit into the cache, so that some are in the file before the transaction ends.
+    killed = """if True:
+        import os, sqlite3, sys
+        store = sqlite3.connect(sys.argv[1], isolation_level=None)
+        store.execute("PRAGMA cache_size = 1")
+        store.execute("BEGIN EXCLUSIVE")
+        store.execute("DELETE FROM Execution")
+        store.execute("CREATE TABLE filler (text)")
+        store.executemany("INSERT INTO filler VALUES (?)", [("x" * 500,)] * 1000)
+        os._exit(0)
+    """
+    subprocess.run([sys.executable, "-c", killed, path], check=True)
+    assert path.with_name(f"{path.name}-journal").exists()
+
+    with open_store(database.sqlite(path), config.name) as store:
+        assert list(store.run_starts()) == ["first"]
+
+
+def test_a_store_that_was_never_made_holds_no_runs(tmp_path):
+    path = tmp_path / "metadata.sqlite"
+    path.touch()
+    with pytest.raises(UsageError, match="Nothing has run"), open_store(database.sqlite(path), "flights"):
+        pass

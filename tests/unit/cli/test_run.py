@@ -1,0 +1,32 @@
+"""`conveyor run`: which error ends it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.cli import main as command_line
+from pipeline.errors import DataError
+from pipeline.local import training
+from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+
+
+def test_the_error_that_ended_the_run_is_told_whatever_else_is_wrong(tmp_path, monkeypatch, capsys):
+    """Here the metadata store cannot be read when the summary is made."""
+    (tmp_path / "pipeline.yaml").write_text(f"name: houses\nlabel: price\ndata: {{input: x.csv}}\nworkspace: {tmp_path}\n")
+
+    def fail(config, *_, **__):
+        problem = Problem.of(DataError("The label 'price' is not in the data.", fix="Correct `label`."))
+        outcome = RunOutcome(run_id="first", pipeline="houses", state=RunState.FAILED, ended=1.0, problem=problem)
+        outcome.nodes["ExampleGen"] = NodeOutcome(state=NodeState.FAILED, problem=problem)
+        outcome.save(config.runs_path / "first")
+        config.metadata_path.write_text("not a database")
+        return outcome
+
+    monkeypatch.setattr(training, "run_pipeline", fail)
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["run", str(tmp_path / "pipeline.yaml")])
+
+    printed = capsys.readouterr()
+    assert ended.value.code == DataError.exit_code
+    assert printed.err.startswith("Data error: The label 'price' is not in the data.")
+    assert "No report: The metadata store cannot be read." in printed.out
