@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from pipeline.contracts.model import SCORED_OUTPUT_KEY
+from pipeline.contracts.model import SCORED_OUTPUT_KEY, free_name
 from pipeline.errors import DataError, StorageError
 from pipeline.util import files
 
@@ -94,7 +94,7 @@ def write_table(logs: list[str], model_version: int, destination: Path) -> int:
     features = _feature_fields(_batches(logs))
     taken = {field.name for field in features}
     outputs = _outputs(first[0], taken)
-    version = pa.field(_free_name("model_version", taken), pa.int64(), metadata={SCORED_OUTPUT_KEY: "model_version"})
+    version = pa.field(free_name("model_version", taken), pa.int64(), metadata={SCORED_OUTPUT_KEY: "model_version"})
     schema = pa.schema([*features, *(output.field() for output in outputs), version])
     rows = 0
     with _replacing(destination) as path, pq.ParquetWriter(path, schema) as writer:
@@ -180,15 +180,9 @@ def _outputs(log: Any, taken: set[str]) -> list[Output]:
     return [
         Output(
             name,
-            _free_name(name, taken),
+            free_name(name, taken),
             tf.as_dtype(tensor.dtype),
             int(np.prod([dimension.size for dimension in tensor.tensor_shape.dim], dtype=np.int64)),
         )
         for name, tensor in sorted(log.response.outputs.items())
     ]
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name = f"predicted_{name}"
-    return name

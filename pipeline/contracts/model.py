@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -50,6 +50,13 @@ MAX_WARMUP_REQUESTS = 1000
 
 DESCRIPTION_PATH = "assets.extra/conveyor.json"
 """Within the SavedModel: a `ModelDescription` as JSON."""
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name of an answer's column beside those of the data: its own, with `predicted_` before it while that is taken."""
+    while name in taken:
+        name = f"predicted_{name}"
+    return name
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import tensorflow_transform as tft
 
 from pipeline.errors import ConfigError
 from pipeline.training import raw
+from pipeline.training.features import label_feature
 from pipeline.util.progress import RowProgress
 
 _READ_BATCH_SIZE = 16_384
@@ -64,7 +65,8 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
     Raises:
       ConfigError: the user's own preprocessing_fn returned features that cannot be batched.
     """
-    check_dense(transform_output.transformed_feature_spec(), label)
+    learned = label_feature(label)
+    check_dense(transform_output.transformed_feature_spec(), learned)
     specs = transform_output.raw_feature_spec()
     needed = {name: specs[name] for name in (*columns, label)}
     transform = transform_output.transform_features_layer()
@@ -74,7 +76,7 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
     def prepare(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         transformed = transform(tf.io.parse_example(examples, needed))
         return {
-            name: raw.to_dense(values) if name == label else tf.reshape(values, [tf.size(examples), -1])
+            name: raw.to_dense(values) if name == learned else tf.reshape(values, [tf.size(examples), -1])
             for name, values in transformed.items()
         }
 
@@ -83,10 +85,10 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
     features: dict[str, _Column] = {}
     labels: list[npt.NDArray[np.generic]] = []
     parts = records.batch(_READ_BATCH_SIZE).map(prepare, _BATCHES_AT_ONCE, deterministic=True)
-    for part in RowProgress("reading").through(parts.as_numpy_iterator(), lambda part: len(part[label])):
-        labels.append(part[label])
+    for part in RowProgress("reading").through(parts.as_numpy_iterator(), lambda part: len(part[learned])):
+        labels.append(part[learned])
         for name, values in part.items():
-            if name != label:
+            if name != learned:
                 features.setdefault(name, _Column(values)).append(values)
     variables = {name: column.to_variable() for name, column in features.items()}
     return Rows(variables, np.concatenate(labels) if labels else np.empty(0))

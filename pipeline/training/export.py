@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from keyword import iskeyword
 from pathlib import PurePosixPath
 
 import keras
@@ -18,6 +19,8 @@ from pipeline.training import raw
 from pipeline.training.labels import LabelEncoding
 from pipeline.training.warmup import write_warmup_requests
 
+_OWN_NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
+
 
 def export_model(
     model: keras.Model,
@@ -29,7 +32,7 @@ def export_model(
 ) -> None:
     """Writes the SavedModel that `pipeline.contracts.model` describes, with warm-up requests for model servers.
 
-    Where an operation cannot have a column's name, tf.saved_model.load alone calls this input `column.<position>`.
+    Where a parameter of Python cannot have a column's name, tf.saved_model.load alone calls this input `column_<position>`.
 
     Args:
       model: from transformed features to logits or the standardised label.
@@ -108,13 +111,19 @@ def _class_index(label: tf.Tensor | tf.SparseTensor, encoding: LabelEncoding) ->
 
 
 def _input_names(columns: Sequence[str]) -> dict[str, str]:
-    """Columns by the name that TensorFlow gives their input: their own where it is one that an operation can have."""
+    """Columns by the name that TensorFlow gives their input: their own where an operation and a parameter can have it."""
+    neutral = "column_"
+    while any(column.lower().startswith(neutral) for column in columns):
+        neutral += "_"
     names: dict[str, str] = {}
+    taken: set[str] = set()
     for position, column in enumerate(columns):
         # Operations whose names differ in case only are renamed.
-        is_taken = column.lower() in {name.lower() for name in names}
-        is_plain = re.fullmatch("[A-Za-z0-9][A-Za-z0-9_]*", column) is not None
-        names[column if is_plain and not is_taken else f"column.{position}"] = column
+        if _OWN_NAME.fullmatch(column) and column.lower() not in taken and not iskeyword(column) and column != "self":
+            taken.add(column.lower())
+            names[column] = column
+        else:
+            names[f"{neutral}{position}"] = column
     return names
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +14,12 @@ from pipeline.training.settings import TransformSettings, check_names
 
 DEFAULT_PARTS = ("hour_of_day", "day_of_week")
 """The parts of a time where none are given. Parts of the year are left out: a window of spans rarely covers a whole one."""
+
+# What TensorFlow takes in the name of an operation, and every file system in that of a file.
+_PLAIN_NAME = re.compile(r"[a-z0-9_]{1,64}")
+_READABLE_CHARACTERS = 40
+# The names of the transformed features, as FeaturePlan describes them.
+_GROUP = re.compile("numeric|categorical|bag_[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -117,10 +125,18 @@ class FeaturePlan:
         return tuple(sorted((*self.numeric, *(column.name for column in others))))
 
 
+def label_feature(label: str) -> str:
+    """The label's name among the transformed features: its own, unless it is one that the features have there."""
+    return f"{label}_label" if _GROUP.fullmatch(label) else label
+
+
 def vocabulary_file(column: str) -> str:
-    """The name of a column's vocabulary within the transform graph."""
-    # Names that differ only in characters that a file name cannot have must not share a file.
-    return f"vocabulary_{column if column.isidentifier() else column.encode().hex()}"
+    """The name of a column's vocabulary within the transform graph: a file's there, and part of the names of operations."""
+    if _PLAIN_NAME.fullmatch(column):
+        return f"vocabulary_{column}"
+    # A plain name has no hyphen, so that no two columns share a file, not even where a file system ignores case.
+    readable = re.sub(r"[^a-z0-9]+", "_", column.lower())[:_READABLE_CHARACTERS].strip("_")
+    return f"vocabulary_{readable}-{hashlib.sha256(column.encode()).hexdigest()[:16]}"
 
 
 def _kind(name: str, feature: Feature, dtype: ColumnType) -> str:

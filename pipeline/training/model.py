@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from pipeline.config import Model
-from pipeline.training.features import FeaturePlan
+from pipeline.training.features import FeaturePlan, label_feature
 from pipeline.training.preprocessing import CATEGORICAL, NUMERIC
 from pipeline.training.raw import dtype_name
 from pipeline.training.settings import TrainerSettings
@@ -78,7 +78,7 @@ def input_layers(transform_output: tft.TFTransformOutput, label: str) -> dict[st
     return {
         name: keras.Input((math.prod(spec.shape),), name=name, dtype=spec.dtype.name)
         for name, spec in sorted(transform_output.transformed_feature_spec().items())
-        if name != label
+        if name != label_feature(label)
     }
 
 

@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 
 from pipeline.errors import ConfigError
 from pipeline.training import raw
-from pipeline.training.features import Bucketised, Categorical, FeaturePlan
+from pipeline.training.features import Bucketised, Categorical, FeaturePlan, label_feature
 from pipeline.training.settings import TransformSettings
 
 NUMERIC = "numeric"
@@ -37,7 +37,8 @@ def preprocessing_fn(
 
     Returns:
       The label as it came and, unless the user's own function decides otherwise, the features that `FeaturePlan` describes:
-      `numeric`, float32 [N, columns], and `categorical`, int64 [N, columns]; a group without columns is left out.
+      `numeric`, float32 [N, columns], and `categorical`, int64 [N, columns]; a group without columns is left out. A label that
+      has the name of a group is called as `label_feature` says.
 
     Raises:
       ConfigError: the configuration does not suit the columns.
@@ -53,11 +54,11 @@ def preprocessing_fn(
                 expected="a dict of tensors",
                 seen=type(outputs).__name__,
             )
-        return {label: inputs[label], **outputs}
+        return {label_feature(label): inputs[label], **outputs}
     plan = FeaturePlan.of(settings, {name: raw.dtype_name(tensor.dtype) for name, tensor in inputs.items()})
     columns = {name: raw.to_dense(inputs[name]) for name in plan.names}
     groups = {NUMERIC: _numeric(plan, columns), CATEGORICAL: _categorical(plan, columns)}
-    return {label: inputs[label], **{name: tf.concat(parts, axis=1) for name, parts in groups.items() if parts}}
+    return {label_feature(label): inputs[label], **{name: tf.concat(parts, axis=1) for name, parts in groups.items() if parts}}
 
 
 def _numeric(plan: FeaturePlan, columns: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from prometheus_client import Counter
 
 from pipeline.config import PredictionLog as Settings
+from pipeline.contracts.model import free_name
 from pipeline.util.files import replacing
 from serving.client import ModelFeature, Prediction
 from serving.client.features import Row
@@ -59,7 +60,8 @@ class PredictionLog:
     """A folder for each day: `date=2026-01-31/<time>-<id>.parquet`.
 
     The columns are the model's features, as in the data that it was trained with, and those of the answer: prediction_time,
-    prediction_request_id, prediction_version, and prediction_label and prediction_score, or prediction_value.
+    prediction_request_id, prediction_version, and prediction_label and prediction_score, or prediction_value. Where a feature
+    has one of these names, the answer's column is `predicted_<name>`; so is the folder's date, which readers take for a column.
 
     Args:
       settings: the settings of the log, with a folder.
@@ -127,7 +129,7 @@ class PredictionLog:
             files[entry.file_key].append(entry)
         for (date, _, _), those in files.items():
             try:
-                _write_file(self._folder / f"date={date}", those)
+                _write_file(self._folder / f"{free_name('date', those[0].columns)}={date}", those)
             except Exception as error:  # The thread has to go on: it alone counts lost rows.
                 self._drop(len(those), str(error))
 
@@ -150,13 +152,15 @@ def _table(entries: Sequence[_Entry]) -> pa.Table:
     columns = {
         name: pa.array([entry.row.get(name) for entry in entries], _TYPES[dtype]) for name, dtype in entries[0].columns.items()
     }
-    columns["prediction_time"] = pa.array([entry.time for entry in entries], _TIME)
-    columns["prediction_request_id"] = pa.array([entry.request_id for entry in entries], pa.string())
-    columns["prediction_version"] = pa.array([prediction.version for prediction in predictions], pa.int64())
+    answer = {
+        "prediction_time": pa.array([entry.time for entry in entries], _TIME),
+        "prediction_request_id": pa.array([entry.request_id for entry in entries], pa.string()),
+        "prediction_version": pa.array([prediction.version for prediction in predictions], pa.int64()),
+    }
     if predictions[0].value is None:
         label = pa.string() if isinstance(predictions[0].label, str) else pa.int64()
-        columns["prediction_label"] = pa.array([prediction.label for prediction in predictions], label)
-        columns["prediction_score"] = pa.array([confidence(prediction) for prediction in predictions], pa.float64())
+        answer["prediction_label"] = pa.array([prediction.label for prediction in predictions], label)
+        answer["prediction_score"] = pa.array([confidence(prediction) for prediction in predictions], pa.float64())
     else:
-        columns["prediction_value"] = pa.array([prediction.value for prediction in predictions], pa.float64())
-    return pa.table(columns)
+        answer["prediction_value"] = pa.array([prediction.value for prediction in predictions], pa.float64())
+    return pa.table({**columns, **{free_name(name, columns): values for name, values in answer.items()}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.contracts.schema import Schema, parse_schema
 from pipeline.errors import ConfigError
-from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Time
+from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Time, vocabulary_file
 from pipeline.training.settings import TransformSettings, kinds_from_schema
+from tests.fakes.names import names
 
 DTYPES = {"late": "int", "distance": "float", "seats": "int", "carrier": "string", "departure": "int"}
 
@@ -90,10 +92,15 @@ def test_what_a_schema_says_of_its_columns() -> None:
     assert kinds_from_schema(schema) == {"departure": "time", "seats": "categorical"}
 
 
-@given(st.dictionaries(st.text(min_size=1), st.sampled_from(["int", "float", "string"]), min_size=1))
+@given(st.dictionaries(names, st.sampled_from(["int", "float", "string"]), min_size=1))
 def test_every_column_has_a_place_and_every_vocabulary_a_file(dtypes: dict[str, str]) -> None:
     plan = FeaturePlan.of(_settings(label=""), dtypes)
     assert plan.names == tuple(sorted(dtypes))
     files = [column.vocabulary_file for column in plan.categorical]
-    assert len(set(files)) == len(files)
-    assert all(file.isidentifier() for file in files)
+    assert len({file.lower() for file in files}) == len(files)
+    assert all(re.fullmatch("vocabulary_[A-Za-z0-9_-]{1,80}", file) for file in files)
+
+
+def test_a_plain_name_is_that_of_its_vocabulary() -> None:
+    assert vocabulary_file("carrier_2") == "vocabulary_carrier_2"
+    assert vocabulary_file("Prénom (%)").startswith("vocabulary_pr_nom-")
