@@ -19,6 +19,7 @@ from pipeline.cli import (
     doctor,
     gateway,
     image,
+    init,
     inspect,
     kubeflow,
     models,
@@ -41,6 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command()(init.init)
 app.command()(run.run)
 app.command("compile")(compile.compile_)
 app.command()(kubeflow.submit)

@@ -1,0 +1,198 @@
+"""`conveyor init`: from a table to the configuration of a pipeline."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.options import DEFAULT_CONFIGS, Overrides, as_path
+from pipeline.cli.output import new_table, print_table
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.config import Data
+    from pipeline.profile import Draft, Source, TableProfile
+
+_SHOWN_COLUMNS = 60
+_MOST_CANDIDATES = 10
+
+
+class Task(str, Enum):
+    """The kinds of prediction."""
+
+    BINARY = "binary_classification"
+    MULTICLASS = "multiclass_classification"
+    REGRESSION = "regression"
+
+
+def init(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A file, a folder, or a pattern.", show_default=False)],
+    label: Annotated[str | None, typer.Option("--label", "-l", metavar="COLUMN", help="The column to predict.")] = None,
+    task: Annotated[Task | None, typer.Option(help="The kind of prediction, where the label's values do not tell it.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.", parser=as_path)
+    ] = DEFAULT_CONFIGS[0],
+    print_only: Annotated[bool, typer.Option("--print", help="Print the configuration instead of writing it.")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Read a table and write the configuration of its pipeline, with the reason for each choice.
+
+    Example: conveyor init houses.csv --label price
+    """
+    from rich.console import Console
+
+    from pipeline.config import training
+    from pipeline.profile import draft, find, require_label
+
+    if not print_only and output.exists():
+        raise _exists(output)
+    console = Console(stderr=True, highlight=False)
+    source = find(str(as_path(table)))
+    found, choices = _read(source, overrides or (), console)
+    if label is None and _is_conversation(print_only):
+        label = _ask(found, console)
+    chosen = None if task is None else training.Task(task.value)
+    label = require_label(found, label, chosen)
+    made = draft(found, source, {"input": _relative(source.pattern, output)}, label, chosen)
+    text = _written(made, output, overrides or (), table, write=not print_only)
+    if print_only:
+        print(text, end="")
+        return
+    _tell(made, found, choices, output)
+
+
+def _exists(output: Path) -> UsageError:
+    other = next(path for n in range(2, 1000) if not (path := output.with_name(f"{output.stem}-{n}{output.suffix}")).exists())
+    return UsageError(
+        "There is a configuration already, and it is not overwritten.",
+        where=str(output),
+        expected="a file that does not exist yet",
+        seen="a file that exists",
+        fix=f"Write to another file: --output {other}",
+    )
+
+
+def _read(source: Source, overrides: Sequence[str], console: Console) -> tuple[TableProfile, dict[str, str]]:
+    """The table, and what is worth telling about how its columns are read."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from components.example_gen.table import open_table
+    from pipeline.profile import TableProfile
+
+    data, ignored = _data(source, overrides)
+    shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("Finding the types of the columns", total=None)
+        opened = open_table(data, ignored=ignored)
+        progress.update(bar, description=f"Reading {opened.rows:,} rows", total=opened.rows)
+        found = TableProfile.read(opened.kinds, opened.batches(), lambda rows: progress.update(bar, completed=rows))
+    return found, opened.choices
+
+
+def _data(source: Source, overrides: Sequence[str]) -> tuple[Data, list[str]]:
+    """How the table is to be read, and the columns that are not: by the overrides, which are checked here."""
+    import tempfile
+
+    import yaml
+
+    from pipeline.config.loading import load_config
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, DEFAULT_CONFIGS[0])
+        path.write_text(
+            yaml.safe_dump({"name": "table", "label": "label", "data": {"input": source.pattern}}), encoding="utf-8"
+        )
+        config = load_config(path, overrides)
+    return config.data, [name for name, feature in config.features.items() if feature.kind == "ignore"]
+
+
+def _is_conversation(print_only: bool) -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty() and not print_only
+
+
+def _ask(table: TableProfile, console: Console) -> str | None:
+    """The column to predict, as the person at the terminal says; None where none can be."""
+    from pipeline.profile import described, likely_labels
+
+    possible = likely_labels(table)
+    if not possible:
+        return None
+    console.print("Which column is to be predicted?", style="bold")
+    for column in possible[:_MOST_CANDIDATES]:
+        console.print(f"  {described(column)}", markup=False)
+    answer: str = typer.prompt("Label", default=possible[0].name, err=True)
+    return answer
+
+
+def _relative(pattern: str, output: Path) -> str:
+    """The pattern as the configuration has it: relative to its folder where the table is in it."""
+    folder = str(output.absolute().parent)
+    return os.path.relpath(pattern, folder) if pattern.startswith(folder.rstrip(os.sep) + os.sep) else pattern
+
+
+def _written(made: Draft, output: Path, overrides: Sequence[str], table: str, *, write: bool) -> str:
+    """The configuration as text, checked and, if so wanted, in its file."""
+    import tempfile
+
+    from pipeline.config.loading import load_config
+    from pipeline.profile import to_yaml
+    from pipeline.util import files
+
+    _override(made.fields, overrides)
+    made.comments[()] = [
+        f"Written by `conveyor init {table} --label {made.fields['label']}`.",
+        "`conveyor config show --comments` explains every field.",
+    ]
+    text = to_yaml(made.fields, made.comments)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder, output.name)
+        draft.write_text(text, encoding="utf-8")
+        load_config(draft)
+    if write:
+        files.write(output, text)
+    return text
+
+
+def _override(fields: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Puts overrides, which have been checked, among the fields."""
+    import yaml
+
+    for override in overrides:
+        place, _, value = override.partition("=")
+        *sections, name = place.strip().split(".")
+        inner = fields
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[name] = yaml.safe_load(value)
+
+
+def _tell(made: Draft, table: TableProfile, choices: dict[str, str], output: Path) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    shown = new_table("column", "used as", "why")
+    shown.add_row(Text(made.fields["label"], style="bold"), "label", made.decision.reason)
+    for name, usage in list(made.usages.items())[:_SHOWN_COLUMNS]:
+        style = "dim" if usage.is_ignored else ""
+        role = f"{usage.role.value}, ignored" if usage.is_ignored else usage.role.value
+        shown.add_row(Text(name, style=style), role, Text(usage.reason))
+    print_table(shown)
+    if len(made.usages) > _SHOWN_COLUMNS:
+        print(f"… and {len(made.usages) - _SHOWN_COLUMNS:,} more columns, which the file names")
+    for sentence in choices.values():
+        console.print(sentence, markup=False)
+    for warning in made.warnings:
+        console.print(Text.assemble(("Warning: ", "yellow"), warning))
+    console.print(f"{output}: {table.rows:,} rows, {len(table.columns):,} columns, {made.decision.task.value} of", end=" ")
+    console.print(made.fields["label"], markup=False)
+    command = "conveyor run" if output == DEFAULT_CONFIGS[0] else f"conveyor run {output}"
+    console.print(f"Next: {command}", markup=False)

@@ -1,0 +1,134 @@
+"""The configuration that suits a table, and the reasons for it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.config.training import Task
+from pipeline.errors import UsageError
+from pipeline.profile import leaks, splits
+from pipeline.profile.example import request
+from pipeline.profile.source import Source
+from pipeline.profile.table import TableProfile
+from pipeline.profile.task import Decision, decide
+from pipeline.profile.usage import Usage, usages
+from pipeline.profile.words import quoted, rows, shortened
+
+_LONGEST_NAME = 40
+_MOST_REASONS = 8
+
+# The defaults make enough steps of 10,000 rows; smaller tables need smaller batches, and stop when nothing improves.
+_SMALL_TABLE, _BATCHES, _SMALLEST_BATCH = 10_000, 100, 16
+_SMALL = {"epochs": 50, "patience": 5}
+
+
+@dataclass
+class Draft:
+    """A configuration in the making.
+
+    Attributes:
+      fields: what differs from the defaults; an empty section stands for its comments.
+      comments: lines to stand above a field, by the names that lead to it.
+      decision: what is predicted, and why.
+      usages: how each column but the label is used.
+      warnings: sentences on what should be looked at before the model is trusted.
+    """
+
+    fields: dict[str, Any]
+    comments: dict[tuple[str, ...], list[str]]
+    decision: Decision
+    usages: dict[str, Usage]
+    warnings: list[str] = field(default_factory=list)
+
+
+def draft(table: TableProfile, source: Source, data: Mapping[str, Any], label: str, task: Task | None = None) -> Draft:
+    """Decides on everything that the table tells.
+
+    Args:
+      table: the table.
+      source: where its files are.
+      data: the section `data` of the configuration so far.
+      label: the column to predict, which `require_label` has passed.
+      task: the kind of prediction, where the label's values are not to decide.
+
+    Raises:
+      UsageError: no other column is of use.
+    """
+    decision = decide(table.columns[label])
+    if task is not None and task is not decision.task:
+        decision = Decision(task, "Chosen by --task.")
+    used = usages(table.columns, label)
+    _require_features(used, label, source)
+    fields = {"name": pipeline_name(source.stem), "task": decision.task.value, "label": label, "data": dict(data)}
+    made = Draft(fields, {("task",): [decision.reason]}, decision, used)
+    _divide(made, source)
+    _use(made, table)
+    _train(made, table)
+    if example := request(table, [name for name, usage in used.items() if not usage.is_ignored]):
+        made.fields["gateway"] = {"example": example}
+        made.comments[("gateway",)] = ["A row of the table: the request that the gateway's page shows."]
+    return made
+
+
+def pipeline_name(stem: str) -> str:
+    """A name for the pipeline and its model: of lower-case letters, digits and dashes, and short enough for Kubernetes."""
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if not name[:1].isalpha():
+        name = f"table-{name}"
+    return name[:_LONGEST_NAME].strip("-")
+
+
+def _require_features(used: Mapping[str, Usage], label: str, source: Source) -> None:
+    if all(usage.is_ignored for usage in used.values()):
+        reasons = [f"{shortened(name)}: {usage.role.value}, {usage.reason}" for name, usage in used.items()]
+        raise UsageError(
+            "No column is left to predict the label from.",
+            where=source.pattern,
+            expected=f"a column besides {label!r} that varies and does not only name its row",
+            seen="\n".join(reasons[:_MOST_REASONS]) or "no other column",
+            fix="Add columns to the table that are known before the label is.",
+        )
+
+
+def _divide(made: Draft, source: Source) -> None:
+    if source.reason:
+        made.comments["data", "input"] = [source.reason]
+    if source.spans > 1:
+        choice = splits.by_span(source.spans)
+        made.fields["data"]["split"] = dict(choice.setting)
+        made.comments["data", "split"] = [choice.reason]
+
+
+def _use(made: Draft, table: TableProfile) -> None:
+    """The section on features: defaults as comments by what the columns are, then settings with their reasons."""
+    features: dict[str, Any] = {}
+    by_role: dict[str, list[str]] = defaultdict(list)
+    for name, usage in made.usages.items():
+        if usage.setting:
+            features[name] = dict(usage.setting)
+            made.comments["features", name] = [f"{usage.role.value.capitalize()}: {usage.reason}."]
+        else:
+            by_role[usage.role.value].append(f"{shortened(name)} ({usage.reason})")
+    lines = [f"{role.capitalize()}: {', '.join(columns)}." for role, columns in by_role.items()]
+    used = [name for name, usage in made.usages.items() if not usage.is_ignored]
+    for name, warning in leaks.warnings(table, made.fields["label"], made.decision.task, used).items():
+        made.warnings.append(warning)
+        lines.append(f"{warning} If not, add: {shortened(quoted(name))}: {{kind: ignore}}")
+    if repeated := leaks.repeated_rows(table):
+        made.warnings.append(repeated)
+        lines.append(repeated)
+    made.fields["features"] = features
+    made.comments["features",] = lines
+
+
+def _train(made: Draft, table: TableProfile) -> None:
+    if table.rows < _SMALL_TABLE:
+        batch = max(_SMALLEST_BATCH, 1 << (table.rows // _BATCHES).bit_length())
+        made.fields["training"] = {**_SMALL, "batch_size": batch}
+        made.comments["training",] = [f"Small batches and many epochs, since {rows(table.rows)} are few."]

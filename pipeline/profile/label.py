@@ -1,0 +1,103 @@
+"""The label: whether a column can be predicted, and which are likely."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.config.training import Task
+from pipeline.errors import UsageError
+from pipeline.profile.columns import MOST_COUNTED, ColumnProfile
+from pipeline.profile.table import TableProfile
+from pipeline.profile.task import decide, suits
+from pipeline.profile.usage import usages
+from pipeline.profile.words import among, listed, name_words, of_rows, quoted, shortened
+from pipeline.util.suggestions import closest, did_you_mean
+
+_MOST_SHARE_OF_NAMES = 0.5
+_MOST_CANDIDATES = 8
+
+# How the column that is to be predicted is often called, the most telling names first.
+_TELLING = (
+    {"label", "target", "class", "y", "outcome", "response"},
+    {"churn", "churned", "default", "fraud", "survived", "converted", "clicked", "late"},
+    {"price", "sales", "species", "quality"},
+)
+
+
+def likely_labels(table: TableProfile) -> list[ColumnProfile]:
+    """The columns that can be predicted: first those named like a label, then classes, then quantities; the last ones first."""
+    used = usages(table.columns, None)
+    in_reverse = reversed(table.columns.values())
+    possible = [column for column in in_reverse if not used[column.name].is_ignored and not obstacle(column)]
+
+    def rank(column: ColumnProfile) -> tuple[int, bool]:
+        words = name_words(column.name)
+        by_name = next((level for level, names in enumerate(_TELLING) if words & names), len(_TELLING))
+        return by_name, decide(column).task is Task.REGRESSION
+
+    return sorted(possible, key=rank)
+
+
+def described(column: ColumnProfile) -> str:
+    """A candidate in a few words: its name, the task and its values."""
+    task = re.sub("_classification$", "", decide(column).task.value)
+    values = among(column) if column.is_number else listed(map(str, column.counts))
+    return f"{shortened(column.name)}: {task}, {values}"
+
+
+def obstacle(column: ColumnProfile) -> str:
+    """Why a column cannot be predicted; empty where it can."""
+    if not column.present:
+        return "it has no values"
+    if column.is_list:
+        return "its rows have several values each"
+    if column.is_time:
+        return "its values are times"
+    if column.missing:
+        return f"{of_rows(column.missing, column.rows)} have no value"
+    if column.distinct < 2:
+        return f"{shortened(str(next(iter(column.counts))))} in every row"
+    if column.is_number:
+        return ""
+    if column.distinct > MOST_COUNTED or (column.distinct > 2 and column.distinct_share > _MOST_SHARE_OF_NAMES):
+        return f"{among(column)}: names or identifiers rather than classes"
+    return ""
+
+
+def require_label(table: TableProfile, label: str | None, task: Task | None = None) -> str:
+    """Checks that a column can be predicted.
+
+    Args:
+      table: the table.
+      label: the column; None where nobody has named one.
+      task: the kind of prediction that was asked for; None where the values decide.
+
+    Returns:
+      The column's name.
+
+    Raises:
+      UsageError: none is named, it is not there, or it cannot be predicted. The error lists the candidates.
+    """
+    possible = likely_labels(table)[:_MOST_CANDIDATES]
+    expected = "one of these columns:\n" + "\n".join(map(described, possible)) if possible else "a column with different values"
+    fix = f"Name a column: --label {quoted(possible[0].name)}" if possible else "Add such a column to the table."
+    if label is None:
+        raise UsageError("It is not clear which column is to be predicted.", expected=expected, seen="no --label", fix=fix)
+    if label not in table.columns:
+        what = f"The table has no column {label!r}. {did_you_mean(label, table.columns)}".rstrip()
+        fix = f"Name a column: --label {quoted(closest(label, table.columns) or possible[0].name)}" if possible else fix
+        raise UsageError(what, where="--label", expected=expected, seen=listed(table.columns), fix=fix)
+    column = table.columns[label]
+    if reason := obstacle(column):
+        if column.present and column.missing:
+            fix = f"Leave out the rows whose {label} is not known, and run the command again."
+        raise UsageError(f"The column {label!r} cannot be predicted.", where="--label", expected=expected, seen=reason, fix=fix)
+    if task is not None and (reason := suits(column, task)):
+        raise UsageError(
+            f"The task {task.value} does not suit the column {label!r}.",
+            where="--task",
+            expected=decide(column).task.value,
+            seen=reason,
+            fix=f"--task {decide(column).task.value}",
+        )
+    return label

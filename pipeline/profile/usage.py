@@ -1,0 +1,152 @@
+"""How each column is used by a model, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from components.shared.examples.kinds import Kind
+from pipeline.profile.columns import DAY, ColumnProfile
+from pipeline.profile.words import among, listed, name_words, number, of_rows, shortened
+
+_MOST_MISSING = 0.99
+_DISTINCT_IDENTIFIERS = 0.95
+_FEWEST_IDENTIFIERS = 10
+# Sentences rather than names: some words each, and seldom the same twice.
+_WORDS_OF_TEXT, _DISTINCT_TEXT, _FEWEST_TEXTS = 3.0, 0.2, 20
+_ROWS_A_CODE = 5
+_PARTS_OF_DAYS = ("day_of_week", "day_of_month")
+
+_YEAR = 365 * DAY
+_IDENTIFIER_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "rownames", "rowid", "serial", "number", "no", "nr"}
+_CODE_WORDS = {"id", "code", "type", "class", "category", "cat", "group", "zip", "zipcode", "postcode", "region", "sector"}
+
+
+class Role(str, Enum):
+    """What a column is to the model; the values are the words for it."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+    TIME = "time"
+    TEXT = "text"
+    LIST = "list"
+    IDENTIFIER = "identifier"
+    CONSTANT = "constant"
+    EMPTY = "nearly empty"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How a column is used.
+
+    Attributes:
+      role: what it is to the model.
+      reason: a clause that says why, such as "5,000 different values in 5,000 rows".
+      setting: its entry among `features` in the configuration; empty where the default does the same.
+    """
+
+    role: Role
+    reason: str
+    setting: Mapping[str, object]
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether the model does without the column."""
+        return self.setting.get("kind") == "ignore"
+
+
+def usages(columns: Mapping[str, ColumnProfile], label: str | None) -> dict[str, Usage]:
+    """How each column but the label is used, by name.
+
+    Args:
+      columns: the table's, in order.
+      label: what is predicted; None where that is not known yet.
+    """
+    first: dict[int, str] = {}
+    if label is not None:
+        first[columns[label].digest] = label
+    found = {}
+    for name, column in columns.items():
+        if name == label:
+            continue
+        original = first.setdefault(column.digest, name)
+        found[name] = _usage(column, None if original == name else original)
+    return found
+
+
+def _usage(column: ColumnProfile, original: str | None) -> Usage:
+    ignore = {"kind": "ignore"}
+    if not column.present:
+        return Usage(Role.EMPTY, "it has no values", ignore)
+    if column.distinct == 1 and not column.missing:
+        return Usage(Role.CONSTANT, f"{_only(column)} in every row", ignore)
+    if original is not None:
+        return Usage(Role.DUPLICATE, f"equal to {shortened(original)} in every row", ignore)
+    if column.missing >= _MOST_MISSING * column.rows:
+        return Usage(Role.EMPTY, f"{of_rows(column.missing, column.rows)} have no value", ignore)
+    if column.is_list:
+        return Usage(Role.LIST, f"lists of {column.kind.value}", {})
+    if column.is_time:
+        return _time(column)
+    if column.kind is Kind.TEXT:
+        return _text(column)
+    return _number(column)
+
+
+def _text(column: ColumnProfile) -> Usage:
+    # The share falls as a table grows, and so does what it takes to be no category.
+    is_varied = column.distinct_share >= _DISTINCT_TEXT and column.distinct >= _FEWEST_TEXTS
+    if is_varied and column.words >= _WORDS_OF_TEXT:
+        return Usage(Role.TEXT, f"{column.words:.0f} words a value, {among(column)}", {"kind": "text"})
+    if column.distinct_share >= _DISTINCT_IDENTIFIERS and column.present >= _FEWEST_IDENTIFIERS:
+        return Usage(Role.IDENTIFIER, among(column), {"kind": "ignore"})
+    values = listed(map(str, column.counts)) if column.distinct <= 4 else among(column)
+    return Usage(Role.CATEGORY, values, {})
+
+
+def _number(column: ColumnProfile) -> Usage:
+    words = name_words(column.name)
+    if _is_identifier(column, words):
+        return Usage(Role.IDENTIFIER, among(column), {"kind": "ignore"})
+    if column.kind is Kind.INTEGER and column.distinct > 2 and words & _CODE_WORDS:
+        if column.distinct * _ROWS_A_CODE <= column.present:
+            return Usage(Role.CATEGORY, f"codes by their name, {among(column)}", {"kind": "categorical"})
+        if "id" in words:
+            return Usage(Role.IDENTIFIER, f"by its name, {among(column)}", {"kind": "ignore"})
+    if column.kind is Kind.BOOLEAN:
+        return Usage(Role.NUMBER, "true or false", {})
+    return Usage(Role.NUMBER, f"{number(column.smallest or 0)} to {number(column.largest or 0)}", {})
+
+
+def _is_identifier(column: ColumnProfile, words: set[str]) -> bool:
+    """Whether a number names its row: a different one in nearly each, by its name or as a count of the rows."""
+    if column.kind is not Kind.INTEGER or column.distinct_share < _DISTINCT_IDENTIFIERS or column.present < _FEWEST_IDENTIFIERS:
+        return False
+    extent = (column.largest or 0) - (column.smallest or 0) + 1
+    counts_rows = column.is_exact and column.distinct == column.rows == extent and (column.smallest or 0) in (0, 1)
+    return bool(words & _IDENTIFIER_WORDS) or (counts_rows and (column.is_ascending or column.is_descending))
+
+
+def _time(column: ColumnProfile) -> Usage:
+    earliest, latest = int(column.smallest or 0), int(column.largest or 0)
+    reason = f"{_moment(earliest)} to {_moment(latest)}"
+    setting: dict[str, object] = {"kind": "time"}
+    if column.is_whole:
+        setting["parts"] = [*_PARTS_OF_DAYS, *(["day_of_year"] if latest - earliest >= 2 * _YEAR else [])]
+    return Usage(Role.TIME, reason, setting)
+
+
+def _moment(microseconds: int) -> str:
+    import datetime
+
+    try:
+        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
+    except OverflowError:
+        return f"{microseconds:,} µs"
+    return moment.date().isoformat() if microseconds % DAY == 0 else moment.isoformat(sep=" ", timespec="minutes")
+
+
+def _only(column: ColumnProfile) -> str:
+    return shortened(str(next(iter(column.counts))))

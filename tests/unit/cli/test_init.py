@@ -1,0 +1,194 @@
+"""`conveyor init`: from a table to a configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from pipeline.cli.main import app
+from pipeline.config.loading import load_config
+from pipeline.errors import ConfigError, UsageError
+
+ROWS = 300
+
+
+@pytest.fixture
+def conveyor(tmp_path, monkeypatch):
+    """Runs a command in a folder with houses.csv and returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+    houses().to_csv("houses.csv", index=False)
+
+    def _conveyor(*arguments: str) -> str:
+        return CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
+
+    return _conveyor
+
+
+def houses() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    size = random.integers(30, 300, ROWS)
+    return pd.DataFrame(
+        {
+            "house_id": random.permutation(ROWS) + 1000,
+            "prénom: #1": random.choice(["Ada", "Bo", "Cy"], ROWS),
+            "size": size,
+            "country": "IT",
+            "price": (size * 1000 + random.normal(0, 30_000, ROWS)).round(),
+            "price_final": size * 990.5,
+        }
+    )
+
+
+def test_the_configuration_has_what_differs_from_the_defaults(conveyor):
+    conveyor("init", "houses.csv", "--label", "price")
+
+    written = yaml.safe_load(Path("pipeline.yaml").read_text())
+    assert written["name"] == "houses"
+    assert written["task"] == "regression"
+    assert written["label"] == "price"
+    assert written["data"] == {"input": "houses.csv"}
+    assert written["features"] == {"house_id": {"kind": "ignore"}, "country": {"kind": "ignore"}}
+    assert set(written["gateway"]["example"]) == {"prénom: #1", "size", "price_final"}
+    assert load_config(Path("pipeline.yaml")).data.input == str(Path("houses.csv").absolute())
+
+
+def test_reasons_stand_above_what_was_chosen(conveyor):
+    conveyor("init", "houses.csv", "--label", "price")
+
+    text = Path("pipeline.yaml").read_text()
+    assert "  # Identifier: 300 different values in 300 rows.\n  house_id: {kind: ignore}\n" in text
+    assert "  # Constant: IT in every row.\n  country: {kind: ignore}\n" in text
+    assert "prénom: #1 (Ada, " in text
+    assert "price_final may be known only after price, by its name." in text
+
+
+def test_what_was_chosen_and_the_next_command_are_told(conveyor):
+    told = conveyor("init", "houses.csv", "--label", "price")
+
+    assert "Warning: price_final may be known only after price, by its name." in told
+    assert "identifier, ignored" in told
+    assert told.endswith("Next: conveyor run\n")
+
+
+def test_nothing_is_overwritten_and_the_remedy_works(conveyor):
+    conveyor("init", "houses.csv", "--label", "price")
+    before = Path("pipeline.yaml").read_text()
+    with pytest.raises(UsageError) as caught:
+        conveyor("init", "houses.csv", "--label", "size")
+
+    assert Path("pipeline.yaml").read_text() == before
+    told = conveyor("init", "houses.csv", "--label", "size", *caught.value.fix.partition(": ")[2].split())
+    assert told.endswith("Next: conveyor run pipeline-2.yaml\n")
+    assert load_config(Path("pipeline-2.yaml")).label == "size"
+
+
+def test_print_writes_the_same_to_the_terminal_and_no_file(conveyor):
+    printed = conveyor("init", "houses.csv", "--label", "price", "--print")
+
+    assert not Path("pipeline.yaml").exists()
+    conveyor("init", "houses.csv", "--label", "price")
+    assert Path("pipeline.yaml").read_text() == printed
+
+
+def test_without_a_label_candidates_are_listed_and_the_remedy_works(conveyor):
+    with pytest.raises(UsageError) as caught:
+        conveyor("init", "houses.csv")
+
+    assert caught.value.exit_code == 2
+    assert "size: regression" in caught.value.expected
+    assert not Path("pipeline.yaml").exists()
+    conveyor("init", "houses.csv", *caught.value.fix.partition(": ")[2].split())
+    assert Path("pipeline.yaml").exists()
+
+
+def test_on_a_terminal_the_label_is_asked_for(conveyor, monkeypatch):
+    monkeypatch.setattr("pipeline.cli.init._is_conversation", lambda print_only: True)
+    CliRunner().invoke(app, ["init", "houses.csv"], input="size\n", catch_exceptions=False)
+
+    assert load_config(Path("pipeline.yaml")).label == "size"
+
+
+def test_fields_that_are_set_are_written(conveyor):
+    conveyor("init", "houses.csv", "-l", "price", "--set", "training.epochs=3", "--set", "data.split.eval_fraction=0.3")
+
+    written = yaml.safe_load(Path("pipeline.yaml").read_text())
+    assert written["training"]["epochs"] == 3
+    assert written["data"]["split"]["eval_fraction"] == 0.3
+
+
+def test_a_field_that_is_not_there_is_refused_before_anything_is_written(conveyor):
+    with pytest.raises(ConfigError, match=r"data\.inptu"):
+        conveyor("init", "houses.csv", "-l", "price", "--set", "data.inptu=x")
+
+    assert not Path("pipeline.yaml").exists()
+
+
+def test_a_folder_of_spans_is_divided_by_them(conveyor, tmp_path):
+    for month in (11, 12):
+        path = tmp_path / f"data/sales-2024{month}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        houses().to_parquet(path)
+    conveyor("init", "data", "-l", "price")
+
+    data = load_config(Path("pipeline.yaml"), as_written=True).data
+    assert data.input == "data/sales-{SPAN}.parquet"
+    assert (data.split.method, data.split.train_spans, data.split.eval_spans) == ("window", 1, 1)
+
+
+def test_a_table_elsewhere_is_named_by_its_whole_path(conveyor, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    conveyor("init", "../houses.csv", "-l", "price")
+
+    assert load_config(Path("pipeline.yaml")).data.input == str(tmp_path / "houses.csv")
+
+
+COLUMN_NAMES = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), min_size=1, max_size=12
+).filter(lambda name: name.strip() == name)
+COLUMNS = st.one_of(
+    st.just([f"id{row}" for row in range(ROWS)]),
+    st.just([1] * ROWS),
+    st.just([None] * ROWS),
+    st.integers(2, 50).map(lambda n: [row * 7 % n for row in range(ROWS)]),
+    st.integers(2, 50).map(lambda n: [f"v{row * 7 % n}" for row in range(ROWS)]),
+    st.integers(2, 50).map(lambda n: [row % n / 3 if row % 5 else None for row in range(ROWS)]),
+    st.just([f"2024-01-{1 + row % 28:02}" for row in range(ROWS)]),
+)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(COLUMN_NAMES, COLUMNS, min_size=1, max_size=5), st.sampled_from([["a", "b"], [1, 2, 3], [0.5, 1.5, 2.0]])
+)
+def test_whatever_is_written_is_valid_and_the_same_again(tmp_path_factory, columns, label):
+    folder = tmp_path_factory.mktemp("table")
+    table = {**columns, "the label": [label[row % len(label)] for row in range(ROWS)]}
+    pd.DataFrame(table).to_parquet(folder / "table.parquet")
+    arguments = ["init", str(folder / "table.parquet"), "--label", "the label", "--output", str(folder / "pipeline.yaml")]
+    result = CliRunner().invoke(app, arguments)
+    if isinstance(result.exception, UsageError):
+        assert result.exception.what == "No column is left to predict the label from."
+        return
+
+    config = load_config(folder / "pipeline.yaml")
+    assert set(config.features) <= set(columns)
+    assert set(config.gateway.example) <= set(columns)
+    json.dumps(config.effective())
+    again = CliRunner().invoke(app, [*arguments[:-2], "--print"])
+    assert (
+        again.stdout.splitlines()[2:]
+        == (folder / "pipeline.yaml")
+        .read_text()
+        .replace("input: table.parquet", f"input: {folder / 'table.parquet'}")
+        .splitlines()[2:]
+    )

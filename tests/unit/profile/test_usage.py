@@ -1,0 +1,75 @@
+"""How columns are used, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from pipeline.profile.usage import Role, usages
+from tests.unit.profile.tables import profile
+
+ROWS = 100
+START = datetime(2020, 1, 1)
+VARIED = [(7 * row) % ROWS for row in range(ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "role", "setting"),
+    [
+        ("rooms", [row % 7 for row in range(ROWS)], Role.NUMBER, {}),
+        ("area", [row / 3 for row in range(ROWS)], Role.NUMBER, {}),
+        ("population", [1000 + row * row for row in VARIED], Role.NUMBER, {}),
+        ("garden", [row % 2 == 0 for row in range(ROWS)], Role.NUMBER, {}),
+        ("zip_code", [10000 + row % 5 for row in range(ROWS)], Role.CATEGORY, {"kind": "categorical"}),
+        ("customerId", VARIED, Role.IDENTIFIER, {"kind": "ignore"}),
+        ("customer_id", [row % 60 for row in range(ROWS)], Role.IDENTIFIER, {"kind": "ignore"}),
+        ("n", list(range(1, ROWS + 1)), Role.IDENTIFIER, {"kind": "ignore"}),
+        ("city", ["Rome", "Oslo"] * (ROWS // 2), Role.CATEGORY, {}),
+        ("street", [f"Street {row % 30}" for row in range(ROWS)], Role.CATEGORY, {}),
+        ("token", [f"{row:x}" for row in range(ROWS)], Role.IDENTIFIER, {"kind": "ignore"}),
+        ("same", ["yes"] * ROWS, Role.CONSTANT, {"kind": "ignore"}),
+        ("nothing", pa.nulls(ROWS), Role.EMPTY, {"kind": "ignore"}),
+        ("hardly", [*range(1), *[None] * (ROWS - 1)], Role.EMPTY, {"kind": "ignore"}),
+        ("sold", [START + timedelta(hours=row) for row in range(ROWS)], Role.TIME, {"kind": "time"}),
+        (
+            "day",
+            [START + timedelta(row) for row in range(ROWS)],
+            Role.TIME,
+            {"kind": "time", "parts": ["day_of_week", "day_of_month"]},
+        ),
+        (
+            "born",
+            [START + timedelta(30 * row) for row in range(ROWS)],
+            Role.TIME,
+            {"kind": "time", "parts": ["day_of_week", "day_of_month", "day_of_year"]},
+        ),
+        ("tags", [["a", "b"], ["c"]] * (ROWS // 2), Role.LIST, {}),
+        ("review", [f"a fine house number {row} with a view" for row in range(ROWS)], Role.TEXT, {"kind": "text"}),
+    ],
+)
+def test_the_values_and_the_name_tell_the_role(name, values, role, setting):
+    usage = usages(profile({name: values}).columns, None)[name]
+
+    assert usage.role is role
+    assert usage.setting == setting
+    assert usage.reason
+
+
+def test_the_later_of_two_equal_columns_is_ignored():
+    used = usages(profile({"a": [1, 2, 3] * 10, "b": [1, 2, 3] * 10, "c": [3, 2, 1] * 10}).columns, None)
+
+    assert {name: usage.role for name, usage in used.items()} == {"a": Role.NUMBER, "b": Role.DUPLICATE, "c": Role.NUMBER}
+
+
+def test_a_copy_of_the_label_is_ignored():
+    used = usages(profile({"copy": [1, 2, 3] * 10, "label": [1, 2, 3] * 10}).columns, "label")
+
+    assert list(used) == ["copy"]
+    assert used["copy"].is_ignored
+    assert used["copy"].reason == "equal to label in every row"
+
+
+def test_a_value_in_some_rows_is_no_constant():
+    assert usages(profile({"x": ["yes", None] * 10}).columns, None)["x"].role is Role.CATEGORY
