@@ -62,6 +62,8 @@ class Executor(base_executor.BaseExecutor):
         paths = dict.fromkeys(path for of_split in spans.values() for span in of_split for path in span.files)
         csv = Csv.model_validate_json(exec_properties[properties.CSV])
         reader = open_reader(exec_properties[properties.FILE_FORMAT], list(paths), csv)
+        if reader.dialect and (found := str(reader.dialect)):
+            note(f"The table is read with {found}. The settings under data.csv change that.")
         settings = _settings(exec_properties, reader)
         earlier = EarlierRuns(artifact.uri, settings)
         workers = min(_MOST_WORKERS, os.cpu_count() or 1)

@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
-import os
-from typing import IO, cast
+import zlib
+from typing import IO, Literal, cast
 
-from pipeline.errors import ConfigError, DataError
+import zstandard
 
-FORMATS = ("csv", "parquet", "tfrecord")
-_GZIP_MAGIC = b"\x1f\x8b"
+from pipeline.errors import DataError
 
+Compression = Literal["gzip", "bz2", "zstd"]
+_MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"BZh91AY&SY": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+_MAGIC_BYTES = max(map(len, _MAGIC))
 
-def format_of(path: str) -> str:
-    """The format by the end of a file's name: `csv`, `parquet` or `tfrecord`, with or without `.gz`.
-
-    Raises:
-      ConfigError: the name ends in none of them.
-    """
-    extension = os.path.splitext(path.lower().removesuffix(".gz"))[1].removeprefix(".")
-    if extension not in FORMATS:
-        raise ConfigError(
-            "The format of the input cannot be derived from the file's name.",
-            where=path,
-            expected="a name that ends in " + ", ".join(f".{name}" for name in FORMATS) + ", also followed by .gz",
-            seen=os.path.basename(path),
-            fix=f"Set data.format to one of {', '.join(FORMATS)}.",
-        )
-    return extension
+DECOMPRESSION_ERRORS = (EOFError, OSError, zlib.error, zstandard.ZstdError)
+"""What reading a compressed file raises that is cut short or damaged."""
 
 
-def is_gzip(path: str) -> bool:
-    """Whether a file is compressed with gzip, by its content, whatever its name."""
+def compression_of(path: str) -> Compression | None:
+    """How a file is compressed, by its content, whatever its name; None where it is not."""
     with open(path, "rb") as file:
-        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        head = file.read(_MAGIC_BYTES)
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
 def open_binary(path: str) -> IO[bytes]:
     """Opens a file for reading, decompressed."""
-    return cast("IO[bytes]", gzip.open(path, "rb")) if is_gzip(path) else open(path, "rb")
+    compression = compression_of(path)
+    if compression == "gzip":
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    if compression == "bz2":
+        return bz2.open(path, "rb")
+    if compression == "zstd":
+        return cast("IO[bytes]", zstandard.open(path, "rb"))
+    return open(path, "rb")
+
+
+def read_head(path: str, size: int) -> bytes:
+    """The first bytes of a file, decompressed.
+
+    Args:
+      path: the file.
+      size: how many; fewer come from a shorter file.
+
+    Raises:
+      DataError: it cannot be opened, is empty, or is compressed and damaged.
+    """
+    require_content(path)
+    compression = compression_of(path)
+    try:
+        with open_binary(path) as file:
+            return file.read(size)
+    except DECOMPRESSION_ERRORS as error:
+        raise damaged(path, f"a whole {compression} file", error) from error
 
 
 def require_content(path: str) -> None:
@@ -86,6 +102,6 @@ def damaged(path: str, expected: str, seen: object, *, part: str = "") -> DataEr
         "An input file is damaged, or of another format.",
         where=f"{path}, {part}" if part else path,
         expected=expected,
-        seen=str(seen).strip(),
+        seen=str(seen).strip() or type(seen).__name__,
         fix="Write the file again; data.format must name its format if the file's name does not.",
     )

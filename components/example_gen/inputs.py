@@ -16,7 +16,8 @@ from itertools import islice
 from typing import Any
 
 from components.example_gen import properties
-from components.example_gen.files import format_of, unreadable
+from components.example_gen.files import unreadable
+from components.example_gen.formats import format_of
 from components.example_gen.spans import at_or_below, find_spans, select
 from pipeline.errors import ConfigError
 from pipeline.util import code

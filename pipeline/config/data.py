@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.config.section import ConfigPath, InputPattern, Section
 from pipeline.config.split import Split
+
+
+def _known_encoding(name: str) -> str:
+    # `codecs.lookup` knows codecs that are not of text, too.
+    try:
+        "".encode(name)
+    except LookupError as error:
+        raise ValueError(f"{name!r} is not an encoding that Python knows, such as utf-8 or cp1252") from error
+    return codecs.lookup(name).name
+
 
 _Character = Annotated[str, Field(min_length=1, max_length=1)]
 
@@ -23,7 +34,7 @@ class Csv(Section):
     """Whether the first line has the names of the columns; their names, in order, where no line has them."""
     comment: _Character | None = None
     """Lines that begin with this character are left out."""
-    encoding: str | None = None
+    encoding: Annotated[str, AfterValidator(_known_encoding)] | None = None
     """The encoding of the files, as Python names it: utf-8, cp1252, utf-16, shift_jis."""
     decimal: Literal[".", ","] | None = None
     """The decimal mark of numbers."""

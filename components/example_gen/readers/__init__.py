@@ -8,6 +8,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from components.example_gen.columns import FileSummary
+from components.example_gen.formats import require_format
 from components.example_gen.readers import parquet, tfrecord
 from components.example_gen.readers.csv import CsvReader
 from components.example_gen.readers.dialect import Dialect
@@ -53,6 +54,8 @@ def open_reader(file_format: str, paths: Sequence[str], csv: Csv) -> Reader:
     Raises:
       DataError: the dialect of the files cannot be found out, or one differs from the others.
     """
+    for path in paths:
+        require_format(path, file_format)
     if file_format == "csv":
         return CsvReader(find_dialect(paths, csv))
     return parquet if file_format == "parquet" else tfrecord

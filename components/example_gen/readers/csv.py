@@ -6,25 +6,17 @@ column decide: blocks are read as text, and the narrowest kind that parses all v
 
 from __future__ import annotations
 
-import csv
-import io
-import zlib
 from collections.abc import Iterator, Mapping
-from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv as arrow_csv
 
-from components.example_gen.columns import FileSummary, check_columns
-from components.example_gen.files import damaged, is_gzip, open_binary, require_content
+from components.example_gen.columns import FileSummary
+from components.example_gen.readers.delimited import DelimitedFile
 from components.example_gen.readers.dialect import Dialect
 from components.shared.examples.kinds import Kind
-from pipeline.errors import DataError
 
-BLOCK_BYTES = 4 << 20
 _TEXT = pa.string()
-_FORMAT = "comma-separated UTF-8 text"
 _INT64_DIGITS = 19
 _FIRST_VALUES = 100
 
@@ -51,7 +43,7 @@ class CsvReader:
             rows += batch.num_rows
             for name in batch.schema.names:
                 kinds[name] = _widen(kinds.get(name, Kind.EMPTY), batch.column(name))
-        return FileSummary(path, rows, kinds or dict.fromkeys(_header(path), Kind.EMPTY))
+        return FileSummary(path, rows, kinds or dict.fromkeys(DelimitedFile(path, self.dialect).names, Kind.EMPTY))
 
     def batches(self, path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
         """The rows in blocks of about 4 MiB of text.
@@ -69,34 +61,8 @@ class CsvReader:
         Raises:
           DataError: the file is empty, ragged, not UTF-8, not CSV, or its header repeats a name.
         """
-        require_content(path)
-        names = _header(path)
-        check_columns(path, names)
-        try:
-            with (
-                pa.input_stream(path, compression="gzip" if is_gzip(path) else None) as stream,
-                arrow_csv.open_csv(
-                    stream,
-                    arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
-                    arrow_csv.ParseOptions(newlines_in_values=True),
-                    arrow_csv.ConvertOptions(
-                        column_types=dict.fromkeys(names, _TEXT),
-                        null_values=[""],
-                        strings_can_be_null=True,
-                    ),
-                ) as reader,
-            ):
-                yield from reader
-        except (pa.ArrowException, OSError) as error:
-            _explain(path, error)
-
-
-def _header(path: str) -> list[str]:
-    try:
-        with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="") as file:
-            return next(csv.reader(file), [])
-    except (UnicodeDecodeError, csv.Error, EOFError, OSError, zlib.error) as error:
-        _explain(path, error)
+        file = DelimitedFile(path, self.dialect)
+        yield from file.batches(file.names)
 
 
 def _widen(known: Kind, values: pa.Array) -> Kind:
@@ -151,62 +117,3 @@ def _parse(values: pa.Array, kind: Kind) -> pa.Array:
         return values.cast(arrow_type)
     except pa.ArrowInvalid:
         return pc.utf8_trim_whitespace(values).cast(arrow_type)
-
-
-def _explain(path: str, error: Exception) -> NoReturn:
-    """Finds the line that Arrow could not read, as its own message names a block only.
-
-    Raises:
-      DataError: always.
-    """
-    try:
-        _check_encoding(path)
-        _check_records(path)
-    except (EOFError, OSError, zlib.error) as compression_error:
-        raise damaged(path, "a whole gzip file", compression_error) from error
-    raise damaged(path, _FORMAT, error) from error
-
-
-def _check_encoding(path: str) -> None:
-    offset = 0
-    with open_binary(path) as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    "An input file is not UTF-8 text.",
-                    where=f"{path}, line {number}",
-                    expected=_FORMAT,
-                    seen=f"the byte 0x{line[error.start]:02x} at offset {offset + error.start}: "
-                    + line[max(0, error.start - 20) : error.start + 20].decode("utf-8", "backslashreplace"),
-                    fix=f"Convert the file, for example: iconv -f LATIN1 -t UTF-8 {path}",
-                ) from error
-            offset += len(line)
-
-
-def _check_records(path: str) -> None:
-    with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="") as file:
-        records = csv.reader(file, strict=True)
-        names = next(records, [])
-        line = records.line_num
-        try:
-            for record in records:
-                line += 1
-                if record and len(record) != len(names):
-                    raise DataError(
-                        "A row has more or fewer fields than the header.",
-                        where=f"{path}, line {line}",
-                        expected=f"{len(names)} fields",
-                        seen=f"{len(record)} fields: {','.join(record)[:80]}",
-                        fix="Correct the row; a field that contains a comma needs double quotes.",
-                    )
-                line = records.line_num
-        except csv.Error as error:
-            raise DataError(
-                "A quoted field does not end as it must in CSV.",
-                where=f"{path}, in the record that begins in line {line + 1}",
-                expected='a field in double quotes, quotes inside it doubled: "a ""b"" c"',
-                seen=str(error),
-                fix="Correct the quotes in that record.",
-            ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_NAMES = {"\t": "tabs", " ": "spaces"}
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -16,7 +18,6 @@ class Dialect:
       encoding: the codec's name in Python. A byte order mark at the beginning of a file goes before it.
       header: whether the first record has the columns' names; the names themselves where the files have none.
       comment: the character that lines begin with which are left out; None where there are none.
-      skipped_lines: lines before the header or the first record, such as titles, that are left out.
       decimal: the decimal mark of numbers.
       thousands: the mark between groups of three digits; None where there is none.
       nulls: the words for null; None for those that usually stand for it.
@@ -28,7 +29,20 @@ class Dialect:
     encoding: str = "utf-8"
     header: bool | tuple[str, ...] = True
     comment: str | None = None
-    skipped_lines: int = 0
     decimal: str = "."
     thousands: str | None = None
     nulls: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        """What differs from the usual, in words; empty where nothing does."""
+        marks = [
+            (self.delimiter != ",", f"fields separated by {_NAMES.get(self.delimiter, self.delimiter)}"),
+            (self.quote != '"', f"quotes {self.quote}" if self.quote else "no quotes"),
+            (self.escape is not None, f"quotes escaped by {self.escape}"),
+            (self.encoding != "utf-8", f"the encoding {self.encoding}"),
+            (self.comment is not None, f"comments after {self.comment}"),
+            (self.decimal != ".", "decimal commas"),
+            (self.thousands is not None, f"thousands separated by {self.thousands}"),
+            (self.header is False, "no header: the columns are column0, column1 and so on"),
+        ]
+        return ", ".join(text for differs, text in marks if differs)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.example_gen.readers import csv
+from components.example_gen.readers import csv, delimited
 from components.example_gen.readers.dialect import Dialect
 from components.shared.examples.kinds import Kind
 
@@ -41,7 +41,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def test_a_kind_is_that_of_all_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[str], kind: Kind, block_bytes: int
 ) -> None:
-    monkeypatch.setattr(csv, "BLOCK_BYTES", max(block_bytes, *(len(value) + 4 for value in values)))
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", max(block_bytes, *(len(value) + 4 for value in values)))
     path = tmp_path / "a.csv"
     path.write_text("x,y\n" + "".join(f"{value},1\n" for value in values))
     assert csv.CsvReader(Dialect()).scan(str(path)).kinds == {"x": kind, "y": Kind.INTEGER}

@@ -56,6 +56,14 @@ def frame(records: pa.Array) -> pa.Buffer:
     return joined.buffers()[2]
 
 
+def begins(head: bytes) -> bool:
+    """Whether a file that begins with these bytes, decompressed, is TFRecord: its first checksum is right."""
+    if len(head) < _HEAD.size:
+        return False
+    _, checksum = _HEAD.unpack_from(head)
+    return bool(checksum == _masked(head[:_LENGTH_BYTES]))
+
+
 def read(file: IO[bytes]) -> Iterator[bytes]:
     """The records of a decompressed file, checksums checked.
 

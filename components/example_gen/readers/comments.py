@@ -1,0 +1,61 @@
+"""Text without its comments, for Arrow, whose reader has none."""
+
+from __future__ import annotations
+
+import io
+from typing import Protocol
+
+from components.example_gen.readers.dialect import Dialect
+
+_CHUNK_BYTES = 1 << 20
+
+
+class _Source(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class WithoutComments(io.RawIOBase):
+    """A stream of UTF-8 in which lines that are comments are blank, so that the lines keep their numbers.
+
+    A line within quotes is none, whatever it begins with.
+
+    Args:
+      source: the stream.
+      dialect: the quote, and the character that begins a comment.
+    """
+
+    def __init__(self, source: _Source, dialect: Dialect) -> None:
+        self._source = source
+        self._comment = (dialect.comment or "#").encode()
+        self._quote = dialect.quote.encode() if dialect.quote else None
+        self._within_quotes = False
+        self._rest = b""
+        self._ready = b""
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        while not self._ready and self._fill():
+            pass
+        end = len(self._ready) if size < 0 else size
+        taken, self._ready = self._ready[:end], self._ready[end:]
+        return taken
+
+    def _fill(self) -> bool:
+        chunk = self._source.read(_CHUNK_BYTES)
+        block = self._rest + chunk
+        # A line may end in the next chunk.
+        end = len(block) if not chunk else max(block.rfind(b"\n"), block.rfind(b"\r", 0, len(block) - 1)) + 1
+        self._rest = block[end:]
+        self._ready = b"".join(map(self._kept, block[:end].splitlines(keepends=True)))
+        return bool(chunk)
+
+    def _kept(self, line: bytes) -> bytes:
+        if line.startswith(self._comment) and not self._within_quotes:
+            return line[len(line.rstrip(b"\r\n")) :]
+        if self._quote and line.count(self._quote) % 2:
+            self._within_quotes = not self._within_quotes
+        return line

@@ -1,0 +1,76 @@
+"""Whether the first record of a table has the names of its columns, and the names that columns without one are given."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise, zip_longest
+
+from components.example_gen.readers.records import Record
+
+_TYPED = re.compile(
+    r"\s*([-+]?[\d.,' ]*\d[\d.,]*([eE][-+]?\d+)?\s?%?|[-+]?(inf|nan)"
+    r"|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?|true|false)\s*",
+    re.IGNORECASE,
+)
+_NULL = re.compile(r"\s*(|na|n/a|null|none|nan|\\n|\?|-)\s*", re.IGNORECASE)
+_YEAR = re.compile(r"(1[89]|20)\d\d")
+
+
+def has_header(samples: Sequence[Sequence[Record]]) -> bool:
+    """Whether the first records of files have names.
+
+    A first record of words above numbers or times has. One of numbers or times above more of them has none, and neither has
+    one of words that come again below, as no name of a column does. A row of successive years is a header, as of a table with
+    a column for each year. Where nothing speaks against it, the first record is a header.
+
+    Args:
+      samples: the first records of each file.
+    """
+    verdicts = [_verdict(sample) for sample in samples if len(sample) > 1]
+    return any(verdict is True for verdict in verdicts) or not any(verdict is False for verdict in verdicts)
+
+
+def column_names(cells: Sequence[str]) -> list[str]:
+    """The names of columns, without spaces around them.
+
+    One that is empty becomes column0, column1 … by its place, and one that is repeated becomes x_1, x_2 …, as in DuckDB.
+    """
+    names: dict[str, None] = {}
+    wanted = [cell.strip() or f"column{place}" for place, cell in enumerate(cells)]
+    taken = set(wanted)
+    for name in wanted:
+        number, unique = 0, name
+        while unique in names or (number and unique in taken):
+            number += 1
+            unique = f"{name}_{number}"
+        names[unique] = None
+    return list(names)
+
+
+def _verdict(sample: Sequence[Record]) -> bool | None:
+    first, rest = sample[0].cells, sample[1:]
+    columns = list(zip_longest(*(record.cells for record in rest if len(record.cells) == len(first)), fillvalue=""))
+    if not columns:
+        return None
+    typed = [_is_typed(column) for column in columns]
+    if any(each and not _NULL.fullmatch(cell) and not _TYPED.fullmatch(cell) for cell, each in zip(first, typed, strict=True)):
+        return True
+    numbers = [cell.strip() for cell, each in zip(first, typed, strict=True) if each and not _NULL.fullmatch(cell)]
+    if numbers:
+        return _are_years(numbers)
+    again = [cell for cell, column in zip(first, columns, strict=True) if cell.strip() and Counter(column)[cell] > 0]
+    return False if again else None
+
+
+def _is_typed(column: Sequence[str]) -> bool:
+    values = [cell for cell in column if not _NULL.fullmatch(cell)]
+    return bool(values) and all(_TYPED.fullmatch(cell) for cell in values)
+
+
+def _are_years(cells: Sequence[str]) -> bool:
+    if len(cells) < 2 or not all(_YEAR.fullmatch(cell) for cell in cells):
+        return False
+    steps = {int(later) - int(earlier) for earlier, later in pairwise(cells)}
+    return steps in ({1}, {-1})

@@ -1,0 +1,55 @@
+"""The marks in the numbers of a table: the one before decimals, and the one between groups of three digits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from components.example_gen.readers.records import Record
+
+_EITHER = re.compile(r"\s*[-+]?\d{1,3}[.,]\d{3}\s*")
+_GROUPS = {
+    ",": re.compile(r"\s*[-+]?\d{1,3}(,\d{3})+(\.\d+)?\s*"),
+    ".": re.compile(r"\s*[-+]?\d{1,3}(\.\d{3})+(,\d+)?\s*"),
+}
+_DECIMALS = {
+    ",": re.compile(r"\s*[-+]?(\d+|\d{1,3}(\.\d{3})+)?,\d+([eE][-+]?\d+)?\s*"),
+    ".": re.compile(r"\s*[-+]?(\d+|\d{1,3}(,\d{3})+)?\.\d+([eE][-+]?\d+)?\s*"),
+}
+_SURE_GROUPS = {
+    ",": re.compile(r"\s*[-+]?\d{1,3}(,\d{3})+(,\d{3}|\.\d+)\s*"),
+    ".": re.compile(r"\s*[-+]?\d{1,3}(\.\d{3})+(\.\d{3}|,\d+)\s*"),
+}
+
+
+def decimal_mark(samples: Sequence[Sequence[Record]], delimiter: str) -> Literal[".", ","]:
+    """The decimal mark: a comma where numbers have one and none has a point, and fields are not separated by commas.
+
+    A number such as 1,234, with one mark and three digits after it, may be either; where there is no other, a comma is decimal
+    in a table separated by semicolons, as the countries that write decimal commas separate tables.
+    """
+    if delimiter == ",":
+        return "."
+    cells = list(_cells(samples))
+    sure = [cell for cell in cells if not _EITHER.fullmatch(cell)]
+    if any(_DECIMALS["."].fullmatch(cell) for cell in sure):
+        return "."
+    if any(_DECIMALS[","].fullmatch(cell) for cell in sure):
+        return ","
+    return "," if delimiter == ";" and any("," in cell for cell in cells if _EITHER.fullmatch(cell)) else "."
+
+
+def thousands_mark(samples: Sequence[Sequence[Record]], decimal: str) -> Literal[".", ","] | None:
+    """The mark between groups of three digits, where a number cannot be read otherwise, and every number that has it fits."""
+    mark: Literal[".", ","] = "," if decimal == "." else "."
+    numbers = [cell for cell in _cells(samples) if mark in cell and re.fullmatch(r"\s*[-+]?[\d.,]*\d\s*", cell)]
+    sure = any(_SURE_GROUPS[mark].fullmatch(cell) for cell in numbers)
+    # A comma in a number is no decimal mark here; a point may be the decimal mark of a column of its own.
+    if (sure or mark == ",") and numbers and all(_GROUPS[mark].fullmatch(cell) for cell in numbers):
+        return mark
+    return None
+
+
+def _cells(samples: Sequence[Sequence[Record]]) -> Iterable[str]:
+    return (cell for sample in samples for record in sample for cell in record.cells)

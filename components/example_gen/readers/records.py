@@ -1,0 +1,99 @@
+"""The records of a sample of delimited text, for finding out its dialect and explaining its faults. Rows are read by Arrow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from components.example_gen.readers.dialect import Dialect
+
+# A field may be of any length; the limit is one of the whole process.
+csv.field_size_limit(sys.maxsize)
+
+_MOST_RECORDS = 2000
+
+
+class Record(NamedTuple):
+    """A record that is not blank.
+
+    Attributes:
+      line: the number of its first line, from 1.
+      cells: its fields.
+      next_line: the number of the line after it.
+    """
+
+    line: int
+    cells: list[str]
+    next_line: int
+
+
+def records(text: io.TextIOBase, dialect: Dialect, *, strict: bool = False) -> Iterator[Record]:
+    """The records of a text, without comments and blank lines.
+
+    Args:
+      text: the text, with line breaks as universal newlines.
+      dialect: how it is cut.
+      strict: whether quotes must be where the format allows them.
+
+    Raises:
+      csv.Error: `strict`, and a quote is not closed.
+    """
+    lines = text if dialect.comment is None else _without_comments(text, dialect.comment)
+    reader = csv.reader(
+        lines,
+        delimiter=dialect.delimiter,
+        quotechar=dialect.quote,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        escapechar=dialect.escape,
+        strict=strict,
+    )
+    line = 1
+    for cells in reader:
+        if cells:
+            yield Record(line, cells, reader.line_num + 1)
+        line = reader.line_num + 1
+
+
+def sample_of(text: str, dialect: Dialect, *, complete: bool) -> list[Record]:
+    """The records of the beginning of a file.
+
+    Args:
+      text: the beginning.
+      dialect: how it is cut.
+      complete: whether the file ends there; if not, its last record is left out, since it may be cut off.
+    """
+    found = list(islice(records(io.StringIO(text, newline=None), dialect), _MOST_RECORDS))
+    return found if complete or len(found) <= 1 else found[:-1]
+
+
+def usual_width(sample: Sequence[Record]) -> int:
+    """How many fields most records have, the greater number where two are equally frequent; 0 for an empty sample."""
+    widths = Counter(len(record.cells) for record in sample)
+    return max(widths, key=lambda width: (widths[width], width), default=0)
+
+
+def lines_before_table(sample: Sequence[Record]) -> int:
+    """The lines before the header: blank ones, titles, and the one in which Excel is told the delimiter.
+
+    A title has a single field, with a space in it or a blank line after it, so that it is not taken for the header of a column
+    whose values contain delimiters.
+    """
+    width = usual_width(sample)
+    for place, record in enumerate(sample):
+        is_title = len(record.cells) == 1 < width and (" " in record.cells[0].strip() or _is_before_blank(sample, place))
+        if not is_title and record.cells[0].lower() != "sep=":
+            return record.line - 1
+    return 0
+
+
+def _is_before_blank(sample: Sequence[Record], place: int) -> bool:
+    return place + 1 < len(sample) and sample[place + 1].line > sample[place].next_line
+
+
+def _without_comments(text: io.TextIOBase, comment: str) -> Iterator[str]:
+    return ("\n" if line.startswith(comment) else line for line in text)
