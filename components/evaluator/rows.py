@@ -15,6 +15,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from components.evaluator.slices import Column
 from components.shared.examples.tfrecord import compression_of
 from components.shared.fast_executor import UnsupportedError
+from pipeline.contracts.label import require_known_classes
 from pipeline.contracts.model import TRANSFORMED_LABELS
 from pipeline.errors import DataError
 from pipeline.util.progress import RowProgress
@@ -128,14 +129,8 @@ class Models:
             if comparison.label in transformed.get(comparison.path, {}):
                 values = transformed[comparison.path][comparison.label].numpy().reshape(len(raw), -1)[:, 0]
                 if (values < 0).any():
-                    unknown = raw[values < 0][0]
-                    raise DataError(
-                        f"The label {comparison.label!r} has a value that the model does not know.",
-                        where="the rows that the model is evaluated on",
-                        expected="values that are in the training data",
-                        seen=unknown.decode(errors="replace") if isinstance(unknown, bytes) else str(unknown),
-                        fix="Train on data that has this value too, or leave the rows with it out.",
-                    )
+                    unknown = {_text(value) for value in raw[values < 0].tolist()}
+                    require_known_classes(comparison.label, sorted(unknown), "the rows that the model is evaluated on")
             if values.dtype.kind not in "if" or not np.isfinite(values).all():
                 raise UnsupportedError(f"the label {comparison.label!r} is not a finite number in every row")
             labels[comparison] = values
@@ -211,3 +206,7 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models) -
 def _decode(decoder: ExamplesToRecordBatchDecoder, examples: tf.Tensor, names: Iterable[str]) -> dict[str, Column]:
     batch = decoder.DecodeBatch(examples.numpy().tolist())
     return {name: Column.of(batch, name) for name in names}
+
+
+def _text(value: object) -> object:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

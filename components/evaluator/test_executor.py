@@ -104,7 +104,7 @@ def test_without_any_label_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
 def test_a_label_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not know") as caught:
         _run(tmp_path, [b"no", b"perhaps"])
-    assert caught.value.seen == "perhaps"
+    assert caught.value.seen == "'perhaps'"
 
 
 def test_without_rows_no_model_is_blessed(tmp_path: Path) -> None:

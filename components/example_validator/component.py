@@ -19,7 +19,7 @@ from tfx.types.component_spec import ExecutionParameter
 from tfx.utils import io_utils, writer_utils
 
 from components.example_validator.anomalies import anomaly_error, anomaly_notes
-from components.example_validator.label import check_label, check_not_empty
+from components.example_validator.label import check_classes, check_label, check_not_empty
 from components.example_validator.unworkable import unworkable
 from pipeline.util.notes import note
 
@@ -62,6 +62,8 @@ class Executor(stock.Executor):
         for split in splits:
             check_not_empty(statistics[split], split)
             check_label(statistics[split], split, exec_properties["label"], must_vary=split == TRAIN)
+        if TRAIN in splits:
+            check_classes(statistics, TRAIN, exec_properties["label"])
 
         self._reference = statistics.get(TRAIN)
         output = super().Do(input_dict, output_dict, exec_properties)
@@ -109,8 +111,9 @@ class SchemaValidator(ExampleValidator):
     """Compares the statistics of every split with the schema, and checks the label.
 
     Unlike TFX's own, which publishes anomalies and goes on, it can fail on anomalies, so that the nodes after it do not run. It
-    also checks, whatever the schema says, that no split is empty and that the label is in every row and has more than one
-    value to learn from. Where the schema has drift comparators, the other splits are compared with the training split.
+    also checks, whatever the schema says, that no split is empty, and that the label is in every row, is text or numbers, has
+    more than one value to learn from, and none that only other splits have. Where the schema has drift comparators, the other
+    splits are compared with the training split.
 
     Args:
       statistics: `ExampleStatistics` with a split `train`.

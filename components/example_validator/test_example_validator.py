@@ -298,3 +298,16 @@ def test_a_label_that_is_the_same_in_all_of_eval_is_told_before_training(
     validate(eval={"late": [1, 1, 1, 1]})
     (note,) = notes()
     assert note.startswith("note: The label late is 1 in every row of eval")
+
+
+def test_a_label_that_is_not_text_is_refused(validate: Validate) -> None:
+    with pytest.raises(DataError, match="is not text") as error:
+        validate(train={"origin": [b"\xff", b"\xfe", b"\xff", b"\xfe"]}, schema=None, label="origin")
+    assert "hexadecimal" in error.value.fix
+
+
+def test_a_class_of_another_split_is_told_before_training(validate: Validate) -> None:
+    with pytest.raises(DataError, match="does not know") as error:
+        validate(eval={"origin": ["EWR", "JFK", "LGA", "BOS"]}, schema=None, label="origin")
+    assert (error.value.where, error.value.seen) == ("split eval", "'BOS'")
+    assert "stratify: true" in error.value.fix

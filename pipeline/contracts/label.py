@@ -1,4 +1,4 @@
-"""The requirements on a label: a column that is there, has a value in every row, and varies.
+"""The requirements on a label: a column that is there, has a value in every row, varies, is text, and has no unknown class.
 
 ExampleGen, ExampleValidator and Trainer each check them as soon as they can: by the columns, the statistics and the values.
 """
@@ -72,4 +72,48 @@ def require_variety(label: str, values: Collection[object], where: str) -> None:
             expected="at least two different values",
             seen=", ".join(f"{value} in every row" for value in values),
             fix="Check how the label is made, or train on more spans.",
+        )
+
+
+def require_text(label: str, wrong: str | None, where: str) -> None:
+    """Checks that a label of bytes is text, as answers and reports show it.
+
+    Args:
+      label: the label's name.
+      wrong: a value that is not UTF-8, in words; None where there is none.
+      where: the split, for the message.
+
+    Raises:
+      DataError: a value is not UTF-8.
+    """
+    if wrong is not None:
+        raise DataError(
+            f"The label {label!r} has a value that is not text.",
+            where=where,
+            expected="text in UTF-8, or whole numbers",
+            seen=wrong,
+            fix="Write the label as text in UTF-8, for instance in hexadecimal digits, or as whole numbers.",
+        )
+
+
+def require_known_classes(label: str, unknown: Collection[object], where: str) -> None:
+    """Checks that a model could learn all classes that it is evaluated on.
+
+    Args:
+      label: the label's name.
+      unknown: the values that no row of the training data has.
+      where: the rows that have them, for the message.
+
+    Raises:
+      DataError: there is such a value.
+    """
+    if unknown:
+        shown = [repr(value) for value in unknown][:5]
+        raise DataError(
+            f"The label {label!r} has a value that the model does not know.",
+            where=where,
+            expected="values that are in the training data",
+            seen=", ".join(shown) + f" and {len(unknown) - len(shown)} more" * (len(unknown) > len(shown)),
+            fix="Set `data.split: {method: hash, stratify: true}`, which gives each class its share of the training data, or "
+            "leave the rows with this value out.",
         )

@@ -94,6 +94,22 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
     return Rows(variables, np.concatenate(labels) if labels else np.empty(0))
 
 
+def read_labels(patterns: Sequence[str], transform_output: tft.TFTransformOutput, label: str) -> npt.NDArray[np.generic]:
+    """The labels alone, as they are in the rows, [N], with missing values where rows have none.
+
+    Args:
+      patterns: file patterns of TFRecord files, gzipped where the name ends in .gz.
+      transform_output: the transform graph.
+      label: the label's name.
+    """
+    needed = {label: raw.optional(transform_output.raw_feature_spec()[label])}
+    files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
+    records = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).flat_map(_records)
+    parts = records.batch(_READ_BATCH_SIZE).map(lambda examples: raw.to_dense(tf.io.parse_example(examples, needed)[label]))
+    values = list(parts.as_numpy_iterator())
+    return np.concatenate(values) if values else np.empty(0)
+
+
 class _Column:
     """Values that come in parts, held once: in memory that grows in place and becomes a variable as it is.
 

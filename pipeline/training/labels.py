@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipeline.config import Task
-from pipeline.contracts.label import require_values, require_variety
+from pipeline.contracts.label import require_known_classes, require_text, require_values, require_variety
 from pipeline.errors import DataError
 from pipeline.training import raw
 
@@ -40,7 +40,7 @@ class LabelEncoding:
           values: [N] bytes, integers or floats, in the training rows.
 
         Raises:
-          DataError: a row has no label, all have the same, or the values do not suit the task.
+          DataError: a row has no label, all have the same, or the values do not suit the task or are not text.
         """
         where = f"column {name}, split train"
         num_missing = int(raw.is_missing(tf.convert_to_tensor(values)).numpy().sum()) if len(values) else 0
@@ -67,6 +67,8 @@ class LabelEncoding:
                 seen=f"for instance {unique[unique != unique.astype(np.int64)][0]}",
                 fix="Set `task: regression`, or choose another label.",
             )
+        if not is_number:
+            require_text(name, next((repr(value) for value in unique if not _is_text(value)), None), where)
         if task is Task.BINARY and len(unique) > 2:
             raise DataError(
                 f"The label {name!r} has more than two values, and the task is binary classification.",
@@ -93,6 +95,30 @@ class LabelEncoding:
             return ((values.astype(np.float64) - self.mean) / self.deviation).astype(np.float32)
         keys = np.array([key.encode() if isinstance(key, str) else key for key in self.classes])
         return np.searchsorted(keys, values.astype(keys.dtype)).astype(np.float32)
+
+    def check_known(self, name: str, values: npt.NDArray[np.generic], where: str) -> None:
+        """Checks that a classifier knows all labels that it will be evaluated on.
+
+        Args:
+          name: the label's name.
+          values: [N] bytes, integers or floats; rows without a label may be among them.
+          where: the rows, for the message.
+
+        Raises:
+          DataError: the training data lacks a value.
+        """
+        if self.task is not Task.REGRESSION and len(values):
+            present = values[~raw.is_missing(tf.convert_to_tensor(values)).numpy()]
+            unique = {_text(value) for value in np.unique(present).tolist()}
+            require_known_classes(name, sorted(unique - set(self.classes)), where)
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _text(value: object) -> object:

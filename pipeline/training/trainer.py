@@ -37,14 +37,17 @@ def run_fn(fn_args: FnArgs) -> None:
       fn_args: as TFX's Trainer passes them; `custom_config` is that of `pipeline.training.settings.TrainerSettings`.
 
     Raises:
-      DataError: the label is missing, has one value, or does not suit the task.
+      DataError: the label is missing, has one value, does not suit the task, or has one that only the evaluation rows have.
       ConfigError: the user's own code does not return features or a model of the right kind.
       NodeError: the loss is not a number.
     """
     settings = TrainerSettings.model_validate(fn_args.custom_config)
     make_deterministic(settings.training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
-    train(fn_args, settings, transform_output, TrainingData.read(fn_args.train_files, settings, transform_output))
+    data = TrainingData.read(fn_args.train_files, settings, transform_output)
+    evaluated = examples.read_labels(fn_args.eval_files or (), transform_output, settings.label)
+    data.encoding.check_known(settings.label, evaluated, f"column {settings.label}, split eval")
+    train(fn_args, settings, transform_output, data)
 
 
 def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:

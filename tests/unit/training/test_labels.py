@@ -59,6 +59,8 @@ def test_a_number_is_standardised() -> None:
         (Task.BINARY, [0, 1, 2], "more than two values"),
         (Task.MULTICLASS, [0.5, 1.0], "has fractions"),
         (Task.REGRESSION, [b"a", b"b"], "is text"),
+        (Task.BINARY, [b"\xff", b"\xfe"], "is not text"),
+        (Task.MULTICLASS, [b"a", b"\xff", b"c"], "is not text"),
     ],
 )
 def test_a_label_that_nothing_can_be_learnt_from_is_refused(task: Task, values: list[object], what: str) -> None:
@@ -67,3 +69,34 @@ def test_a_label_that_nothing_can_be_learnt_from_is_refused(task: Task, values: 
         LabelEncoding.fit(task, "tip", labels)
     assert "tip" in error.value.where
     assert error.value.fix
+
+
+@pytest.mark.parametrize("values", [[b"\xff", b"\xfe", b"\xff"], [b"caf\xe9", b"tea", b"tea"]])
+def test_bytes_in_hexadecimal_digits_are_a_label(values: list[bytes]) -> None:
+    """The remedy of the refusal."""
+    with pytest.raises(DataError, match="is not text") as error:
+        LabelEncoding.fit(Task.BINARY, "tip", np.array(values, object))
+    assert "hexadecimal" in error.value.fix
+    labels = np.array([value.hex().encode() for value in values], object)
+    assert LabelEncoding.fit(Task.BINARY, "tip", labels).classes == tuple(sorted({value.hex() for value in values}))
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluated", "seen"),
+    [
+        ([b"a", b"b"], [b"b", b"c", b""], "'c'"),
+        ([0, 1, 2], [0, 3, 4, np.iinfo(np.int64).min], "3, 4"),
+        ([0.0, 1.0], [1.0, 2.0, float("nan")], "2.0"),
+    ],
+)
+def test_a_class_that_only_the_evaluation_rows_have_is_refused(train: list[object], evaluated: list[object], seen: str) -> None:
+    kind = object if isinstance(train[0], bytes) else None
+    encoding = LabelEncoding.fit(Task.MULTICLASS, "tip", np.array(train, kind))
+    with pytest.raises(DataError, match="does not know") as error:
+        encoding.check_known("tip", np.array(evaluated, kind), "split eval")
+    assert error.value.seen == seen
+    encoding.check_known("tip", np.array(train, kind), "split eval")
+
+
+def test_a_regression_knows_every_number() -> None:
+    LabelEncoding.fit(Task.REGRESSION, "tip", np.array([1.0, 2.0])).check_known("tip", np.array([3.0]), "split eval")
