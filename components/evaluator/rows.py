@@ -208,5 +208,5 @@ def _decode(decoder: ExamplesToRecordBatchDecoder, examples: tf.Tensor, names: I
     return {name: Column.of(batch, name) for name in names}
 
 
-def _text(value: object) -> object:
+def _text(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
