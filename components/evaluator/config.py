@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import PipelineConfig, Task, Threshold
+from pipeline.config.consistency import METRICS
 from pipeline.contracts.metrics import higher_is_better
 from pipeline.contracts.model import EXAMPLES_SIGNATURE, PREDICTIONS, PROBABILITIES, SCORE
-from pipeline.errors import ConfigError
-from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2
@@ -28,7 +27,7 @@ class _Metric:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# By task, the metrics that thresholds can name, the primary one first. The names are also those in the results.
+# The metrics that thresholds can name, which pipeline.config.consistency lists.
 _METRICS: dict[Task, dict[str, _Metric]] = {
     Task.BINARY: {
         "auc": _Metric("AUC"),
@@ -87,16 +86,12 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
 
     Returns:
       The EvalConfig. A metric has the same name in the results as in the configuration.
-
-    Raises:
-      ConfigError: a threshold names a metric that the task does not have, or limits the regression of a metric that has no
-        better direction.
     """
     # Not `tfma.EvalConfig`, which exists only once all of TFX has been imported.
     from google.protobuf import wrappers_pb2
     from tensorflow_model_analysis.proto import config_pb2
 
-    thresholds = _thresholds(config)
+    thresholds = config.evaluation.thresholds or {METRICS[config.task][0]: Threshold(max_regression=_NOISE)}
     metrics = []
     for name, metric in {**_FURTHER[config.task], **_METRICS[config.task]}.items():
         spec = config_pb2.MetricConfig(class_name=metric.class_name, config=json.dumps({"name": name, **metric.options}))
@@ -121,28 +116,6 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
         # Options.min_slice_size stays unset: TFMA reports "metric not found" as a failed threshold for every small slice.
         options=config_pb2.Options(include_default_metrics=wrappers_pb2.BoolValue(value=False)),
     )
-
-
-def _thresholds(config: PipelineConfig) -> dict[str, Threshold]:
-    known = _METRICS[config.task]
-    for name, threshold in config.evaluation.thresholds.items():
-        where = f"evaluation.thresholds.{name}"
-        if name not in known:
-            raise ConfigError(
-                f"The task {config.task.value} has no metric {name!r}.",
-                where=where,
-                expected=f"one of {', '.join(known)}",
-                seen=name,
-                fix=did_you_mean(name, known),
-            )
-        if threshold.max_regression is not None and higher_is_better(name) is None:
-            raise ConfigError(
-                f"{name} has no better direction, so it cannot regress.",
-                where=f"{where}.max_regression",
-                expected="min and max",
-                fix=f"Replace it with bounds around the best value: {name}: {{min: 0.9, max: 1.1}}",
-            )
-    return config.evaluation.thresholds or {next(iter(known)): Threshold(max_regression=_NOISE)}
 
 
 def _metric_threshold(metric: str, threshold: Threshold) -> config_pb2.MetricThreshold:

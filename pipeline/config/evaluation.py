@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from pipeline.config.kubernetes import Image
 from pipeline.config.section import ConfigPath, Section
 
 # A column, or a crossing of several.
@@ -59,7 +60,7 @@ class InfraValidator(Section):
     """How many rows of the evaluation split the candidate must answer."""
     timeout_seconds: Annotated[int, Field(ge=1)] = 120
     """Seconds to load and to answer."""
-    image: str = "tensorflow/serving:2.20.0"
+    image: Image = "tensorflow/serving:2.20.0"
     """docker: the image that serves."""
 
 

@@ -6,20 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.config.addresses import HostAndPort
 from pipeline.config.section import ConfigPath, Section
 
-_Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:\d{1,5}$", examples=["localhost:8099"])]
 _Bucket = Annotated[str, Field(pattern=r"^gs://.+", examples=["gs://bucket/folder"])]
 
 
 class Flink(Section):
     """Apache Flink. Give `job_server`, or, on a machine with Java, `job_server_jar`."""
 
-    job_server: _Address | None = None
+    job_server: HostAndPort | None = None
     """Where Beam's job server for Flink answers, as host:port; on the cluster, that of manifests/flink: beam-jobs:8099."""
     job_server_jar: Annotated[ConfigPath, Field(min_length=1)] | None = None
     """A jar of Beam's job server for Flink: each node starts it, and a Flink in it, for as long as it needs them."""
-    worker_pool: _Address | None = None
+    worker_pool: HostAndPort | None = None
     """job_server: where Flink's task managers find Beam's Python workers, as host:port; localhost:50000 in manifests/flink."""
     parallelism: Annotated[int, Field(ge=1)] = 2
     """How many slots of Flink a node takes."""
@@ -28,9 +28,9 @@ class Flink(Section):
 class Spark(Section):
     """Apache Spark."""
 
-    job_server: _Address | None = None
+    job_server: HostAndPort | None = None
     """Required: where Beam's job server for Spark answers, as host:port."""
-    worker_pool: _Address | None = None
+    worker_pool: HostAndPort | None = None
     """Required: where Spark's executors find Beam's Python workers, as host:port."""
 
 

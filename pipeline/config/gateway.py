@@ -6,9 +6,19 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.config.addresses import HttpUrl, checked_url
 from pipeline.config.section import ConfigPath, Section
 
-_Model = Annotated[str, Field(pattern=r"^(grpc|https?)://.+/.+", examples=["grpc://localhost:8500/flights"])]
+# As `serving.client.Address` reads it.
+_Model = Annotated[
+    str,
+    Field(
+        pattern=r"^(grpc://[^/]+|https?://[^/]+(/.+)?/v1/models)/[^/:]+(/versions/[0-9]+|/labels/[^/:]+)?/?$",
+        examples=["grpc://localhost:8500/flights"],
+        json_schema_extra={"patternErrorMessage": "grpc://HOST:PORT/MODEL or http://HOST:PORT/v1/models/MODEL"},
+    ),
+    checked_url,
+]
 _Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/(second|minute|hour|day)$", examples=["600/minute"])]
 
 
@@ -35,7 +45,7 @@ class Cache(Section):
 
     rows: Annotated[int, Field(ge=0)] = 10_000
     """How many the process keeps; 0: none. Redis has a limit of its own."""
-    redis: Annotated[str, Field(pattern=r"^rediss?://[^@]+$", examples=["redis://redis:6379/0"])] | None = None
+    redis: Annotated[str, Field(pattern=r"^rediss?://[^@]+$", examples=["redis://redis:6379/0"]), checked_url] | None = None
     """Keep them in this Redis instead, where all gateways find them, and count requests there for rate limits. The password, if
     it has one, is in the environment variable CONVEYOR_REDIS_PASSWORD."""
     redis_seconds: Annotated[int, Field(ge=1)] = 3600
@@ -54,11 +64,11 @@ class ApiKey(Section):
 class Oidc(Section):
     """Tokens of an OpenID Connect provider."""
 
-    issuer: Annotated[str, Field(pattern=r"^https?://.+", examples=["https://login.example.com/realms/main"])]
+    issuer: Annotated[HttpUrl, Field(examples=["https://login.example.com/realms/main"])]
     """The provider's address, as its tokens have it in `iss`."""
-    audience: str
+    audience: Annotated[str, Field(min_length=1)]
     """The audience that the tokens have in `aud`."""
-    jwks_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
+    jwks_url: HttpUrl | None = None
     """Where the provider's keys are; asked of the provider when not given."""
 
 
@@ -89,7 +99,7 @@ class PredictionLog(Section):
 class Gateway(Section):
     """The HTTP service that applications call, before the model server, with a page that shows the model's features."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(pattern=r"^[^\s/]+$")] = "127.0.0.1"
     """The address to listen on; 0.0.0.0: all of the machine's."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8088
     """The port to listen on; 0: any that is free."""

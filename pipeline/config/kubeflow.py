@@ -2,52 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from pipeline.config.addresses import HttpUrl
+from pipeline.config.flaws import Flaw, FlawedError, checked_by
+from pipeline.config.kubernetes import (
+    LARGEST,
+    Cpu,
+    DataKey,
+    ExtendedResource,
+    Image,
+    LabelKey,
+    LabelValue,
+    Memory,
+    Namespace,
+    ObjectName,
+    amount,
+)
 from pipeline.config.section import Section
+from pipeline.errors import UsageError
+
+# Docker's smallest limit; less is a number without its unit.
+_LEAST_MEMORY = 6 * 1024**2
+# Folders of the image and of the system: a volume there would hide the code or what runs it.
+_TAKEN_FOLDERS = ("bin", "boot", "dev", "etc", "lib", "lib64", "opt/conveyor", "proc", "run", "sbin", "sys", "usr", "var/run")
+
+
+def _check_mount_path(path: str) -> None:
+    parts = path.strip("/").split("/")
+    if {".", ".."} & set(parts):
+        raise UsageError(
+            "The volume is mounted at a path without . and ..",
+            seen=path,
+            expected="such as /conveyor",
+            fix="Write the whole path.",
+        )
+    taken = next(
+        (
+            folder
+            for folder in _TAKEN_FOLDERS
+            if f"{folder}/".startswith(f"{path.strip('/')}/") or path.strip("/").startswith(f"{folder}/")
+        ),
+        None,
+    )
+    if taken:
+        raise UsageError(
+            f"A volume there would hide /{taken} of the image.",
+            expected="a folder that the image does not have",
+            seen=path,
+            fix="Write: mount_path: /conveyor",
+        )
 
 
 class Toleration(Section):
     """A taint of cluster nodes that a pod puts up with."""
 
-    key: str
+    key: LabelKey
     """The taint's key."""
     operator: Literal["Equal", "Exists"] = "Equal"
     """`Equal`: the taint has this value. `Exists`: it has any."""
-    value: str = ""
+    value: LabelValue = ""
     """The taint's value, for `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
     """The taint's effect."""
 
-
-# YAML reads 2 as a number.
-_Quantity = Annotated[
-    str,
-    BeforeValidator(lambda given: str(given) if type(given) in (int, float) else given, json_schema_input_type=str | float),
-    Field(pattern=r"^\d+(\.\d+)?([kMGTPE]i?|m)?$", examples=["500m", "4Gi"]),
-]
+    @model_validator(mode="after")
+    def _only_equal_has_a_value(self) -> Toleration:
+        if self.operator == "Exists" and self.value:
+            raise FlawedError(
+                Flaw(
+                    "A toleration with operator Exists has a value.",
+                    ("value",),
+                    "no value, since any is tolerated",
+                    self.value,
+                    "Remove the value, or write: operator: Equal",
+                )
+            )
+        return self
 
 
 class Resources(Section):
     """The resources of a pod. Quantities are written as Kubernetes writes them: 500m, 2, 4Gi."""
 
-    cpu_request: _Quantity | None = None
+    cpu_request: Cpu | None = None
     """Cores that are set aside for the pod."""
-    cpu_limit: _Quantity | None = None
+    cpu_limit: Cpu | None = None
     """Cores that it may use at the most; not limited when not given."""
-    memory_request: _Quantity | None = None
+    memory_request: Memory | None = None
     """Memory that is set aside for the pod."""
-    memory_limit: _Quantity | None = None
+    memory_limit: Memory | None = None
     """Memory at which it is killed."""
-    accelerator: str | None = None
+    accelerator: ExtendedResource | None = None
     """The name of the accelerator as a resource, such as nvidia.com/gpu."""
-    accelerator_count: Annotated[int, Field(ge=1)] = 1
+    accelerator_count: Annotated[int, Field(ge=1, le=LARGEST)] = 1
     """How many accelerators."""
-    timeout_seconds: Annotated[int, Field(ge=1)] | None = None
+    timeout_seconds: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
     """Seconds after which the pod is ended and its attempt counts as failed."""
-    node_selector: dict[str, str] = Field(default_factory=dict)
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels that the cluster's node must have."""
     tolerations: tuple[Toleration, ...] = ()
     """Taints that the cluster's node may have."""
@@ -59,45 +113,45 @@ _Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=[
 class SecretKey(Section):
     """A value in a Kubernetes Secret."""
 
-    secret: str
+    secret: ObjectName
     """The Secret's name, in the namespace of the runs."""
-    key: str
+    key: DataKey
     """Which of its values."""
 
 
 class Retry(Section):
     """How a pod that fails is tried again: the node goes on under the same execution."""
 
-    attempts: Annotated[int, Field(ge=0)] = 2
+    attempts: Annotated[int, Field(ge=0, le=LARGEST)] = 2
     """How many times to try again; nothing is tried again an hour after the first attempt began, as Kubeflow has it."""
-    backoff_seconds: Annotated[int, Field(ge=0)] = 30
+    backoff_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
     """Seconds before the first new attempt."""
-    backoff_factor: Annotated[int, Field(ge=1)] = 2
+    backoff_factor: Annotated[int, Field(ge=1, le=LARGEST)] = 2
     """By how much the wait grows with each attempt."""
 
 
 class Kubeflow(Section):
     """How nodes run as pods on Kubeflow Pipelines; `conveyor run` takes no notice of it."""
 
-    host: str = "http://localhost:8080"
+    host: HttpUrl = "http://localhost:8080"
     """Where the dashboard answers, and with it the API."""
-    context: str = "kind-conveyor"
+    context: Annotated[str, Field(min_length=1)] = "kind-conveyor"
     """The context of kubectl that names the cluster; no command touches another."""
-    namespace: str = "kubeflow"
+    namespace: Namespace = "kubeflow"
     """The namespace of the runs."""
-    experiment: str = "{name}"
+    experiment: Annotated[str, Field(min_length=1, max_length=128)] = "{name}"
     """The experiment that runs are listed under; {name} stands for the pipeline's name."""
-    image: str = "conveyor:0.1.0"
+    image: Image = "conveyor:0.1.0"
     """The task image: `conveyor image build` makes it."""
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     """When the cluster fetches the image."""
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_secrets: tuple[ObjectName, ...] = ()
     """Secrets that open the image's registry."""
-    volume: str = "conveyor"
+    volume: ObjectName = "conveyor"
     """The PersistentVolumeClaim with data, artifacts and models."""
-    mount_path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._-]+)+$")] = "/conveyor"
+    mount_path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._-]+)+$"), checked_by(_check_mount_path)] = "/conveyor"
     """Where the volume is mounted in every pod; {workspace} stands for it there."""
-    user: Annotated[int, Field(ge=1)] = 1000
+    user: Annotated[int, Field(ge=1, le=LARGEST)] = 1000
     """The user and group id of every pod. One for all, since pods run without the right to write other users' files."""
     metadata: SecretKey = SecretKey(secret="conveyor-metadata", key="url")
     """Where the address of the ML Metadata database is: mysql://USER:PASSWORD@HOST:PORT/DATABASE, or postgresql://."""
@@ -115,6 +169,16 @@ class Kubeflow(Section):
     """Nodes that share one pod, by the name of the group: each pod costs seconds to start."""
 
     @model_validator(mode="after")
+    def _requests_are_within_limits(self) -> Kubeflow:
+        flaws = list(_flaws_of(self.resources, ("resources",), given=self.resources.model_fields_set))
+        for name, own in self.nodes.items():
+            # What is not given for a node is that of every pod, and has been checked there unless the node's own changes it.
+            flaws += _flaws_of(self.resources_of(name), ("nodes", name), given=own.model_fields_set)
+        if flaws:
+            raise FlawedError(*flaws)
+        return self
+
+    @model_validator(mode="after")
     def _names_are_free(self) -> Kubeflow:
         if taken := [name for name in self.environment if name.startswith("CONVEYOR_")]:
             raise ValueError(f"environment names {', '.join(taken)}: names that begin with CONVEYOR_ are taken")
@@ -125,3 +189,35 @@ class Kubeflow(Section):
         own = self.nodes.get(task)
         given = {} if own is None else {field: getattr(own, field) for field in own.model_fields_set}
         return self.resources.model_copy(update=given)
+
+
+def _flaws_of(resources: Resources, section: tuple[str, ...], given: Collection[str]) -> Iterator[Flaw]:
+    """The quantities of a pod that Kubernetes refuses, as far as one of them is given in the section."""
+    for kind in ("cpu", "memory"):
+        request, limit = getattr(resources, f"{kind}_request"), getattr(resources, f"{kind}_limit")
+        fields = [field for field in (f"{kind}_request", f"{kind}_limit") if field in given]
+        if fields and request is not None and limit is not None and amount(request) > amount(limit):
+            yield Flaw(
+                f"More {kind} is requested than the limit allows.",
+                (*section, fields[0]),
+                f"{kind}_request of at most {kind}_limit, {limit}",
+                request,
+                f"Write: {kind}_limit: {request}",
+            )
+    limit = resources.memory_limit
+    if limit is not None and "memory_limit" in given and amount(limit) < _LEAST_MEMORY:
+        yield Flaw(
+            "No container starts with so little memory.",
+            (*section, "memory_limit"),
+            "at least 6Mi",
+            f"{limit}, which is {amount(limit):,} bytes",
+            f"Give the unit: memory_limit: {limit.rstrip('KMGTPEi')}Gi",
+        )
+    if resources.accelerator is None and "accelerator_count" in given and resources.accelerator_count > 1:
+        yield Flaw(
+            "Accelerators are counted, but none is named.",
+            (*section, "accelerator_count"),
+            "the field accelerator beside it",
+            str(resources.accelerator_count),
+            "Name it, as in: accelerator: nvidia.com/gpu",
+        )

@@ -198,7 +198,9 @@ def _flaws(details: Mapping[str, Any]) -> tuple[Flaw, ...]:
         return (Flaw(f"{field} is required, but not given.", location, description, seen, f"Add it: {location[-1]}: …"),)
     if kind == "value_error":
         return (_located(Flaw(f"{error}."), location, seen),)
-    expected = description if kind == "string_pattern_mismatch" else details["msg"].removeprefix("Input should be ")
+    expected = details["msg"].removeprefix("Input should be ")
+    if kind == "string_pattern_mismatch":
+        expected = str(schema.get("patternErrorMessage") or description or expected)
     fix = _did_you_mean(str(details["input"]), schema.get("enum", ()))
     return (Flaw(f"{field} has a value that it cannot have.", location, expected, seen, fix),)
 
@@ -209,7 +211,7 @@ def _located(flaw: Flaw, location: _Location, seen: str) -> Flaw:
     # The input of a whole section says nothing.
     return replace(
         flaw,
-        what=f"{_dotted(field)}: {flaw.what}" if field else flaw.what,
+        what=f"{_dotted(field)}: {flaw.what}" if location else flaw.what,
         field=field,
         seen=flaw.seen or (seen if location and not flaw.field else ""),
     )
@@ -221,7 +223,7 @@ def _as_error(flaws: Sequence[Flaw], path: Path | None, origins: Mapping[_Locati
     errors = []
     for flaw in in_order:
         origin = origins[_nearest(flaw.field, origins)]
-        where = origin if path is None or origin.startswith("--set") else f"{path}, {origin}"
+        where = f"{path}, {origin}" if path and not origin.startswith("--set") else origin or _dotted(flaw.field)
         errors.append(ConfigError(flaw.what, where=where, expected=flaw.expected, seen=flaw.seen, fix=flaw.fix))
     return _combine(errors, path)
 
@@ -278,7 +280,8 @@ def _schema_at(location: _Location) -> Mapping[str, Any]:
     schema = _resolved(root, root)
     for part in location:
         inner = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part)
-        schema = _resolved(inner or schema.get("additionalProperties") or {}, root)
+        others: Any = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
+        schema = _resolved(inner or others, root)
     return schema
 
 

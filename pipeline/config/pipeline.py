@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from pipeline.config.consistency import contradictions
 from pipeline.config.data import Data, SchemaSource
 from pipeline.config.evaluation import Evaluation, InfraValidator, Push
 from pipeline.config.execution import Execution
 from pipeline.config.features import Feature, Preprocessing
-from pipeline.config.flaws import checked_by
+from pipeline.config.flaws import FlawedError, checked_by
 from pipeline.config.gateway import Gateway
 from pipeline.config.kubeflow import Kubeflow
 from pipeline.config.section import Section
@@ -77,16 +78,8 @@ class PipelineConfig(Section):
 
     @model_validator(mode="after")
     def _holds_together(self) -> PipelineConfig:
-        if self.data.split.method == "window" and "{SPAN}" not in self.data.input:
-            raise ValueError("data.split.method 'window' divides rows by span, so data.input must contain {SPAN}")
-        if "{VERSION}" in self.data.input and "{SPAN}" not in self.data.input:
-            raise ValueError("data.input has {VERSION} without {SPAN}: a version is a version of a span")
-        if self.label in self.data.split.columns:
-            raise ValueError(f"data.split.by names {self.label}, the label: its values must occur in both splits")
-        if self.data.split.stratify and self.task == "regression":
-            raise ValueError("data.split.stratify is for the classes of a label, and the task is regression")
-        if self.label in self.features:
-            raise ValueError(f"features names {self.label}, the label: what the model predicts is not one of its inputs")
+        if flaws := tuple(contradictions(self)):
+            raise FlawedError(*flaws)
         return self
 
     @property

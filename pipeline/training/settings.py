@@ -120,18 +120,7 @@ def for_trainer(config: PipelineConfig, schema: Schema | None = None) -> Trainer
 
 
 def for_tuner(config: PipelineConfig, schema: Schema | None = None) -> TunerSettings:
-    """The settings of Tuner. Arguments and errors are those of `for_transform`.
-
-    Raises:
-      ConfigError: no rows are held back on which trials could be compared.
-    """
-    if not config.training.validation_fraction:
-        raise ConfigError(
-            "The tuner has no rows to compare its trials on.",
-            where="training.validation_fraction",
-            expected="more than 0 while tuner.enabled is true",
-            seen="0",
-        )
+    """The settings of Tuner. Arguments and errors are those of `for_transform`."""
     return TunerSettings(
         **_preprocessing(config, schema),
         **_training(config),

@@ -236,6 +236,15 @@ def test_all_problems_are_listed_at_once(write):
     assert "Did you mean 'seed'?" in lines[1]
 
 
+def test_what_is_expected_of_a_value_is_said_in_words(write):
+    error = refused(
+        write(MINIMAL + "kubeflow:\n  volume: My_Volume\n  nodes:\n    Trainer:\n      node_selector: {pool: a b}\n")
+    )
+
+    assert "expected the name of an object in Kubernetes: lower-case letters" in error.seen
+    assert "expected the value of a label: up to 63 letters" in error.seen
+
+
 def test_aliases_and_merge_keys_of_yaml_work(write):
     text = "features:\n  a: &big {vocabulary: 5000}\n  b: {<<: *big, oov_buckets: 3}\n"
 

@@ -93,11 +93,6 @@ def test_a_column_that_the_schema_does_not_have_is_refused() -> None:
     assert error.value.fix == "Did you mean 'seats'?"
 
 
-def test_a_search_needs_rows_to_compare_trials_on() -> None:
-    with pytest.raises(ConfigError, match="no rows to compare its trials on"):
-        for_tuner(_config(training={"validation_fraction": 0}))
-
-
 def test_settings_are_the_same_after_the_way_through_json(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("def build(**arguments): ...")
     config = _config(

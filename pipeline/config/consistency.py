@@ -1,0 +1,116 @@
+"""What sections of a configuration ask of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pipeline.config.flaws import Flaw
+from pipeline.config.training import Task
+from pipeline.contracts.metrics import higher_is_better
+from pipeline.util.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from pipeline.config.pipeline import PipelineConfig
+
+METRICS: dict[Task, tuple[str, ...]] = {
+    Task.BINARY: ("auc", "accuracy", "precision", "recall", "calibration", "loss"),
+    Task.MULTICLASS: ("accuracy", "loss"),
+    Task.REGRESSION: ("mse", "rmse", "mae"),
+}
+"""By task, the metrics that thresholds can name, the primary one first. The Evaluator's results have the same names."""
+
+_SHARES = ("auc", "accuracy", "precision", "recall")
+
+
+def contradictions(config: PipelineConfig) -> Iterator[Flaw]:
+    """What does not hold together in a configuration whose sections are valid each."""
+    has_span = "{SPAN}" in config.data.input
+    if config.data.split.method == "window" and not has_span:
+        yield Flaw(
+            "data.split.method 'window' divides rows by span, so data.input must contain {SPAN}",
+            ("data", "split", "method"),
+            "{SPAN} in data.input",
+            config.data.input,
+            "Write {SPAN} in the place of the number in the files' names, or: method: hash",
+        )
+    if "{VERSION}" in config.data.input and not has_span:
+        yield Flaw(
+            "data.input has {VERSION} without {SPAN}: a version is a version of a span",
+            ("data", "input"),
+            "{SPAN} beside {VERSION}",
+            config.data.input,
+            "Write {SPAN} in place of {VERSION}, or beside it.",
+        )
+    if config.label in config.data.split.columns:
+        yield Flaw(
+            f"data.split.by names {config.label}, the label: its values must occur in both splits",
+            ("data", "split", "by"),
+            "columns other than the label",
+            config.label,
+            "Name another column.",
+        )
+    if config.data.split.stratify and config.task is Task.REGRESSION:
+        yield Flaw(
+            "data.split.stratify is for the classes of a label, and the task is regression",
+            ("data", "split", "stratify"),
+            "a classification",
+            "true",
+            "Remove it.",
+        )
+    if config.label in config.features:
+        yield Flaw(
+            f"features names {config.label}, the label: what the model predicts is not one of its inputs",
+            ("features", config.label),
+            "columns other than the label",
+            config.label,
+            "Remove it there.",
+        )
+    if config.tuner.enabled and not config.training.validation_fraction:
+        yield Flaw(
+            "The tuner has no rows to compare its trials on.",
+            ("training", "validation_fraction"),
+            "more than 0 while tuner.enabled is true",
+            "0",
+            "Write: validation_fraction: 0.1",
+        )
+    yield from _thresholds(config)
+
+
+def _thresholds(config: PipelineConfig) -> Iterator[Flaw]:
+    known = METRICS[config.task]
+    for name, threshold in config.evaluation.thresholds.items():
+        field = ("evaluation", "thresholds", name)
+        largest = 1 if name in _SHARES else None
+        if name not in known:
+            yield Flaw(
+                f"The task {config.task.value} has no metric {name!r}.",
+                field,
+                f"one of {', '.join(known)}",
+                name,
+                did_you_mean(name, known) or f"Write {known[0]} in its place, or remove it.",
+            )
+            continue
+        if threshold.max_regression is not None and higher_is_better(name) is None:
+            yield Flaw(
+                f"{name} has no better direction, so it cannot regress.",
+                (*field, "max_regression"),
+                "min and max",
+                fix=f"Replace it with bounds around the best value: {name}: {{min: 0.9, max: 1.1}}",
+            )
+        if largest is not None and threshold.min is not None and threshold.min > largest:
+            yield Flaw(
+                f"No model reaches this: {name} is at most {largest}.",
+                (*field, "min"),
+                f"at most {largest}",
+                f"{threshold.min:g}",
+                "Write a share, such as 0.8 for 80 %.",
+            )
+        if threshold.max is not None and threshold.max < 0:
+            yield Flaw(
+                f"No model reaches this: {name} is never below 0.",
+                (*field, "max"),
+                "0 or more",
+                f"{threshold.max:g}",
+                "Write a number of 0 or more.",
+            )

@@ -1,0 +1,108 @@
+"""What sections ask of each other, and what they are told when they do not agree."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.config import PipelineConfig
+from pipeline.config.loading import load_config
+from pipeline.errors import ConfigError
+
+MINIMAL: dict[str, Any] = {"name": "houses", "label": "price", "data": {"input": "houses.csv"}}
+
+
+def load(folder: Path, fields: dict[str, Any]) -> PipelineConfig:
+    path = folder / "pipeline.yaml"
+    path.write_text(yaml.safe_dump({**MINIMAL, **fields}, sort_keys=False))
+    return load_config(path)
+
+
+def refused(folder: Path, fields: dict[str, Any]) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load(folder, fields)
+    return caught.value
+
+
+def with_value(fields: dict[str, Any], way: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The fields after a remedy: one value replaced, or removed when it is None."""
+    mended = copy.deepcopy(fields)
+    section = mended
+    for name in way[:-1]:
+        section = section.setdefault(name, {})
+    if value is None:
+        del section[way[-1]]
+    else:
+        section[way[-1]] = value
+    return mended
+
+
+@pytest.mark.parametrize(
+    ("fields", "line", "fix", "way", "value"),
+    [
+        ({"data": {"input": "a.csv", "split": {"method": "window"}}}, 6, "method: hash", ("data", "split", "method"), "hash"),
+        ({"data": {"input": "{VERSION}.csv"}}, 4, "{SPAN} in place of {VERSION}", ("data", "input"), "{SPAN}.csv"),
+        ({"features": {"price": {"kind": "numeric"}}}, 6, "Remove it", ("features", "price"), None),
+        (
+            {"tuner": {"enabled": True}, "training": {"validation_fraction": 0}},
+            8,
+            "validation_fraction: 0.1",
+            ("training", "validation_fraction"),
+            0.1,
+        ),
+        (
+            {"evaluation": {"thresholds": {"acuracy": {"min": 0.5}}}},
+            7,
+            "'accuracy'",
+            ("evaluation", "thresholds"),
+            {"accuracy": {"min": 0.5}},
+        ),
+        (
+            {"task": "regression", "evaluation": {"thresholds": {"auc": {"min": 0.5}}}},
+            8,
+            "Write mse",
+            ("evaluation", "thresholds"),
+            {"mse": {"min": 0.5}},
+        ),
+        (
+            {"evaluation": {"thresholds": {"calibration": {"max_regression": 0.1}}}},
+            8,
+            "calibration: {min: 0.9, max: 1.1}",
+            ("evaluation", "thresholds", "calibration"),
+            {"min": 0.9, "max": 1.1},
+        ),
+        (
+            {"evaluation": {"thresholds": {"auc": {"min": 80}}}},
+            8,
+            "0.8 for 80 %",
+            ("evaluation", "thresholds", "auc", "min"),
+            0.8,
+        ),
+        (
+            {"task": "regression", "evaluation": {"thresholds": {"mae": {"max": -1}}}},
+            9,
+            "0 or more",
+            ("evaluation", "thresholds", "mae", "max"),
+            0,
+        ),
+    ],
+)
+def test_a_contradiction_is_shown_with_its_line_and_the_remedy_mends_it(tmp_path, fields, line, fix, way, value):
+    error = refused(tmp_path, fields)
+
+    assert error.where == f"{tmp_path}/pipeline.yaml, line {line}"
+    assert fix in error.fix
+    load(tmp_path, with_value(fields, way, value))
+
+
+def test_all_contradictions_are_listed_at_once(tmp_path):
+    thresholds = {"auc": {"min": 2}, "f1": {"min": 0.5}, "loss": {"max": -1}}
+
+    error = refused(tmp_path, {"features": {"price": {}}, "evaluation": {"thresholds": thresholds}})
+
+    assert error.what == "The configuration has 4 problems."
+    assert [line.partition(":")[0] for line in error.seen.splitlines()] == ["line 6", "line 10", "line 11", "line 14"]
