@@ -25,10 +25,21 @@ def _check_url(text: str) -> None:
     if not host or any(letter.isspace() for letter in text):
         raise UsageError(
             "This address names no server.",
-            expected="a scheme, :// and a host, as in http://localhost:8080",
+            expected="a host behind the scheme, as in http://localhost:8080",
             seen=text,
-            fix=f"Write: http://{text.partition('://')[2] or text}" if host is None and "://" not in text else "",
+            fix="Write the host, without spaces.",
         )
+
+
+def _check_http(text: str) -> None:
+    if not text.startswith(("http://", "https://")):
+        raise UsageError(
+            "This address has no scheme.",
+            expected="http:// or https://, a host and possibly a port",
+            seen=text,
+            fix=f"Write: http://{text.rpartition('://')[2]}",
+        )
+    _check_url(text)
 
 
 def _check_host_and_port(text: str) -> None:
@@ -38,7 +49,7 @@ def _check_host_and_port(text: str) -> None:
 checked_url = checked_by(_check_url)
 """A validator: the address has a host, and a port that exists if it has one."""
 
-HttpUrl = Annotated[str, Field(pattern=r"^https?://.+"), checked_url]
+HttpUrl = Annotated[str, Field(json_schema_extra={"pattern": "^https?://.+"}), checked_by(_check_http)]
 """An address of a web server."""
 
 HostAndPort = Annotated[

@@ -47,16 +47,13 @@ class KubeflowClient:
 
     Args:
       config: the configuration of the pipeline whose runs and schedules are looked for.
-
-    Raises:
-      ConfigError: kubeflow.host is not an address.
     """
 
     def __init__(self, config: PipelineConfig) -> None:
         import kfp_server_api as api
 
         self.config = config
-        self.host = _checked_host(config.kubeflow.host)
+        self.host = config.kubeflow.host.rstrip("/")
         self._errors = ApiErrors(config.kubeflow, self.host)
         settings = api.Configuration(host=self.host)
         # Neither retries, which would delay the news that nothing answers, nor redirects, which lead to log-in pages.
@@ -247,18 +244,6 @@ class KubeflowClient:
         if not self._api.last_response.data.lstrip().startswith("{"):
             raise self._errors.not_kubeflow(self._api.last_response.data)
         return answer
-
-
-def _checked_host(host: str) -> str:
-    if not host.startswith(("http://", "https://")):
-        raise ConfigError(
-            "The address of Kubeflow Pipelines has no scheme.",
-            where="kubeflow.host",
-            expected="http:// or https://, a host and possibly a port",
-            seen=host,
-            fix=f"Set kubeflow.host to http://{host}",
-        )
-    return host.rstrip("/")
 
 
 def _check_size(package: str, name: str) -> None:

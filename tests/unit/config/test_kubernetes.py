@@ -116,6 +116,13 @@ def test_names_of_objects_are_those_of_rfc_1123(text):
         assert valid
 
 
+def test_an_address_without_a_scheme(tmp_path):
+    error = refused(tmp_path, {"kubeflow": {"host": "localhost:8080"}})
+
+    assert error.fix == "Write: http://localhost:8080"
+    load(tmp_path, {"kubeflow": {"host": "http://localhost:8080"}})
+
+
 @pytest.mark.parametrize(
     ("fields", "good", "bad"),
     [

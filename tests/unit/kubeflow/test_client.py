@@ -104,12 +104,6 @@ def test_a_host_that_nobody_knows() -> None:
         client_of("http://kubeflow.invalid").upload(PACKAGE)
 
 
-def test_a_host_without_scheme_is_a_fault_of_the_configuration() -> None:
-    with pytest.raises(ConfigError, match="no scheme") as caught:
-        client_of("localhost:8080")
-    assert "http://localhost:8080" in caught.value.fix
-
-
 @pytest.mark.parametrize(
     ("status", "body", "what"),
     [

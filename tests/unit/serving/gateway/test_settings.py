@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.config import Gateway, PipelineConfig
-from pipeline.errors import ConfigError, UsageError
+from pipeline.errors import ConfigError
 from serving.gateway.settings import from_config, read_settings
 
 CONFIG = {"name": "houses", "label": "price", "data": {"input": "houses.csv"}}
@@ -36,10 +36,6 @@ class TestOfAConfiguration:
         assert from_config(config(tmp_path, schema={"path": "a.pbtxt"})).feature_schema == str(tmp_path / "a.pbtxt")
         chosen = from_config(config(tmp_path, schema={"path": "a.pbtxt"}, gateway={"feature_schema": "b.pbtxt"}))
         assert chosen.feature_schema == str(tmp_path / "b.pbtxt")
-
-    def test_an_address_that_is_none(self, tmp_path):
-        with pytest.raises(UsageError, match="not the address of a model"):
-            from_config(config(tmp_path, gateway={"upstream": {"stable": "grpc://host:99999/x"}}))
 
 
 class TestOfAPod:
