@@ -2,7 +2,8 @@
 
 The way of the data: `spans` finds the files that match the pattern and selects the spans of each split, `inputs` computes the
 fingerprint of their content, `readers` read them as Arrow batches, `columns` and `table` reconcile them to one table,
-`splitter` divides its rows, and `output` writes them, taking over what `earlier_runs` have stored.
+`division` finds out how its rows are divided, by their `order` where that matters, `splitter` divides them, and `output` writes
+them, taking over what `earlier_runs` have stored.
 
 `table.open_table` opens the same table for others.
 

@@ -56,7 +56,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     from rich.text import Text
 
     from pipeline.report.read.run_details import read_run_details
-    from pipeline.report.summary import nodes_table, print_metrics, print_notes, verdict_lines
+    from pipeline.report.summary import nodes_table, print_metrics, print_notes, print_rows, verdict_lines
     from pipeline.runs.find import find_run
 
     settings = read_config(config, overrides)
@@ -70,6 +70,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
         Text(f"Run {details.outcome.run_id} of {details.config.name}", style="bold"), nodes_table(details.outcome), "", sep="\n"
     )
     print_notes(details.outcome, details.folder, console)
+    print_rows(details.data, console)
     if details.evaluation:
         print_metrics(details.evaluation, details.config.evaluation.min_slice_rows, console)
     table = new_table("node", "output", "id", "type", "where", right=("id",))
@@ -132,7 +133,12 @@ def lineage(
         return
     console = Console(highlight=False, markup=False)
     console.print(Text(f"Version {view.lineage.version} of {settings.name}", style="bold"))
-    for name, text in (("where", view.lineage.destination), ("data", view.data.summary), ("baseline", _baseline(view))):
+    for name, text in (
+        ("where", view.lineage.destination),
+        ("data", view.data.summary),
+        ("rows", view.data.rows_text),
+        ("baseline", _baseline(view)),
+    ):
         console.print(Text.assemble((f"  {name:<10}", "dim"), text), soft_wrap=True)
     table = new_table("node", "made", "id", "in run", "where", right=("id",))
     for step in view.steps:
@@ -160,6 +166,9 @@ def _run_document(details: RunDetails) -> dict[str, Any]:
     evaluation = details.evaluation
     return {
         **_run_row(details),
+        "rows": dict(details.data.rows),
+        "division": details.data.division,
+        "boundary": details.data.boundary,
         "problem": details.outcome.problem.model_dump() if details.outcome.problem else None,
         "nodes": {
             name: {"state": node.state.value, "seconds": node.seconds if node.started else None, "notes": node.notes}
@@ -191,6 +200,9 @@ def _lineage_document(view: LineageView) -> dict[str, Any]:
         "version": view.lineage.version,
         "destination": view.lineage.destination,
         "data": {split: list(source.files) for split, source in view.data.sources.items()},
+        "rows": dict(view.data.rows),
+        "division": view.data.division,
+        "boundary": view.data.boundary,
         "baseline": _baseline(view),
         "runs": list(view.lineage.runs),
         "steps": [

@@ -11,6 +11,7 @@ from rich.text import Text
 from pipeline.config import PipelineConfig
 from pipeline.report import formats
 from pipeline.report.html.page import FILE_NAME
+from pipeline.report.read.data import Data
 from pipeline.report.read.evaluation import Comparison, Evaluation, ThresholdResult
 from pipeline.report.read.run_details import RunDetails, read_run_details
 from pipeline.report.verdict import Tone, judge
@@ -37,6 +38,7 @@ def print_summary(outcome: RunOutcome, config: PipelineConfig, console: Console)
     if outcome.nodes:
         console.print(Text(f"Run {outcome.run_id} of {outcome.pipeline}", style="bold"), nodes_table(outcome), "", sep="\n")
     print_notes(outcome, details.folder, console)
+    print_rows(details.data, console)
     if details.evaluation:
         print_metrics(details.evaluation, details.config.evaluation.min_slice_rows, console)
     if outcome.state is not RunState.FAILED:
@@ -81,6 +83,12 @@ def print_notes(outcome: RunOutcome, folder: Path, console: Console) -> None:
         console.print()
 
 
+def print_rows(data: Data, console: Console) -> None:
+    """Prints how many rows each split has and how they were divided; nothing where they were not counted."""
+    if data.rows:
+        console.print(Text.assemble(("Rows ", "bold"), data.rows_text), "", sep="\n", soft_wrap=True)
+
+
 def print_metrics(evaluation: Evaluation, min_slice_rows: int, console: Console) -> None:
     """Prints the metrics of all rows with their thresholds, and the slices where the candidate is weakest."""
     primary = evaluation.primary_metric
@@ -90,7 +98,8 @@ def print_metrics(evaluation: Evaluation, min_slice_rows: int, console: Console)
         verdicts = [_check_text(check) for check in evaluation.checks if check.metric == name]
         overall.add_row(name, *_cells(evaluation, evaluation.overall.metric(name)), Text("  ").join(verdicts))
     heading = f"Metrics on {formats.number(evaluation.overall.rows)} rows"
-    console.print(Text(heading, style="bold"), overall, "", sep="\n")
+    uncertainty = [Text(evaluation.uncertainty, style="yellow")] if evaluation.uncertainty else []
+    console.print(Text(heading, style="bold"), overall, *uncertainty, "", sep="\n")
     worst = evaluation.worst_slices(_WORST_SLICES, min_slice_rows)
     if worst:
         slices = _comparison_table(evaluation, "slice")

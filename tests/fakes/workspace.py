@@ -86,7 +86,12 @@ class Workspace:
             "ExampleGen",
             outputs={"examples": names["examples"]},
             types={"examples": "Examples"},
-            properties={"span": 3, "rows": json.dumps({"train": 200, "eval": 100})},
+            properties={
+                "span": 3,
+                "rows": json.dumps({"train": 200, "eval": 100}),
+                "division": "by time, from 2013-03-01 on to evaluate on",
+                "boundary": "2013-03-01",
+            },
             execution_properties={
                 "input_pattern": "/data/flights-{SPAN}.csv",
                 "input_files": json.dumps(

@@ -69,14 +69,9 @@ def _columns(details: RunDetails) -> tuple[tuple[str, str], ...]:
 def _data(details: RunDetails) -> tuple[tuple[str, str], ...]:
     data = details.config.data
     rows = details.statistics.rows if details.statistics else {}
-    split = (
-        f"by span: {data.split.train_spans} to train on, the newest {data.split.eval_spans} to evaluate on"
-        if data.split.method == "window"
-        else f"by hash: {formats.percent(data.split.eval_fraction)} to evaluate on"
-    )
     return (
         ("Files", details.config.resolve(data.input)),
-        ("Split", split),
+        *((("Split", details.data.division),) if details.data.division else ()),
         *((("Read", details.data.summary),) if details.data.sources else ()),
         *((f"Rows, {name}", f"{count:,}") for name, count in rows.items()),
     )
@@ -135,15 +130,19 @@ def _limits(details: RunDetails) -> list[str]:
     limits = []
     if details.evaluation:
         limits += _evaluation_limits(details.evaluation, details.config)
+        limits += [details.evaluation.uncertainty] if details.evaluation.uncertainty else []
     if details.statistics:
         sparse = [each for each in details.statistics.features if each.missing > _MANY_MISSING]
         if sparse:
             named = ", ".join(f"{each.name} ({formats.percent(each.missing)})" for each in sparse)
             limits.append(f"Columns that are often missing, and then imputed: {named}.")
-    if details.config.data.split.method == "window":
+    method = details.config.data.split.method
+    if method == "window":
         newest = details.config.data.split.eval_spans
         spans = "the newest span" if newest == 1 else f"the newest {newest} spans"
         limits.append(f"It was judged on {spans} alone; on later data it may do worse: watch its metrics, and retrain.")
+    elif method == "time":
+        limits.append("It was judged on the latest rows alone; on later data it may do worse: watch its metrics, and retrain.")
     else:
         limits.append("Rows of one time are in both splits, so this evaluation does not show how it does on later data.")
     return limits

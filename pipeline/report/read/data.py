@@ -37,11 +37,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Data:
-    """The data of a run: the input's pattern, the sources by split and, where they were counted, rows by split."""
+    """The data of a run.
+
+    Attributes:
+      pattern: the input's pattern.
+      sources: where the rows of each split come from.
+      rows: how many each split has, where they were counted.
+      division: how rows were divided between the splits, in words such as "by span".
+      boundary: the first value of `eval` in the column by which rows were divided, such as `2013-11-02`; empty where none was.
+    """
 
     pattern: str
     sources: Mapping[str, Source]
     rows: Mapping[str, int] = field(default_factory=dict)
+    division: str = ""
+    boundary: str = ""
 
     @property
     def summary(self) -> str:
@@ -50,6 +60,12 @@ class Data:
         if len(set(texts.values())) == 1:
             return next(iter(texts.values()))
         return ", ".join(f"{split} {text}" for split, text in texts.items()) or formats.DASH
+
+    @property
+    def rows_text(self) -> str:
+        """The number of rows of each split, and how they were divided."""
+        counts = ", ".join(f"{split} {formats.number(count)}" for split, count in self.rows.items())
+        return f"{counts}; divided {self.division}" if self.division else counts
 
 
 def data_of(example_gen: Execution | None) -> Data:
@@ -60,7 +76,9 @@ def data_of(example_gen: Execution | None) -> Data:
     folder = input_pattern.folder(pattern)
     sources = {split: Source(tuple(paths), _spans(paths, pattern), folder) for split, paths in files.items() if paths}
     examples = next(iter(example_gen.outputs.get("examples", ())), None) if example_gen else None
-    return Data(pattern, sources, json.loads(examples.properties.get("rows", "{}")) if examples else {})
+    made = examples.properties if examples else {}
+    rows = json.loads(made.get("rows", "{}"))
+    return Data(pattern, sources, rows, str(made.get("division", "")), str(made.get("boundary", "")))
 
 
 def _spans(paths: list[str], pattern: str) -> tuple[int, ...]:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contracts.metrics import PRIMARY_METRICS, higher_is_better
+from pipeline.report import formats
 from pipeline.report.read.protos import read_records, tfma_protos
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 OVERALL = ""
 EXAMPLE_COUNT = "example_count"
 _NOISE = 1e-9
+_MANY_ROWS = 400
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,22 @@ class Evaluation:
     def primary_metric(self) -> str:
         """The name of the metric that sums the model up."""
         return next((name for name in PRIMARY_METRICS if name in self.overall.metrics), "")
+
+    @property
+    def uncertainty(self) -> str:
+        """How far metrics of few rows are off by chance, as a sentence; empty where rows are many.
+
+        The half of a 95 % interval. Of a rate, the widest there is: 1.96 √(¼/n), the normal approximation of the binomial
+        distribution at ½. Of an error, as a share of it: 1.96/√(2n), that of the standard deviation of a normal sample.
+        """
+        rows = self.overall.rows
+        if not rows or rows >= _MANY_ROWS or not self.primary_metric:
+            return ""
+        if higher_is_better(self.primary_metric):
+            off = f"a rate such as accuracy is off by up to {0.98 / math.sqrt(rows):.2f}"
+        else:
+            off = f"an error such as rmse is off by up to {formats.percent(1.96 / math.sqrt(2 * rows))}"
+        return f"Few rows: by chance alone, {off} (95 % of the time)."
 
     @property
     def failures(self) -> tuple[ThresholdResult, ...]:

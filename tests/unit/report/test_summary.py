@@ -54,6 +54,8 @@ def test_a_pushed_model_is_summed_up(workspace, config, summary):
     printed = summary("second")
 
     assert "Blessed and pushed as version 2" in printed
+    assert "Rows train 200, eval 100; divided by time, from 2013-03-01 on to evaluate on" in printed
+    assert "Few rows: by chance alone, a rate such as accuracy is off by up to 0.10 (95 % of the time)." in printed
     assert "auc         0.8000     0.7500      +0.0500   ✓ ≥ 0.7  ✓ ≥ -0.01 vs baseline" in printed
     assert "/models/flights/2" in printed
     assert str(report) in printed.splitlines()[-2]
@@ -144,6 +146,7 @@ def test_show_has_nodes_metrics_and_artifacts(workspace, conveyor):
     _, printed, _ = conveyor("show", "first", "--json")
     document = json.loads(printed)
     assert document["nodes"]["Trainer"]["state"] == "complete"
+    assert (document["rows"], document["boundary"]) == ({"train": 200, "eval": 100}, "2013-03-01")
     assert document["slices"][0] == {
         "slice": {},
         "metrics": {"auc": [0.8, None], "loss": [0.5, None], "example_count": [100.0, None]},
@@ -186,6 +189,7 @@ def test_lineage_goes_from_version_to_data(workspace, conveyor):
     _, printed, _ = conveyor("lineage", "--json")
     document = json.loads(printed)
     assert document["version"] == "2"
+    assert document["division"] == "by time, from 2013-03-01 on to evaluate on"
     assert [step["node"] for step in document["steps"]] == ["ExampleGen", "SchemaGen", "Trainer", "Evaluator", "Pusher"]
     assert document["steps"][2]["from"] == ["ExampleGen", "SchemaGen"]
 

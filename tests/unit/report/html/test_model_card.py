@@ -71,6 +71,11 @@ def test_a_model_judged_on_later_spans_says_so(workspace, config):
     assert "judged on the newest 3 spans alone" in model_card(read_run_details(config, "first")).limits[-1]
 
 
+def test_the_division_of_the_rows_and_what_few_rows_are_worth_are_named(card):
+    assert fact(card, "Data", "Split") == "by time, from 2013-03-01 on to evaluate on"
+    assert "a rate such as accuracy is off by up to 0.10" in " ".join(card.limits)
+
+
 def test_tuned_hyperparameters_are_named(workspace, config):
     folder = workspace.folder("Tuner", "best_hyperparameters", "tuned")
     folder.mkdir(parents=True)
