@@ -242,3 +242,74 @@ def test_spans_are_stored_anew_where_the_boundary_has_moved(tmp_path: Path) -> N
         seen += digests(artifact)
     assert len(set(seen)) == len(seen) == 8
     assert digests(ingest(pattern, tmp_path / "runs" / "d", split)) == seen[-4:]
+
+
+_DAYS = [EPOCH + timedelta(days=day) for day in range(10)]
+_TABLE: dict[str, list[Any]] = {
+    "sold": _DAYS,
+    "number": list(range(10)),
+    "words": ["a", "b"] * 5,
+    "same": [7] * 10,
+    "nothing": [None] * 10,
+    "list": [[1, 2]] * 10,
+}
+
+
+@pytest.mark.parametrize(
+    ("split", "seen", "fix", "mended"),
+    [
+        ({"method": "time", "by": "words"}, "text", "by to a column of times or numbers: id, sold, number", {"by": "sold"}),
+        ({"method": "time", "by": "list"}, "lists of integers", "by to a column of times or numbers: id", {"by": "number"}),
+        ({"method": "time", "by": "same"}, "7 in 10 rows", "split to {method: hash}", {"method": "hash", "by": None}),
+        ({"method": "time", "by": "nothing"}, "no values", "by to a column of times or numbers: id, sold", {"by": "sold"}),
+        ({"method": "time", "by": "sald"}, "id, sold", "Correct data.split.by", {"by": "sold"}),
+        ({"method": "time", "by": "sold", "gap": 2}, "2", "gap to 2d if it is in days", {"gap": "2d"}),
+        ({"method": "time", "by": "number", "gap": "1min"}, "1min", "gap to 60 if number counts seconds, or", {"gap": 5}),
+        ({"method": "time", "by": "sold", "gap": "2w"}, "2w, while the first row", "gap to 8d or less", {"gap": "8d"}),
+        ({"method": "time", "by": "number", "gap": 9.5}, "9.5, while the first row", "gap to 8 or less", {"gap": 8}),
+        ({"method": "group", "by": "same"}, "1 group in 10 rows", "a column with more values", {"by": "words"}),
+        ({"method": "group", "by": "nothing"}, "0 groups in 10 rows", "{method: hash}", {"method": "hash", "by": None}),
+        ({"method": "group", "by": ["words", "shop"]}, "id, sold", "Correct data.split.by", {"by": ["words"]}),
+    ],
+)
+def test_a_split_that_cannot_be_says_how_it_can(
+    tmp_path: Path, split: dict[str, Any], seen: str, fix: str, mended: dict[str, Any]
+) -> None:
+    caught = error(tmp_path, _TABLE, Split.model_validate(split))
+    assert caught.seen.startswith(seen)
+    assert fix in caught.fix
+    train, held = divide(tmp_path, _TABLE, Split.model_validate({**split, **mended}))
+    assert min(len(train), len(held)) > 0
+
+
+def test_a_table_without_times_or_numbers_is_ordered_by_what_the_remedy_names(tmp_path: Path) -> None:
+    split = Split(method="time", by="when")
+
+    def write(when: Sequence[str]) -> Path:
+        (tmp_path / "a.csv").write_text("when,name\n" + "".join(f"{each},x\n" for each in when))
+        return tmp_path / "a.csv"
+
+    with pytest.raises(DataError) as caught:
+        ingest(write(["early", "late"]), tmp_path / "1", split)
+    assert "such as 2013-01-31 or 2013-01-31 18:30:00" in caught.value.fix
+    assert ingest(write(["2013-01-31", "2013-01-31 18:30:00"]), tmp_path / "2", split).get_string_custom_property("boundary")
+    ingest(write(["early", "late"]), tmp_path / "3", Split())
+
+
+def test_rows_that_are_all_equal_cannot_be_divided(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n" + "1,0\n" * 50)
+    with pytest.raises(DataError) as caught:
+        ingest(tmp_path / "a.csv", tmp_path / "1", Split(), "y")
+    assert caught.value.seen == "50 rows, 1 different"
+    (tmp_path / "a.csv").write_text("x,y\n" + "1,0\n" * 50 + "2,0\n")
+    ingest(tmp_path / "a.csv", tmp_path / "2", Split(), "y")
+
+
+def test_a_small_table_in_spans_can_be_stratified(tmp_path: Path) -> None:
+    for span in range(3):
+        (tmp_path / f"{span}.csv").write_text(f"x,y\n{span},0\n")
+    with pytest.raises(DataError) as caught:
+        ingest(tmp_path / "{SPAN}.csv", tmp_path / "1", Split(eval_fraction=0.01), "y")
+    assert "Set data.split.stratify to true" in caught.value.fix
+    artifact = ingest(tmp_path / "{SPAN}.csv", tmp_path / "2", Split(eval_fraction=0.01, stratify=True), "y")
+    assert json.loads(artifact.get_string_custom_property("rows")) == {"train": 2, "eval": 1}
