@@ -25,7 +25,10 @@ def config(**fields) -> PipelineConfig:
         ({"data": {"input": "{VERSION}/a.csv"}}, "a version of a span"),
         ({"data": {"input": "a.csv", "split": {"method": "time"}}}, "needs `by`, the column that orders the rows"),
         ({"data": {"input": "a.csv", "split": {"method": "group", "by": []}}}, "needs `by`, the columns of the group"),
-        ({"data": {"input": "a.csv", "split": {"by": "day"}}}, "`by` is for the method 'time' or 'group', not 'hash'"),
+        (
+            {"data": {"input": "a.csv", "split": {"by": "day"}}},
+            "`by` is for the method 'time' or 'group', and the method is 'hash'",
+        ),
         ({"data": {"input": "a.csv", "split": {"method": "time", "by": ["day", "hour"]}}}, "one column"),
         ({"data": {"input": "a.csv", "split": {"method": "time", "by": "price"}}}, "names price, the label"),
         ({"data": {"input": "a.csv", "split": {"method": "group", "by": "day", "gap": 1}}}, "`gap` is for the method 'time'"),
