@@ -56,7 +56,9 @@ def _lines(name: str, value: Any, indent: str) -> list[str]:
 def _flow(value: Any) -> str:
     """A value on one line."""
     style = '"' if isinstance(value, str) and not value.isprintable() else None
-    text = yaml.safe_dump(value, default_flow_style=True, default_style=style, allow_unicode=True, width=float("inf"))
+    text = yaml.safe_dump(
+        value, default_flow_style=True, default_style=style, allow_unicode=True, sort_keys=False, width=float("inf")
+    )
     return text.removesuffix("\n").removesuffix("\n...")
 
 

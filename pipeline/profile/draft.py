@@ -66,7 +66,7 @@ def draft(table: TableProfile, source: Source, data: Mapping[str, Any], label: s
     _require_features(used, label, source)
     fields = {"name": pipeline_name(source.stem), "task": decision.task.value, "label": label, "data": dict(data)}
     made = Draft(fields, {("task",): [decision.reason]}, decision, used)
-    _divide(made, source)
+    _divide(made, table, source)
     _use(made, table)
     _train(made, table)
     if example := request(table, [name for name, usage in used.items() if not usage.is_ignored]):
@@ -96,11 +96,12 @@ def _require_features(used: Mapping[str, Usage], label: str, source: Source) -> 
         )
 
 
-def _divide(made: Draft, source: Source) -> None:
+def _divide(made: Draft, table: TableProfile, source: Source) -> None:
     if source.reason:
         made.comments["data", "input"] = [source.reason]
-    if source.spans > 1:
-        choice = splits.by_span(source.spans)
+    label, task = made.fields["label"], made.decision.task
+    choice = splits.by_span(source.spans) if source.spans > 1 else splits.within(table, label, task)
+    if choice.setting:
         made.fields["data"]["split"] = dict(choice.setting)
         made.comments["data", "split"] = [choice.reason]
 

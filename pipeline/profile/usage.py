@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -16,9 +17,9 @@ _FEWEST_IDENTIFIERS = 10
 # Sentences rather than names: some words each, and seldom the same twice.
 _WORDS_OF_TEXT, _DISTINCT_TEXT, _FEWEST_TEXTS = 3.0, 0.2, 20
 _ROWS_A_CODE = 5
-_PARTS_OF_DAYS = ("day_of_week", "day_of_month")
 
 _YEAR = 365 * DAY
+_EPOCH = datetime.datetime(1970, 1, 1)
 _IDENTIFIER_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "rownames", "rowid", "serial", "number", "no", "nr"}
 _CODE_WORDS = {"id", "code", "type", "class", "category", "cat", "group", "zip", "zipcode", "postcode", "region", "sector"}
 
@@ -130,22 +131,40 @@ def _is_identifier(column: ColumnProfile, words: set[str]) -> bool:
 
 
 def _time(column: ColumnProfile) -> Usage:
-    earliest, latest = int(column.smallest or 0), int(column.largest or 0)
-    reason = f"{_moment(earliest)} to {_moment(latest)}"
-    setting: dict[str, object] = {"kind": "time"}
-    if column.is_whole:
-        setting["parts"] = [*_PARTS_OF_DAYS, *(["day_of_year"] if latest - earliest >= 2 * _YEAR else [])]
-    return Usage(Role.TIME, reason, setting)
+    reason = f"{_moment(int(column.smallest or 0))} to {_moment(int(column.largest or 0))}"
+    if not column.is_whole:
+        return Usage(Role.TIME, reason, {"kind": "time"})
+    parts = _varying_parts(column)
+    if not parts:
+        return Usage(Role.NUMBER, f"{reason}, one date a year", {"kind": "numeric"})
+    return Usage(Role.TIME, reason, {"kind": "time", "parts": parts})
+
+
+def _varying_parts(column: ColumnProfile) -> list[str]:
+    """The parts of dates that differ from row to row; in less than two years, the part of the year has yet to return."""
+    repeats_a_year = (column.largest or 0) - (column.smallest or 0) >= 2 * _YEAR
+    if not column.counts:
+        return ["day_of_week", "day_of_month", *(["day_of_year"] if repeats_a_year else [])]
+    dates = [date for moment in column.counts if (date := _datetime(int(moment))) is not None]
+    if len({(date.month, date.day) for date in dates}) == 1:
+        return []
+    monthly = len({date.day for date in dates}) == 1
+    return [*([] if monthly else ["day_of_week", "day_of_month"]), *(["day_of_year"] if repeats_a_year or monthly else [])]
 
 
 def _moment(microseconds: int) -> str:
-    import datetime
-
-    try:
-        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
-    except OverflowError:
+    moment = _datetime(microseconds)
+    if moment is None:
         return f"{microseconds:,} µs"
     return moment.date().isoformat() if microseconds % DAY == 0 else moment.isoformat(sep=" ", timespec="minutes")
+
+
+def _datetime(microseconds: int) -> datetime.datetime | None:
+    """A time as Python has it; None outside of the years 1 to 9999."""
+    try:
+        return _EPOCH + datetime.timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
 
 
 def _only(column: ColumnProfile) -> str:

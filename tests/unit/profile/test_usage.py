@@ -41,10 +41,17 @@ VARIED = [(7 * row) % ROWS for row in range(ROWS)]
         ),
         (
             "born",
-            [START + timedelta(30 * row) for row in range(ROWS)],
+            [START + timedelta(31 * row) for row in range(ROWS)],
             Role.TIME,
             {"kind": "time", "parts": ["day_of_week", "day_of_month", "day_of_year"]},
         ),
+        (
+            "month",
+            [datetime(2020, 1 + row % 12, 1) for row in range(ROWS)],
+            Role.TIME,
+            {"kind": "time", "parts": ["day_of_year"]},
+        ),
+        ("year", [datetime(1900 + row % 60, 1, 1) for row in range(ROWS)], Role.NUMBER, {"kind": "numeric"}),
         ("tags", [["a", "b"], ["c"]] * (ROWS // 2), Role.LIST, {}),
         ("review", [f"a fine house number {row} with a view" for row in range(ROWS)], Role.TEXT, {"kind": "text"}),
     ],
@@ -55,6 +62,12 @@ def test_the_values_and_the_name_tell_the_role(name, values, role, setting):
     assert usage.role is role
     assert usage.setting == setting
     assert usage.reason
+
+
+def test_times_beyond_the_calendar():
+    usage = usages(profile({"x": pa.array([10**17, -(10**18)] * 5, pa.timestamp("us"))}).columns, None)["x"]
+
+    assert usage.role is Role.TIME
 
 
 def test_the_later_of_two_equal_columns_is_ignored():
