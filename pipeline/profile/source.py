@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.example_gen.files import format_of
+from components.example_gen.formats import format_of
 from components.example_gen.spans import find_spans
 from pipeline.contracts import input_pattern
-from pipeline.errors import ConfigError, UsageError
+from pipeline.errors import ConfigError, DataError, UsageError
 
 _WILDCARDS = re.compile(r"[*?]|\{SPAN\}|\{VERSION\}")
 _DIGITS = re.compile(r"\d+")
@@ -144,6 +144,6 @@ def _is_hidden(path: Path) -> bool:
 def _is_table(path: Path) -> bool:
     try:
         format_of(os.fspath(path))
-    except ConfigError:
+    except (ConfigError, DataError):
         return False
     return True
