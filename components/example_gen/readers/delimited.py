@@ -22,6 +22,7 @@ from pipeline.errors import DataError
 BLOCK_BYTES = 4 << 20
 _MOST_BLOCK_BYTES = 1 << 30
 _GROWTH = 8
+_FEWEST_ROWS = 2
 _STRADDLING = "straddl"
 
 
@@ -165,7 +166,7 @@ class DelimitedFile:
 def _field_without_name(cells: list[str], sample: Sequence[Record]) -> Literal["first", "last"] | None:
     """Which field the header lacks where it has one fewer than all rows: that of a delimiter at their ends, or of row names."""
     rows = [record.cells for record in sample if len(record.cells) > 1][1:]
-    if not rows or len(cells) == 1 or any(len(row) != len(cells) + 1 for row in rows):
+    if len(rows) < _FEWEST_ROWS or len(cells) == 1 or any(len(row) != len(cells) + 1 for row in rows):
         return None
     return "first" if any(row[-1].strip() for row in rows) else "last"
 

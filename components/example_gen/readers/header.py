@@ -28,7 +28,7 @@ def has_header(samples: Sequence[Sequence[Record]]) -> bool:
     Args:
       samples: the first records of each file.
     """
-    verdicts = [_verdict(sample) for sample in samples if len(sample) > 1]
+    verdicts = [_verdict(sample) for sample in samples if sample]
     return any(verdict is True for verdict in verdicts) or not any(verdict is False for verdict in verdicts)
 
 
@@ -53,7 +53,7 @@ def _verdict(sample: Sequence[Record]) -> bool | None:
     first, rest = sample[0].cells, sample[1:]
     columns = list(zip_longest(*(record.cells for record in rest if len(record.cells) == len(first)), fillvalue=""))
     if not columns:
-        return None
+        return False if any(map(_TYPED.fullmatch, first)) and not _are_years(first) else None
     typed = [_is_typed(column) for column in columns]
     if any(each and not _NULL.fullmatch(cell) and not _TYPED.fullmatch(cell) for cell, each in zip(first, typed, strict=True)):
         return True

@@ -80,12 +80,14 @@ def usual_width(sample: Sequence[Record]) -> int:
 def lines_before_table(sample: Sequence[Record]) -> int:
     """The lines before the header: blank ones, titles, and the one in which Excel is told the delimiter.
 
-    A title has a single field, with a space in it or a blank line after it, so that it is not taken for the header of a column
-    whose values contain delimiters.
+    A title has a single field, with a space in it or a blank line after it, so that the header of a column whose values contain
+    delimiters is not taken for one; or several fields, but not more than half of those of the rows.
     """
     width = usual_width(sample)
     for place, record in enumerate(sample):
-        is_title = len(record.cells) == 1 < width and (" " in record.cells[0].strip() or _is_before_blank(sample, place))
+        fields = len(record.cells)
+        is_line = fields == 1 < width and (" " in record.cells[0].strip() or _is_before_blank(sample, place))
+        is_title = is_line or 1 < fields <= width / 2
         if not is_title and record.cells[0].lower() != "sep=":
             return record.line - 1
     return 0

@@ -26,7 +26,7 @@ from pipeline.errors import DataError
 _FIRST_HEAD_BYTES = 1 << 22
 _MOST_FILES = 8
 _NOTHING = 1e-3
-# A quote that is never closed is a fault but in tables of these, which are often written without quotes.
+# Tables with these delimiters are often written without quotes, so that a quote at the beginning of a field may mean itself.
 _WITHOUT_QUOTES = ("\t", "|")
 # In the order in which they are preferred where they do equally well.
 _DELIMITERS = ("\t", "|", ";", ",")
@@ -76,16 +76,16 @@ def _header(samples: Sequence[list[Record]], csv: Csv) -> bool | tuple[str, ...]
 
 def _best(heads: Sequence[Head], dialect: Dialect, csv: Csv) -> Dialect:
     """The dialect with the cuts under which the sample scores highest, the first of equals."""
-    text = "\n".join(head.text(dialect) for head in heads)
+    text = "\n".join(head.decoded(dialect) for head in heads)
     candidates = [
         replace(dialect, delimiter=delimiter, quote=quote, escape=escape, comment=comment)
-        for comment, (quote, escape), delimiter in itertools.product(
-            _comments(text, csv), _quotes(text, csv), [csv.delimiter] if csv.delimiter else _DELIMITERS
-        )
-        if quote or csv.quote == "" or delimiter in _WITHOUT_QUOTES
+        for comment, delimiter in itertools.product(_comments(text, csv), [csv.delimiter] if csv.delimiter else _DELIMITERS)
+        for quote in _quotes(text, delimiter, csv)
+        for escape in _escapes(text, quote)
     ]
     scores = [sum(_score(head.sample(candidate)) for head in heads) for candidate in candidates]
-    best = candidates[scores.index(max(scores))]
+    ranked = sorted(range(len(candidates)), key=lambda place: -scores[place])
+    best = next(candidates[place] for place in ranked if _has_no_rows_as_comments(heads, candidates[place], csv))
     if csv.delimiter is None and all(usual_width(head.sample(best)) <= 1 for head in heads):
         spaced = replace(best, delimiter=" ")
         return spaced if _is_of_numbers([head.sample(spaced) for head in heads]) else replace(best, delimiter=",")
@@ -98,15 +98,26 @@ def _comments(text: str, csv: Csv) -> Sequence[str | None]:
     return [None, "#"] if re.search(r"(?m)^#", text) else [None]
 
 
-def _quotes(text: str, csv: Csv) -> Sequence[tuple[str | None, str | None]]:
-    """The quotes that may be in use, each with what escapes it."""
-    quotes: list[str | None] = ['"'] if csv.quote is None else [csv.quote or None]
-    if csv.quote is None:
-        if re.search(r"(?m)(^|[\t|;,])'", text):
-            quotes.append("'")
-        if '"' in text:
-            quotes.append(None)
-    return [(quote, escape) for quote in quotes for escape in _escapes(text, quote)]
+def _has_no_rows_as_comments(heads: Sequence[Head], dialect: Dialect, csv: Csv) -> bool:
+    """Whether some line that would be a comment has not as many fields as the rows."""
+    if dialect.comment is None or csv.comment:
+        return True
+    width = usual_width([record for head in heads for record in head.sample(dialect)])
+    lines = [record.cells for head in heads for record in head.sample(replace(dialect, comment=None))]
+    return any(len(cells) != width for cells in lines if cells[0].startswith(dialect.comment))
+
+
+def _quotes(text: str, delimiter: str, csv: Csv) -> Sequence[str | None]:
+    """The quotes that may be in use."""
+    if csv.quote is not None:
+        return [csv.quote or None]
+    between = re.escape(delimiter)
+    if delimiter in _WITHOUT_QUOTES:
+        starts = len(re.findall(rf'(?m)(?:^|{between})"', text))
+        wholes = len(re.findall(rf'(?m)(?:^|{between})"(?:[^"]|"")*"(?={between}|$)', text))
+        if starts > wholes:
+            return [None]
+    return ['"', "'"] if re.search(rf"(?m)(^|{between})'", text) else ['"']
 
 
 def _escapes(text: str, quote: str | None) -> Sequence[str | None]:

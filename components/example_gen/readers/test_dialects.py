@@ -58,6 +58,7 @@ SAME = {
     "a field of 300,000 characters": "x,y\n1," + "z" * 300_000 + "\n2,b\n",
     "quoted numbers": '"a","b"\n"1","2"\n"3","4"\n',
     "spaces after commas": "a,b\n1, x\n2, y\n",
+    "rows that begin like comments": "a,b\n#,1\n+,2\n#,3\n",
     "accents": "prénom,âge\nZoé,3\nRené,4\n",
 }
 
