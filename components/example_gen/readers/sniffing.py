@@ -76,11 +76,12 @@ def _header(samples: Sequence[list[Record]], csv: Csv) -> bool | tuple[str, ...]
 
 def _best(heads: Sequence[Head], dialect: Dialect, csv: Csv) -> Dialect:
     """The dialect with the cuts under which the sample scores highest, the first of equals."""
-    text = "\n".join(head.decoded(dialect) for head in heads)
+    text = "\n".join(head.text(dialect) for head in heads)
+    delimiters = [csv.delimiter] if csv.delimiter else [each for each in _DELIMITERS if each in text] or [","]
     candidates = [
         replace(dialect, delimiter=delimiter, quote=quote, escape=escape, comment=comment)
-        for comment, delimiter in itertools.product(_comments(text, csv), [csv.delimiter] if csv.delimiter else _DELIMITERS)
-        for quote in _quotes(text, delimiter, csv)
+        for comment, delimiter in itertools.product(_comments(text, csv), delimiters)
+        for quote in _quotes(heads, replace(dialect, delimiter=delimiter), csv)
         for escape in _escapes(text, quote)
     ]
     scores = [sum(_score(head.sample(candidate)) for head in heads) for candidate in candidates]
@@ -107,17 +108,20 @@ def _has_no_rows_as_comments(heads: Sequence[Head], dialect: Dialect, csv: Csv) 
     return any(len(cells) != width for cells in lines if cells[0].startswith(dialect.comment))
 
 
-def _quotes(text: str, delimiter: str, csv: Csv) -> Sequence[str | None]:
+def _quotes(heads: Sequence[Head], dialect: Dialect, csv: Csv) -> Sequence[str | None]:
     """The quotes that may be in use."""
     if csv.quote is not None:
         return [csv.quote or None]
-    between = re.escape(delimiter)
-    if delimiter in _WITHOUT_QUOTES:
-        starts = len(re.findall(rf'(?m)(?:^|{between})"', text))
-        wholes = len(re.findall(rf'(?m)(?:^|{between})"(?:[^"]|"")*"(?={between}|$)', text))
+    between = re.escape(dialect.delimiter)
+    if dialect.delimiter in _WITHOUT_QUOTES:
+        # All that was read of the files counts: where a quote means itself, reading it as one loses rows.
+        text = "\n".join(head.decoded(dialect) for head in heads)
+        starts = len(re.findall(rf'(?m)(?:^|{between})"', text)) if '"' in text else 0
+        wholes = len(re.findall(rf'(?m)(?:^|{between})"(?:[^"]|"")*"(?={between}|$)', text)) if starts else 0
         if starts > wholes:
             return [None]
-    return ['"', "'"] if re.search(rf"(?m)(^|{between})'", text) else ['"']
+    sample = "\n".join(head.text(dialect) for head in heads)
+    return ['"', "'"] if re.search(rf"(?m)(^|{between})'", sample) else ['"']
 
 
 def _escapes(text: str, quote: str | None) -> Sequence[str | None]:
