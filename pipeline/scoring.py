@@ -73,7 +73,10 @@ def create_scoring_pipeline(
     )
     writer = PredictionWriter(
         inference_result=bulk_inferrer.outputs["inference_result"],
+        examples=example_gen.outputs["examples"],
+        model=resolver.outputs["model"],
         pushed_model=resolver.outputs["pushed_model"],
+        data=config.data.model_copy(update={"input": input_pattern, "format": file_format, "newest_span": span}),
         destination=destination,
     ).with_id(nodes.PREDICTION_WRITER.id)
     name = f"{config.name}-score"

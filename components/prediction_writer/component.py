@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,12 +11,20 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import BaseChannel, ComponentSpec, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+from tfx.utils import path_utils
 
-from components.prediction_writer.table import write_table
+from components.example_gen.as_read import RowsAsRead
+from components.example_gen.spans import SingleSplit
+from components.prediction_writer.answers import answers_in_order
+from components.prediction_writer.predictions import PredictionColumns
+from components.prediction_writer.table import schema_of, write_table
+from components.shared.examples.splits import split_files
+from pipeline.config import Data
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
 
 
 class Executor(base_executor.BaseExecutor):
-    """Writes predictions to Parquet."""
+    """Writes a table with predictions to Parquet."""
 
     def Do(
         self,
@@ -28,22 +35,36 @@ class Executor(base_executor.BaseExecutor):
         """Writes the table.
 
         Args:
-          input_dict: `inference_result` and `pushed_model`.
+          input_dict: `inference_result`, `examples`, `model` and `pushed_model`.
           output_dict: empty.
-          exec_properties: `destination`.
+          exec_properties: `data` and `destination`.
 
         Raises:
-          DataError: no row was scored.
+          DataError: the table has changed since it was scored.
           StorageError: the destination cannot be written to.
         """
-        inference_result = artifact_utils.get_single_instance(input_dict["inference_result"])
-        pushed_model = artifact_utils.get_single_instance(input_dict["pushed_model"])
+        artifacts = {key: artifact_utils.get_single_instance(values) for key, values in input_dict.items()}
+        table = RowsAsRead.open(Data.model_validate_json(exec_properties["data"]), SingleSplit())
+        schema = schema_of(table.batches)
         rows = write_table(
-            sorted(fileio.glob(os.path.join(inference_result.uri, "*"))),
-            int(pushed_model.get_string_custom_property("pushed_version")),
+            table.batches,
+            schema,
+            answers_in_order(
+                sorted(fileio.glob(f"{artifacts['inference_result'].uri}/*")),
+                split_files(artifacts["examples"], SingleSplit().name),
+            ),
+            PredictionColumns(
+                int(artifacts["pushed_model"].get_string_custom_property("pushed_version")),
+                _description(artifacts["model"]).classes,
+                schema.names,
+            ),
             Path(exec_properties["destination"]),
         )
         logging.info("Wrote %d rows to %s.", rows, exec_properties["destination"])
+
+
+def _description(model: types.Artifact) -> ModelDescription:
+    return ModelDescription.from_json((Path(path_utils.serving_model_path(model.uri)) / DESCRIPTION_PATH).read_text())
 
 
 class PredictionWriterSpec(ComponentSpec):
@@ -51,30 +72,49 @@ class PredictionWriterSpec(ComponentSpec):
 
     INPUTS: ClassVar = {
         "inference_result": ChannelParameter(type=standard_artifacts.InferenceResult),
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "model": ChannelParameter(type=standard_artifacts.Model),
         "pushed_model": ChannelParameter(type=standard_artifacts.PushedModel),
     }
     OUTPUTS: ClassVar[dict[str, ChannelParameter]] = {}
-    PARAMETERS: ClassVar = {"destination": ExecutionParameter(type=str)}
+    PARAMETERS: ClassVar = {"data": ExecutionParameter(type=str), "destination": ExecutionParameter(type=str)}
 
 
 class PredictionWriter(base_component.BaseComponent):
-    """Writes one row for each row that was scored: its features, the model's outputs and the model's version.
+    """Writes the table that was scored as it came, with predictions beside each row, in the table's order.
 
-    Features come first, by name; then the outputs of the model's signature `serving_default` (`labels`, `probabilities`,
-    `score` or `predictions`) and `model_version`. One of these whose name a feature has already is `predicted_<name>`;
-    the Parquet metadata of its column names the output under `conveyor.output`.
-    Rows keep the order in which BulkInferrer wrote them. The file appears whole or not at all.
+    The table's columns, the label and ignored ones among them, keep order, names and types; those of text files stay text.
+    Behind them are `prediction`, for a classification `probability`, `score` and `probabilities`, and `model_version`, as
+    `PredictionColumns` describes them. The file appears whole or not at all.
 
     Args:
       inference_result: BulkInferrer's output of that name, with one prediction log a row.
-      pushed_model: the `PushedModel` of the model that BulkInferrer used.
+      examples: the examples that BulkInferrer was asked about.
+      model: the model that answered, which knows its classes.
+      pushed_model: the `PushedModel` of that model, which knows its version.
+      data: where the table is, as ExampleGen read it.
       destination: the Parquet file to write or to replace, on a local or mounted file system.
     """
 
     SPEC_CLASS = PredictionWriterSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, inference_result: BaseChannel, pushed_model: BaseChannel, destination: str) -> None:
+    def __init__(
+        self,
+        inference_result: BaseChannel,
+        examples: BaseChannel,
+        model: BaseChannel,
+        pushed_model: BaseChannel,
+        data: Data,
+        destination: str,
+    ) -> None:
         super().__init__(
-            PredictionWriterSpec(inference_result=inference_result, pushed_model=pushed_model, destination=destination)
+            PredictionWriterSpec(
+                inference_result=inference_result,
+                examples=examples,
+                model=model,
+                pushed_model=pushed_model,
+                data=data.model_dump_json(),
+                destination=destination,
+            )
         )

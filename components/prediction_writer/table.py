@@ -1,109 +1,108 @@
-"""Prediction logs as a table of features, outputs, and the version of the model."""
+"""A table as it came, with the predictions for its rows beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
-from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from pipeline.contracts.model import SCORED_OUTPUT_KEY, free_name
+from components.prediction_writer.predictions import PredictionColumns
 from pipeline.errors import DataError, StorageError
 from pipeline.util import files
 
-BATCH_ROWS = 8192
-"""The number of rows in memory at a time, and in a row group of the file."""
-
-# tf.make_ndarray does the same for every type, 20 times as slowly.
-_FIELDS = {tf.float32: "float_val", tf.int64: "int64_val", tf.string: "string_val"}
+Batches = Callable[[], Iterator[pa.RecordBatch]]
+"""Reads the table from its beginning."""
 
 
-@dataclass(frozen=True)
-class Output:
-    """An output of the model's signature.
-
-    Attributes:
-      name: the output's name.
-      column: its column in the table.
-      dtype: the type of its values.
-      size: the number of values in a row; more than one makes a list.
-    """
-
-    name: str
-    column: str
-    dtype: tf.DType
-    size: int
-
-    def field(self) -> pa.Field:
-        """The column of the output."""
-        value = pa.string() if self.dtype == tf.string else pa.from_numpy_dtype(self.dtype.as_numpy_dtype)
-        return pa.field(self.column, value if self.size == 1 else pa.list_(value), metadata={SCORED_OUTPUT_KEY: self.name})
-
-    def column_of(self, logs: list[Any]) -> pa.Array:
-        """The output's values in a batch of PredictLogs."""
-        values = [value for log in logs for value in self._values(log.response.outputs[self.name])]
-        kind = self.field().type
-        if self.size == 1:
-            return pa.array(values, pa.binary()).cast(kind) if self.dtype == tf.string else pa.array(values, kind)
-        offsets = pa.array(np.arange(0, len(values) + 1, self.size, dtype=np.int32))
-        return pa.ListArray.from_arrays(offsets, pa.array(values)).cast(kind)
-
-    def _values(self, tensor: Any) -> list[Any]:
-        if self.dtype not in _FIELDS:
-            return list(tf.make_ndarray(tensor).ravel().tolist())
-        if tensor.tensor_content:
-            return list(np.frombuffer(tensor.tensor_content, self.dtype.as_numpy_dtype).tolist())
-        values = list(getattr(tensor, _FIELDS[self.dtype]))
-        # A tensor proto leaves out the repetitions of its last value.
-        return values + values[-1:] * (self.size - len(values))
-
-
-def write_table(logs: list[str], model_version: int, destination: Path) -> int:
-    """Writes prediction logs as one Parquet file, in two passes over them: the columns first, then the rows.
+def write_table(
+    batches: Batches, schema: pa.Schema, answers: Iterator[Any], columns: PredictionColumns, destination: Path
+) -> int:
+    """Writes the table and the predictions as one Parquet file.
 
     Args:
-      logs: gzipped TFRecord files of PredictionLogs, each with one tf.Example and the answer to it.
-      model_version: the version of the model that answered.
+      batches: the table.
+      schema: its columns, as `schema_of` finds them.
+      answers: a PredictLog for each row, in the order of the rows.
+      columns: the columns of the predictions.
       destination: the file to write or to replace, whole or not at all.
 
     Returns:
       The number of rows.
 
     Raises:
-      DataError: there are no rows.
+      DataError: the table has not as many rows as answers: it has changed.
       StorageError: the destination cannot be written to.
     """
-    first = next(_batches(logs), None)
-    if first is None:
-        raise DataError(
-            "There are no rows to score.",
-            where=str(destination),
-            expected="at least one row in the table",
-            seen="0 rows",
-            fix="Name a table that has rows. Nothing was written.",
-        )
-    features = _feature_fields(_batches(logs))
-    taken = {field.name for field in features}
-    outputs = _outputs(first[0], taken)
-    version = pa.field(free_name("model_version", taken), pa.int64(), metadata={SCORED_OUTPUT_KEY: "model_version"})
-    schema = pa.schema([*features, *(output.field() for output in outputs), version])
     rows = 0
-    with _replacing(destination) as path, pq.ParquetWriter(path, schema) as writer:
-        for batch in _batches(logs):
-            versions = pa.array(np.full(len(batch), model_version))
-            columns = [*_features(batch, features), *(output.column_of(batch) for output in outputs), versions]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-            rows += len(batch)
+    writer: pq.ParquetWriter | None = None
+    with _replacing(destination) as path:
+        try:
+            for batch in batches():
+                answered = list(islice(answers, batch.num_rows))
+                if len(answered) < batch.num_rows:
+                    raise _changed(destination)
+                if not answered:
+                    continue
+                predictions = columns.of(answered)
+                if writer is None:
+                    whole = pa.schema([*schema, *predictions], metadata=schema.metadata)
+                    writer = pq.ParquetWriter(path, whole)
+                arrays = [*_as(schema, batch), *predictions.values()]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=whole))
+                rows += batch.num_rows
+            if next(answers, None) is not None:
+                raise _changed(destination)
+        finally:
+            if writer is not None:
+                writer.close()
     return rows
+
+
+def schema_of(batches: Batches) -> pa.Schema:
+    """The columns of a table whose files may differ: all of them, each of a type that holds the values of all files.
+
+    Raises:
+      DataError: a column has types in different files that no type holds both of.
+    """
+    schemas = list(dict.fromkeys(batch.schema for batch in batches()))
+    if len(schemas) == 1:
+        return schemas[0]
+    plain = [pa.schema([field.with_type(_plain(field.type)) for field in schema]) for schema in schemas]
+    try:
+        return pa.unify_schemas(plain, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(
+            "A column has values of different types in different files.",
+            where="the table to score",
+            expected="one type for each column",
+            seen=str(error),
+            fix="Score the files one by one, or write the column with one type in all of them.",
+        ) from error
+
+
+def _plain(arrow_type: pa.DataType) -> pa.DataType:
+    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
+
+
+def _as(schema: pa.Schema, batch: pa.RecordBatch) -> Iterator[pa.Array]:
+    for field in schema:
+        index = batch.schema.get_field_index(field.name)
+        yield pa.nulls(batch.num_rows, field.type) if index < 0 else batch.column(index).cast(field.type)
+
+
+def _changed(destination: Path) -> DataError:
+    return DataError(
+        "The table has changed while it was scored.",
+        where=str(destination),
+        expected="as many rows as were scored",
+        seen="another number of rows",
+        fix="Score it again when nothing writes to it. Nothing was written.",
+    )
 
 
 @contextmanager
@@ -119,70 +118,3 @@ def _replacing(path: Path) -> Iterator[Path]:
             seen=error.strerror or str(error),
             fix="Free space or name another file. A file that was there before is unchanged.",
         ) from error
-
-
-def _batches(paths: Iterable[str]) -> Iterator[list[Any]]:
-    """PredictLogs in batches, in their order."""
-    for path in paths:
-        for records in tf.data.TFRecordDataset(path, "GZIP").batch(BATCH_ROWS).as_numpy_iterator():
-            yield [prediction_log_pb2.PredictionLog.FromString(record).predict_log for record in records]
-
-
-def _decode(logs: list[Any]) -> pa.RecordBatch:
-    """The tf.Examples that were answered: for each feature a column of lists, null where a row lacks it."""
-    examples = [tensor.string_val[0] for log in logs for tensor in log.request.inputs.values()]
-    return ExamplesToRecordBatchDecoder().DecodeBatch(examples)
-
-
-def _feature_fields(batches: Iterable[list[Any]]) -> list[pa.Field]:
-    """The columns of all rows, of single values, or of lists where any row has more than one."""
-    values = pa.schema([])
-    lists: set[str] = set()
-    for logs in batches:
-        batch = _decode(logs)
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            values = pa.unify_schemas([values, pa.schema([(name, _value_type(column))])], promote_options="permissive")
-            if (pc.max(pc.list_value_length(column)).as_py() or 0) > 1:
-                lists.add(name)
-    fields = [field.with_type(pa.list_(field.type)) if field.name in lists else field for field in values]
-    return sorted(fields, key=lambda field: field.name)
-
-
-def _value_type(column: pa.Array) -> pa.DataType:
-    if not pa.types.is_large_binary(column.type.value_type):
-        return column.type.value_type
-    try:
-        column.flatten().cast(pa.large_string())
-        return pa.string()
-    except pa.ArrowInvalid:
-        return pa.binary()
-
-
-def _features(logs: list[Any], fields: list[pa.Field]) -> Iterator[pa.Array]:
-    batch = _decode(logs)
-    names = set(batch.schema.names)
-    for field in fields:
-        if field.name not in names:
-            yield pa.nulls(len(logs), field.type)
-        elif pa.types.is_list(field.type):
-            yield batch.column(field.name).cast(field.type)
-        else:
-            yield _single_values(batch.column(field.name)).cast(field.type)
-
-
-def _single_values(lists: pa.Array) -> pa.Array:
-    """Lists of at most one value as values or nulls."""
-    filled = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False) > 0
-    return lists.flatten().take(pa.array(np.cumsum(filled) - 1, mask=~filled))
-
-
-def _outputs(log: Any, taken: set[str]) -> list[Output]:
-    return [
-        Output(
-            name,
-            free_name(name, taken),
-            tf.as_dtype(tensor.dtype),
-            int(np.prod([dimension.size for dimension in tensor.tensor_shape.dim], dtype=np.int64)),
-        )
-        for name, tensor in sorted(log.response.outputs.items())
-    ]

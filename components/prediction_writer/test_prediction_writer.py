@@ -1,22 +1,27 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.types import Channel, standard_artifacts
 
-from components.prediction_writer import PredictionWriter, table
+from components.prediction_writer import PredictionWriter
+from components.prediction_writer.answers import answers_in_order
 from components.prediction_writer.component import Executor
-from components.prediction_writer.table import write_table
-from pipeline.contracts.model import SCORED_OUTPUT_KEY
-from pipeline.errors import DataError, StorageError
+from components.prediction_writer.predictions import PredictionColumns
+from components.prediction_writer.table import schema_of, write_table
+from pipeline.config import Data
+from pipeline.contracts.model import ModelDescription
+from pipeline.errors import DataError, NodeError, StorageError
 
 BINARY = {"probabilities": np.float32([[0.25, 0.75]]), "labels": np.int64([1]), "score": np.float32([[0.75]])}
 
@@ -43,90 +48,146 @@ def logs(path: Path, rows: Iterable[Mapping[str, Any]], outputs: Mapping[str, np
     return [str(path)]
 
 
-def written(tmp_path: Path, rows: Iterable[Mapping[str, Any]], outputs: Mapping[str, np.ndarray] = BINARY) -> dict[str, Any]:
-    write_table(logs(tmp_path / "logs.gz", rows, outputs), 7, tmp_path / "out" / "scored.parquet")
-    return pq.read_table(tmp_path / "out" / "scored.parquet").to_pydict()
+def examples(path: Path, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for row in rows:
+            writer.write(example(row))
+    return [str(path)]
 
 
-def test_a_row_has_its_features_its_prediction_and_the_version(tmp_path: Path) -> None:
-    assert written(tmp_path, [{"distance": 2.5, "stops": 2**62, "carrier": "Zürich".encode()}]) == {
-        "carrier": ["Zürich"],
-        "distance": [2.5],
-        "stops": [2**62],
-        "labels": [1],
-        "probabilities": [[0.25, 0.75]],
-        "score": [0.75],
-        "model_version": [7],
+def columns_of(outputs: Mapping[str, np.ndarray], classes: list[str | int], taken: Iterable[str] = ()) -> dict[str, Any]:
+    """The columns of the prediction for a row with these outputs, by name."""
+    log = prediction_log_pb2.PredictLog()
+    for name, values in outputs.items():
+        log.response.outputs[name].CopyFrom(tf.make_tensor_proto(values))
+    made = PredictionColumns(7, classes, list(taken)).of([log, log])
+    assert all(len(values) == 2 for values in made.values())
+    return {field.name: values[1].as_py() for field, values in made.items()}
+
+
+def test_two_classes() -> None:
+    assert columns_of(BINARY, [0, 1]) == {
+        "prediction": 1,
+        "probability": 0.75,
+        "score": 0.75,
+        "probabilities": {"0": 0.25, "1": 0.75},
+        "model_version": 7,
     }
 
 
-def test_regression_and_text_labels(tmp_path: Path) -> None:
-    outputs = {"predictions": np.float32([[3.5]]), "labels": np.array([b"late"]), "flag": np.array([True])}
-    columns = written(tmp_path, [{"x": 1}, {"x": 2}], outputs)
-    assert columns["predictions"] == [3.5, 3.5]
-    assert columns["labels"] == ["late", "late"]
-    assert columns["flag"] == [True, True]
-
-
-def test_equal_probabilities_keep_their_number(tmp_path: Path) -> None:
-    outputs = {"probabilities": np.full([1, 3], 1 / 3, np.float32)}
-    assert written(tmp_path, [{"x": 1}], outputs)["probabilities"] == [[pytest.approx(1 / 3)] * 3]
-
-
-def test_rows_keep_their_order_and_columns_appear_when_they_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "BATCH_ROWS", 4)
-    rows = [{"id": n, **({"late_comer": float(n)} if n > 8 else {})} for n in range(11)]
-    columns = written(tmp_path, rows)
-    assert columns["id"] == list(range(11))
-    assert columns["late_comer"] == [None] * 9 + [9.0, 10.0]
-
-
-def test_several_values_in_any_row_make_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "BATCH_ROWS", 1)
-    assert written(tmp_path, [{"tag": b"a"}, {"tag": [b"b", b"c"]}, {"x": 1}])["tag"] == [["a"], ["b", "c"], None]
-
-
-def test_bytes_that_are_no_text_stay_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "BATCH_ROWS", 1)
-    assert written(tmp_path, [{"tag": b"text"}, {"tag": b"\xff"}])["tag"] == [b"text", b"\xff"]
-
-
-def test_a_feature_with_the_name_of_an_output_keeps_it(tmp_path: Path) -> None:
-    columns = written(tmp_path, [{"score": 9, "predicted_score": 8, "model_version": b"mine"}])
-    assert columns["score"] == [9]
-    assert columns["predicted_score"] == [8]
-    assert columns["predicted_predicted_score"] == [0.75]
-    assert columns["model_version"] == ["mine"]
-    assert columns["predicted_model_version"] == [7]
-    schema = pq.read_schema(tmp_path / "out" / "scored.parquet")
-    assert {
-        field.name: field.metadata[SCORED_OUTPUT_KEY]
-        for field in schema
-        if field.metadata and SCORED_OUTPUT_KEY in field.metadata
-    } == {
-        "predicted_predicted_score": b"score",
-        "predicted_model_version": b"model_version",
-        "labels": b"labels",
-        "probabilities": b"probabilities",
+def test_classes_of_text_and_equal_probabilities() -> None:
+    outputs = {"probabilities": np.full([1, 3], 0.25, np.float32), "labels": np.array([["nö".encode()]])}
+    assert columns_of(outputs, ["a", "nö", "z.z"]) == {
+        "prediction": "nö",
+        "probability": 0.25,
+        "probabilities": {"a": 0.25, "nö": 0.25, "z.z": 0.25},
+        "model_version": 7,
     }
 
 
-def test_no_row_is_a_data_error_and_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no row"):
-        written(tmp_path, [])
-    assert not (tmp_path / "out").exists()
+def test_a_number() -> None:
+    assert columns_of({"predictions": np.float32([[3.5]])}, []) == {"prediction": 3.5, "model_version": 7}
+
+
+def test_a_column_of_the_table_keeps_its_name() -> None:
+    taken = ["prediction", "predicted_prediction", "score", "model_version"]
+    assert list(columns_of(BINARY, [0, 1], taken)) == [
+        "predicted_predicted_prediction",
+        "probability",
+        "predicted_score",
+        "probabilities",
+        "predicted_model_version",
+    ]
+
+
+def test_answers_come_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    """Beam promises no order, rows may be equal, and the features of an example may be in any order."""
+    rows = [{"x": n % 5, "name": b"abc"} for n in range(20)]
+    asked = examples(tmp_path / "examples.gz", rows)
+    shuffled = [dict(reversed(rows[n].items())) for n in np.random.default_rng(0).permutation(20)]
+    answers = list(answers_in_order(logs(tmp_path / "logs.gz", shuffled), asked))
+    assert [tf.train.Example.FromString(answer.request.inputs["examples"].string_val[0]) for answer in answers] == [
+        tf.train.Example.FromString(example(row)) for row in rows
+    ]
+
+
+def test_a_row_without_an_answer_is_an_error(tmp_path: Path) -> None:
+    asked = examples(tmp_path / "examples.gz", [{"x": 1}, {"x": 2}])
+    with pytest.raises(NodeError, match="no prediction") as error:
+        list(answers_in_order(logs(tmp_path / "logs.gz", [{"x": 1}]), asked))
+    assert error.value.where == "row 2"
+
+
+def score(tmp_path: Path, tables: list[pa.Table], num_answers: int | None = None) -> pa.Table:
+    """Writes a table in as many batches, with an answer for each row."""
+    num_rows = sum(table.num_rows for table in tables)
+    answers = answers_in_order(
+        logs(tmp_path / "logs.gz", [{"x": 1}] * (num_answers or num_rows)),
+        examples(tmp_path / "examples.gz", [{"x": 1}] * (num_answers or num_rows)),
+    )
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        return (batch for table in tables for batch in table.to_batches())
+
+    schema = schema_of(batches)
+    write_table(batches, schema, answers, PredictionColumns(7, [0, 1], schema.names), tmp_path / "scored.parquet")
+    return pq.read_table(tmp_path / "scored.parquet")
+
+
+def test_the_table_stays_as_it_came(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "z": pa.array([1, None], pa.int8()),
+            "a.b": pa.array(["x", "y"]).dictionary_encode(),
+            "when": pa.array([0, 1], pa.timestamp("us", "Europe/Berlin")),
+            "tags": pa.array([["p"], []], pa.list_(pa.string())),
+            "parts": pa.array([{"x": 1}, None]),
+            "nothing": pa.nulls(2),
+        }
+    )
+    scored = score(tmp_path, [table])
+    assert scored.select(table.column_names).equals(table)
+    assert scored.column_names[6:] == ["prediction", "probability", "score", "probabilities", "model_version"]
+    assert scored["score"].to_pylist() == [0.75, 0.75]
+
+
+def test_columns_of_files_that_differ_are_all_there(tmp_path: Path) -> None:
+    first = pa.table({"x": pa.array([1], pa.int32()), "bytes": ["text"]})
+    second = pa.table({"bytes": [b"\xff"], "x": pa.array([2.5]), "late comer": ["here"]})
+    assert score(tmp_path, [first, second]).select(["x", "bytes", "late comer"]).to_pydict() == {
+        "x": [1.0, 2.5],
+        "bytes": [b"text", b"\xff"],
+        "late comer": [None, "here"],
+    }
+
+
+def test_columns_that_no_type_holds_are_refused_and_score_one_by_one(tmp_path: Path) -> None:
+    first, second = pa.table({"x": [1]}), pa.table({"x": ["a"]})
+    with pytest.raises(DataError, match="different types") as error:
+        score(tmp_path, [first, second])
+    assert "one by one" in error.value.fix
+    assert [score(tmp_path, [table])["x"].to_pylist() for table in (first, second)] == [[1], ["a"]]
+
+
+@pytest.mark.parametrize("num_answers", [1, 3])
+def test_a_table_that_has_changed_is_not_written(tmp_path: Path, num_answers: int) -> None:
+    with pytest.raises(DataError, match="has changed"):
+        score(tmp_path, [pa.table({"x": [1, 1]})], num_answers)
+    assert not (tmp_path / "scored.parquet").exists()
 
 
 def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     destination = tmp_path / "scored.parquet"
     destination.write_bytes(b"earlier")
-    files = logs(tmp_path / "logs.gz", [{"x": n} for n in range(200)])
-    before = sorted(tmp_path.iterdir())
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    table = pa.table({"x": np.random.default_rng(0).random(20_000)})
+    schema, columns = table.schema, PredictionColumns(1, [0, 1], table.column_names)
+    (answer,) = answers_in_order(logs(tmp_path / "logs.gz", [{"x": 1}]), examples(tmp_path / "examples.gz", [{"x": 1}]))
+    before = sorted(tmp_path.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
         with pytest.raises(StorageError) as caught:
-            write_table(files, 1, destination)
+            write_table(lambda: iter(table.to_batches()), schema, repeat(answer, table.num_rows), columns, destination)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.where == str(destination)
@@ -134,14 +195,32 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_the_executor_takes_the_version_from_the_pushed_model(tmp_path: Path) -> None:
-    inference_result, pushed_model = standard_artifacts.InferenceResult(), standard_artifacts.PushedModel()
-    (tmp_path / "inference").mkdir()
-    logs(tmp_path / "inference" / "prediction_logs-00000-of-00001.gz", [{"x": 1}])
-    inference_result.uri = str(tmp_path / "inference")
-    pushed_model.set_string_custom_property("pushed_version", "12")
+def test_the_executor_reads_the_table_and_the_classes(tmp_path: Path) -> None:
+    rows = [{"x": 1}, {"x": 2}]
+    artifacts = {
+        "inference_result": standard_artifacts.InferenceResult(),
+        "examples": standard_artifacts.Examples(),
+        "model": standard_artifacts.Model(),
+        "pushed_model": standard_artifacts.PushedModel(),
+    }
+    for key, artifact in artifacts.items():
+        artifact.uri = str(tmp_path / key)
+    artifacts["pushed_model"].set_string_custom_property("pushed_version", "12")
+    artifacts["examples"].split_names = '["all"]'
+    artifacts["examples"].set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
+    for folder in ("inference_result", "examples/Split-all", "model/Format-Serving/assets.extra"):
+        (tmp_path / folder).mkdir(parents=True)
+    logs(tmp_path / "inference_result" / "prediction_logs-00000-of-00001.gz", rows)
+    examples(tmp_path / "examples" / "Split-all" / "data_tfrecord-00000-of-00001.gz", rows)
+    description = ModelDescription(classes=["early", "late"])
+    (tmp_path / "model" / "Format-Serving" / "assets.extra" / "conveyor.json").write_text(description.to_json())
+    (tmp_path / "new.csv").write_text("id,x\n007,1\n008,2\n")
+    channels = {key: Channel(type(artifact)) for key, artifact in artifacts.items()}
     node = PredictionWriter(
-        Channel(standard_artifacts.InferenceResult), Channel(standard_artifacts.PushedModel), str(tmp_path / "scored.parquet")
+        **channels, data=Data(input=str(tmp_path / "new.csv")), destination=str(tmp_path / "scored.parquet")
     )
-    Executor().Do({"inference_result": [inference_result], "pushed_model": [pushed_model]}, {}, node.exec_properties)
-    assert pq.read_table(tmp_path / "scored.parquet")["model_version"].to_pylist() == [12]
+    Executor().Do({key: [artifact] for key, artifact in artifacts.items()}, {}, node.exec_properties)
+    scored = pq.read_table(tmp_path / "scored.parquet")
+    assert scored["id"].to_pylist() == ["007", "008"]
+    assert scored["probabilities"].to_pylist() == [{"early": 0.25, "late": 0.75}] * 2
+    assert scored["model_version"].to_pylist() == [12, 12]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import ConfigArgument, Overrides, as_path, read_config
-from pipeline.contracts.model import PREDICTIONS, SCORE, SCORED_OUTPUT_KEY
+from pipeline.contracts.model import PROBABILITIES, SCORE, SCORED_OUTPUT_KEY
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from rich.table import Table
 
@@ -41,7 +42,9 @@ def score(
     file_format: Annotated[FileFormat, typer.Option("--format", help="Of the table.")] = FileFormat.AUTO,
     overrides: Overrides = None,
 ) -> None:
-    """Score a table with the latest blessed model. The table needs no label.
+    """Score a table with the latest blessed model: the table as it came, with predictions beside each row. It needs no label.
+
+    Without --input or --span, the table is the data of the configuration, of spans the newest.
 
     Example: conveyor score --input 'new/*.parquet' --output scored.parquet
     """
@@ -73,8 +76,9 @@ def score(
         raise outcome.problem.as_error()
     with pq.ParquetFile(destination) as table:
         outputs = _outputs(table)
-        version = next(table.iter_batches(1, columns=[outputs["model_version"]])).column(0)[0].as_py()
-        console.print(_preview(table, list(outputs.values())))
+        first = next(table.iter_batches(_PREVIEW_ROWS))
+        version = first.column(outputs["model_version"])[0].as_py()
+        console.print(_preview(first, [name for output, name in outputs.items() if output != PROBABILITIES]))
         console.print(
             f"{table.metadata.num_rows:,} rows scored with version {version} of {settings.name}{_mean(table, outputs)}"
         )
@@ -83,17 +87,17 @@ def score(
 
 
 def _pattern(config: PipelineConfig, input_pattern: str | None, span: int | None) -> str:
-    """The table to read, as an absolute pattern."""
-    if (input_pattern is None) == (span is None):
+    """The table to read, as an absolute pattern: the configuration's data where no other is named."""
+    if input_pattern is not None and span is not None:
         raise UsageError(
             "It is not clear which table to score.",
-            expected="either --input or --span",
-            seen="neither" if span is None else "both",
+            expected="--input or --span, or neither for the data of the configuration",
+            seen="both",
             fix="Give one of them, as in: conveyor score --input 'new/*.parquet' --output scored.parquet",
         )
     if input_pattern is not None:
         return str(as_path(input_pattern).absolute())
-    if "{SPAN}" not in config.data.input:
+    if span is not None and "{SPAN}" not in config.data.input:
         raise UsageError(
             "The data of this configuration has no spans.",
             where="data.input",
@@ -132,7 +136,7 @@ def _require_blessed_model(config: PipelineConfig) -> None:
 
 
 def _outputs(table: pq.ParquetFile) -> dict[str, str]:
-    """The columns that the model has filled, by the name of its output."""
+    """The columns of the predictions, by their plain names."""
     marked = {field.name: (field.metadata or {}).get(SCORED_OUTPUT_KEY) for field in table.schema_arrow}
     return {output.decode(): name for name, output in marked.items() if output}
 
@@ -141,21 +145,24 @@ def _mean(table: pq.ParquetFile, outputs: dict[str, str]) -> str:
     """The mean of the positive class's probability, or of the predicted value; nothing for more than two classes."""
     import pyarrow.compute as pc
 
-    output = next((name for name in (SCORE, PREDICTIONS) if name in outputs), None)
-    if output is None:
+    output = SCORE if SCORE in outputs else "prediction"
+    if "probability" in outputs and output != SCORE:
         return ""
     total = sum(pc.sum(batch.column(0)).as_py() for batch in table.iter_batches(columns=[outputs[output]]))
     return f", mean {output} {total / table.metadata.num_rows:.4f}"
 
 
-def _preview(table: pq.ParquetFile, outputs: list[str]) -> Table:
+def _preview(rows: pa.RecordBatch, outputs: list[str]) -> Table:
+    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    names = table.schema_arrow.names
+    names = rows.schema.names
     shown = [name for name in names if name not in outputs][:_PREVIEW_FEATURES] + outputs
-    preview = Table(*shown, title=f"The first rows, {len(shown)} of {len(names)} columns", title_justify="left")
-    for row in next(table.iter_batches(_PREVIEW_ROWS, columns=shown)).to_pylist():
-        preview.add_row(*(_cell(row[name]) for name in shown))
+    title = f"The first rows, {len(shown)} of {len(names)} columns"
+    preview = Table(*map(escape, shown), title=title, title_justify="left")
+    for row in rows.select(shown).to_pylist():
+        preview.add_row(*(Text(_cell(row[name])) for name in shown))
     return preview
 
 

@@ -32,7 +32,7 @@ SCORE = "score"
 PREDICTIONS = "predictions"
 
 SCORED_OUTPUT_KEY = b"conveyor.output"
-"""The key in the Parquet metadata of a scored table's column, whose value is the name of the model's output in it."""
+"""The key in the Parquet metadata of a scored table's column, whose value is the plain name of the prediction in it."""
 
 TRANSFORMED_LABELS = "transformed_labels"
 """The name of the function that TFMA calls by default and takes the labels from."""

@@ -37,15 +37,15 @@ def test_every_row_of_a_span_is_scored_in_its_order(pushed: Project, sample: dic
     assert done.returncode == 0, done.stdout + done.stderr
     rows = sample[SPAN]
     scored = pq.read_table(pushed.folder / "scored.parquet")
-    assert scored["flight"].to_pylist() == rows["flight"].to_pylist()
-    assert scored["carrier"].to_pylist() == rows["carrier"].to_pylist()
+    assert scored.select(rows.column_names).equals(rows)
+    assert scored.column_names[-5:] == ["prediction", "probability", "score", "probabilities", "model_version"]
     assert set(scored["model_version"].to_pylist()) == {1}
-    for score_, (negative, positive), label in zip(
-        *(scored[name].to_pylist() for name in ("score", "probabilities", "labels")), strict=True
+    for score_, of_classes, label, probability in zip(
+        *(scored[name].to_pylist() for name in ("score", "probabilities", "prediction", "probability")), strict=True
     ):
-        assert positive == score_
-        assert negative + positive == pytest.approx(1)
-        assert label == (positive > negative)
+        assert of_classes == {"0": pytest.approx(1 - score_), "1": score_}
+        assert label == (score_ > 0.5)
+        assert probability == max(of_classes.values())
     assert f"{rows.num_rows:,} rows scored with version 1 of flights, mean score 0." in done.stdout
     assert str(pushed.folder / "scored.parquet") in done.stdout
     assert "Next: conveyor lineage 1" in done.stdout
@@ -53,9 +53,13 @@ def test_every_row_of_a_span_is_scored_in_its_order(pushed: Project, sample: dic
 
 def test_text_without_a_label_gets_the_same_scores(pushed: Project, sample: dict[int, pa.Table]) -> None:
     """In the first rows of CSV many floats are integers: they are read with the types that the model was trained on."""
-    expected = score(pushed, "--span", str(SPAN))["score"].to_pylist()[:20]
-    csv.write_csv(_with_epoch_seconds(sample[SPAN].slice(0, 20).drop_columns("late")), pushed.folder / "new.csv")
-    assert score(pushed, "--input", "new.csv")["score"].to_pylist() == pytest.approx(expected, abs=1e-5)
+    # The data of the configuration, whose newest span that is.
+    expected = score(pushed)["score"].to_pylist()[:20]
+    rows = _with_epoch_seconds(sample[SPAN].slice(0, 20).drop_columns("late"))
+    csv.write_csv(rows, pushed.folder / "new.csv")
+    scored = score(pushed, "--input", "new.csv")
+    assert scored["score"].to_pylist() == pytest.approx(expected, abs=1e-5)
+    assert scored["flight"].to_pylist() == [str(flight) for flight in rows["flight"].to_pylist()], "text stays text"
 
 
 def test_a_renamed_column_is_a_data_error_and_leaves_what_was_there(pushed: Project, sample: dict[int, pa.Table]) -> None:

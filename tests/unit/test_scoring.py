@@ -42,7 +42,7 @@ def test_its_chain_ends_with_a_table(folder: Path) -> None:
     nodes = compiled(folder)
     assert set(nodes) == {"ExampleGen", "Resolver", "BulkInferrer", "PredictionWriter"}
     assert set(nodes["BulkInferrer"].upstream_nodes) == {"ExampleGen", "Resolver"}
-    assert set(nodes["PredictionWriter"].upstream_nodes) == {"BulkInferrer", "Resolver"}
+    assert set(nodes["PredictionWriter"].upstream_nodes) == {"BulkInferrer", "ExampleGen", "Resolver"}
     destination = nodes["PredictionWriter"].parameters.parameters["destination"].field_value.string_value
     assert destination == f"{folder}/out.parquet"
 
@@ -82,7 +82,7 @@ def test_a_span_is_the_one_that_was_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--output", "out.parquet"], "not clear which table"),
+        (["--output", "out.parquet"], "Nothing has run in this workspace yet"),
         (["--output", "out.parquet", "--input", "new.csv", "--span", "3"], "not clear which table"),
         (["--output", "out.csv", "--span", "3"], "ends in .parquet"),
         (["--output", "out.parquet", "--span", "3"], "Nothing has run in this workspace yet"),
