@@ -48,9 +48,10 @@ class ServedModel:
         if list(self._signatures[SERIALISED].inputs) != [EXAMPLES]:
             raise RefusedError(f"The one input of {SERIALISED} must be {EXAMPLES}.")
 
-    def raw_inputs(self) -> dict[str, tf.DType]:
-        """The raw features by name, with the type of their values."""
-        return {name: tf.as_dtype(info.dtype) for name, info in self._signatures[RAW].inputs.items()}
+    def raw_inputs(self) -> dict[str, tf.TensorSpec]:
+        """The raw features by name: [rows], or [rows, values] for lists."""
+        inputs = self._signatures[RAW].inputs
+        return {name: tf.TensorSpec(info.tensor_shape, info.dtype, name) for name, info in inputs.items()}
 
     def answer(self, signature: str, inputs: Mapping[str, Any]) -> Outputs:
         """The outputs of a signature, by name."""
@@ -94,23 +95,30 @@ def check_agreement(serialised: Outputs, raw: Outputs) -> None:
             raise RefusedError(f"{SERIALISED} and {RAW} differ in {name} for the same rows.")
 
 
-def complete(examples: list[tf.train.Example], inputs: dict[str, tf.DType]) -> list[tf.train.Example]:
+def complete(examples: list[tf.train.Example], inputs: dict[str, tf.TensorSpec]) -> list[tf.train.Example]:
     """Copies of rows in which every raw feature has a value, taken from another row where it was missing."""
     completed = [tf.train.Example.FromString(example.SerializeToString()) for example in examples]
-    for name, dtype in inputs.items():
-        filler = next((example.features.feature[name] for example in completed if _values(example, name)), _default(dtype))
+    for name, spec in inputs.items():
+        filler = next((example.features.feature[name] for example in completed if _values(example, name)), _default(spec))
         for example in completed:
             if not _values(example, name):
                 example.features.feature[name].CopyFrom(filler)
     return completed
 
 
-def raw_tensors(examples: list[tf.train.Example], inputs: dict[str, tf.DType]) -> dict[str, np.ndarray]:
-    """An array of shape [rows] for each raw feature."""
-    return {
-        name: np.array([_values(example, name)[0] for example in examples], dtype.as_numpy_dtype)
-        for name, dtype in inputs.items()
-    }
+def raw_tensors(examples: list[tf.train.Example], inputs: dict[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
+    """An array of shape [rows] for each raw feature, or [rows, values] for lists, which end before the first missing value."""
+    return {name: _array([_values(example, name) for example in examples], spec) for name, spec in inputs.items()}
+
+
+def _array(rows: list[list[Any]], spec: tf.TensorSpec) -> np.ndarray:
+    if spec.shape.rank == 1:
+        return np.array([values[0] for values in rows], spec.dtype.as_numpy_dtype)
+    width = spec.shape[1] or 1 + max(map(len, rows))
+    missing = {tf.string: b"", tf.int64: np.iinfo(np.int64).min}.get(spec.dtype, np.nan)
+    present = [[value for value in values if value == value and value != missing] for values in rows]
+    padded = [values + [missing] * (width - len(values)) for values in (rows if spec.shape[1] else present)]
+    return np.array(padded, spec.dtype.as_numpy_dtype)
 
 
 def without(example: tf.train.Example, name: str) -> tf.train.Example:
@@ -183,12 +191,13 @@ def _values(example: tf.train.Example, name: str) -> list[Any]:
     return list(getattr(feature, kind).value) if kind else []
 
 
-def _default(dtype: tf.DType) -> tf.train.Feature:
-    if dtype == tf.string:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[b""]))
-    if dtype.is_integer:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[0]))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=[0.0]))
+def _default(spec: tf.TensorSpec) -> tf.train.Feature:
+    size = (spec.shape[1] or 1) if spec.shape.rank > 1 else 1
+    if spec.dtype == tf.string:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[b""] * size))
+    if spec.dtype.is_integer:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[0] * size))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[0.0] * size))
 
 
 def _first_line(message: str) -> str:

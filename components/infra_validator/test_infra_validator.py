@@ -242,7 +242,8 @@ def test_an_empty_split_is_refused(tmp_path: Path) -> None:
 
 
 def test_gaps_are_completed_from_other_rows(split: Path) -> None:
-    inputs = {"distance": tf.float32, "carrier": tf.string, "stops": tf.int64}
+    dtypes = {"distance": tf.float32, "carrier": tf.string, "stops": tf.int64}
+    inputs = {name: tf.TensorSpec([None], dtype) for name, dtype in dtypes.items()}
     rows = probe.raw_tensors(probe.complete(probe.read(files(split), 3), inputs), inputs)
     assert {name: values.tolist() for name, values in rows.items()} == {
         "distance": pytest.approx([0.0, 0.1, 0.2]),

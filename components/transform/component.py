@@ -26,7 +26,8 @@ class FastTransform(Transform):
       preprocessing_fn: the import path of the function.
       splits_config: the splits to analyse and to transform; `train`, and all of them, when not given.
       materialize: write `transformed_examples`.
-      custom_config: what JSON can represent, passed to the function if it has an argument of this name.
+      custom_config: what JSON can represent, passed to the function if it has an argument of this name. The executor adds
+        `lists`, where the schema has any: the columns with several values in a row, with their number, None where rows differ.
       force: `fast` fails where the fast implementation does not apply; `stock` always uses TFX's own.
     """
 

@@ -12,31 +12,35 @@ from pipeline.config.section import FunctionReference, Section
 class Feature(Section):
     """How one column is prepared. Whatever is not given follows from the schema and the type of the column."""
 
-    kind: Literal["numeric", "categorical", "time", "ignore"] | None = None
-    """`time` is for seconds since 1970 (as dates and timestamps are stored); `ignore` leaves the column out of the model."""
+    kind: Literal["numeric", "categorical", "time", "text", "ignore"] | None = None
+    """`time` is for seconds since 1970 (as dates and timestamps are stored), `text` for words; `ignore` leaves the column out
+    of the model."""
     buckets: Annotated[int, Field(ge=2)] | None = None
     """numeric: one-hot quantile buckets of this number instead of a standardised value."""
     vocabulary: Annotated[int, Field(ge=1)] | None = None
     """categorical: the most frequent values that get an index of their own."""
     oov_buckets: Annotated[int, Field(ge=1)] | None = None
     """categorical: hash buckets for values outside the vocabulary."""
+    hash_buckets: Annotated[int, Field(ge=2)] | None = None
+    """text: hash buckets for words and pairs of words; 4096 when not given."""
     embedding: Annotated[int, Field(ge=1)] | None = None
-    """categorical: the width of the embedding; by default it grows with the vocabulary."""
+    """categorical and text: the width of the embedding; by default it grows with the vocabulary."""
     parts: tuple[Literal["minute_of_hour", "hour_of_day", "day_of_week", "day_of_month", "day_of_year"], ...] | None = None
     """time: the cyclic parts that the model sees, each as sines and cosines; hour_of_day and day_of_week when not given."""
 
     @model_validator(mode="after")
     def _options_suit_the_kind(self) -> Feature:
         kinds = {
-            "buckets": "numeric",
-            "vocabulary": "categorical",
-            "oov_buckets": "categorical",
-            "embedding": "categorical",
-            "parts": "time",
+            "buckets": ("numeric",),
+            "vocabulary": ("categorical",),
+            "oov_buckets": ("categorical",),
+            "hash_buckets": ("text",),
+            "embedding": ("categorical", "text"),
+            "parts": ("time",),
         }
-        for option, kind in kinds.items():
-            if self.kind not in (None, kind) and getattr(self, option) is not None:
-                raise ValueError(f"{option} is for columns of kind {kind}, and this one is {self.kind}")
+        for option, suited in kinds.items():
+            if self.kind not in (None, *suited) and getattr(self, option) is not None:
+                raise ValueError(f"{option} is for columns of kind {' or '.join(suited)}, and this one is {self.kind}")
         return self
 
 

@@ -2,6 +2,8 @@
 
 A SavedModel has two signatures with the same outputs. `serving_default` takes `examples`: serialized tf.Examples, [N] string.
 `predict_raw` takes a tensor for each raw column, [N], under the column's name; `MISSING` stands for values that are not there.
+That of a column with several values in a row is [N, values]: as many as the schema says, or any number, and then a row ends
+before its first `MISSING`. So model servers may pad the rows of several requests with zeros, as TensorFlow Serving does.
 
 | task                      | outputs                                                                              |
 | ------------------------- | ------------------------------------------------------------------------------------ |

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +38,7 @@ class SchemaFeature:
       not_environments: the environments that the feature is not in.
       is_deprecated: whether the feature may be in the data, but is no longer used.
       shape: the size of each dimension of its values; None where rows may differ.
+      num_values: how many values a row has, 1 where the schema does not say; None where rows may differ.
     """
 
     name: str
@@ -54,6 +56,7 @@ class SchemaFeature:
     not_environments: tuple[str, ...] = ()
     is_deprecated: bool = False
     shape: tuple[int, ...] | None = None
+    num_values: int | None = 1
 
     @property
     def is_required(self) -> bool:
@@ -76,6 +79,11 @@ class Schema:
     def by_name(self) -> Mapping[str, SchemaFeature]:
         """The features by name."""
         return {feature.name: feature for feature in self.features}
+
+    @property
+    def lists(self) -> dict[str, int | None]:
+        """The features that have several values in a row, with their number, None where rows may differ."""
+        return {feature.name: feature.num_values for feature in self.features if feature.num_values != 1}
 
     @classmethod
     def of(cls, proto: schema_pb2.Schema) -> Schema:
@@ -157,4 +165,13 @@ def _feature(feature: schema_pb2.Feature, domains: Mapping[str, tuple[str, ...]]
         not_environments=tuple(feature.not_in_environment),
         is_deprecated=feature.lifecycle_stage == schema_pb2.DEPRECATED,
         shape=tuple(dimension.size for dimension in feature.shape.dim) if feature.HasField("shape") else None,
+        num_values=_num_values(feature),
     )
+
+
+def _num_values(feature: schema_pb2.Feature) -> int | None:
+    if feature.HasField("shape"):
+        return math.prod(dimension.size for dimension in feature.shape.dim)
+    if not feature.HasField("value_count") or feature.value_count.max == 1:
+        return 1
+    return feature.value_count.max if feature.value_count.min == feature.value_count.max else None

@@ -19,8 +19,27 @@ from pipeline.util.progress import RowProgress
 _READ_BATCH_SIZE = 16_384
 _BATCHES_AT_ONCE = 2
 
-Features = dict[str, tf.Variable]
-"""Columns by name, [N, values]. Variables, as a dataset makes a copy of tensors that its functions refer to."""
+
+@dataclass(frozen=True)
+class Bag:
+    """A feature with any number of values in a row: all values, and where each row ends, after a 0."""
+
+    values: tf.Variable
+    row_splits: tf.Variable
+
+    def take(self, rows: npt.NDArray[np.int64] | tf.Tensor) -> tf.Tensor:
+        """Some rows, [rows, most values], padded with 0."""
+        ragged = tf.RaggedTensor.from_row_splits(self.values.read_value(), self.row_splits.read_value(), validate=False)
+        return tf.gather(ragged, rows).to_tensor()
+
+
+Features = dict[str, tf.Variable | Bag]
+"""The model's inputs by name, [N, values]. Variables, as a dataset makes a copy of tensors that its functions refer to."""
+
+
+def take(feature: tf.Variable | Bag, rows: npt.NDArray[np.int64] | tf.Tensor) -> tf.Tensor:
+    """Some rows of a feature, [rows, values]; of a bag, [rows, most values], padded with 0."""
+    return feature.take(rows) if isinstance(feature, Bag) else tf.gather(feature.read_value(), rows)
 
 
 @dataclass(frozen=True)
@@ -61,37 +80,45 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
       transform_output: the transform graph.
       columns: the raw columns that it needs, besides the label.
       label: the label's name.
-
-    Raises:
-      ConfigError: the user's own preprocessing_fn returned features that cannot be batched.
     """
     learned = label_feature(label)
-    check_dense(transform_output.transformed_feature_spec(), learned)
     specs = transform_output.raw_feature_spec()
     needed = {name: specs[name] for name in (*columns, label)}
     transform = transform_output.transform_features_layer()
 
     # Without it TensorFlow would rewrite the transform graph's Python: a second or two.
     @tf.autograph.experimental.do_not_convert
-    def prepare(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+    def prepare(examples: tf.Tensor) -> dict[str, tf.Tensor | tuple[tf.Tensor, tf.Tensor]]:
         transformed = transform(tf.io.parse_example(examples, needed))
         return {
-            name: raw.to_dense(values) if name == learned else tf.reshape(values, [tf.size(examples), -1])
+            name: raw.to_dense(values) if name == learned else _to_rows(values, tf.size(examples))
             for name, values in transformed.items()
         }
 
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     records = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).flat_map(_records)
-    features: dict[str, _Column] = {}
+    features: dict[str, _Column | _BagColumn] = {}
     labels: list[npt.NDArray[np.generic]] = []
     parts = records.batch(_READ_BATCH_SIZE).map(prepare, _BATCHES_AT_ONCE, deterministic=True)
     for part in RowProgress("reading").through(parts.as_numpy_iterator(), lambda part: len(part[learned])):
         labels.append(part[learned])
         for name, values in part.items():
             if name != learned:
-                features.setdefault(name, _Column(values)).append(values)
-    variables = {name: column.to_variable() for name, column in features.items()}
-    return Rows(variables, np.concatenate(labels) if labels else np.empty(0))
+                column = features.get(name) or features.setdefault(
+                    name, (_BagColumn if isinstance(values, tuple) else _Column)(values)
+                )
+                column.append(values)
+    return Rows(
+        {name: column.to_feature() for name, column in features.items()}, np.concatenate(labels) if labels else np.empty(0)
+    )
+
+
+def _to_rows(values: tf.Tensor | tf.SparseTensor, num_rows: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+    """Rows of a feature, [N, values]; of a bag, all values, and how many each row has."""
+    if not isinstance(values, tf.SparseTensor):
+        return tf.reshape(values, [num_rows, -1])
+    ragged = tf.RaggedTensor.from_sparse(values)
+    return ragged.values, ragged.row_lengths()
 
 
 def read_labels(patterns: Sequence[str], transform_output: tft.TFTransformOutput, label: str) -> npt.NDArray[np.generic]:
@@ -131,7 +158,7 @@ class _Column:
         self._memory[self._size : end] = values.tobytes()
         self._size = end
 
-    def to_variable(self) -> tf.Variable:
+    def to_feature(self) -> tf.Variable:
         """All rows, [N, values]. No more can be added."""
         array = np.frombuffer(self._memory, self._dtype, self._size // self._dtype.itemsize).reshape(self._shape)
         try:
@@ -140,6 +167,30 @@ class _Column:
             tensor = tf.constant(array)
         with tf.device("CPU"):
             return tf.Variable(tensor, trainable=False)
+
+
+class _BagColumn:
+    """The same for rows with any number of values.
+
+    Args:
+      like: values [M], with the dtype of the column, and how many each row has, [N].
+    """
+
+    def __init__(self, like: tuple[npt.NDArray[np.generic], npt.NDArray[np.int64]]) -> None:
+        self._values, self._row_splits = map(_Column, like)
+        self._row_splits.append(np.zeros(1, np.int64))
+        self._num_values = 0
+
+    def append(self, rows: tuple[npt.NDArray[np.generic], npt.NDArray[np.int64]]) -> None:
+        """Adds rows."""
+        values, lengths = rows
+        self._values.append(values)
+        self._row_splits.append(self._num_values + np.cumsum(lengths))
+        self._num_values += len(values)
+
+    def to_feature(self) -> Bag:
+        """All rows. No more can be added."""
+        return Bag(self._values.to_feature(), self._row_splits.to_feature())
 
 
 def check_dense(spec: dict[str, object], label: str) -> None:
@@ -181,7 +232,7 @@ def batches(
     def in_order(order: tf.Tensor) -> tf.data.Dataset:
         def batch(start: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             chosen = order[start : start + batch_size]
-            taken = {name: tf.gather(values.read_value(), chosen) for name, values in features.items()}
+            taken = {name: take(feature, chosen) for name, feature in features.items()}
             return taken, tf.gather(encoded, chosen)
 
         return tf.data.Dataset.range(0, len(indices), batch_size).map(batch, num_parallel_calls=tf.data.AUTOTUNE)

@@ -15,6 +15,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from pipeline.config import Task
 from pipeline.contracts import model as contract
+from pipeline.contracts.schema import Schema
 from pipeline.training import raw
 from pipeline.training.labels import LabelEncoding
 from pipeline.training.warmup import write_warmup_requests
@@ -43,13 +44,14 @@ def export_model(
       destination: the folder of the SavedModel.
     """
     specs = transform_output.raw_feature_spec()
+    lists = Schema.of(transform_output.raw_metadata.schema).lists
     needed = {name: specs[name] for name in columns}
     inputs = _input_names(columns)
     transform = transform_output.transform_features_layer()
 
     def predict(columns: dict[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
         transformed = transform(columns)
-        features = {name: tf.reshape(transformed[name], [-1, layer.shape[1]]) for name, layer in model.input.items()}
+        features = {name: raw.to_columns(transformed[name], layer.shape[1]) for name, layer in model.input.items()}
         return _outputs(model(features, training=False), encoding)
 
     def predict_raw(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -67,7 +69,10 @@ def export_model(
         lambda examples: predict(tf.io.parse_example(examples, parsing)),
         input_signature=[examples],
     )
-    tensors = {name: tf.TensorSpec([None], needed[column].dtype, name=name) for name, column in inputs.items()}
+    tensors = {
+        name: tf.TensorSpec([None, lists[column]] if column in lists else [None], needed[column].dtype, name=name)
+        for name, column in inputs.items()
+    }
     archive.add_endpoint(contract.COLUMNS_SIGNATURE, predict_raw, input_signature=[tensors])
     if encoding.classes and not encoding.is_index:
         archive.add_endpoint(
@@ -78,7 +83,7 @@ def export_model(
     archive.write_out(destination, verbose=False)
     if tuple(inputs) != columns:
         _rename_inputs(destination, inputs)
-    write_warmup_requests({column: spec.dtype for column, spec in needed.items()}, destination)
+    write_warmup_requests({column: tensors[name] for name, column in inputs.items()}, destination)
     _write_description(needed, label, encoding, model.count_params(), destination)
 
 

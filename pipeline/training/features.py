@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pipeline.config import Feature
+from pipeline.config import Feature, Preprocessing
 from pipeline.contracts.model import ColumnType
 from pipeline.errors import ConfigError
 from pipeline.training.settings import TransformSettings, check_names
+
+DEFAULT_HASH_BUCKETS = 4096
+"""The hash buckets of a text where none are given: enough for the frequent words of a table of reviews to rarely meet."""
 
 DEFAULT_PARTS = ("hour_of_day", "day_of_week")
 """The parts of a time where none are given. Parts of the year are left out: a window of spans rarely covers a whole one."""
@@ -55,11 +59,45 @@ class Categorical:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text as the hashes of its words and pairs of words, from 1."""
+
+    name: str
+    hash_buckets: int
+    embedding: int | None
+
+    @property
+    def size(self) -> int:
+        """How many indices there are."""
+        return self.hash_buckets + 1
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A list of as many numbers in each row."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Time:
-    """Seconds since 1970 as cyclic parts."""
+    """Seconds since 1970 as cyclic parts; of a list, the mean of each over the row's values."""
 
     name: str
     parts: tuple[str, ...]
+    is_list: bool = False
+
+
+Bag = Bucketised | Categorical | Text
+"""A column with any number of indices in a row: a list whose values are prepared so one by one, or a text."""
+
+_Prepared = str | Bag | Time | Vector
+
+POOLED_NUMBERS = 4
+"""How many numbers become of a list of numbers: mean, least, greatest, and how many there are."""
+
+_IGNORED = "ignored"
 
 
 @dataclass(frozen=True)
@@ -67,62 +105,62 @@ class FeaturePlan:
     """How each column that the model sees is prepared, each group sorted by name.
 
     The transformed features follow from it, one row each:
-      numeric: float32: standardised values, then their missing indicators, then sines and cosines for each part of each time.
+      numeric: float32: standardised values (of `numeric`, then mean, least, greatest and number of each of `pooled`), then
+        their missing indicators, then sines and cosines for each part of each time, then for each vector its standardised
+        values and the share of them that is missing.
       categorical: int64 [len(categorical) + len(bucketised)]: an index for each, in this order.
+      bag_0, bag_1 and so on: int64, any number of indices, for each of `bags`.
     """
 
-    numeric: tuple[str, ...]
-    bucketised: tuple[Bucketised, ...]
-    categorical: tuple[Categorical, ...]
-    time: tuple[Time, ...]
+    numeric: tuple[str, ...] = ()
+    pooled: tuple[str, ...] = ()
+    vectors: tuple[Vector, ...] = ()
+    bucketised: tuple[Bucketised, ...] = ()
+    categorical: tuple[Categorical, ...] = ()
+    time: tuple[Time, ...] = ()
+    bags: tuple[Bag, ...] = ()
 
     @classmethod
-    def of(cls, settings: TransformSettings, dtypes: Mapping[str, ColumnType]) -> FeaturePlan:
+    def of(cls, settings: TransformSettings, dtypes: Mapping[str, ColumnType], lists: Mapping[str, int | None]) -> FeaturePlan:
         """Derives the plan: settings of single columns first, then what the type of a column suggests.
 
         Args:
           settings: the settings of Transform or of the Trainer.
           dtypes: the type of each column in the data; the label may be among them.
+          lists: the columns with several values in a row, with their number, None where rows differ.
 
         Raises:
           ConfigError: a setting names a column that is not in the data, or does not suit the type of its column, or no
-            column is left for the model.
+            column is left for the model, or the label is a list.
         """
         check_names(settings.features, dtypes)
-        defaults = settings.preprocessing
+        _check_label(settings.label, lists)
         chosen = {name: settings.features.get(name, Feature()) for name in sorted(set(dtypes) - {settings.label})}
-        columns: dict[str, list[str]] = {"numeric": [], "categorical": [], "time": [], "ignore": []}
+        columns: dict[str, list[_Prepared]] = defaultdict(list)
         for name, feature in chosen.items():
-            columns[_kind(name, feature, dtypes[name])].append(name)
-        buckets = {name: chosen[name].buckets or defaults.numeric_buckets for name in columns["numeric"]}
-        plan = cls(
-            numeric=tuple(name for name, number in buckets.items() if not number),
-            bucketised=tuple(Bucketised(name, number) for name, number in buckets.items() if number),
-            categorical=tuple(
-                Categorical(
-                    name,
-                    chosen[name].vocabulary or defaults.vocabulary,
-                    chosen[name].oov_buckets or defaults.oov_buckets,
-                    chosen[name].embedding,
-                )
-                for name in columns["categorical"]
-            ),
-            time=tuple(Time(name, chosen[name].parts or DEFAULT_PARTS) for name in columns["time"]),
-        )
+            group, column = _prepare(name, feature, settings.preprocessing, dtypes[name], lists.get(name, 1))
+            columns[group].append(column)
+        ignored = columns.pop(_IGNORED, [])
+        plan = cls(**{group: tuple(members) for group, members in columns.items()})  # type: ignore[arg-type]
         if not plan.names:
             raise ConfigError(
                 "No column is left for the model.",
                 where="features",
                 expected=f"at least one column besides the label {settings.label!r} that is not ignored",
-                seen=f"ignored: {', '.join(columns['ignore']) or 'none'}",
+                seen=f"ignored: {', '.join(map(str, ignored)) or 'none'}",
             )
         return plan
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that the model sees, sorted."""
-        others: tuple[Bucketised | Categorical | Time, ...] = (*self.bucketised, *self.categorical, *self.time)
-        return tuple(sorted((*self.numeric, *(column.name for column in others))))
+        others: tuple[Bag | Time | Vector, ...] = (*self.vectors, *self.bucketised, *self.categorical, *self.time, *self.bags)
+        return tuple(sorted((*self.numeric, *self.pooled, *(column.name for column in others))))
+
+    @property
+    def num_standardised(self) -> int:
+        """How many numbers are standardised with a missing indicator of their own: those at the start of `numeric`."""
+        return len(self.numeric) + POOLED_NUMBERS * len(self.pooled)
 
 
 def label_feature(label: str) -> str:
@@ -139,12 +177,51 @@ def vocabulary_file(column: str) -> str:
     return f"vocabulary_{readable}-{hashlib.sha256(column.encode()).hexdigest()[:16]}"
 
 
+def _check_label(label: str, lists: Mapping[str, int | None]) -> None:
+    if label in lists:
+        raise ConfigError(
+            f"The label {label!r} has several values in a row.",
+            where=f"column {label}",
+            expected="one value in each row",
+            seen="lists" if lists[label] is None else f"lists of {lists[label]}",
+            fix="Choose another label, or make one value of the list before the pipeline reads the data.",
+        )
+
+
+def _prepare(
+    name: str, feature: Feature, defaults: Preprocessing, dtype: ColumnType, num_values: int | None
+) -> tuple[str, _Prepared]:
+    """The group of the plan that a column belongs to, and the column there."""
+    kind = _kind(name, feature, dtype)
+    is_list = num_values != 1
+    if kind == "time":
+        return "time", Time(name, feature.parts or DEFAULT_PARTS, is_list)
+    if kind == "text":
+        return "bags", Text(name, feature.hash_buckets or DEFAULT_HASH_BUCKETS, feature.embedding)
+    if kind == "categorical":
+        categorical = Categorical(
+            name,
+            feature.vocabulary or defaults.vocabulary,
+            feature.oov_buckets or defaults.oov_buckets,
+            feature.embedding,
+        )
+        return "bags" if is_list else "categorical", categorical
+    if kind == "numeric":
+        if buckets := feature.buckets or defaults.numeric_buckets:
+            return "bags" if is_list else "bucketised", Bucketised(name, buckets)
+        if num_values is None:
+            return "pooled", name
+        return ("vectors", Vector(name, num_values)) if is_list else ("numeric", name)
+    return _IGNORED, name
+
+
 def _kind(name: str, feature: Feature, dtype: ColumnType) -> str:
     kind = feature.kind or _kind_of_options(feature) or ("categorical" if dtype == "string" else "numeric")
     suits: dict[str, Callable[[ColumnType], bool]] = {
         "numeric": lambda dtype: dtype != "string",
         "categorical": lambda dtype: dtype != "float",
         "time": lambda dtype: dtype == "int",
+        "text": lambda dtype: dtype == "string",
         "ignore": lambda dtype: True,
     }
     if not suits[kind](dtype):
@@ -152,6 +229,7 @@ def _kind(name: str, feature: Feature, dtype: ColumnType) -> str:
             "numeric": "numbers",
             "categorical": "strings or integers",
             "time": "a date, a timestamp or seconds since 1970",
+            "text": "strings",
         }
         raise ConfigError(
             f"The column {name!r} cannot be {kind}.",
@@ -169,6 +247,8 @@ def _kind_of_options(feature: Feature) -> str | None:
         return "numeric"
     if feature.parts:
         return "time"
+    if feature.hash_buckets:
+        return "text"
     if feature.vocabulary or feature.oov_buckets or feature.embedding:
         return "categorical"
     return None

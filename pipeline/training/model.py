@@ -14,8 +14,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from pipeline.config import Model
-from pipeline.training.features import FeaturePlan, label_feature
-from pipeline.training.preprocessing import CATEGORICAL, NUMERIC
+from pipeline.contracts.schema import Schema
+from pipeline.training.features import Bag, Bucketised, FeaturePlan, Text, label_feature
+from pipeline.training.preprocessing import CATEGORICAL, NUMERIC, bag_name
 from pipeline.training.raw import dtype_name
 from pipeline.training.settings import TrainerSettings
 
@@ -32,11 +33,13 @@ class Category:
       name: the name of the raw column, or of the transformed feature where the user's own preprocessing_fn made it.
       size: how many indices there are, from 0.
       embedding: the width of its embedding; None for one-hot.
+      is_bag: whether a row has any number of indices, padded with 0 in an input of its own, instead of one in a column.
     """
 
     name: str
     size: int
     embedding: int | None
+    is_bag: bool = False
 
 
 def embedding_width(size: int) -> int:
@@ -59,7 +62,15 @@ def categories(settings: TrainerSettings, transform_output: tft.TFTransformOutpu
         size = column.size(transform_output.vocabulary_size_by_name(column.vocabulary_file))
         columns.append(Category(column.name, size, column.embedding or embedding_width(size)))
     columns += [Category(bucketised.name, bucketised.size, None) for bucketised in plan.bucketised]
-    return {CATEGORICAL: tuple(columns)} if columns else {}
+    bags = {bag_name(position): (_bag(bag, transform_output),) for position, bag in enumerate(plan.bags)}
+    return {**({CATEGORICAL: tuple(columns)} if columns else {}), **bags}
+
+
+def _bag(bag: Bag, transform_output: tft.TFTransformOutput) -> Category:
+    if isinstance(bag, Bucketised):
+        return Category(bag.name, bag.size, embedding_width(bag.size), is_bag=True)
+    size = bag.size if isinstance(bag, Text) else bag.size(transform_output.vocabulary_size_by_name(bag.vocabulary_file))
+    return Category(bag.name, size, bag.embedding or embedding_width(size), is_bag=True)
 
 
 def _categories_by_domain(transform_output: tft.TFTransformOutput) -> dict[str, tuple[Category, ...]]:
@@ -74,12 +85,33 @@ def _categories_by_domain(transform_output: tft.TFTransformOutput) -> dict[str, 
 
 
 def input_layers(transform_output: tft.TFTransformOutput, label: str) -> dict[str, keras.KerasTensor]:
-    """An input for each transformed feature but the label, by name: [N, values]."""
+    """An input for each transformed feature but the label, by name: [N, values]; of a bag, rows have as many as the longest."""
     return {
-        name: keras.Input((math.prod(spec.shape),), name=name, dtype=spec.dtype.name)
+        name: keras.Input((row_width(spec),), name=name, dtype=spec.dtype.name)
         for name, spec in sorted(transform_output.transformed_feature_spec().items())
         if name != label_feature(label)
     }
+
+
+def row_width(spec: tf.io.FixedLenFeature | tf.io.VarLenFeature) -> int | None:
+    """How many values of a transformed feature a row has; None where rows differ."""
+    return math.prod(spec.shape) if isinstance(spec, tf.io.FixedLenFeature) else None
+
+
+class PooledEmbedding(keras.layers.Embedding):
+    """The mean of the embeddings of a row's indices, [N, indices] padded with 0; zeros for a row without any."""
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Encodes [N, indices] as [N, width]."""
+        # Only the indices that are there: one long row would make all others long.
+        positions = tf.where(inputs > 0)
+        embedded = super().call(tf.gather_nd(inputs, positions))
+        pooled = tf.math.unsorted_segment_mean(embedded, positions[:, 0], tf.shape(inputs, tf.int64)[0])
+        return tf.reshape(pooled, [-1, self.output_dim])
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape [N, width]."""
+        return (input_shape[0], self.output_dim)
 
 
 class PiecewiseLinear(keras.layers.Layer):
@@ -133,7 +165,7 @@ def number_encoder(
     num_bins = settings.model.numeric_bins
     if num_bins is None or settings.preprocessing_fn is not None:
         return None
-    num_columns = len(feature_plan(settings, transform_output).numeric)
+    num_columns = feature_plan(settings, transform_output).num_standardised
     if not num_columns:
         return None
     # Missing values are the mean there, and would take bins of their own.
@@ -144,8 +176,8 @@ def number_encoder(
 
 def feature_plan(settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> FeaturePlan:
     """The plan that Transform followed, found again from the types in its graph."""
-    specs = transform_output.raw_feature_spec()
-    return FeaturePlan.of(settings, {name: dtype_name(spec.dtype) for name, spec in specs.items()})
+    dtypes = {name: dtype_name(spec.dtype) for name, spec in transform_output.raw_feature_spec().items()}
+    return FeaturePlan.of(settings, dtypes, Schema.of(transform_output.raw_metadata.schema).lists)
 
 
 def build_model(
@@ -173,7 +205,8 @@ def build_model(
     for name, tensor in inputs.items():
         if name in categories:
             for position, category in enumerate(categories[name]):
-                encoded.append(_encode(tensor[:, position], category, penalty, settings.embedding_dropout))
+                indices = tensor if category.is_bag else tensor[:, position]
+                encoded.append(_encode(indices, category, penalty, settings.embedding_dropout))
         else:
             numbers = keras.ops.cast(tensor, "float32")
             encoded.append(encoder(numbers) if encoder is not None and name == NUMERIC else numbers)
@@ -189,6 +222,7 @@ def _encode(
 ) -> keras.KerasTensor:
     if category.embedding is None:
         return keras.ops.one_hot(index, category.size)
-    embedded = keras.layers.Embedding(category.size, category.embedding, embeddings_regularizer=penalty)(index)
+    layer = PooledEmbedding if category.is_bag else keras.layers.Embedding
+    embedded = layer(category.size, category.embedding, embeddings_regularizer=penalty)(index)
     # A column's embedding is dropped as a whole, so that the model does not lean on one column.
     return keras.layers.Dropout(dropout, noise_shape=(None, 1))(embedded)

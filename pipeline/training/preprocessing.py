@@ -11,7 +11,17 @@ import tensorflow_transform as tft
 
 from pipeline.errors import ConfigError
 from pipeline.training import raw
-from pipeline.training.features import Bucketised, Categorical, FeaturePlan, label_feature
+from pipeline.training.features import (
+    POOLED_NUMBERS,
+    Bag,
+    Bucketised,
+    Categorical,
+    FeaturePlan,
+    Text,
+    Time,
+    Vector,
+    label_feature,
+)
 from pipeline.training.settings import TransformSettings
 
 NUMERIC = "numeric"
@@ -25,6 +35,15 @@ _YEAR_LENGTH = 365.2425
 # with three any function of seven days is a weighted sum of them.
 _HARMONICS = (1, 2, 3)
 
+MAX_WORDS = 512
+"""The words at the start of a text that count."""
+
+# RE2's classes of characters, which TensorFlow Serving has, too.
+_NO_WORD = r"[^\pL\pM\pN]+"
+_CHARACTER_WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"
+
+Columns = Mapping[str, tf.Tensor | tf.SparseTensor]
+
 
 def preprocessing_fn(
     inputs: Mapping[str, tf.Tensor | tf.SparseTensor], custom_config: Mapping[str, Any]
@@ -37,8 +56,8 @@ def preprocessing_fn(
 
     Returns:
       The label as it came and, unless the user's own function decides otherwise, the features that `FeaturePlan` describes:
-      `numeric`, float32 [N, columns], and `categorical`, int64 [N, columns]; a group without columns is left out. A label that
-      has the name of a group is called as `label_feature` says.
+      `numeric`, float32 [N, columns], `categorical`, int64 [N, columns], and sparse int64 for each bag; a group without
+      columns is left out. A label that has the name of one of these is called as `label_feature` says.
 
     Raises:
       ConfigError: the configuration does not suit the columns.
@@ -55,32 +74,75 @@ def preprocessing_fn(
                 seen=type(outputs).__name__,
             )
         return {label_feature(label): inputs[label], **outputs}
-    plan = FeaturePlan.of(settings, {name: raw.dtype_name(tensor.dtype) for name, tensor in inputs.items()})
-    columns = {name: raw.to_dense(inputs[name]) for name in plan.names}
-    groups = {NUMERIC: _numeric(plan, columns), CATEGORICAL: _categorical(plan, columns)}
-    return {label_feature(label): inputs[label], **{name: tf.concat(parts, axis=1) for name, parts in groups.items() if parts}}
+    dtypes = {name: raw.dtype_name(tensor.dtype) for name, tensor in inputs.items()}
+    plan = FeaturePlan.of(settings, dtypes, settings.lists)
+    groups = {NUMERIC: _numeric(plan, inputs), CATEGORICAL: _categorical(plan, inputs)}
+    features = {name: tf.concat(parts, axis=1) for name, parts in groups.items() if parts}
+    bags = {bag_name(position): _bag(raw.Values.of(inputs[bag.name]), bag) for position, bag in enumerate(plan.bags)}
+    return {label_feature(label): inputs[label], **features, **bags}
 
 
-def _numeric(plan: FeaturePlan, columns: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-    parts = _standardise(columns, plan.numeric) if plan.numeric else []
-    return parts + [_cyclic(columns[time.name], part) for time in plan.time for part in time.parts]
+def bag_name(position: int) -> str:
+    """The name of the transformed feature of the plan's bag at a position."""
+    return f"bag_{position}"
 
 
-def _categorical(plan: FeaturePlan, columns: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-    indices = [_look_up(columns[column.name], column)[:, tf.newaxis] for column in plan.categorical]
-    return indices + _bucketise(columns, plan.bucketised)
+def _numeric(plan: FeaturePlan, inputs: Columns) -> list[tf.Tensor]:
+    parts = [_cyclic_parts(inputs[time.name], time) for time in plan.time]
+    vectors = [part for vector in plan.vectors for part in _vector(inputs[vector.name], vector)]
+    return (_standardise(plan, inputs) if plan.num_standardised else []) + parts + vectors
 
 
-def _standardise(columns: Mapping[str, tf.Tensor], names: Sequence[str]) -> list[tf.Tensor]:
+def _categorical(plan: FeaturePlan, inputs: Columns) -> list[tf.Tensor]:
+    indices = [_look_up(raw.to_dense(inputs[column.name]), column)[:, tf.newaxis] for column in plan.categorical]
+    return indices + _bucketise({column.name: raw.to_dense(inputs[column.name]) for column in plan.bucketised}, plan.bucketised)
+
+
+def _bag(values: raw.Values, bag: Bag) -> tf.SparseTensor:
+    """An index, from 1, for each value of a row, or for each word and pair of words of its text."""
+    if isinstance(bag, Text):
+        words, rows = _hash_words(values.values, bag.hash_buckets)
+        return raw.Values(words, tf.gather(values.rows, rows), values.num_rows).to_rows(words)
+    if isinstance(bag, Categorical):
+        return values.to_rows(_look_up(values.values, bag))
+    column = {bag.name: values.values}
+    return values.to_rows(tf.reshape(_bucketise(column, [bag])[0], [-1]))
+
+
+def _hash_words(texts: tf.Tensor, buckets: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The words of each text and its pairs of neighbouring words, in lower case and hashed, from 1, with the text of each."""
+    spaced = tf.strings.regex_replace(tf.strings.lower(texts, encoding="utf-8"), _NO_WORD, " ")
+    # Scripts without spaces between words: each character is one.
+    words = tf.strings.split(tf.strings.regex_replace(spaced, _CHARACTER_WORD, r" \0 "))[:, :MAX_WORDS]
+    phrases = tf.strings.ngrams(words, (1, 2))
+    return 1 + tf.strings.to_hash_bucket_fast(phrases.flat_values, buckets), phrases.value_rowids()
+
+
+def _standardise(plan: FeaturePlan, inputs: Columns) -> list[tf.Tensor]:
     """Values less their mean, by their standard deviation, the mean where missing; and indicators of the missing ones."""
-    values = _stack(columns, names)
+    numbers = [_stack({name: raw.to_dense(inputs[name]) for name in plan.numeric}, plan.numeric)] if plan.numeric else []
+    standardised, missing = _z_scores(tf.concat([*numbers, *(_summary(inputs[name]) for name in plan.pooled)], axis=1))
+    return [standardised, tf.cast(missing, tf.float32)]
+
+
+def _summary(column: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
+    return tf.reshape(raw.Values.of(column).summary(), [-1, POOLED_NUMBERS])
+
+
+def _vector(column: tf.Tensor | tf.SparseTensor, vector: Vector) -> list[tf.Tensor]:
+    standardised, missing = _z_scores(raw.to_vector(column, vector.size))
+    return [standardised, tf.reduce_mean(tf.cast(missing, tf.float32), axis=1, keepdims=True)]
+
+
+def _z_scores(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Standardised values, [N, columns] float32, 0 where missing, and which are missing, of [N, columns] float64."""
     # Together and elementwise: each analyzer costs a fixed time in Beam. In 64 bits, since the order in which Beam adds up
     # batches is not fixed, and in 32 bits the sums depend on it.
     mean = tft.mean(values, reduce_instance_dims=False)
     deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
     missing = raw.is_missing(values)
     standardised = tf.where(missing, tf.zeros_like(values), tf.math.divide_no_nan(values - mean, deviation))
-    return [tf.cast(standardised, tf.float32), tf.cast(missing, tf.float32)]
+    return tf.cast(standardised, tf.float32), missing
 
 
 def _bucketise(columns: Mapping[str, tf.Tensor], bucketised: Sequence[Bucketised]) -> list[tf.Tensor]:
@@ -105,6 +167,16 @@ def _look_up(values: tf.Tensor, column: Categorical) -> tf.Tensor:
     )
     index = 1 + tft.apply_vocabulary(values, vocabulary, num_oov_buckets=column.oov_buckets)
     return tf.where(missing, tf.zeros_like(index), index)
+
+
+def _cyclic_parts(column: tf.Tensor | tf.SparseTensor, time: Time) -> tf.Tensor:
+    """The parts of a time side by side, [N, 6 * parts] float32; of a list, their means."""
+    if not time.is_list:
+        seconds = raw.to_dense(column)
+        return tf.concat([_cyclic(seconds, part) for part in time.parts], axis=1)
+    times = raw.Values.of(column)
+    waves = times.mean(tf.concat([_cyclic(times.values, part) for part in time.parts], axis=1))
+    return tf.reshape(waves, [-1, 2 * len(_HARMONICS) * len(time.parts)])
 
 
 def _cyclic(seconds: tf.Tensor, part: str) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -36,22 +37,91 @@ def to_dense(tensor: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
     return tensor[:, 0] if tensor.shape.rank and tensor.shape.rank > 1 else tensor
 
 
+def to_vector(tensor: tf.Tensor | tf.SparseTensor, size: int) -> tf.Tensor:
+    """The first `size` values of each row, [N, size] float64, NaN where a row has fewer.
+
+    Args:
+      tensor: a raw column of numbers as tf.Transform passes it: sparse, or dense of shape [N, ...].
+      size: how many values a row should have.
+    """
+    if not isinstance(tensor, tf.SparseTensor):
+        return _to_float(tf.reshape(tensor, [-1, size]))
+    first = tf.sparse.slice(tensor, [0, 0], tf.stack([tensor.dense_shape[0], tf.constant(size, tf.int64)]))
+    dense = tf.sparse.to_dense(first, default_value=tf.constant(MISSING[tensor.dtype], tensor.dtype))
+    padded = tf.pad(dense, [[0, 0], [0, size]], constant_values=MISSING[tensor.dtype])[:, :size]
+    return _to_float(tf.reshape(padded, [-1, size]))
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values that rows have, one after the other; missing ones are left out.
+
+    Attributes:
+      values: [M].
+      rows: [M] int64, the row of each value, ascending.
+      num_rows: a scalar, int64.
+    """
+
+    values: tf.Tensor
+    rows: tf.Tensor
+    num_rows: tf.Tensor
+
+    @classmethod
+    def of(cls, tensor: tf.Tensor | tf.SparseTensor) -> Values:
+        """The values of a raw column as tf.Transform passes it: sparse, or dense of shape [N, ...]."""
+        if isinstance(tensor, tf.SparseTensor):
+            values, rows, num_rows = tensor.values, tensor.indices[:, 0], tensor.dense_shape[0]
+        else:
+            num_rows = tf.shape(tensor, tf.int64)[0]
+            by_row = tf.reshape(tensor, tf.stack([num_rows, -1]))
+            rows = tf.repeat(tf.range(num_rows), tf.shape(by_row)[1])
+            values = tf.reshape(by_row, [-1])
+        present = tf.logical_not(is_missing(values))
+        return cls(tf.boolean_mask(values, present), tf.boolean_mask(rows, present), num_rows)
+
+    def to_rows(self, values: tf.Tensor) -> tf.SparseTensor:
+        """Something of each value, [M], by row: [N, most values in a row]."""
+        ragged = tf.RaggedTensor.from_value_rowids(values, self.rows, self.num_rows, validate=False)
+        return ragged.to_sparse()
+
+    def mean(self, values: tf.Tensor) -> tf.Tensor:
+        """The mean of something of each value, [M, ...], over each row, [N, ...]; 0 for a row without a value."""
+        return tf.math.unsorted_segment_mean(values, self.rows, self.num_rows)
+
+    def summary(self) -> tf.Tensor:
+        """Mean, least, greatest and number of each row's values, [N, 4] float64; the first three NaN without a value."""
+        values = tf.cast(self.values, tf.float64)
+        count = tf.math.unsorted_segment_sum(tf.ones_like(values), self.rows, self.num_rows)
+        numbers = [
+            reduce(values, self.rows, self.num_rows)
+            for reduce in (tf.math.unsorted_segment_mean, tf.math.unsorted_segment_min, tf.math.unsorted_segment_max)
+        ]
+        missing = tf.constant(math.nan, tf.float64)
+        return tf.stack([*(tf.where(count > 0, number, missing) for number in numbers), count], axis=1)
+
+
 def to_raw(tensor: tf.Tensor, spec: tf.io.VarLenFeature | tf.io.FixedLenFeature) -> tf.Tensor | tf.SparseTensor:
     """The opposite of `to_dense`: a column as the transform graph takes it.
 
     Args:
-      tensor: [N], with `MISSING` where a row has no value.
+      tensor: [N] or [N, values], with `MISSING` where a row has no value; where their number is not fixed, it ends the row.
       spec: the spec of the raw column.
     """
     if isinstance(spec, tf.io.FixedLenFeature):
         return tf.reshape(tensor, [-1, *spec.shape])
-    present = tf.logical_not(is_missing(tensor))
-    rows = tf.where(present)
-    return tf.SparseTensor(
-        indices=tf.concat([rows, tf.zeros_like(rows)], axis=1),
-        values=tf.boolean_mask(tensor, present),
-        dense_shape=tf.stack([tf.size(tensor, out_type=tf.int64), tf.constant(1, tf.int64)]),
-    )
+    by_row = tensor[:, tf.newaxis] if tensor.shape.rank == 1 else tensor
+    missing = is_missing(by_row)
+    if by_row.shape[1] is None:
+        missing = tf.cumsum(tf.cast(missing, tf.int32), axis=1) > 0
+    present = tf.logical_not(missing)
+    return tf.SparseTensor(tf.where(present), tf.boolean_mask(by_row, present), tf.shape(by_row, tf.int64))
+
+
+def to_columns(tensor: tf.Tensor | tf.SparseTensor, width: int | None) -> tf.Tensor:
+    """A transformed feature as the model takes it: [N, width], or where rows differ [N, most values], padded with 0."""
+    if isinstance(tensor, tf.SparseTensor):
+        return tf.sparse.to_dense(tensor)
+    return tf.reshape(tensor, [-1, width])
 
 
 def optional(spec: tf.io.VarLenFeature | tf.io.FixedLenFeature) -> tf.io.VarLenFeature | tf.io.FixedLenFeature:
@@ -67,3 +137,7 @@ def is_missing(tensor: tf.Tensor) -> tf.Tensor:
     if tensor.dtype.is_floating:
         return tf.logical_not(tf.math.is_finite(tensor))
     return tf.equal(tensor, tf.constant(MISSING[tensor.dtype], tensor.dtype))
+
+
+def _to_float(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.where(is_missing(tensor), tf.constant(math.nan, tf.float64), tf.cast(tensor, tf.float64))

@@ -37,6 +37,9 @@ class TransformSettings(Section):
     """The column that the model learns to predict."""
     features: dict[str, Feature] = Field(default_factory=dict)
     """How single columns are prepared, by name: as configured, otherwise as the domains of the curated schema say."""
+    lists: dict[str, int | None] = Field(default_factory=dict)
+    """The columns with several values in a row, with their number, None where rows differ: what Transform's executor finds in
+    the schema, which is inferred only in the run."""
     preprocessing: Preprocessing = Preprocessing()
     """The defaults for all columns; the user's own function is in `preprocessing_fn` instead."""
     preprocessing_fn: UserFunction | None = None
@@ -187,7 +190,8 @@ def _without_embedding(feature: Feature) -> Feature:
     """The feature without the option that the Trainer alone depends on, and with the kind that this option implies."""
     if feature.embedding is None:
         return feature
-    return feature.model_copy(update={"embedding": None, "kind": "categorical"})
+    kind = feature.kind or ("text" if feature.hash_buckets else "categorical")
+    return feature.model_copy(update={"embedding": None, "kind": kind})
 
 
 def _user_function(config: PipelineConfig, field: str, reference: str | None) -> UserFunction | None:

@@ -17,6 +17,7 @@ from pipeline.config import Task, Training
 from pipeline.errors import ConfigError, NodeError
 from pipeline.training import examples
 from pipeline.training.export import export_model
+from pipeline.training.features import label_feature
 from pipeline.training.labels import LabelEncoding
 from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, feature_plan, input_layers, number_encoder
 from pipeline.training.settings import TrainerSettings
@@ -112,6 +113,8 @@ class TrainingData:
           DataError: the label is missing, has one value, or does not suit the task.
         """
         columns = raw_columns(settings, transform_output)
+        if settings.preprocessing_fn is not None:
+            examples.check_dense(transform_output.transformed_feature_spec(), label_feature(settings.label))
         return cls(examples.read(patterns, transform_output, columns, settings.label), settings)
 
     def sample(self, most: int) -> dict[str, tf.Tensor]:
@@ -121,7 +124,7 @@ class TrainingData:
           most: how many rows at most. They are spread over all rows, which are often in the order of time.
         """
         chosen = self.train[:: math.ceil(len(self.train) / most)]
-        return {name: tf.gather(values.read_value(), chosen) for name, values in self._features.items()}
+        return {name: examples.take(feature, chosen) for name, feature in self._features.items()}
 
     def steps_per_epoch(self, training: Training) -> int:
         """Batches in an epoch of training: as many as configured, or all there are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
@@ -16,11 +17,11 @@ from pipeline.training import raw
 _ROWS = (1, 64)
 
 
-def write_warmup_requests(columns: Mapping[str, tf.DType], destination: str) -> None:
+def write_warmup_requests(columns: Mapping[str, tf.TensorSpec], destination: str) -> None:
     """Writes requests for both signatures of a model, with rows whose values are all missing: the model carries nobody's data.
 
     Args:
-      columns: the inputs of `predict_raw`, with their types.
+      columns: the inputs of `predict_raw`, with their types and shapes.
       destination: the folder of the SavedModel.
     """
     path = str(PurePosixPath(destination) / WARMUP_PATH)
@@ -30,7 +31,7 @@ def write_warmup_requests(columns: Mapping[str, tf.DType], destination: str) -> 
             file.write(PredictionLog(predict_log=PredictLog(request=request)).SerializeToString(deterministic=True))
 
 
-def _requests(columns: Mapping[str, tf.DType]) -> Iterable[PredictRequest]:
+def _requests(columns: Mapping[str, tf.TensorSpec]) -> Iterable[PredictRequest]:
     for rows in _ROWS:
         examples = PredictRequest()
         examples.model_spec.signature_name = EXAMPLES_SIGNATURE
@@ -38,6 +39,8 @@ def _requests(columns: Mapping[str, tf.DType]) -> Iterable[PredictRequest]:
         yield examples
         tensors = PredictRequest()
         tensors.model_spec.signature_name = COLUMNS_SIGNATURE
-        for name, dtype in columns.items():
-            tensors.inputs[name].CopyFrom(tf.make_tensor_proto([raw.MISSING[dtype]] * rows, dtype))
+        for name, spec in columns.items():
+            shape = [rows, *(size or 1 for size in spec.shape[1:])]
+            missing = [raw.MISSING[spec.dtype]] * math.prod(shape)
+            tensors.inputs[name].CopyFrom(tf.make_tensor_proto(missing, spec.dtype, shape))
         yield tensors

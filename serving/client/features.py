@@ -16,9 +16,11 @@ from pipeline.util.suggestions import did_you_mean
 from serving.errors import FeatureError
 
 Value = int | float | bytes
+Values = list[Value]
+"""The values that a row has of a feature with several."""
 Row = Mapping[str, Any]
-Columns = dict[str, list[Value]]
-"""Values as the model takes them, by feature; all lists have a value for each row."""
+Columns = dict[str, list[Value] | list[Values]]
+"""Values as the model takes them, by feature; all lists have a value for each row, or as many values for each row."""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 _DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}")
@@ -33,39 +35,69 @@ class _UnfitError(Exception):
 
 @dataclass(frozen=True)
 class ModelFeature:
-    """An input of the model: one value a row.
+    """An input of the model: one value a row, or a list of them.
 
     Attributes:
       name: the name of the raw column.
       dtype: TensorFlow's name of its type: DT_FLOAT, DT_INT64 or DT_STRING.
+      is_list: whether a row has a list of values.
+      size: how many values a list has; None for any number.
     """
 
     name: str
     dtype: str
+    is_list: bool = False
+    size: int | None = None
 
-    def encode(self, value: Any) -> Value:
+    def encode(self, value: Any) -> Value | Values:
         """Encodes a value as the model takes it.
 
         Args:
           value: None or NaN where there is none; otherwise text or bytes for a string, a number for a number. An integer may
             be given as a time, too: a date, a datetime or either in ISO 8601, which become seconds since 1970 UTC, rounded
-            down; UTC is assumed where a time has no zone.
+            down; UTC is assumed where a time has no zone. For a list: a list, tuple or array of such values.
 
         Raises:
           FeatureError: the feature cannot have this value.
         """
+        return self._encode_list(value) if self.is_list else self._encode_one(value)
+
+    def pad(self, rows: Sequence[Values]) -> list[Values]:
+        """Lists of the same length: the feature's, or one in which the list of each row ends with a missing value.
+
+        Where a model server pads the rows of several callers with zeros to one length, those behind the end do not count.
+        """
+        width = self.size or 1 + max(map(len, rows))
+        return [[*values, *[_MISSING[self.dtype]] * (width - len(values))] for values in rows]
+
+    def _encode_list(self, value: Any) -> Values:
+        plain = value.tolist() if hasattr(value, "tolist") and getattr(value, "shape", None) else value
+        if not isinstance(plain, list | tuple):
+            if _is_missing(_plain(plain)):
+                return []
+            raise self._unfit("a list", value)
+        if self.size is not None and len(plain) != self.size:
+            raise self._unfit(f"a list of {self.size} values", value)
+        values = [self._encode_one(each) for each in plain]
+        # A missing value would end the list.
+        return values if self.size is not None else [value for value in values if not _is_absent(value, self.dtype)]
+
+    def _unfit(self, expected: object, value: Any) -> FeatureError:
+        return FeatureError(
+            f"The feature {self.name!r} cannot have this value.",
+            where=f"feature {self.name!r}",
+            expected=f"{expected}, or null where there is no value",
+            seen=f"{_shown(value)}, of type {type(value).__name__}",
+        )
+
+    def _encode_one(self, value: Any) -> Value:
         plain = _plain(value)
         if _is_missing(plain):
             return _MISSING[self.dtype]
         try:
             return _ENCODERS[self.dtype](plain)
         except _UnfitError as unfit:
-            raise FeatureError(
-                f"The feature {self.name!r} cannot have this value.",
-                where=f"feature {self.name!r}",
-                expected=f"{unfit}, or null where there is no value",
-                seen=f"{_shown(value)}, of type {type(value).__name__}",
-            ) from None
+            raise self._unfit(unfit, value) from None
 
 
 def encode_rows(
@@ -88,7 +120,7 @@ def encode_rows(
     """
     if encoded is not None and all(encoded.get(name, feature) == feature for name, feature in features.items()):
         return {name: _column(rows, feature) for name, feature in features.items()}
-    columns: Columns = {name: [] for name in features}
+    columns: dict[str, list[Any]] = {name: [] for name in features}
     for number, row in enumerate(rows, start=first):
         if not isinstance(row, Mapping):
             raise FeatureError(
@@ -106,12 +138,14 @@ def encode_rows(
             except FeatureError as error:
                 error.where = f"row {number}, feature {name!r}"
                 raise
-    return columns
+    return {name: feature.pad(columns[name]) if feature.is_list else columns[name] for name, feature in features.items()}
 
 
-def _column(rows: Sequence[Row], feature: ModelFeature) -> list[Value]:
+def _column(rows: Sequence[Row], feature: ModelFeature) -> list[Value] | list[Values]:
     name, missing = feature.name, _MISSING[feature.dtype]
     values = [row.get(name) for row in rows]
+    if feature.is_list:
+        return feature.pad([feature.encode(value) for value in values])  # type: ignore[misc]
     if feature.dtype == "DT_STRING":
         return [missing if value is None else value.encode() for value in values]
     return [missing if value is None else value for value in values]
@@ -143,6 +177,10 @@ def _is_missing(value: Any) -> bool:
         return value.is_nan()
     # Only NaN, and what pandas has for a missing time, differ from themselves.
     return value is None or (isinstance(value, _UNLIKE_ITSELF) and value != value)
+
+
+def _is_absent(value: Value, dtype: str) -> bool:
+    return value == _MISSING[dtype] or value != value
 
 
 def _string(value: Any) -> bytes:

@@ -14,7 +14,7 @@ from pipeline.contracts.model import COLUMNS_SIGNATURE
 from pipeline.errors import ConveyorError
 from serving.client import failures
 from serving.client.address import Address
-from serving.client.features import Columns, Value
+from serving.client.features import Columns, Value, Values
 from serving.client.predictions import Answer
 from serving.client.retry import ATTEMPTS, FIRST_PAUSE, GROWTH, LONGEST_PAUSE, Deadline
 from serving.client.schema import ModelSchema, read_schema
@@ -128,8 +128,8 @@ class GrpcProtocol:
         return spec
 
 
-def to_tensor(dtype: str, values: Sequence[Value]) -> Any:
-    """A tensor of shape [len(values)].
+def to_tensor(dtype: str, values: Sequence[Value] | Sequence[Values]) -> Any:
+    """A tensor of shape [len(values)], or of two dimensions for values in lists of the same length.
 
     Args:
       dtype: TensorFlow's name of its type.
@@ -137,7 +137,12 @@ def to_tensor(dtype: str, values: Sequence[Value]) -> Any:
     """
     tensor = TensorProto(dtype=types_pb2.DataType.Value(dtype))
     tensor.tensor_shape.dim.add(size=len(values))
-    getattr(tensor, _FIELDS[dtype][0]).extend(values)
+    field = getattr(tensor, _FIELDS[dtype][0])
+    if values and isinstance(values[0], list):
+        tensor.tensor_shape.dim.add(size=len(values[0]))
+        field.extend(value for row in values for value in row)  # type: ignore[union-attr]
+    else:
+        field.extend(values)
     return tensor
 
 

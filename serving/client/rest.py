@@ -16,7 +16,7 @@ from pipeline.contracts.model import COLUMNS_SIGNATURE
 from pipeline.errors import ConveyorError
 from serving.client import failures
 from serving.client.address import Address
-from serving.client.features import Columns, Value
+from serving.client.features import Columns, Value, Values
 from serving.client.predictions import Answer
 from serving.client.retry import Deadline
 from serving.client.schema import ModelSchema, read_schema
@@ -103,7 +103,9 @@ class _Expected:
             ) from error
 
 
-def _to_json(value: Value) -> Any:
+def _to_json(value: Value | Values) -> Any:
+    if isinstance(value, list):
+        return [_to_json(each) for each in value]
     if not isinstance(value, bytes):
         return value
     import base64

@@ -163,10 +163,20 @@ def _check_header(names: list[str], where: str) -> None:
         )
 
 
+def _list(field: str) -> Any:
+    """A field with a list in JSON; other text stays text, which the feature refuses."""
+    try:
+        return json.loads(field)
+    except ValueError:
+        return field
+
+
 def _value(field: str, feature: ModelFeature | None) -> Any:
     """The value of a field of a CSV file; text that does not suit the feature stays text, which the feature refuses."""
     if field == "":
         return None
+    if feature is not None and feature.is_list:
+        return _list(field)
     if feature is None or feature.dtype == "DT_STRING":
         return field
     text = field.strip()

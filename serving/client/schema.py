@@ -54,15 +54,16 @@ def read_schema(version: int, signatures: SignatureDefMap, model: str) -> ModelS
     features = {}
     for name, info in sorted(signature.inputs.items()):
         dtype = types_pb2.DataType.Name(info.dtype)
-        if dtype not in DTYPES or len(info.tensor_shape.dim) != 1:
-            shape = [dimension.size for dimension in info.tensor_shape.dim]
+        shape = [dimension.size for dimension in info.tensor_shape.dim]
+        if dtype not in DTYPES or len(shape) not in (1, 2):
             raise ServingError(
-                f"The model {model!r} does not take one value a row for each feature.",
+                f"The model {model!r} does not take one value or a list of values a row for each feature.",
                 where=f"version {version}, feature {name!r}",
-                expected=f"the shape [-1] and one of {', '.join(sorted(DTYPES))}",
+                expected=f"the shape [-1] or [-1, values] and one of {', '.join(sorted(DTYPES))}",
                 seen=f"{shape}, {dtype}",
                 fix="Ask it with TF Serving's own stubs.",
             )
-        features[name] = ModelFeature(name, dtype)
+        is_list = len(shape) == 2
+        features[name] = ModelFeature(name, dtype, is_list, shape[1] if is_list and shape[1] > 0 else None)
     outputs = {name: types_pb2.DataType.Name(info.dtype) for name, info in sorted(signature.outputs.items())}
     return ModelSchema(version, features, outputs)

@@ -13,7 +13,7 @@ from pipeline.config import Gateway
 from pipeline.contracts.model import LABELS, SCORE
 from pipeline.contracts.schema import SchemaFeature
 from serving.client import ModelFeature, ModelSchema
-from serving.client.features import Row, Value
+from serving.client.features import Row, Value, Values
 from serving.errors import FeatureError
 from serving.gateway.problems import ProblemError, RowError
 
@@ -85,7 +85,7 @@ def _row_model(schema: ModelSchema, constraints: Mapping[str, SchemaFeature], ga
     # A feature's name need not be one that Python can have: the fields are numbered.
     for number, (name, feature) in enumerate(schema.features.items()):
         constraint = constraints.get(name, SchemaFeature(name, "type_unknown"))
-        kind = _kind(feature, constraint, name in constraints, gateway.enforce_domains)
+        kind = _list_kind(feature, constraint, name in constraints, gateway.enforce_domains)
         if constraint.is_required:
             fields[f"field_{number}"] = (kind, Field(alias=name, title=name))
         else:
@@ -98,8 +98,16 @@ def _row_model(schema: ModelSchema, constraints: Mapping[str, SchemaFeature], ga
     )
 
 
+def _list_kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool, enforce: bool) -> Any:
+    """The type of a feature's value, which may be a list."""
+    if not feature.is_list:
+        return _kind(feature, constraint, is_known, enforce)
+    kind: Any = _kind(replace(feature, is_list=False), constraint, is_known, enforce)
+    return Annotated[list[kind], Field(min_length=feature.size, max_length=feature.size)]
+
+
 def _kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool, enforce: bool) -> Any:
-    """The type of a feature's values."""
+    """The type of one of a feature's values."""
     if feature.dtype == "DT_STRING":
         if constraint.is_closed and enforce:
             return Literal[constraint.values]
@@ -121,10 +129,10 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _encoder(feature: ModelFeature) -> Callable[[Any], Value | None]:
+def _encoder(feature: ModelFeature) -> Callable[[Any], Value | Values | None]:
     """A check by the client's own rules, which also turns times into seconds."""
 
-    def encode(value: Any) -> Value | None:
+    def encode(value: Any) -> Value | Values | None:
         if value is None or value != value:
             # To the client, these are missing values; pydantic decides whether a value may be missing.
             return None
@@ -156,6 +164,11 @@ def _example(schema: ModelSchema, constraints: Mapping[str, SchemaFeature]) -> R
 
 
 def _example_value(feature: ModelFeature, constraint: SchemaFeature) -> Any:
+    value = _example_of_one(feature, constraint)
+    return [value] * (feature.size or 1) if feature.is_list else value
+
+
+def _example_of_one(feature: ModelFeature, constraint: SchemaFeature) -> Any:
     if feature.dtype == "DT_STRING":
         return constraint.values[0] if constraint.values else "text"
     if constraint.is_unix_time:

@@ -44,7 +44,7 @@ _TIME = pa.timestamp("us", tz="UTC")
 class _Entry:
     """A row to be written, and the columns that it has."""
 
-    columns: Mapping[str, str]
+    columns: Mapping[str, pa.DataType]
     row: Row
     prediction: Prediction
     request_id: str
@@ -74,7 +74,7 @@ class PredictionLog:
         self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_ROWS)
         self._complained = float("-inf")
         self._features: Mapping[str, ModelFeature] = {}
-        self._columns: Mapping[str, str] = {}
+        self._columns: Mapping[str, pa.DataType] = {}
         self._thread = threading.Thread(target=self._write_all, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -92,7 +92,7 @@ class PredictionLog:
         now = datetime.datetime.now(datetime.timezone.utc)
         if features is not self._features:
             self._features = features
-            self._columns = {name: each.dtype for name, each in features.items() if name not in self._settings.exclude}
+            self._columns = {name: _type_of(each) for name, each in features.items() if name not in self._settings.exclude}
         for row, prediction in zip(rows, predictions, strict=True):
             if random.random() < self._settings.sample:
                 try:
@@ -140,6 +140,10 @@ class PredictionLog:
             log(logging.ERROR, "predictions cannot be logged: rows are dropped", folder=str(self._folder), error=reason)
 
 
+def _type_of(feature: ModelFeature) -> pa.DataType:
+    return pa.list_(_TYPES[feature.dtype]) if feature.is_list else _TYPES[feature.dtype]
+
+
 def _write_file(folder: Path, entries: Sequence[_Entry]) -> None:
     name = f"{entries[0].time:%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
     # Readers take *.parquet, which must not match an unfinished file.
@@ -149,9 +153,7 @@ def _write_file(folder: Path, entries: Sequence[_Entry]) -> None:
 
 def _table(entries: Sequence[_Entry]) -> pa.Table:
     predictions = [entry.prediction for entry in entries]
-    columns = {
-        name: pa.array([entry.row.get(name) for entry in entries], _TYPES[dtype]) for name, dtype in entries[0].columns.items()
-    }
+    columns = {name: pa.array([entry.row.get(name) for entry in entries], kind) for name, kind in entries[0].columns.items()}
     answer = {
         "prediction_time": pa.array([entry.time for entry in entries], _TIME),
         "prediction_request_id": pa.array([entry.request_id for entry in entries], pa.string()),

@@ -23,7 +23,7 @@ def _settings(features: dict[str, Any] | None = None, label: str = "late", **pre
 
 
 def test_without_settings_the_type_decides() -> None:
-    plan = FeaturePlan.of(_settings(), DTYPES)
+    plan = FeaturePlan.of(_settings(), DTYPES, {})
     assert plan.numeric == ("departure", "distance", "seats")
     assert plan.categorical == (Categorical("carrier", 1000, 1, None),)
     assert plan.bucketised == plan.time == ()
@@ -36,7 +36,7 @@ def test_settings_of_a_column_go_before_its_type() -> None:
         "carrier": {"kind": "ignore"},
         "distance": {"buckets": 7},
     }
-    plan = FeaturePlan.of(_settings(features), DTYPES)
+    plan = FeaturePlan.of(_settings(features), DTYPES, {})
     assert plan == FeaturePlan(
         numeric=(),
         bucketised=(Bucketised("distance", 7),),
@@ -51,18 +51,18 @@ def test_settings_of_a_column_go_before_its_type() -> None:
     [({"buckets": 3}, "bucketised"), ({"parts": ["day_of_week"]}, "time"), ({"oov_buckets": 2}, "categorical")],
 )
 def test_an_option_implies_the_kind_it_belongs_to(options: dict[str, Any], group: str) -> None:
-    plan = FeaturePlan.of(_settings({"seats": options}), DTYPES)
+    plan = FeaturePlan.of(_settings({"seats": options}), DTYPES, {})
     assert [column.name for column in getattr(plan, group)][-1] == "seats"
 
 
 def test_numeric_buckets_hold_for_every_numeric_column_but_those_with_their_own() -> None:
-    plan = FeaturePlan.of(_settings({"seats": {"buckets": 4}}, numeric_buckets=10), DTYPES)
+    plan = FeaturePlan.of(_settings({"seats": {"buckets": 4}}, numeric_buckets=10), DTYPES, {})
     assert [(column.name, column.size) for column in plan.bucketised] == [("departure", 11), ("distance", 11), ("seats", 5)]
 
 
 def test_an_unknown_column_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(ConfigError, match="no column 'distanse'") as error:
-        FeaturePlan.of(_settings({"distanse": {"kind": "numeric"}}), DTYPES)
+        FeaturePlan.of(_settings({"distanse": {"kind": "numeric"}}), DTYPES, {})
     assert error.value.where == "features.distanse"
     assert error.value.fix == "Did you mean 'distance'?"
 
@@ -70,12 +70,12 @@ def test_an_unknown_column_is_refused_with_the_one_that_was_meant() -> None:
 @pytest.mark.parametrize(("column", "kind"), [("carrier", "numeric"), ("distance", "categorical"), ("distance", "time")])
 def test_a_kind_must_suit_the_type(column: str, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"'{column}' cannot be {kind}"):
-        FeaturePlan.of(_settings({column: {"kind": kind}}), DTYPES)
+        FeaturePlan.of(_settings({column: {"kind": kind}}), DTYPES, {})
 
 
 def test_some_column_must_be_left() -> None:
     with pytest.raises(ConfigError, match="No column is left"):
-        FeaturePlan.of(_settings({"carrier": {"kind": "ignore"}}), {"late": "int", "carrier": "string"})
+        FeaturePlan.of(_settings({"carrier": {"kind": "ignore"}}), {"late": "int", "carrier": "string"}, {})
 
 
 def test_what_a_schema_says_of_its_columns() -> None:
@@ -94,7 +94,7 @@ def test_what_a_schema_says_of_its_columns() -> None:
 
 @given(st.dictionaries(names, st.sampled_from(["int", "float", "string"]), min_size=1))
 def test_every_column_has_a_place_and_every_vocabulary_a_file(dtypes: dict[str, str]) -> None:
-    plan = FeaturePlan.of(_settings(label=""), dtypes)
+    plan = FeaturePlan.of(_settings(label=""), dtypes, {})
     assert plan.names == tuple(sorted(dtypes))
     files = [column.vocabulary_file for column in plan.categorical]
     assert len({file.lower() for file in files}) == len(files)
