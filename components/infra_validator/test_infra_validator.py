@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import json_format
@@ -250,6 +252,21 @@ def test_gaps_are_completed_from_other_rows(split: Path) -> None:
         "carrier": [b"UA", b"UA", b"DL"],
         "stops": [0, 0, 0],
     }
+
+
+def test_lists_end_with_a_missing_value_and_vectors_are_as_long_as_they_are() -> None:
+    rows = [tf.train.Example() for _ in range(3)]
+    rows[0].features.feature["tags"].bytes_list.value.extend([b"a", b"", b"b"])
+    rows[1].features.feature["vector"].float_list.value.extend([1, math.nan])
+    inputs = {
+        "tags": tf.TensorSpec([None, None], tf.string),
+        "vector": tf.TensorSpec([None, 2], tf.float32),
+        "never": tf.TensorSpec([None, 2], tf.int64),
+    }
+    tensors = probe.raw_tensors(probe.complete(rows, inputs), inputs)
+    assert tensors["tags"].tolist() == [[b"a", b"b", b"", b""]] * 3
+    np.testing.assert_array_equal(tensors["vector"], [[1, math.nan]] * 3)
+    assert tensors["never"].tolist() == [[0, 0]] * 3
 
 
 @pytest.fixture

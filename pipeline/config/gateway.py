@@ -116,7 +116,7 @@ class Gateway(Section):
     curated one (schema.path) when not given; types alone where there is none."""
     enforce_domains: bool = True
     """Refuse values outside the schema's ranges and lists; if not, the page shows them, and the model decides."""
-    example: dict[str, int | float | str] = Field(default_factory=dict)
+    example: dict[str, int | float | str | list[int | float | str]] = Field(default_factory=dict)
     """The row that the page shows, by feature; whatever is required and not given here is made up from the schema."""
     max_rows: Annotated[int, Field(ge=1)] = 1000
     """The maximum number of rows in one request."""

@@ -67,8 +67,11 @@ class ModelFeature:
 
         Where a model server pads the rows of several callers with zeros to one length, those behind the end do not count.
         """
-        width = self.size or 1 + max(map(len, rows))
-        return [[*values, *[_MISSING[self.dtype]] * (width - len(values))] for values in rows]
+        missing = _MISSING[self.dtype]
+        # A missing value within a list would end it.
+        lists = rows if self.size else [[value for value in values if value == value != missing] for values in rows]
+        width = self.size or 1 + max(map(len, lists))
+        return [[*values, *[missing] * (width - len(values))] for values in lists]
 
     def _encode_list(self, value: Any) -> Values:
         plain = value.tolist() if hasattr(value, "tolist") and getattr(value, "shape", None) else value
@@ -78,9 +81,7 @@ class ModelFeature:
             raise self._unfit("a list", value)
         if self.size is not None and len(plain) != self.size:
             raise self._unfit(f"a list of {self.size} values", value)
-        values = [self._encode_one(each) for each in plain]
-        # A missing value would end the list.
-        return values if self.size is not None else [value for value in values if not _is_absent(value, self.dtype)]
+        return [self._encode_one(each) for each in plain]
 
     def _unfit(self, expected: object, value: Any) -> FeatureError:
         return FeatureError(
@@ -145,10 +146,16 @@ def _column(rows: Sequence[Row], feature: ModelFeature) -> list[Value] | list[Va
     name, missing = feature.name, _MISSING[feature.dtype]
     values = [row.get(name) for row in rows]
     if feature.is_list:
-        return feature.pad([feature.encode(value) for value in values])  # type: ignore[misc]
+        return feature.pad([[_encoded(each, missing) for each in value or ()] for value in values])
     if feature.dtype == "DT_STRING":
         return [missing if value is None else value.encode() for value in values]
     return [missing if value is None else value for value in values]
+
+
+def _encoded(value: Any, missing: Value) -> Any:
+    if value is None:
+        return missing
+    return value.encode() if isinstance(value, str) else value
 
 
 def _unknown(name: object, features: Mapping[str, ModelFeature], number: int) -> FeatureError:
@@ -177,10 +184,6 @@ def _is_missing(value: Any) -> bool:
         return value.is_nan()
     # Only NaN, and what pandas has for a missing time, differ from themselves.
     return value is None or (isinstance(value, _UNLIKE_ITSELF) and value != value)
-
-
-def _is_absent(value: Value, dtype: str) -> bool:
-    return value == _MISSING[dtype] or value != value
 
 
 def _string(value: Any) -> bytes:

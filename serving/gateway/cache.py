@@ -89,7 +89,7 @@ class RedisCache:
 
 
 def _key(row: Row) -> tuple[tuple[str, Any], ...]:
-    return tuple(row.items())
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in row.items())
 
 
 def _name(model: str, version: int, row: Row) -> str:

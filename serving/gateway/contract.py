@@ -103,7 +103,7 @@ def _list_kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool,
     if not feature.is_list:
         return _kind(feature, constraint, is_known, enforce)
     kind: Any = _kind(replace(feature, is_list=False), constraint, is_known, enforce)
-    return Annotated[list[kind], Field(min_length=feature.size, max_length=feature.size)]
+    return Annotated[list[kind | None], Field(min_length=feature.size, max_length=feature.size)]
 
 
 def _kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool, enforce: bool) -> Any:

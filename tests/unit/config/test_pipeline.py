@@ -37,6 +37,8 @@ def config(**fields) -> PipelineConfig:
         ({"data": {"input": "a.csv", "split": {"stratify": True}}, "task": "regression"}, "the task is regression"),
         ({"features": {"price": {"kind": "numeric"}}}, "features names price, the label"),
         ({"features": {"city": {"kind": "categorical", "buckets": 3}}}, "buckets is for columns of kind numeric"),
+        ({"features": {"city": {"kind": "text", "vocabulary": 3}}}, "vocabulary is for columns of kind categorical"),
+        ({"features": {"city": {"kind": "time", "embedding": 3}}}, "embedding is for columns of kind categorical or text"),
         ({"features": {"day": {"kind": "ignore", "parts": ["day_of_week"]}}}, "parts is for columns of kind time"),
         ({"evaluation": {"thresholds": {"auc": {}}}}, "at least one of min, max and max_regression"),
         ({"evaluation": {"thresholds": {"auc": {"min": 0.9, "max": 0.8}}}}, "no value lies between"),

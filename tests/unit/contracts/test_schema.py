@@ -79,6 +79,26 @@ def test_environments_and_shapes():
     assert (found["id"].environments, found["id"].shape) == (("SERVING",), (2, 3))
 
 
+def test_lists_are_what_may_have_several_values_in_a_row():
+    schema = Schema.of(
+        parse_schema(
+            b"""
+        feature { name: "unsaid" }
+        feature { name: "one" value_count { min: 1 max: 1 } }
+        feature { name: "optional" value_count { max: 1 } }
+        feature { name: "scalar" shape {} }
+        feature { name: "single" shape { dim { size: 1 } } }
+        feature { name: "any" value_count { min: 1 } }
+        feature { name: "some" value_count { min: 1 max: 3 } }
+        feature { name: "three" value_count { min: 3 max: 3 } }
+        feature { name: "matrix" shape { dim { size: 2 } dim { size: 3 } } }
+        """,
+            "schema.pbtxt",
+        )
+    )
+    assert schema.lists == {"any": None, "some": None, "three": 3, "matrix": 6}
+
+
 @pytest.mark.parametrize(
     ("content", "what", "where"),
     [

@@ -134,3 +134,29 @@ def test_features_of_any_type_that_holds_numbers(tmp_path: Path, dtype: tf.DType
 
 def test_no_files_are_no_rows(tmp_path: Path):
     assert len(read([str(tmp_path / "*")], TransformGraph(), ["number"], "label")) == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_rows_with_any_number_of_values_are_padded_in_their_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
+):
+    class Graph(TransformGraph):
+        def raw_feature_spec(self) -> dict[str, object]:
+            return {name: tf.io.VarLenFeature(tf.int64) for name in ("number", "label")}
+
+        def transform_features_layer(self) -> object:
+            return lambda columns: {"bag_0": columns["number"], "label": columns["label"]}
+
+    monkeypatch.setattr(examples, "_READ_BATCH_SIZE", batch_size)
+    with tf.io.TFRecordWriter(str(tmp_path / "rows")) as writer:
+        for numbers in ([], [], [1], [2, 3, 4], []):
+            example = tf.train.Example()
+            example.features.feature["number"].int64_list.value.extend(numbers)
+            writer.write(example.SerializeToString())
+
+    rows = read([str(tmp_path / "rows")], Graph(), ["number"], "label")
+    bag = rows.features["bag_0"]
+    data = batches(rows.features, np.zeros(5, np.float32), np.array([1, 2, 3]), 2, shuffle_seed=None)
+
+    assert examples.take(bag, np.array([3, 0, 2])).numpy().tolist() == [[2, 3, 4], [0, 0, 0], [1, 0, 0]]
+    assert [features["bag_0"].tolist() for features, _ in data.as_numpy_iterator()] == [[[0], [1]], [[2, 3, 4]]]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.contracts.schema import Schema, parse_schema
 from pipeline.errors import ConfigError
-from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Time, vocabulary_file
+from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Text, Time, Vector, vocabulary_file
 from pipeline.training.settings import TransformSettings, kinds_from_schema
 from tests.fakes.names import names
 
@@ -60,6 +60,32 @@ def test_numeric_buckets_hold_for_every_numeric_column_but_those_with_their_own(
     assert [(column.name, column.size) for column in plan.bucketised] == [("departure", 11), ("distance", 11), ("seats", 5)]
 
 
+def test_lists_are_pooled_vectors_or_bags_of_what_their_values_would_be() -> None:
+    dtypes = dict.fromkeys(("late", "n", "fixed", "binned", "ids", "when"), "int") | {"tags": "string"}
+    features = {"ids": {"kind": "categorical"}, "binned": {"buckets": 4}, "when": {"kind": "time"}}
+    lists = dict.fromkeys(("n", "binned", "ids", "when", "tags"), None) | {"fixed": 3}
+    plan = FeaturePlan.of(_settings(features), dtypes, lists)
+    assert plan == FeaturePlan(
+        pooled=("n",),
+        vectors=(Vector("fixed", 3),),
+        time=(Time("when", ("hour_of_day", "day_of_week"), is_list=True),),
+        bags=(Bucketised("binned", 4), Categorical("ids", 1000, 1, None), Categorical("tags", 1000, 1, None)),
+    )
+    assert plan.names == ("binned", "fixed", "ids", "n", "tags", "when")
+
+
+@pytest.mark.parametrize("options", [{"kind": "text"}, {"hash_buckets": 50, "embedding": 3}])
+def test_a_text_is_a_bag_of_words(options: dict[str, Any]) -> None:
+    [text] = FeaturePlan.of(_settings({"carrier": options}), DTYPES, {}).bags
+    assert text == Text("carrier", options.get("hash_buckets", 4096), options.get("embedding"))
+
+
+def test_a_label_is_no_list() -> None:
+    with pytest.raises(ConfigError, match="label 'late' has several values") as error:
+        FeaturePlan.of(_settings(), DTYPES, {"late": None})
+    assert error.value.where == "column late"
+
+
 def test_an_unknown_column_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(ConfigError, match="no column 'distanse'") as error:
         FeaturePlan.of(_settings({"distanse": {"kind": "numeric"}}), DTYPES, {})
@@ -67,7 +93,10 @@ def test_an_unknown_column_is_refused_with_the_one_that_was_meant() -> None:
     assert error.value.fix == "Did you mean 'distance'?"
 
 
-@pytest.mark.parametrize(("column", "kind"), [("carrier", "numeric"), ("distance", "categorical"), ("distance", "time")])
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [("carrier", "numeric"), ("distance", "categorical"), ("distance", "time"), ("seats", "text")],
+)
 def test_a_kind_must_suit_the_type(column: str, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"'{column}' cannot be {kind}"):
         FeaturePlan.of(_settings({column: {"kind": kind}}), DTYPES, {})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from pipeline.training.model import PiecewiseLinear
+from pipeline.training.model import PiecewiseLinear, PooledEmbedding
 
 
 def encode(layer: PiecewiseLinear, rows: list[list[float]]) -> list[list[float]]:
@@ -35,3 +36,13 @@ def test_bins_are_fitted_column_by_column_and_further_columns_passed_on():
 def test_a_constant_column_is_encoded_too():
     layer = PiecewiseLinear.fit(np.zeros((10, 1), np.float32), num_bins=3)
     assert np.isfinite(encode(layer, [[0], [1], [-1]])).all()
+
+
+@pytest.mark.parametrize("rows", [[[1, 2], [2, 0], [0, 0]], [[0], [0]], [[]], np.empty((0, 3), int)])
+def test_a_bag_is_the_mean_of_the_embeddings_of_what_is_in_it(rows: list[list[int]]):
+    layer = PooledEmbedding(3, 4)
+    pooled = np.asarray(layer(np.array(rows, np.int64)))
+    table = np.asarray(layer.embeddings)
+    expected = [table[[index for index in row if index]].mean(axis=0) if any(row) else np.zeros(4) for row in rows]
+    assert pooled.shape == (len(rows), 4)
+    np.testing.assert_allclose(pooled, np.reshape(expected, (-1, 4)), rtol=1e-6)

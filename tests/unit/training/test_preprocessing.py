@@ -78,3 +78,66 @@ def test_a_fixed_shape_does_not_refuse_a_row_without_a_value(shape: list[int]) -
     parsed = tf.io.parse_example([b""], {"distance": raw.optional(spec)})["distance"]
     assert raw.is_missing(raw.to_dense(parsed)).numpy().tolist() == [True]
     assert raw.to_raw(raw.to_dense(parsed), spec).shape == parsed.shape
+
+
+ROWS = st.lists(st.lists(st.integers(-3, 3) | st.just(MISSING_INTEGER), max_size=5), min_size=1, max_size=6)
+
+
+@tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64)])
+def _to_raw(tensor: tf.Tensor) -> tf.SparseTensor:
+    return raw.to_raw(tensor, tf.io.VarLenFeature(tf.int64))
+
+
+@settings(max_examples=30, deadline=None)
+@given(ROWS, st.integers(0, 3))
+def test_a_padded_list_ends_before_its_first_missing_value(rows: list[list[int]], padding: int) -> None:
+    """Behind it a model server may have filled up with zeros."""
+    width = 1 + max(map(len, rows))
+    padded = [[*row, *[MISSING_INTEGER] * (width - len(row)), *[0] * padding] for row in rows]
+    values = raw.Values.of(_to_raw(tf.constant(padded, tf.int64)))
+    ends = [row.index(MISSING_INTEGER) if MISSING_INTEGER in row else len(row) for row in rows]
+    assert values.values.numpy().tolist() == [value for row, end in zip(rows, ends, strict=True) for value in row[:end]]
+
+
+def _sparse(rows: list[list[float]], dtype: tf.DType = tf.float32) -> tf.SparseTensor:
+    return tf.ragged.constant(rows, dtype, ragged_rank=1).to_sparse()
+
+
+def test_a_list_of_numbers_is_its_mean_least_greatest_and_number() -> None:
+    summary = raw.Values.of(_sparse([[1, 4, math.nan], [], [math.inf], [-2]])).summary().numpy()
+    np.testing.assert_array_equal(summary[0], [2.5, 1, 4, 2])
+    np.testing.assert_array_equal(summary[1:3], [[math.nan, math.nan, math.nan, 0]] * 2)
+    np.testing.assert_array_equal(summary[3], [-2, -2, -2, 1])
+
+
+@pytest.mark.parametrize("rows", [[[], []], [[1.0], [1.0, 2.0]], [[1.0, math.nan, 3.0, 4.0], []]])
+def test_a_vector_has_its_size_whatever_is_there(rows: list[list[float]]) -> None:
+    vector = raw.to_vector(_sparse(rows), 3).numpy()
+    np.testing.assert_array_equal(vector, [(row + [math.nan] * 3)[:3] for row in rows])
+
+
+def test_values_go_back_to_their_rows() -> None:
+    values = raw.Values.of(tf.constant([[b"a", b""], [b"", b""], [b"b", b"c"]]))
+    assert values.rows.numpy().tolist() == [0, 2, 2]
+    assert tf.sparse.to_dense(values.to_rows(tf.constant([1, 2, 3]))).numpy().tolist() == [[1, 0], [0, 0], [2, 3]]
+
+
+def _words(text: str | bytes) -> list[int]:
+    words, rows = preprocessing._hash_words(tf.constant(["", text]), 1 << 40)
+    assert set(rows.numpy().tolist()) <= {1}
+    return words.numpy().tolist()
+
+
+def test_a_text_is_its_words_and_pairs_of_words_whatever_their_case() -> None:
+    assert len(_words("Good food, slowly")) == 5
+    assert _words("GOOD -- food\n(slowly!)") == _words("Good food, slowly")
+    assert set(_words("food good")) & set(_words("Good food")) == set(_words("good")) | set(_words("food"))
+    assert _words("ÜBER") == _words("über")
+    assert len(_words("東京は")) == 5
+
+
+@pytest.mark.parametrize("text", ["", " ", "?!", b"\xff\xfe", "\x00", "a" * 100_000, "w " * 10_000])
+def test_no_text_is_too_wild(text: str | bytes) -> None:
+    words = _words(text)
+    assert len(words) < 2 * preprocessing.MAX_WORDS
+    assert all(words)

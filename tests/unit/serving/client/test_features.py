@@ -244,3 +244,49 @@ def test_values_that_were_encoded_for_another_type_are_encoded_again():
 
 def test_a_feature_that_rows_were_not_encoded_for_is_missing():
     assert encode_rows([{}], FEATURES, encoded={}) == {**encode_rows([{}], FEATURES), "distance": [mock.ANY]}
+
+
+TAGS, NUMBERS, VECTOR = (
+    ModelFeature("tags", "DT_STRING", is_list=True),
+    ModelFeature("numbers", "DT_FLOAT", is_list=True),
+    ModelFeature("vector", "DT_INT64", is_list=True, size=2),
+)
+LISTS = {feature.name: feature for feature in (TAGS, NUMBERS, VECTOR)}
+
+
+def test_lists_are_padded_with_a_missing_value_at_each_end():
+    rows = [{"tags": ["a", None, "b", ""], "numbers": np.array([1.5, math.nan]), "vector": (1, None)}, {"numbers": []}]
+
+    columns = encode_rows(rows, LISTS)
+
+    assert columns["tags"] == [[b"a", b"b", b""], [b"", b"", b""]]
+    assert columns["numbers"] == [[1.5, mock.ANY], [mock.ANY, mock.ANY]]
+    assert all(math.isnan(row[-1]) for row in columns["numbers"])
+    assert columns["vector"] == [[1, SMALLEST], [SMALLEST, SMALLEST]]
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "expected"),
+    [
+        (TAGS, "a", "a list"),
+        (TAGS, [1], "text"),
+        (TAGS, {"a": 1}, "a list"),
+        (NUMBERS, 1.5, "a list"),
+        (NUMBERS, [[1.5]], "a number"),
+        (VECTOR, [1], "a list of 2 values"),
+        (VECTOR, np.zeros(3), "a list of 2 values"),
+        (VECTOR, [1, 1.5], "an integer"),
+    ],
+)
+def test_what_is_no_list_is_refused(feature, value, expected):
+    with pytest.raises(FeatureError) as caught:
+        feature.encode(value)
+
+    assert caught.value.expected == f"{expected}, or null where there is no value"
+
+
+def test_lists_that_are_encoded_already_give_the_same_columns():
+    rows = [{"tags": ["a", "", "b"], "numbers": [0.5], "vector": [1, 2]}, {"tags": None, "vector": None}]
+    once = [{name: value if name == "tags" else LISTS[name].encode(value) for name, value in row.items()} for row in rows]
+
+    assert repr(encode_rows(once, LISTS, encoded=LISTS)) == repr(encode_rows(rows, LISTS))
