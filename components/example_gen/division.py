@@ -72,8 +72,9 @@ class Division:
         share = rows[EVAL] / sum(rows.values())
         if abs(share - self.eval_fraction) <= _FAR:
             return ()
-        asked = _percent(self.eval_fraction)
-        return (f"eval has {_percent(share)} of the rows, not {asked}: rows that belong together are not divided.",)
+        together = isinstance(self.splitter, Grouped | Chronological)
+        reason = "rows with the same value stay together" if together else "few or equal rows cannot be divided so"
+        return (f"eval has {_percent(share)} of the rows, not {_percent(self.eval_fraction)}: {reason}.",)
 
 
 WHOLE = Division(Whole(), "")

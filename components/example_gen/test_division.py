@@ -172,7 +172,7 @@ def test_rows_without_a_group_are_divided_one_by_one_and_told(tmp_path: Path, ca
 
 def test_groups_too_large_for_the_share_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     divide(tmp_path, {"c": ["a", "b"] * 10}, Split(method="group", by="c"))
-    assert "note: eval has 50 % of the rows, not 20 %" in capsys.readouterr().out
+    assert "note: eval has 50 % of the rows, not 20 %: rows with the same value stay together." in capsys.readouterr().out
 
 
 _TIMES = st.integers(0, 40).map(lambda days: EPOCH + timedelta(days=days, microseconds=days % 3))

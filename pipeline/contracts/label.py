@@ -71,7 +71,7 @@ def require_variety(label: str, values: Collection[object], where: str) -> None:
             where=where,
             expected="at least two different values",
             seen=", ".join(f"{value} in every row" for value in values),
-            fix="Check how the label is made, or train on more spans.",
+            fix="Check how the label is made, or add rows with another value.",
         )
 
 

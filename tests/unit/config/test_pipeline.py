@@ -27,7 +27,7 @@ def config(**fields) -> PipelineConfig:
         ({"data": {"input": "a.csv", "split": {"method": "group", "by": []}}}, "needs `by`, the columns of the group"),
         (
             {"data": {"input": "a.csv", "split": {"by": "day"}}},
-            "`by` is for the method 'time' or 'group', and the method is 'hash'",
+            "`by` is for the method 'time' or 'group'",
         ),
         ({"data": {"input": "a.csv", "split": {"method": "time", "by": ["day", "hour"]}}}, "one column"),
         ({"data": {"input": "a.csv", "split": {"method": "time", "by": "price"}}}, "names price, the label"),
