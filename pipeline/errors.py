@@ -29,6 +29,7 @@ UnsupportedError                    components.shared.fast_executor
 RefusedError                        components.infra_validator.probe
 ChangedError                        pipeline.local.unchanged
 RemoteTraceback                     pipeline.runs.status
+UneditableError                     pipeline.util.text_proto
 _UnfitError                         serving.client.features
 RefusedError                        serving.gateway.oidc
 ProblemError                        serving.gateway.problems

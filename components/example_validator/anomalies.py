@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from textwrap import shorten
 
-from google.protobuf import text_format
-from google.protobuf.message import Message
-from tensorflow_data_validation.api.validation_api import update_schema
 from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies, AnomalyInfo
-from tensorflow_metadata.proto.v0.schema_pb2 import BYTES, FLOAT, INT, Feature, FeatureType, Schema, StringDomain
-from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList, FeatureNameStatistics
+from tensorflow_metadata.proto.v0.schema_pb2 import Feature, Schema
 
+from components.example_validator.acceptance import Statistics, accepting, changes, one_line
 from components.example_validator.unworkable import ABSENT
 from pipeline.errors import DataError
 
@@ -22,17 +19,12 @@ MAX_WIDTH = 160
 _ACCEPT = """Correct the data; or, if it is right, accept it into the schema, and run again:
 conveyor schema accept (with -c CONFIG, as the run)"""
 
-_TYPES: dict[int, FeatureType] = {
-    FeatureNameStatistics.INT: INT,
-    FeatureNameStatistics.FLOAT: FLOAT,
-    FeatureNameStatistics.STRING: BYTES,
-}
-
 
 def anomaly_error(
     schema: Schema,
-    statistics: Mapping[str, DatasetFeatureStatisticsList],
+    statistics: Statistics,
     anomalies: Mapping[str, Anomalies],
+    reference: str,
     *,
     complete: bool = False,
 ) -> DataError | None:
@@ -42,6 +34,7 @@ def anomaly_error(
       schema: the schema that the data was compared with.
       statistics: the statistics of the data, by split.
       anomalies: what `tfdv.validate_statistics` found, by split.
+      reference: the split that the others are compared with.
       complete: include all anomalies, for a log, and not only as many as fit on one screen.
 
     Returns:
@@ -59,7 +52,7 @@ def anomaly_error(
         for name in shown
     ]
     seen = [f"{name} (split {', '.join(splits)}): {text}" for name in shown for text, splits in found[name].items()]
-    edits = _edits(schema, statistics, found)
+    edits = changes(schema, accepting(schema, statistics, reference, found))
     fix = ["Correct the data and run again."]
     if edits:
         fix = [_ACCEPT, "That changes the schema:", *edits[:most]]
@@ -121,44 +114,5 @@ def _expectation(feature: Feature, schema: Schema, width: int | None) -> str:
     for field in ("name", "domain", "distribution_constraints", "value_count"):
         rest.ClearField(field)
     values = [f"one of {', '.join(domain.value)}" for domain in schema.string_domain if domain.name == feature.domain]
-    text = " ".join([_one_line(rest), *values])
+    text = " ".join([one_line(rest), *values])
     return text if width is None else shorten(text, width, placeholder=" …")
-
-
-def _edits(schema: Schema, statistics: Mapping[str, DatasetFeatureStatisticsList], found: Collection[str]) -> list[str]:
-    """The lines of the schema that would have to change for the data to be accepted."""
-    accepting = schema
-    types: dict[str, FeatureType] = {}
-    for of_split in statistics.values():
-        accepting = update_schema(accepting, of_split)
-        types.update({feature.path.step[0]: _TYPES[feature.type] for feature in of_split.datasets[0].features})
-    features = {feature.name: feature for feature in schema.feature}
-    edits = []
-    for after in accepting.feature:
-        if after.name not in features:
-            edits.append(_one_line(Schema(feature=[after])))
-        elif after.name in found:
-            changes = _changes(features[after.name], after, types.get(after.name))
-            edits += [f"feature {after.name}: {change}" for change in changes]
-    domains = {domain.name: set(domain.value) for domain in schema.string_domain}
-    for domain in accepting.string_domain:
-        new = [value for value in domain.value if domain.name in domains and value not in domains[domain.name]]
-        if new:
-            edits.append(f"string_domain {domain.name}: {_one_line(StringDomain(value=new))}")
-    return edits
-
-
-def _changes(before: Feature, after: Feature, seen_type: FeatureType | None) -> list[str]:
-    if seen_type is not None and seen_type != before.type:
-        # TFDV would declare the column obsolete, but it is there.
-        domain = before.WhichOneof("domain_info")
-        return [f"type: {FeatureType.Name(seen_type)}{f', and no {domain}' if domain else ''}"]
-    return [
-        _one_line(Feature(**{field.name: getattr(after, field.name)}))
-        for field in Feature.DESCRIPTOR.fields
-        if getattr(before, field.name) != getattr(after, field.name)
-    ]
-
-
-def _one_line(message: Message) -> str:
-    return text_format.MessageToString(message, as_one_line=True, as_utf8=True)

@@ -72,12 +72,12 @@ class Executor(stock.Executor):
         found = {split: _read_anomalies(anomalies_artifact, split) for split in splits}
         schema_uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
         schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema_uri))
-        complete = anomaly_error(schema, statistics, found, complete=True)
+        complete = anomaly_error(schema, statistics, found, TRAIN, complete=True)
         if complete is None:
             return output
         on_anomaly = exec_properties["on_anomaly"]
         stopping = {STOP: found, STOP_IF_UNWORKABLE: unworkable(found, statistics, TRAIN)}.get(on_anomaly, {})
-        error = anomaly_error(schema, statistics, stopping)
+        error = anomaly_error(schema, statistics, stopping, TRAIN)
         # TFX removes the artifact of a node that fails, so only the log then has all anomalies.
         logging.log(logging.ERROR if error else logging.WARNING, "%s", complete)
         if error:

@@ -100,7 +100,7 @@ def test_data_that_keeps_the_schema_is_blessed(validate: Validate) -> None:
             {"temp": None},
             "temp: type: FLOAT float_domain { min: -40.0 max: 130.0 } presence { min_fraction: 0.5 }",
             "temp (split eval): Column is completely missing",
-            "feature temp: lifecycle_stage: DEPRECATED",
+            "feature temp: no presence",
             id="a column is missing",
         ),
         pytest.param(
@@ -114,7 +114,7 @@ def test_data_that_keeps_the_schema_is_blessed(validate: Validate) -> None:
             {"temp": ["cold", "hot", "hot", "cold"]},
             "temp: type: FLOAT",
             "Expected data of type: FLOAT but got STRING",
-            "feature temp: type: BYTES, and no float_domain",
+            "Correct the data and run again.",
             id="a type has changed",
         ),
         pytest.param(
@@ -151,6 +151,13 @@ def test_an_anomaly_stops_the_run(
     assert expected in error.expected
     assert seen in error.seen
     assert fix in error.fix
+
+
+def test_a_type_that_has_changed_in_every_split_can_be_accepted(validate: Validate) -> None:
+    words = {"temp": ["cold", "hot", "hot", "cold"]}
+    with pytest.raises(DataError, match="Expected data of type: FLOAT but got STRING") as raised:
+        validate(train=words, eval=words)
+    assert raised.value.fix.splitlines()[-2:] == ["feature temp: type: BYTES", "feature temp: no float_domain"]
 
 
 def test_what_both_splits_have_is_said_once(validate: Validate) -> None:
