@@ -18,7 +18,7 @@ from tfx.types.channel import Channel
 
 from components.evaluator import FastEvaluator, eval_config
 from components.example_gen.component import ArrowExampleGen
-from components.example_validator import STOP, STOP_IF_UNWORKABLE, SchemaValidator
+from components.example_validator.component import STOP, STOP_IF_UNWORKABLE, SchemaValidator
 from components.infra_validator.component import infra_validator_for
 from components.pusher.component import AtomicPusher
 from components.resolvers import LatestHyperparametersStrategy

@@ -165,7 +165,7 @@ def _extend_domains(accepted: Schema, relaxed: Schema, columns: Collection[str] 
 
 
 def _allow_drift(accepted: Schema, anomalies: Mapping[str, Anomalies], columns: Collection[str] | None) -> None:
-    """Raises thresholds of drift to what was measured, rounded up to four decimals; where it cannot be measured, none is left."""
+    """Raises thresholds of drift to what was measured, rounded up; a drift that cannot be measured has no threshold left."""
     features = {feature.name: feature for feature in accepted.feature if columns is None or feature.name in columns}
     scale = 10**_DECIMALS
     for found in anomalies.values():

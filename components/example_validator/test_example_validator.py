@@ -20,8 +20,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel_utils import as_channel
 from tfx.utils import io_utils
 
-from components.example_validator import SchemaValidator
-from components.example_validator.component import Executor
+from components.example_validator.component import Executor, SchemaValidator
 from components.example_validator.unworkable import unworkable
 from pipeline.errors import DataError
 

@@ -27,6 +27,7 @@ from pipeline.cli import (
     rollout,
     run,
     schedule,
+    schema,
     score,
     serve,
 )
@@ -64,6 +65,7 @@ app.add_typer(rollout.app, name="rollout")
 app.command()(rollout.rollback)
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
+app.add_typer(schema.app, name="schema")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(image.app, name="image")
 

@@ -59,6 +59,11 @@ def read_schema(folder: Path) -> SchemaTable:
     return SchemaTable(tuple(map(_row, read_features(folder))))
 
 
+def schema_table(features: schema.Schema) -> SchemaTable:
+    """A schema as a table."""
+    return SchemaTable(tuple(map(_row, features.features)))
+
+
 def read_features(folder: Path) -> tuple[SchemaFeature, ...]:
     """The features of the schema in a folder.
 
