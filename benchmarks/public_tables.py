@@ -44,6 +44,7 @@ class PublicTable:
       read: returns the table.
       form: the form that it is written in.
       span: the column whose values become spans, a file for each; None for a single file.
+      options: further arguments of `conveyor init`, for what it cannot tell.
       size: how many rows and columns it has; known once it is written.
     """
 
@@ -53,6 +54,7 @@ class PublicTable:
     read: Callable[[], pd.DataFrame]
     form: Form
     span: str | None = None
+    options: tuple[str, ...] = ()
     size: tuple[int, int] = field(default=(0, 0), init=False)
 
     def write(self, folder: Path) -> tuple[str, str]:
@@ -267,7 +269,7 @@ TABLES = (
     PublicTable("cancer", "scikit-learn", "diagnosis", _sklearn("breast_cancer", target="diagnosis", spelt="yes"), PARQUET),
     PublicTable("diabetes", "scikit-learn", "progression", _sklearn("diabetes", target="progression"), TSV),
     PublicTable("digits", "scikit-learn", "digit", _sklearn("digits", target="digit"), GZIP),
-    PublicTable("taxi", "TFX", "big_tipper", _taxi, _csv("CSV, with leaking `tips`")),
+    PublicTable("taxi", "TFX", "big_tipper", _taxi, _csv()),
     PublicTable("diamonds", "pydataset", "price", _pydataset("diamonds"), PARQUET),
     PublicTable("mpg", "pydataset", "class", _pydataset("mpg"), JSON_LINES),
     PublicTable("biopsy", "pydataset", "class", _pydataset("biopsy"), _csv("CSV, `?` among numbers", na_rep="?")),

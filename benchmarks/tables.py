@@ -85,7 +85,9 @@ def take(table: PublicTable, folder: Path) -> Result:
         if step == "predict":
             code, output = predict(folder, first_rows)
         else:
-            code, output = conveyor(folder, *{"init": ("init", source, "--label", table.label), "run": ("run",)}[step])
+            code, output = conveyor(
+                folder, *{"init": ("init", source, "--label", table.label, *table.options), "run": ("run",)}[step]
+            )
         result["steps"][step] = round(time.monotonic() - step_started, 1)
         (folder / f"{step}.txt").write_text(output)
         result["outcome"] = step

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy import stats
 
 from pipeline.config.training import Task
 from pipeline.profile.table import TableProfile
@@ -118,7 +117,8 @@ def _auc(scores: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) -> fl
     negatives = len(positive) - positives
     if not positives or not negatives:
         return 0.5
-    ranks = stats.rankdata(scores)
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
     return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
