@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -13,7 +16,7 @@ import typer
 
 from pipeline.cli.options import DEFAULT_CONFIGS, Overrides, as_path
 from pipeline.cli.output import new_table, print_table
-from pipeline.errors import UsageError
+from pipeline.errors import ConveyorError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 _SHOWN_COLUMNS = 60
 _MOST_CANDIDATES = 10
+_EXPLANATION = "`conveyor config show --comments` explains every field."
+# A field that an error about the data asks for, such as "data.dates: day_first".
+_FIELD = re.compile(r"(?P<name>\bdata(\.\w+)+)(: (?P<value>\w+))?")
 
 
 class Task(str, Enum):
@@ -55,14 +61,17 @@ def init(
     if not print_only and output.exists():
         raise _exists(output)
     console = Console(stderr=True, highlight=False)
+    asks = sys.stdin.isatty() and sys.stderr.isatty() and not print_only
     source = find(str(as_path(table)))
-    found, choices = _read(source, overrides or (), console)
-    if label is None and _is_conversation(print_only):
-        label = _ask(found, console)
+    given = list(overrides or ())
+    found, choices = _read_with(source, given, console, asks=asks)
+    if label is None and asks:
+        label = _ask_for_label(found, console)
     chosen = None if task is None else training.Task(task.value)
     label = require_label(found, label, chosen)
     made = draft(found, source, {"input": _relative(source.pattern, output)}, label, chosen)
-    text = _written(made, output, overrides or (), table, write=not print_only)
+    made.comments[()] = [f"Written by `{_command(table, label, task, given)}`.", _EXPLANATION]
+    text = _written(made, output, given, write=not print_only)
     if print_only:
         print(text, end="")
         return
@@ -78,6 +87,23 @@ def _exists(output: Path) -> UsageError:
         seen="a file that exists",
         fix=f"Write to another file: --output {other}",
     )
+
+
+def _read_with(source: Source, overrides: list[str], console: Console, *, asks: bool) -> tuple[TableProfile, dict[str, str]]:
+    """The table as the overrides and, where it can be asked, the person say that it is read; answers join the overrides."""
+    while True:
+        try:
+            return _read(source, overrides, console)
+        except ConveyorError as error:
+            field = _FIELD.search(error.fix)
+            if field is None or any(override.startswith(f"{field['name']}=") for override in overrides):
+                raise
+            if not asks:
+                error.fix += f" `conveyor init` takes it as --set {field['name']}={field['value'] or 'VALUE'}"
+                raise
+            console.print(str(error), markup=False)
+            answer: str = typer.prompt(field["name"], default=field["value"], err=True)
+            overrides.append(f"{field['name']}={answer}")
 
 
 def _read(source: Source, overrides: Sequence[str], console: Console) -> tuple[TableProfile, dict[str, str]]:
@@ -99,8 +125,6 @@ def _read(source: Source, overrides: Sequence[str], console: Console) -> tuple[T
 
 def _data(source: Source, overrides: Sequence[str]) -> tuple[Data, list[str]]:
     """How the table is to be read, and the columns that are not: by the overrides, which are checked here."""
-    import tempfile
-
     import yaml
 
     from pipeline.config.loading import load_config
@@ -114,11 +138,7 @@ def _data(source: Source, overrides: Sequence[str]) -> tuple[Data, list[str]]:
     return config.data, [name for name, feature in config.features.items() if feature.kind == "ignore"]
 
 
-def _is_conversation(print_only: bool) -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty() and not print_only
-
-
-def _ask(table: TableProfile, console: Console) -> str | None:
+def _ask_for_label(table: TableProfile, console: Console) -> str | None:
     """The column to predict, as the person at the terminal says; None where none can be."""
     from pipeline.profile import described, likely_labels
 
@@ -138,19 +158,19 @@ def _relative(pattern: str, output: Path) -> str:
     return os.path.relpath(pattern, folder) if pattern.startswith(folder.rstrip(os.sep) + os.sep) else pattern
 
 
-def _written(made: Draft, output: Path, overrides: Sequence[str], table: str, *, write: bool) -> str:
-    """The configuration as text, checked and, if so wanted, in its file."""
-    import tempfile
+def _command(table: str, label: str, task: Task | None, overrides: Sequence[str]) -> str:
+    """The command that writes the same configuration again."""
+    options = ["--label", label, *([] if task is None else ["--task", task.value])]
+    return shlex.join(["conveyor", "init", table, *options, *(part for one in overrides for part in ("--set", one))])
 
+
+def _written(made: Draft, output: Path, overrides: Sequence[str], *, write: bool) -> str:
+    """The configuration as text, checked and, if so wanted, in its file."""
     from pipeline.config.loading import load_config
     from pipeline.profile import to_yaml
     from pipeline.util import files
 
     _override(made.fields, overrides)
-    made.comments[()] = [
-        f"Written by `conveyor init {table} --label {made.fields['label']}`.",
-        "`conveyor config show --comments` explains every field.",
-    ]
     text = to_yaml(made.fields, made.comments)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder, output.name)

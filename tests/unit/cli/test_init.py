@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli.main import app
 from pipeline.config.loading import load_config
-from pipeline.errors import ConfigError, UsageError
+from pipeline.errors import ConfigError, DataError, UsageError
 
 ROWS = 300
 
@@ -110,10 +110,43 @@ def test_without_a_label_candidates_are_listed_and_the_remedy_works(conveyor):
 
 
 def test_on_a_terminal_the_label_is_asked_for(conveyor, monkeypatch):
-    monkeypatch.setattr("pipeline.cli.init._is_conversation", lambda print_only: True)
-    CliRunner().invoke(app, ["init", "houses.csv"], input="size\n", catch_exceptions=False)
+    converse(monkeypatch, "init", "houses.csv", answers=["size"])
 
     assert load_config(Path("pipeline.yaml")).label == "size"
+
+
+@pytest.fixture
+def latin(tmp_path) -> str:
+    """A file whose encoding cannot be told, and which is refused."""
+    path = tmp_path / "latin.csv"
+    path.write_bytes(("Kunde;Prénom;price\n" + "1;Zoë;1\n2;Jürgen;2\n3;François;3\n4;Ana;4\n" * 50).encode("cp1252"))
+    return str(path)
+
+
+def test_what_cannot_be_told_is_named_as_an_option_and_the_remedy_works(conveyor, latin):
+    with pytest.raises(DataError) as caught:
+        conveyor("init", latin, "--label", "price")
+
+    option = caught.value.fix.rpartition("takes it as ")[2].replace("VALUE", "cp1252")
+    conveyor("init", latin, "--label", "price", *option.split())
+    written = yaml.safe_load(Path("pipeline.yaml").read_text())
+    assert written["data"]["csv"] == {"encoding": "cp1252"}
+    assert f"conveyor init {latin} --label price {option}`" in Path("pipeline.yaml").read_text().replace("\n# ", " ")
+
+
+def test_on_a_terminal_it_is_asked_for(conveyor, latin, monkeypatch):
+    converse(monkeypatch, "init", latin, "-l", "price", answers=["cp1252"])
+
+    assert load_config(Path("pipeline.yaml")).data.csv.encoding == "cp1252"
+
+
+def converse(monkeypatch, *arguments: str, answers: list[str]) -> None:
+    """Runs a command as on a terminal."""
+    answer = iter(answers)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(answer))
+    app([*arguments], standalone_mode=False)
 
 
 def test_fields_that_are_set_are_written(conveyor):
