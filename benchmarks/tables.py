@@ -37,7 +37,7 @@ BEGIN, END = "<!-- table -->\n", "<!-- end -->\n"
 COMMAND = (sys.executable, "-m", "pipeline.cli.main")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "COLUMNS": "200"}
 SECONDS_TO_SERVE = 120
-MAIN_METRICS = ("auc", "accuracy", "rmse")
+MAIN_METRICS = ("auc", "accuracy", "rmse", "mse")
 
 Result = dict[str, Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import defaultdict
@@ -22,9 +23,9 @@ from pipeline.profile.words import quoted, rows, shortened
 _LONGEST_NAME = 40
 _MOST_REASONS = 8
 
-# The defaults make enough steps of 10,000 rows; smaller tables need smaller batches, and stop when nothing improves.
-_SMALL_TABLE, _BATCHES, _SMALLEST_BATCH = 10_000, 100, 16
-_SMALL = {"epochs": 50, "patience": 5}
+# The defaults make enough steps of 10,000 rows. Smaller tables need smaller batches and more epochs for about a thousand.
+_SMALL_TABLE, _BATCHES, _SMALLEST_BATCH = 10_000, 50, 16
+_STEPS, _MOST_EPOCHS, _PATIENCE = 1000, 100, 5
 
 
 @dataclass
@@ -131,5 +132,6 @@ def _use(made: Draft, table: TableProfile) -> None:
 def _train(made: Draft, table: TableProfile) -> None:
     if table.rows < _SMALL_TABLE:
         batch = max(_SMALLEST_BATCH, 1 << (table.rows // _BATCHES).bit_length())
-        made.fields["training"] = {**_SMALL, "batch_size": batch}
-        made.comments["training",] = [f"Small batches and many epochs, since {rows(table.rows)} are few."]
+        epochs = min(_MOST_EPOCHS, math.ceil(_STEPS * batch / table.rows))
+        made.fields["training"] = {"epochs": epochs, "batch_size": batch, "patience": _PATIENCE}
+        made.comments["training",] = [f"Small batches and more epochs, since {rows(table.rows)} are few."]
