@@ -135,9 +135,13 @@ def divide(split: Split, source: Source, label: str | None, *, has_spans: bool) 
 
 
 def _exactly(split: Split, source: Source, column: str | None) -> Division:
-    parts = list(source.classes_and_hashes(column))
-    classes, hashes = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    thresholds = {int(each): _threshold(hashes[classes == each], split.eval_fraction) for each in np.unique(classes)}
+    classes, hashes = np.empty(source.table.rows, np.uint64), np.empty(source.table.rows, np.uint64)
+    done = 0
+    for of_batch, content in source.classes_and_hashes(column):
+        rows = slice(done, done + len(content))
+        classes[rows], hashes[rows] = of_batch, content
+        done = rows.stop
+    thresholds = _thresholds(classes, hashes, split.eval_fraction)
     if not any(thresholds.values()):
         # Each class has one row: apart, none of them could be in `eval`.
         column, thresholds = None, {0: _threshold(hashes, split.eval_fraction)}
@@ -185,10 +189,15 @@ def _by_time(split: Split, source: Source) -> Division:
     [column] = split.columns
     kind = _require_ordered(column, source.table)
     gap = _gap(split, column, kind)
-    parts = [order_of(batch, column, kind) for batch in source.batches(split.columns)]
-    values, has_value = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    without = int((~has_value).sum())
-    values = values[has_value]
+    values = np.empty(source.table.rows, np.float64 if kind is Kind.FLOAT else np.int64)
+    known = 0
+    for batch in source.batches(split.columns):
+        found, has_value = order_of(batch, column, kind)
+        found = found[has_value]
+        values[known : known + len(found)] = found
+        known += len(found)
+    values = values[:known]
+    without = source.table.rows - known
     boundary = _boundary(values, split.eval_fraction)
     if boundary is None:
         raise DataError(
@@ -239,6 +248,14 @@ class _Counts:
         hashes, places = np.unique(np.concatenate([part for part, _ in self._parts]), return_inverse=True)
         counts = np.bincount(places, weights=np.concatenate([part for _, part in self._parts]), minlength=len(hashes))
         return hashes, counts.astype(np.int64)
+
+
+def _thresholds(classes: Hashes, hashes: Hashes, fraction: float) -> dict[int, int]:
+    """The threshold of each class, by the class."""
+    order = np.argsort(classes)
+    names, starts = np.unique(classes[order], return_index=True)
+    parts = np.split(hashes[order], starts[1:])
+    return {int(name): _threshold(part, fraction) for name, part in zip(names, parts, strict=True)}
 
 
 def _threshold(hashes: Hashes, fraction: float) -> int:
