@@ -26,6 +26,7 @@ FlawedError                         pipeline.config.flaws
 ColumnError                         components.shared.examples.encoder
 BrokenRecordError                   components.shared.examples.tfrecord
 UnsupportedError                    components.shared.fast_executor
+MisfitError                         components.example_gen.text.parsing
 RefusedError                        components.infra_validator.probe
 ChangedError                        pipeline.local.unchanged
 RemoteTraceback                     pipeline.runs.status

@@ -18,6 +18,7 @@ from tfx.types.channel import Channel
 
 from components.evaluator import FastEvaluator, eval_config
 from components.example_gen.component import ArrowExampleGen
+from components.example_gen.rules import ColumnRules
 from components.example_validator.component import STOP, STOP_IF_UNWORKABLE, SchemaValidator
 from components.infra_validator.component import infra_validator_for
 from components.pusher.component import AtomicPusher
@@ -60,6 +61,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         input_pattern=config.resolve(config.data.input),
         file_format=config.data.format,
         csv=config.data.csv,
+        columns=ColumnRules.of(config, curated_features),
         split=_split(config),
         label=config.label,
         newest_span=config.data.newest_span,

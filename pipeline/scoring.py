@@ -11,6 +11,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel_utils import external_pipeline_artifact_query
 
 from components.example_gen.component import ArrowExampleGen
+from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import SingleSplit, find_spans
 from components.prediction_writer import PredictionWriter
 from components.resolvers import LatestPushedModelStrategy
@@ -62,6 +63,7 @@ def create_scoring_pipeline(
         input_pattern=input_pattern,
         file_format=file_format,
         csv=config.data.csv,
+        columns=ColumnRules.of(config),
         split=SingleSplit(),
         newest_span=span,
         compression=config.data.compression,

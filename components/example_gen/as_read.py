@@ -10,7 +10,6 @@ import pyarrow as pa
 from components.example_gen.columns import FileSummary
 from components.example_gen.inputs import format_of_files
 from components.example_gen.readers import Reader, open_reader
-from components.example_gen.readers.csv import CsvReader
 from components.example_gen.spans import SingleSplit, at_or_below, find_spans, select
 from components.example_gen.values import typed
 from components.shared.examples.kinds import is_list, kind_of
@@ -45,7 +44,7 @@ class RowsAsRead:
         spans = select(at_or_below(find_spans(data.input), data.newest_span), split)[split.name]
         paths = [path for span in spans for path in span.files]
         reader = open_reader(format_of_files(data.format, paths), paths, data.csv)
-        return cls(reader, tuple(reader.scan(path) for path in paths))
+        return cls(reader, tuple(reader.scan(path, ()) for path in paths))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows, in order. Of TFRecord files, single values stand without a list, and bytes that are UTF-8 are text.
@@ -54,14 +53,13 @@ class RowsAsRead:
           DataError: a file is damaged.
         """
         for file in self.files:
-            texts = self.reader.texts(file.path) if isinstance(self.reader, CsvReader) else None
-            for batch in texts or self.reader.batches(file.path, file.kinds):
+            for batch in self.reader.batches(file.path, file.columns):
                 columns = [_single(batch.column(name), name, file) for name in batch.schema.names]
                 yield pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 
 def _single(column: pa.Array, name: str, file: FileSummary) -> pa.Array:
-    if not is_list(column.type) or name in file.lists:
+    if not is_list(column.type) or file.columns[name].has_lists:
         return column
     kind = kind_of(column.type)
     return column if kind is None else typed(column, kind, has_lists=False)

@@ -12,6 +12,7 @@ from tfx.types import BaseChannel, channel, component_spec, standard_artifacts
 from components.example_gen import properties
 from components.example_gen.driver import Driver
 from components.example_gen.executor import Executor
+from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import SingleSplit
 from pipeline.config import Csv, Split
 from pipeline.util.paths import require_path
@@ -24,6 +25,7 @@ class ArrowExampleGenSpec(component_spec.ComponentSpec):
         properties.INPUT_PATTERN: component_spec.ExecutionParameter(type=str),
         properties.FILE_FORMAT: component_spec.ExecutionParameter(type=str),
         properties.CSV: component_spec.ExecutionParameter(type=str),
+        properties.COLUMNS: component_spec.ExecutionParameter(type=str),
         properties.SPLIT: component_spec.ExecutionParameter(type=str),
         properties.COMPRESSION: component_spec.ExecutionParameter(type=str),
         properties.LABEL: component_spec.ExecutionParameter(type=str, optional=True),
@@ -45,6 +47,7 @@ class ArrowExampleGen(base_component.BaseComponent):
       input_pattern: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers; on a local or mounted file system.
       file_format: `csv`, `parquet`, `tfrecord`, or `auto`, which goes by the files' names.
       csv: how delimited text is read.
+      columns: what is known of columns besides their values.
       split: how rows are divided into `train` and `eval`, or into one split.
       label: the column that must be in the data; None for a table without a label.
       newest_span: the newest span to read; when None, the newest that exists.
@@ -69,6 +72,7 @@ class ArrowExampleGen(base_component.BaseComponent):
         input_pattern: str,
         file_format: str = "auto",
         csv: Csv = Csv(),  # noqa: B008 - frozen
+        columns: ColumnRules = ColumnRules(),  # noqa: B008 - frozen
         split: Split | SingleSplit = Split(),  # noqa: B008 - frozen
         label: str | None = None,
         newest_span: int | None = None,
@@ -82,6 +86,7 @@ class ArrowExampleGen(base_component.BaseComponent):
                 input_pattern=input_pattern,
                 file_format=file_format,
                 csv=csv.model_dump_json(exclude_none=True),
+                columns=columns.model_dump_json(exclude_defaults=True),
                 split=properties.split_to_json(split),
                 label=label,
                 newest_span=newest_span,

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.example_gen.columns import FileSummary
+from components.example_gen.decision import Decision
+from components.example_gen.evidence import Evidence
 from components.example_gen.inputs import InputSpan
-from components.shared.examples.kinds import Kind
 from components.shared.examples.stored_spans import FILE_NAME, StoredSpan, StoredSpans
 from components.shared.span_results import earlier_artifacts
 
@@ -37,18 +38,24 @@ class EarlierRuns:
         if span.content not in self._spans:
             return None
         _, stored = self._spans[span.content][0]
-        return [FileSummary(path, file.rows, file.kinds) for path, file in zip(span.files, stored.columns, strict=True)]
+        return [
+            FileSummary(path, file.rows, {name: Evidence.model_validate(seen) for name, seen in file.columns.items()})
+            for path, file in zip(span.files, stored.columns, strict=True)
+        ]
 
-    def stored(self, span: InputSpan, kinds: Mapping[str, Kind], splitter: str) -> tuple[Path, StoredSpan] | None:
-        """A span that was stored with its columns of these kinds, and the artifact's folder; None where there is none.
+    def stored(self, span: InputSpan, decisions: Mapping[str, Decision], splitter: str) -> tuple[Path, StoredSpan] | None:
+        """A span that was stored with its columns read like this, and the artifact's folder; None where there is none.
 
         Args:
           span: the span.
-          kinds: the kinds of the table's columns.
+          decisions: what the table's columns are read as.
           splitter: all that decides how its rows are divided.
         """
         for folder, known in self._spans.get(span.content, ()):
-            same = known.splitter == splitter and known.stored == {name: kinds[name] for name in known.stored}
+            same = known.splitter == splitter and all(
+                decisions[name].kind is kind and decisions[name].day_first == known.day_first.get(name)
+                for name, kind in known.stored.items()
+            )
             if same and all(
                 (folder / f"Split-{part.split}" / name).is_file() for part in known.parts.values() for name in part.files
             ):

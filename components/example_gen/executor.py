@@ -15,12 +15,13 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 
 from components.example_gen import properties
-from components.example_gen.columns import conform, require_label
+from components.example_gen.columns import require_columns, require_label
 from components.example_gen.division import WHOLE, Source, divide
 from components.example_gen.earlier_runs import EarlierRuns
 from components.example_gen.inputs import InputSpan, input_spans
 from components.example_gen.output import Output
 from components.example_gen.readers import Reader, open_reader
+from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import SingleSplit
 from components.example_gen.splitter import Whole, identity
 from components.example_gen.table import Table
@@ -64,16 +65,23 @@ class Executor(base_executor.BaseExecutor):
         reader = open_reader(exec_properties[properties.FILE_FORMAT], list(paths), csv)
         if reader.dialect and (found := str(reader.dialect)):
             note(f"The table is read with {found}. The settings under data.csv change that.")
-        settings = _settings(exec_properties, reader)
+        rules = ColumnRules.model_validate_json(exec_properties[properties.COLUMNS])
+        schema = _schema(input_dict[properties.SCHEMA]) if input_dict.get(properties.SCHEMA) else None
+        if schema is not None:
+            rules = rules.with_schema_of_model(schema)
+        settings = _settings(exec_properties, reader, rules)
         earlier = EarlierRuns(artifact.uri, settings)
         workers = min(_MOST_WORKERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(workers) as pool:
-            table = Table.scan(reader, spans, earlier, pool)
+            table = Table.scan(reader, spans, earlier, pool, rules)
+            if schema is not None:
+                unneeded = json.loads(exec_properties[properties.UNNEEDED])
+                require_columns(table.kinds, schema, unneeded, exec_properties[properties.INPUT_PATTERN])
             if label := exec_properties.get(properties.LABEL):
                 require_label(label, table.kinds, exec_properties[properties.INPUT_PATTERN])
-            if schemas := input_dict.get(properties.SCHEMA):
-                unneeded = json.loads(exec_properties[properties.UNNEEDED])
-                table.kinds = conform(table.kinds, _schema(schemas), unneeded, exec_properties[properties.INPUT_PATTERN])
+                rules.require_known(table.names)
+            for choice in table.choices.values():
+                note(choice)
             source = Source(table, spans.get("train", ()), pool, workers)
             has_spans = "{SPAN}" in exec_properties[properties.INPUT_PATTERN]
             division = WHOLE if isinstance(split, SingleSplit) else divide(split, source, label, has_spans=has_spans)
@@ -82,7 +90,7 @@ class Executor(base_executor.BaseExecutor):
             sources = _sources(spans, split)
             progress = RowProgress("reading", sum(table.rows_of(span) for span, _ in sources))
             for span, targets in sources:
-                stored = earlier.stored(span, table.kinds, divided_by)
+                stored = earlier.stored(span, table.decisions, divided_by)
                 if stored:
                     output.take_over(span, targets, *stored)
                     progress.add(table.rows_of(span))
@@ -99,10 +107,11 @@ class Executor(base_executor.BaseExecutor):
         _LOG.info("Rows: %s.", ", ".join(f"{name} {count:,}" for name, count in rows.items()))
 
 
-def _settings(exec_properties: Mapping[str, Any], reader: Reader) -> str:
-    """A digest of all that shards depend on besides the spans' content, the kinds of their columns and the splitter."""
+def _settings(exec_properties: Mapping[str, Any], reader: Reader, rules: ColumnRules) -> str:
+    """A digest of all that shards depend on besides the spans' content, how their columns are read and the splitter."""
     names = (properties.CODE_FINGERPRINT, properties.FILE_FORMAT, properties.COMPRESSION)
-    return hashlib.sha256(repr(([exec_properties[name] for name in names], reader.dialect)).encode()).hexdigest()
+    known = ([exec_properties[name] for name in names], reader.dialect, rules.ignored)
+    return hashlib.sha256(repr(known).encode()).hexdigest()
 
 
 def _sources(spans: Mapping[str, Sequence[InputSpan]], split: Split | SingleSplit) -> list[tuple[InputSpan, dict[str, str]]]:

@@ -14,6 +14,7 @@ SCHEMA = "schema"
 INPUT_PATTERN = "input_pattern"
 FILE_FORMAT = "file_format"
 CSV = "csv"  # JSON: the section `data.csv` of the configuration
+COLUMNS = "columns"  # JSON: ColumnRules
 SPLIT = "split"
 LABEL = "label"
 NEWEST_SPAN = "newest_span"

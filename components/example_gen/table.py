@@ -8,47 +8,77 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TypeVar
 
 import pyarrow as pa
 
-from components.example_gen.columns import FileSummary, reconcile
+from components.example_gen.columns import FileSummary
+from components.example_gen.decision import decide
 from components.example_gen.earlier_runs import EarlierRuns
 from components.example_gen.inputs import InputSpan, format_of_files
 from components.example_gen.readers import Reader, open_reader
+from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import SingleSplit, at_or_below, find_spans, select
-from components.example_gen.values import arrow_type, typed
+from components.example_gen.text.notation import Notation
+from components.example_gen.text.parsing import MisfitError
+from components.example_gen.values import arrow_type, read, typed
 from components.shared.examples.encoder import ColumnError, encode
 from components.shared.examples.kinds import Kind
 from components.shared.examples.stored_spans import StoredFile, StoredPart, StoredSpan
 from pipeline.config import Data
+from pipeline.contracts.schema import Schema
 from pipeline.errors import DataError
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _ALL_ROWS = SingleSplit(spans=None)
+_NOTHING: Mapping[str, str] = {}
 
 
-def open_table(data: Data, *, split: SingleSplit = _ALL_ROWS, ignored: Collection[str] = ()) -> Table:
+def open_table(
+    data: Data,
+    *,
+    split: SingleSplit = _ALL_ROWS,
+    ignored: Collection[str] = (),
+    features: Mapping[str, str] = _NOTHING,
+    model: Schema | None = None,
+) -> Table:
     """Opens the table that ExampleGen would read, without TFX and without a run.
 
     Args:
-      data: where the rows are; its `input` is an absolute path, or relative to the working directory.
+      data: where the rows are and what is known of their columns; its `input` is an absolute path, or relative to the working
+        directory.
       split: which of the spans to read, up to `data.newest_span`; all of them by default.
       ignored: columns to leave out.
+      features: kinds of features by column, as the configuration has them.
+      model: the schema of the data that a model was trained on, for a table that is for the model: its types go first.
 
     Raises:
       UsageError: no file matches, or the span does not exist.
-      ConfigError: the files' format cannot be derived from their names.
-      DataError: a file is damaged or has no rows, or the types of a column differ between files.
+      ConfigError: the files' format cannot be derived from their names, or there is no column of a name in `data.columns`.
+      DataError: a file is damaged or has no rows, the types of a column differ between files, or a column is of another
+        type than the model's.
     """
+    rules = ColumnRules(types=data.columns, dates=data.dates, features=features, ignored=tuple(ignored))
+    if model is not None:
+        rules = rules.with_schema_of_model(model)
     spans = select(at_or_below(find_spans(data.input), data.newest_span), split)[split.name]
     paths = [path for span in spans for path in span.files]
     reader = open_reader(format_of_files(data.format, paths), paths, data.csv)
     with ThreadPoolExecutor() as pool:
-        files = list(pool.map(reader.scan, paths))
-    return Table(reader, [file.without(ignored) for file in files])
+        files = list(pool.map(reader.scan, paths, repeat(rules.ignored)))
+    return Table(reader, files, rules)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Rows of a file as the file has them, and the number of the first, from 1."""
+
+    path: str
+    first_row: int
+    batch: pa.RecordBatch
 
 
 @dataclass(frozen=True)
@@ -71,49 +101,64 @@ class Table:
     """The rows of all files, which are of one format, with columns of one kind throughout.
 
     Attributes:
-      kinds: the kind that each column is stored as, in the order of the columns.
+      names: the columns of all files, also those that are ignored.
+      decisions: what each column is read as that is not ignored, in the order of the columns.
+      kinds: the kind of each of them.
       lists: the columns of which a row may have several values.
       rows: how many rows it has.
-      choices: what is worth telling about how a column is read, as a sentence, by the column's name.
+      choices: what is worth telling about how a column is read, as a sentence or two, by the column's name.
 
     Raises:
-      DataError: the types of a column differ between files, or a file has no rows.
+      ConfigError: the configuration names a column that is not there.
+      DataError: a file has no rows, the types of a column differ between files, or a column does not fit the rules.
     """
 
-    def __init__(self, reader: Reader, files: Sequence[FileSummary]) -> None:
+    def __init__(self, reader: Reader, files: Sequence[FileSummary], rules: ColumnRules) -> None:
         for file in files:
             if file.rows == 0:
                 raise DataError(
                     "An input file has no rows.",
                     where=file.path,
                     expected="at least one row",
-                    seen=f"{len(file.kinds)} columns, 0 rows",
+                    seen=f"{len(file.columns)} columns, 0 rows",
                     fix="Write the file again, or remove it.",
                 )
         self._reader = reader
         self._files = {file.path: file for file in files}
-        self.kinds = reconcile(files)
-        self.lists = frozenset().union(*(file.lists for file in files))
+        self.names = list(dict.fromkeys(name for file in files for name in file.columns))
+        self._rules = rules
+        self._notation = Notation() if reader.dialect is None else reader.dialect.notation
+        self.decisions = decide(files, rules)
+        self.kinds = {name: decision.kind for name, decision in self.decisions.items()}
+        self.lists = {name for file in files for name, seen in file.columns.items() if seen.has_lists}
         self.rows = sum(file.rows for file in files)
-        self.choices: dict[str, str] = {}
+        self.choices = {name: decision.choice for name, decision in self.decisions.items() if decision.choice}
         for file in files:
-            if absent := self.kinds.keys() - file.kinds.keys():
+            if absent := self.kinds.keys() - file.columns.keys():
                 _LOG.warning("%s has no column %s: its rows have null there.", file.path, ", ".join(sorted(absent)))
 
     @classmethod
-    def scan(cls, reader: Reader, spans: Mapping[str, Sequence[InputSpan]], earlier: EarlierRuns, pool: Pool) -> Table:
+    def scan(
+        cls,
+        reader: Reader,
+        spans: Mapping[str, Sequence[InputSpan]],
+        earlier: EarlierRuns,
+        pool: Pool,
+        rules: ColumnRules,
+    ) -> Table:
         """Makes the table, for which the files are scanned that no earlier run has read.
 
         Raises:
-          DataError: a file is damaged or has no rows, or the types of a column differ between files.
+          ConfigError: as for the class.
+          DataError: a file is damaged, or as for the class.
         """
         known: dict[str, FileSummary] = {}
         for span in {span for of_split in spans.values() for span in of_split}:
             known.update((file.path, file) for file in earlier.summaries(span) or ())
         paths = dict.fromkeys(path for of_split in spans.values() for span in of_split for path in span.files)
         new = [path for path in paths if path not in known]
-        known.update(zip(new, pool.map(reader.scan, new), strict=True))
-        return cls(reader, [known[path] for path in paths])
+        known.update(zip(new, pool.map(reader.scan, new, repeat(rules.ignored)), strict=True))
+        return cls(reader, [known[path] for path in paths], rules)
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of all files, in order, with all columns of the table or with some.
@@ -122,15 +167,13 @@ class Table:
         kind is, or list of it for the columns in `lists`. Text that is not UTF-8 is binary in that batch.
 
         Raises:
-          DataError: a file is damaged.
+          DataError: a file is damaged, or has a value that is not of its column's kind.
         """
         names = [name for name in self.kinds if columns is None or name in columns]
-        for file in self._files.values():
-            kinds = {name: kind for name, kind in file.kinds.items() if name in names}
-            # Without columns, batches have no rows.
-            read = self._reader.batches(file.path, kinds) if kinds else (pa.record_batch({"": pa.nulls(file.rows)}),)
-            for batch in read:
-                yield pa.RecordBatch.from_arrays([self._column(batch, name) for name in names], names)
+        for path in self._files:
+            for batch in self._batches([path], names):
+                read = self._read(batch)
+                yield pa.RecordBatch.from_arrays([self._column(read, name) for name in names], names)
 
     def rows_of(self, span: InputSpan) -> int:
         """How many rows a span has."""
@@ -145,19 +188,23 @@ class Table:
           ahead: batches that are read while one is encoded.
 
         Raises:
-          DataError: a file is damaged, or has a value that a tf.Example cannot hold.
+          DataError: a file is damaged, or has a value that is not of its column's kind or that a tf.Example cannot hold.
         """
-        batches = ((path, batch) for path in span.files for batch in self._reader.batches(path, self._files[path].kinds))
-        return _in_order(pool, self._encode, batches, ahead=ahead)
+        return _in_order(pool, self._encode, self._batches(span.files, self.kinds), ahead=ahead)
 
     def stored(self, span: InputSpan, parts: dict[str, StoredPart], splitter: str) -> StoredSpan:
         """The record of a span that has been stored in these parts, divided in this way."""
         files = [self._files[path] for path in span.files]
+        names = list(dict.fromkeys(name for file in files for name in file.columns if name in self.kinds))
         return StoredSpan(
             number=span.number,
             content=span.content,
-            columns=[StoredFile(rows=file.rows, kinds=file.kinds) for file in files],
-            stored={name: self.kinds[name] for file in files for name in file.kinds},
+            columns=[
+                StoredFile(rows=file.rows, columns={name: seen.model_dump(mode="json") for name, seen in file.columns.items()})
+                for file in files
+            ],
+            stored={name: self.kinds[name] for name in names},
+            day_first={name: order for name in names if (order := self.decisions[name].day_first) is not None},
             splitter=splitter,
             parts=parts,
         )
@@ -168,19 +215,55 @@ class Table:
             return pa.nulls(batch.num_rows, arrow_type(kind, has_lists=has_lists))
         return typed(batch.column(name), kind, has_lists=has_lists)
 
-    def _encode(self, source: tuple[str, pa.RecordBatch]) -> Rows:
-        path, batch = source
+    def _batches(self, paths: Iterable[str], columns: Collection[str]) -> Iterator[_Batch]:
+        for path in paths:
+            first_row = 1
+            names = [name for name in self._files[path].columns if name in columns]
+            # Without columns, batches have no rows.
+            rows = self._reader.batches(path, names) if names else (pa.record_batch({"": pa.nulls(self._files[path].rows)}),)
+            for batch in rows:
+                yield _Batch(path, first_row, batch)
+                first_row += batch.num_rows
+
+    def _read(self, source: _Batch) -> pa.RecordBatch:
+        columns: dict[str, pa.Array] = {}
+        for name, decision in self.decisions.items():
+            if name in source.batch.schema.names:
+                try:
+                    columns[name] = read(source.batch.column(name), decision.kind, decision.day_first, self._notation)
+                except MisfitError as error:
+                    raise self._misfit(name, f"{source.path}, row {source.first_row + error.position:,}", error) from error
+        return pa.record_batch(columns) if columns else source.batch
+
+    def _encode(self, source: _Batch) -> Rows:
+        batch = self._read(source)
         try:
             return Rows(batch, encode(batch, self.kinds))
         except ColumnError as error:
             kind = self.kinds[error.column]
             raise DataError(
                 f"The column {error.column!r} has a value that a tf.Example cannot hold.",
-                where=path,
+                where=source.path,
                 expected=f"{kind.value} that fit into 64 bits" if kind is not Kind.FLOAT else "floats",
                 seen=str(error),
-                fix="Correct the value, or write the column as text.",
+                fix=f"Set data.columns: {{{error.column}: text}}, or correct the value.",
             ) from error
+
+    def _misfit(self, name: str, where: str, error: MisfitError) -> DataError:
+        kind, rules = self.kinds[name], self._rules
+        wanted = "data.columns" if name in rules.types else "the schema" if name in rules.schema_types else "features"
+        remedies = ["Correct the value"]
+        if kind in (Kind.TIME, Kind.ZONED_TIME):
+            remedies.append(f"set data.dates: {'month_first' if self.decisions[name].day_first else 'day_first'}")
+        if not rules.is_model or name in rules.types:
+            remedies.append(f"set data.columns: {{{name}: text}}")
+        return DataError(
+            f"A value of the column {name!r} cannot be read as its type.",
+            where=where,
+            expected=f"{kind.value}, as {wanted} says",
+            seen=repr(error.value),
+            fix=", or ".join(remedies) + ".",
+        )
 
 
 def _in_order(pool: Pool, function: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int) -> Iterator[_Result]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +14,6 @@ from tfx.types import standard_artifacts
 from components.example_gen import properties
 from components.example_gen.executor import Executor
 from components.example_gen.inputs import resolve
-from components.example_gen.readers import csv, delimited
-from components.example_gen.readers.dialect import Dialect
 from components.example_gen.spans import SingleSplit
 from components.shared.examples import tfrecord
 from components.shared.examples.writer import SplitWriter
@@ -33,6 +30,7 @@ def _ingest(
         properties.INPUT_PATTERN: str(pattern),
         properties.FILE_FORMAT: file_format,
         properties.CSV: "{}",
+        properties.COLUMNS: "{}",
         properties.SPLIT: properties.split_to_json(split),
         properties.COMPRESSION: "gzip",
         properties.LABEL: label,
@@ -177,12 +175,12 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_type_that_differs_from_file_to_file(tmp_path: Path) -> None:
-    for number, value in enumerate(["1", "2.5", "x", ""]):
-        (tmp_path / f"{number}.csv").write_text(f"id,delay\n1,{value}\n")
-    error = _error(tmp_path / "*.csv")
+    for number, values in enumerate([[1.5], [2.5], ["x"]]):
+        pq.write_table(pa.table({"id": [1], "delay": values}), tmp_path / f"{number}.parquet")
+    error = _error(tmp_path / "*.parquet")
     assert "'delay'" in error.what
-    assert error.where.endswith("2.csv")
-    assert "text in 2.csv" in error.seen
+    assert error.where.endswith("2.parquet")
+    assert "text in 2.parquet" in error.seen
 
 
 def test_a_label_that_is_not_there(tmp_path: Path) -> None:
@@ -223,11 +221,3 @@ def test_nothing_is_lost_where_columns_come_and_go(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("x\n1\n")
     (tmp_path / "2.csv").write_text("x,y\n1,2\n")
     _ingest(tmp_path / "*.csv")
-
-
-def test_a_scan_needs_no_more_than_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
-    (tmp_path / "a.csv").write_text("x,y\n" + "1,a\n" * 100 + "2.5,b\n" + "3,c\n" * 100)
-    summary = csv.CsvReader(Dialect()).scan(str(tmp_path / "a.csv"))
-    assert summary.rows == 201
-    assert json.dumps({name: kind.value for name, kind in summary.kinds.items()}) == '{"x": "floats", "y": "text"}'

@@ -37,9 +37,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     seen: set[str] = set()
     batches = CsvReader.batches
 
-    def spy(reader: CsvReader, path: str, kinds: Any) -> Any:
+    def spy(reader: CsvReader, path: str, columns: Any) -> Any:
         seen.add(Path(path).stem)
-        return batches(reader, path, kinds)
+        return batches(reader, path, columns)
 
     monkeypatch.setattr(CsvReader, "batches", spy)
     return seen

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.shared.examples.kinds import Kind, is_list
+from components.example_gen.text.notation import Notation
+from components.example_gen.text.parsing import MisfitError, parse
+from components.shared.examples.kinds import Kind, is_list, is_text
 
 
 def arrow_type(kind: Kind, *, has_lists: bool) -> pa.DataType:
@@ -20,6 +22,35 @@ def arrow_type(kind: Kind, *, has_lists: bool) -> pa.DataType:
         Kind.TEXT: pa.string(),
     }[kind]
     return pa.list_(scalar) if has_lists else scalar
+
+
+def read(column: pa.Array, kind: Kind, day_first: bool | None, notation: Notation) -> pa.Array:
+    """The values of a column as its kind has them: text is parsed, other values become text, and the rest stays as it is.
+
+    Args:
+      column: values as the file has them, scalars or lists.
+      kind: the kind that the column is read as.
+      day_first: of times in text, whether the day goes before the month where both are numbers.
+      notation: how numbers and nulls are written in text.
+
+    Raises:
+      MisfitError: a text is not of this kind; its position is that of the row.
+    """
+    if kind is Kind.EMPTY:
+        return pa.nulls(len(column))
+    if is_list(column.type):
+        values = column.flatten()
+        try:
+            changed = read(values, kind, day_first, notation)
+        except MisfitError as error:
+            raise MisfitError(pc.list_parent_indices(column)[error.position].as_py(), error.value) from error
+        return column if changed is values else _regrouped(column, changed)
+    value_type = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if is_text(value_type) == (kind is Kind.TEXT):
+        return column
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.cast(pa.string()) if kind is Kind.TEXT else parse(_utf8(column), kind, day_first, notation)
 
 
 def typed(column: pa.Array, kind: Kind, *, has_lists: bool) -> pa.Array:
@@ -41,16 +72,30 @@ def typed(column: pa.Array, kind: Kind, *, has_lists: bool) -> pa.Array:
         scalars = _scalars(column, kind)
         return _each_in_a_list(scalars) if has_lists else scalars
     if has_lists:
-        counts = pc.list_value_length(column).fill_null(0)
-        ends = pc.cumulative_sum(counts.cast(pa.int32()))
-        offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
-        return pa.ListArray.from_arrays(offsets, _scalars(column.flatten(), kind), mask=column.is_null())
+        return _regrouped(column, _scalars(column.flatten(), kind))
     return _scalars(_only_values(column), kind)
 
 
 def longest_list(column: pa.Array) -> int:
     """How many values the longest row has; 1 for a column of scalars."""
     return (pc.max(pc.list_value_length(column)).as_py() or 0) if is_list(column.type) else 1
+
+
+def _regrouped(lists: pa.Array, values: pa.Array) -> pa.Array:
+    """Lists of the same lengths with other values."""
+    ends = pc.cumulative_sum(pc.list_value_length(lists).fill_null(0).cast(pa.int32()))
+    return pa.ListArray.from_arrays(pa.concat_arrays([pa.array([0], pa.int32()), ends]), values, mask=lists.is_null())
+
+
+def _utf8(texts: pa.Array) -> pa.Array:
+    """Text as strings; bytes that are not UTF-8 are a misfit."""
+    try:
+        return texts.cast(pa.string())
+    except pa.ArrowInvalid as error:
+        for position, value in enumerate(texts.cast(pa.binary()).to_pylist()):
+            if value is not None and value.decode("utf-8", "replace").encode() != value:
+                raise MisfitError(position, value) from error
+        raise
 
 
 def _only_values(column: pa.Array) -> pa.Array:

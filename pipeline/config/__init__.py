@@ -4,7 +4,7 @@ Paths in the file are relative to the file's own folder; `{workspace}` at the st
 `{name}` for the pipeline's name. Every field has a default but the name of the pipeline, its data and its label.
 """
 
-from pipeline.config.data import Csv, Data, SchemaSource
+from pipeline.config.data import ColumnType, Csv, Data, DateOrder, SchemaSource
 from pipeline.config.evaluation import Evaluation, InfraValidator, Push, Threshold
 from pipeline.config.execution import Beam, Dataflow, Execution, Flink, Spark
 from pipeline.config.features import Feature, Preprocessing
@@ -20,9 +20,11 @@ __all__ = [
     "Batching",
     "Beam",
     "Cache",
+    "ColumnType",
     "Csv",
     "Data",
     "Dataflow",
+    "DateOrder",
     "Evaluation",
     "Execution",
     "Feature",

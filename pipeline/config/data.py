@@ -45,6 +45,10 @@ class Csv(Section):
     where the other values of a column are numbers or times."""
 
 
+ColumnType = Literal["text", "integer", "float", "boolean", "time"]
+DateOrder = Literal["day_first", "month_first"]
+
+
 class Data(Section):
     """Where the rows come from."""
 
@@ -55,6 +59,11 @@ class Data(Section):
     """`auto` decides by the file name: .csv, .parquet, .tfrecord, each also with .gz where the format allows it."""
     csv: Csv = Csv()
     """How tables in CSV and other delimited text are read. What is not given is found out from the files."""
+    columns: dict[str, ColumnType] = Field(default_factory=dict)
+    """The types of single columns, by name; the others follow from the schema and from all of their values. Text keeps what
+    is written, such as the zeros of 007; a value that does not fit stops the run."""
+    dates: DateOrder | None = None
+    """Whether 01/02/2013 is the first of February or the second of January. Found out when not given, by days above 12."""
     split: Split = Split()
     """How rows are divided into `train` and `eval`."""
     newest_span: Annotated[int, Field(ge=0, lt=2**63)] | None = None

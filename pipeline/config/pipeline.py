@@ -107,6 +107,12 @@ class PipelineConfig(Section):
         """The folder that the model server watches."""
         return Path(self.resolve(self.push.destination))
 
+    @property
+    def unread(self) -> frozenset[str]:
+        """The columns that are ignored as features and that nothing else uses: they are not read from the data."""
+        ignored = {name for name, feature in self.features.items() if feature.kind == "ignore"}
+        return frozenset(ignored.difference(self.data.split.columns, *self.evaluation.slices))
+
     def resolve(self, path: str) -> str:
         """A path of the configuration as an absolute path, placeholders but {SPAN} and {VERSION} replaced."""
         replaced = path.replace("{workspace}", str(self.workspace_path)).replace("{name}", self.name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipeline.config import Feature, Preprocessing
 from pipeline.contracts.model import ColumnType
 from pipeline.errors import ConfigError
-from pipeline.training.settings import TransformSettings, check_names
+from pipeline.training.settings import TransformSettings, check_names, named_columns
 
 DEFAULT_HASH_BUCKETS = 4096
 """The hash buckets of a text where none are given: enough for the frequent words of a table of reviews to rarely meet."""
@@ -133,7 +133,7 @@ class FeaturePlan:
           ConfigError: a setting names a column that is not in the data, or does not suit the type of its column, or no
             column is left for the model, or the label is a list.
         """
-        check_names(settings.features, dtypes)
+        check_names(named_columns(settings.features), dtypes)
         _check_label(settings.label, lists)
         chosen = {name: settings.features.get(name, Feature()) for name in sorted(set(dtypes) - {settings.label})}
         columns: dict[str, list[_Prepared]] = defaultdict(list)

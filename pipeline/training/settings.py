@@ -143,6 +143,11 @@ def kinds_from_schema(schema: Schema) -> dict[str, str]:
     return times | {feature.name: "categorical" for feature in schema.features if feature.is_categorical}
 
 
+def named_columns(features: Mapping[str, Feature]) -> list[str]:
+    """The columns that must be in the examples: what is ignored need not be."""
+    return [name for name, feature in features.items() if feature.kind != "ignore"]
+
+
 def check_names(names: Iterable[str], columns: Iterable[str]) -> None:
     """Checks that every column that the configuration names exists.
 
@@ -164,7 +169,7 @@ def check_names(names: Iterable[str], columns: Iterable[str]) -> None:
 def _preprocessing(config: PipelineConfig, schema: Schema | None) -> dict[str, Any]:
     features = dict(config.features)
     if schema is not None:
-        check_names(features, schema.by_name)
+        check_names(named_columns(features), schema.by_name)
         for name, kind in kinds_from_schema(schema).items():
             if name != config.label:
                 # Every option of a column implies its kind, so whatever the configuration says of a column goes first.

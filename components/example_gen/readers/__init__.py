@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -13,7 +13,6 @@ from components.example_gen.readers import parquet, tfrecord
 from components.example_gen.readers.csv import CsvReader
 from components.example_gen.readers.dialect import Dialect
 from components.example_gen.readers.sniffing import find_dialect
-from components.shared.examples.kinds import Kind
 from pipeline.config import Csv
 
 
@@ -24,19 +23,23 @@ class Reader(Protocol):
     def dialect(self) -> Dialect | None:
         """The dialect of a table in text; None for other formats."""
 
-    def scan(self, path: str) -> FileSummary:
-        """Reads as much of a file as is needed for its number of rows and the kinds of its columns.
-
-        Raises:
-          DataError: the file is empty or damaged, or contains values that a tf.Example cannot.
-        """
-
-    def batches(self, path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
-        """The rows of a file, in order.
+    def scan(self, path: str, ignored: Collection[str]) -> FileSummary:
+        """Reads as much of a file as is needed for its number of rows and the types of its columns.
 
         Args:
           path: the file.
-          kinds: the kinds of its columns, as `scan` found them.
+          ignored: columns whose values are of no interest: evidence of them is empty.
+
+        Raises:
+          DataError: the file is empty or damaged.
+        """
+
+    def batches(self, path: str, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of a file, in order, with the values as the file has them.
+
+        Args:
+          path: the file.
+          columns: those to read, which the file has.
 
         Raises:
           DataError: the file is damaged, which only reading all of it may show.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from components.example_gen.text.notation import Notation
+
 _NAMES = {"\t": "tabs", " ": "spaces"}
 
 
@@ -32,6 +34,13 @@ class Dialect:
     decimal: str = "."
     thousands: str | None = None
     nulls: tuple[str, ...] | None = None
+
+    @property
+    def notation(self) -> Notation:
+        """How numbers and nulls are written in cells. Words for null that were set are no cells any more."""
+        if self.nulls is None:
+            return Notation(self.decimal, self.thousands)
+        return Notation(self.decimal, self.thousands, nulls=())
 
     def __str__(self) -> str:
         """What differs from the usual, in words; empty where nothing does."""

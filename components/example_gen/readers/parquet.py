@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.example_gen.columns import FileSummary, check_columns
+from components.example_gen.evidence import Evidence
 from components.example_gen.files import damaged, require_content
 from components.example_gen.readers.dialect import Dialect
-from components.shared.examples.kinds import Kind, is_list, kind_of
-from pipeline.errors import DataError
 
 BATCH_ROWS = 16_384
 dialect: Dialect | None = None
 
 
-def scan(path: str) -> FileSummary:
+def scan(path: str, ignored: Collection[str]) -> FileSummary:
     """Reads the file's footer, which has the number of rows and the types.
 
     Raises:
-      DataError: the file is empty, not Parquet, or a column has a type that a tf.Example cannot hold.
+      DataError: the file is empty or not Parquet, or its columns cannot be told apart.
     """
     require_content(path)
     with _open(path) as file:
         schema: pa.Schema = file.schema_arrow
-        check_columns(path, schema.names)
-        kinds = {field.name: _kind(path, field) for field in schema}
-        lists = frozenset(field.name for field in schema if is_list(field.type))
-        return FileSummary(path, file.metadata.num_rows, kinds, lists)
+        check_columns(path, [name for name in schema.names if name not in ignored])
+        columns = {field.name: Evidence() if field.name in ignored else Evidence.of_type(field.type) for field in schema}
+        return FileSummary(path, file.metadata.num_rows, columns)
 
 
-def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
+def batches(path: str, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
     """The rows in batches of up to 16,384.
 
     Raises:
@@ -41,7 +39,7 @@ def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
     with _open(path) as file:
         for group in range(file.num_row_groups):
             try:
-                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(kinds)):
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(columns)):
                     batch.validate(full=True)
                     yield batch
             except (pa.ArrowException, OSError) as error:
@@ -53,16 +51,3 @@ def _open(path: str) -> pq.ParquetFile:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, "Parquet", error) from error
-
-
-def _kind(path: str, field: pa.Field) -> Kind:
-    kind = kind_of(field.type)
-    if kind is None:
-        raise DataError(
-            f"The column {field.name!r} has a type that a tf.Example cannot hold.",
-            where=path,
-            expected="integers, booleans, floats, decimals, strings, binary, dates, timestamps, or lists of one of these",
-            seen=str(field.type),
-            fix="Leave the column out, or write its parts as columns of their own.",
-        )
-    return kind

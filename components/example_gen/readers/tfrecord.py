@@ -7,58 +7,59 @@ whatever its format and the order in which its features were written.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 import pyarrow as pa
 
 from components.example_gen.columns import FileSummary, check_columns
+from components.example_gen.evidence import Evidence
 from components.example_gen.files import damaged, open_binary, require_content
 from components.example_gen.readers.dialect import Dialect
-from components.example_gen.values import longest_list
 from components.shared.examples import tfrecord
-from components.shared.examples.kinds import Kind, kind_of
 from pipeline.errors import DataError
 
 BATCH_ROWS = 16_384
 dialect: Dialect | None = None
 
 
-def scan(path: str) -> FileSummary:
+def scan(path: str, ignored: Collection[str]) -> FileSummary:
     """Decodes the whole file for its features, their types and the number of records.
 
     Raises:
       DataError: the file is empty or damaged, its records are not tf.Examples, or a feature has several types.
     """
     rows = 0
-    kinds: dict[str, Kind] = {}
-    lists: set[str] = set()
-    for batch in batches(path, kinds):
+    columns: dict[str, Evidence] = {}
+    for batch in _decoded(path):
         check_columns(path, batch.schema.names)
-        for field in batch.schema:
-            kind = kind_of(field.type) or Kind.EMPTY
-            known = kinds.get(field.name, Kind.EMPTY)
-            if Kind.EMPTY not in (kind, known) and kind is not known:
+        for name in batch.schema.names:
+            found = Evidence() if name in ignored else Evidence.of_feature(batch.column(name))
+            known = columns.get(name, Evidence())
+            if known.kinds and found.kinds and known.kinds != found.kinds:
                 raise DataError(
-                    f"The feature {field.name!r} has several types.",
+                    f"The feature {name!r} has several types.",
                     where=f"{path}, records {rows + 1} to {rows + batch.num_rows}",
-                    expected=f"{known.value}, as in earlier records",
-                    seen=kind.value,
+                    expected=f"{', '.join(known.kinds)}, as in earlier records",
+                    seen=", ".join(found.kinds),
                     fix="Write the feature with one type in all records.",
                 )
-            kinds[field.name] = known if kind is Kind.EMPTY else kind
-            if longest_list(batch.column(field.name)) > 1:
-                lists.add(field.name)
+            columns[name] = known + found
         rows += batch.num_rows
-    return FileSummary(path, rows, kinds, frozenset(lists))
+    return FileSummary(path, rows, columns)
 
 
-def batches(path: str, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
+def batches(path: str, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
     """The records in batches of up to 16,384, a column of lists for each feature that occurs.
 
     Raises:
       DataError: the file is damaged, or its records are not tf.Examples.
     """
+    for batch in _decoded(path):
+        yield batch.select([name for name in batch.schema.names if name in columns])
+
+
+def _decoded(path: str) -> Iterator[pa.RecordBatch]:
     # Importing tfx_bsl takes a second that other formats need not wait for.
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 

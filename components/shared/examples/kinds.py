@@ -37,6 +37,8 @@ def kind_of(arrow_type: pa.DataType) -> Kind | None:
         return kind_of(arrow_type.value_type)
     if is_list(arrow_type):
         return None if is_list(arrow_type.value_type) else kind_of(arrow_type.value_type)
+    if types.is_timestamp(arrow_type) and arrow_type.tz is not None:
+        return Kind.ZONED_TIME
     tests = (
         (types.is_null, Kind.EMPTY),
         (types.is_boolean, Kind.BOOLEAN),
@@ -45,7 +47,7 @@ def kind_of(arrow_type: pa.DataType) -> Kind | None:
         (types.is_decimal, Kind.FLOAT),
         (types.is_date, Kind.TIME),
         (types.is_timestamp, Kind.TIME),
-        (_is_text, Kind.TEXT),
+        (is_text, Kind.TEXT),
     )
     return next((kind for test, kind in tests if test(arrow_type)), None)
 
@@ -53,6 +55,12 @@ def kind_of(arrow_type: pa.DataType) -> Kind | None:
 def is_list(arrow_type: pa.DataType) -> bool:
     """Whether a column of this type has several values in a row."""
     return bool(types.is_list(arrow_type) or types.is_large_list(arrow_type) or types.is_fixed_size_list(arrow_type))
+
+
+def is_text(arrow_type: pa.DataType) -> bool:
+    """Whether a type is that of text, in characters or in bytes."""
+    tests = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    return any(test(arrow_type) for test in tests)
 
 
 def convert(values: pa.Array, kind: Kind) -> pa.Array:
@@ -75,11 +83,6 @@ def convert(values: pa.Array, kind: Kind) -> pa.Array:
     if kind in (Kind.TIME, Kind.ZONED_TIME):
         return _seconds(values)
     return values.cast(pa.large_binary() if kind is Kind.TEXT else pa.int64())
-
-
-def _is_text(arrow_type: pa.DataType) -> bool:
-    tests = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-    return any(test(arrow_type) for test in tests)
 
 
 def _seconds(values: pa.Array) -> pa.Array:

@@ -73,7 +73,8 @@ def _parts_of_spans(spans: StoredSpans, uri: str, split: str) -> list[SplitPart]
         stored = sorted((name, kind.name) for name, kind in span.stored.items())
         for name, part in span.parts.items():
             if part.split == split and part.files:
-                digest = hashlib.sha256(repr((spans.settings, span.content, stored, span.splitter, name)).encode()).hexdigest()
+                depends_on = (spans.settings, span.content, stored, sorted(span.day_first.items()), span.splitter, name)
+                digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()
                 paths = tuple(os.path.join(uri, f"Split-{split}", file) for file in part.files)
                 parts.append(SplitPart(paths, digest, span.stored, part.rows))
     return parts

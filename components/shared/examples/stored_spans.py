@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from components.shared.examples.kinds import Kind
 from pipeline.util import files
@@ -20,10 +20,15 @@ _LOG = logging.getLogger(__name__)
 
 
 class StoredFile(BaseModel):
-    """The rows and columns of an input file of a span."""
+    """The rows and columns of an input file of a span.
+
+    Attributes:
+      rows: how many it has.
+      columns: what ExampleGen has seen of each column.
+    """
 
     rows: int
-    kinds: dict[str, Kind]
+    columns: dict[str, JsonValue]
 
 
 class StoredPart(BaseModel):
@@ -48,6 +53,7 @@ class StoredSpan(BaseModel):
       content: the digest of its input files.
       columns: the rows and columns of each of its input files.
       stored: the kinds that its columns are stored as.
+      day_first: of dates in text, whether they were read with the day first, by column.
       splitter: all that decided to which part a row belongs.
       parts: its rows, by the name that the splitter gives them.
     """
@@ -56,6 +62,7 @@ class StoredSpan(BaseModel):
     content: str
     columns: list[StoredFile]
     stored: dict[str, Kind]
+    day_first: dict[str, bool]
     splitter: str
     parts: dict[str, StoredPart]
 
