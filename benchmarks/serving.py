@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow.parquet as pq
+
 from benchmarks.example import CONFIG, newest_version, span_files
 from benchmarks.load import Endpoint, Measurement, grpc_load, http_load, require_generators
 from pipeline.config import PipelineConfig
@@ -40,7 +42,6 @@ from serving.client import Address, Client
 from serving.client.features import encode_rows
 from serving.client.grpc import GrpcProtocol
 from serving.client.rest import RestProtocol
-from serving.client.rows import read_file
 from serving.launch import has_image
 
 CONVEYOR = Path(sys.executable).with_name("conveyor")
@@ -300,7 +301,7 @@ def read_rows(config: PipelineConfig, grpc: str) -> Rows:
     with Client(grpc) as client:
         features = client.schema().features
     files = span_files(config)
-    rows = read_file(files[-1], features)[: max(ROWS)] if files else []
+    rows = pq.read_table(files[-1]).slice(0, max(ROWS)).to_pylist() if files else []
     if len(rows) < max(ROWS):
         raise UsageError("There are too few rows.", where=config.data.input, expected=f"{max(ROWS)} rows", seen=str(len(rows)))
     return [{name: row[name] for name in features if row.get(name) is not None} for row in rows]

@@ -15,6 +15,7 @@ import typer
 from pipeline.cli.options import ConfigArgument, Overrides, as_path, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.cli.serving_target import Target
+from pipeline.cli.table_rows import read_table
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +37,13 @@ def predict(
     config: ConfigArgument = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", metavar="FILE", help="The rows: .csv, .parquet, .json or .jsonl.", parser=as_path),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="The rows: a file that `conveyor score` takes, or several by * and ?.",
+            parser=as_path,
+        ),
     ] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="ROWS", help="The rows: an object, or a list of them.")] = None,
     address: Annotated[
@@ -62,8 +69,8 @@ def predict(
     _check_source(file, json)
     with _address(settings, address, target, rest=rest) as found, Client(found, timeout=timeout) as client:
         schema = client.schema()
-        rows, source = _read_rows(file, json, schema.features)
         unneeded = _unneeded(settings, schema)
+        rows, source = _read_rows(settings, file, json, schema.features, unneeded)
         chosen = [{name: value for name, value in row.items() if name not in unneeded} for row in rows]
         try:
             predictions = client.predict(chosen, timeout=timeout * math.ceil(len(chosen) / MAX_ROWS))
@@ -88,12 +95,16 @@ def _check_source(file: Path | None, json: str | None) -> None:
     )
 
 
-def _read_rows(file: Path | None, json: str | None, features: Mapping[str, ModelFeature]) -> tuple[list[dict[str, Any]], str]:
+def _read_rows(
+    config: PipelineConfig, file: Path | None, json: str | None, features: Mapping[str, ModelFeature], unneeded: set[str]
+) -> tuple[list[dict[str, Any]], str]:
     """The rows, and the name of their source."""
-    from serving.client.rows import parse_json, parse_text, read_file
+    from serving.client.rows import parse_json, parse_text, read_json
 
+    if file is not None and file.suffix.lower() in (".json", ".jsonl"):
+        return read_json(file), str(file)
     if file is not None:
-        return read_file(file, features), str(file)
+        return read_table(config, file, features, unneeded), str(file)
     if json is not None:
         return parse_json(json, "--json"), "--json"
     return parse_text(sys.stdin.buffer.read(), features, "standard input"), "standard input"

@@ -1,4 +1,4 @@
-"""Raw rows from CSV, Parquet and JSON, each value in the type that the model takes."""
+"""Raw rows from text in CSV and JSON, each value in the type that the model takes."""
 
 from __future__ import annotations
 
@@ -14,30 +14,18 @@ from pipeline.errors import DataError
 from serving.client.features import ModelFeature
 
 Rows = list[dict[str, Any]]
-FORMATS = (".csv", ".json", ".jsonl", ".parquet")
 
 
-def read_file(path: Path, features: Mapping[str, ModelFeature]) -> Rows:
-    """The rows of a file whose name tells its format.
+def read_json(path: Path) -> Rows:
+    """The rows of a file of JSON, as in `parse_json`.
 
     Args:
-      path: the file, whose name ends in .csv, .parquet, .json or .jsonl.
-      features: the model's features by name: their types tell what the text of a CSV file means.
+      path: the file.
 
     Raises:
-      DataError: the file cannot be read, or has another format.
+      DataError: the file cannot be read, or is not JSON.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise DataError(
-            "The format of the rows cannot be told from the file's name.",
-            where=str(path),
-            expected="a name that ends in " + ", ".join(FORMATS),
-            seen=path.name,
-            fix="Give the file the ending of its format.",
-        )
     try:
-        if path.suffix.lower() == ".parquet":
-            return _read_parquet(path)
         content = path.read_bytes()
     except OSError as error:
         raise DataError(
@@ -46,8 +34,7 @@ def read_file(path: Path, features: Mapping[str, ModelFeature]) -> Rows:
             expected="a file that this user may read",
             seen=error.strerror or str(error),
         ) from error
-    text = _decode(content, str(path))
-    return parse_csv(text, features, str(path)) if path.suffix.lower() == ".csv" else parse_json(text, str(path))
+    return parse_json(_decode(content, str(path)), str(path))
 
 
 def parse_text(content: bytes, features: Mapping[str, ModelFeature], where: str) -> Rows:
@@ -136,19 +123,6 @@ def parse_csv(text: str, features: Mapping[str, ModelFeature], where: str) -> Ro
             seen=str(error),
         ) from error
     return _not_empty(rows, where)
-
-
-def _read_parquet(path: Path) -> Rows:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise DataError(
-            "The file of rows is damaged, or has another format.", where=str(path), expected="Parquet", seen=str(error)
-        ) from error
-    return _not_empty(table.to_pylist(), str(path))
 
 
 def _check_header(names: list[str], where: str) -> None:

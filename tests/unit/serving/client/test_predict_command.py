@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from components.shared.examples.encoder import encode
+from components.shared.examples.kinds import Kind
+from components.shared.examples.tfrecord import frame
 from pipeline.cli import main as command_line
 from serving.client import Client
 from serving.rollout import RolloutState
@@ -112,6 +118,73 @@ def test_rows_from_standard_input(predict, stdin):
 
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3
+
+
+TABLE = pa.table(
+    {"carrier": ["UA", "DL"], "departure": [900, None], "distance": [1400.0, 0.5], "flight": [15, 16], "late": [1, 0]}
+)
+
+
+def write_tfrecord(table, path):
+    kinds = {"carrier": Kind.TEXT, "departure": Kind.INTEGER, "distance": Kind.FLOAT}
+    (rows,) = table.select(list(kinds)).to_batches()
+    path.write_bytes(gzip.compress(frame(encode(rows, kinds))))
+
+
+WRITERS = {
+    "rows.parquet": pq.write_table,
+    "rows.csv.gz": lambda table, path: path.write_bytes(gzip.compress(ROWS.encode())),
+    "semicolons.csv": lambda table, path: path.write_text("carrier;departure;distance\nUA;900;1400,0\nDL;;0,5\n"),
+    "tabs.csv": lambda table, path: path.write_text("carrier\tdeparture\tdistance\nUA\t900\t1400\nDL\tNA\t0.5\n"),
+    "rows.json": lambda table, path: path.write_text(json.dumps(table.to_pylist())),
+    "rows.jsonl": lambda table, path: path.write_text("\n".join(map(json.dumps, table.to_pylist()))),
+    "rows.tfrecord.gz": write_tfrecord,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_file_that_can_be_scored_can_be_asked_about(predict, expected, tmp_path, name):
+    WRITERS[name](TABLE, tmp_path / name)
+    done = predict("--file", name, "--output", "csv")
+
+    assert done.returncode == 0, done.stderr
+    assert [float(row["score"]) for row in csv.DictReader(io.StringIO(done.stdout))] == [one.score for one in expected]
+
+
+def test_several_files_by_a_pattern(predict, expected, tmp_path):
+    for number in range(2):
+        pq.write_table(TABLE.slice(number, 1), tmp_path / f"part-{number}.parquet")
+    done = predict("--file", "part-*.parquet", "--output", "csv")
+
+    assert [float(row["score"]) for row in csv.DictReader(io.StringIO(done.stdout))] == [one.score for one in expected]
+
+
+def test_columns_beside_the_features_are_left_out_where_none_can_be_a_feature_by_another_name(predict, tmp_path):
+    pq.write_table(TABLE.append_column("nothing", pa.nulls(2)), tmp_path / "nothing.parquet")
+    assert predict("--file", "nothing.parquet").returncode == 0
+    pq.write_table(TABLE.append_column("note", pa.array(["a", "b"])), tmp_path / "note.parquet")
+    assert predict("--file", "note.parquet").returncode == 0
+    pq.write_table(TABLE.drop_columns("departure").append_column("nothing", pa.nulls(2)), tmp_path / "fewer.parquet")
+    assert predict("--file", "fewer.parquet").returncode == 0
+    names = ["departures" if name == "departure" else name for name in TABLE.column_names]
+    pq.write_table(TABLE.rename_columns(names), tmp_path / "typo.parquet")
+    done = predict("--file", "typo.parquet")
+    assert done.returncode == 3
+    assert "Did you mean 'departure'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [("gone.csv", None, 2), ("rows.xlsx", b"PK\3\4", 3), ("broken.parquet", b"PAR1 or not", 3), ("empty.csv", b"carrier\n", 3)],
+)
+def test_a_file_that_cannot_be_read_is_told(predict, tmp_path, name, content, code):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = predict("--file", name)
+
+    assert done.returncode in (2, code), done.stderr
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_long_table_is_cut_and_says_so(predict):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import io
 import json
 import math
-from decimal import Decimal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.errors import DataError
 from serving.client import ModelFeature
 from serving.client.features import encode_rows
-from serving.client.rows import parse_csv, parse_json, parse_text, read_file
+from serving.client.rows import parse_csv, parse_json, parse_text, read_json
 
 FEATURES = {
     name: ModelFeature(name, dtype)
@@ -47,13 +43,12 @@ def test_csv_and_json_mean_the_same(rows):
     assert repr(encode_rows(parse_json(json.dumps(rows), "--json"), FEATURES)) == expected
 
 
-def test_a_field_means_what_the_feature_takes(tmp_path):
-    path = tmp_path / "rows.csv"
-    path.write_text(
+def test_a_field_means_what_the_feature_takes():
+    text = (
         'carrier,departure,distance,note\n007,2013-04-01T06:30:00Z, 1400 ,7\n"Köln, ""Bonn""",7.0,1e3,\n,,,\n\nNA,true,nan,x\n'
     )
 
-    rows = read_file(path, FEATURES)
+    rows = parse_csv(text, FEATURES, "rows.csv")
 
     assert rows[0] == {"carrier": "007", "departure": "2013-04-01T06:30:00Z", "distance": 1400, "note": "7"}
     assert rows[1] == {"carrier": 'Köln, "Bonn"', "departure": 7.0, "distance": 1000.0, "note": None}
@@ -71,25 +66,6 @@ def test_what_is_no_number_stays_text_for_the_feature_to_refuse(field):
     assert row == {"distance": field}
 
 
-def test_parquet_keeps_its_types(tmp_path):
-    moment = datetime.datetime(2013, 4, 1, 6, 30, tzinfo=datetime.timezone.utc)
-    table = pa.table(
-        {
-            "carrier": pa.array(["UA", None]).dictionary_encode(),
-            "departure": pa.array([moment, None], pa.timestamp("ns", "UTC")),
-            "distance": pa.array([Decimal("1400.50"), None]),
-        }
-    )
-    pq.write_table(table, tmp_path / "rows.parquet")
-
-    columns = encode_rows(read_file(tmp_path / "rows.parquet", FEATURES), FEATURES)
-
-    assert columns["carrier"] == [b"UA", b""]
-    assert columns["departure"] == [1_364_797_800, -(2**63)]
-    assert columns["distance"][0] == 1400.5
-    assert math.isnan(columns["distance"][1])
-
-
 @pytest.mark.parametrize("text", ['{"a": 1}', ' [{"a": 1}]', '{"a": 1}\n\n', '\ufeff{"a": 1}', "a\n1\n", "\ufeffa\r\n1\r\n"])
 def test_text_is_json_or_csv(text):
     assert parse_text(text.encode(), {"a": ModelFeature("a", "DT_INT64")}, "standard input") == [{"a": 1}]
@@ -99,7 +75,7 @@ def test_a_row_a_line(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n\n{"a": null}\n')
 
-    assert read_file(path, FEATURES) == [{"a": 1}, {"a": None}]
+    assert read_json(path) == [{"a": 1}, {"a": None}]
 
 
 @pytest.mark.parametrize(
@@ -110,17 +86,14 @@ def test_a_row_a_line(tmp_path):
         ('a,b\n"x" y,2\n', "line 2", "'\"'"),
         ("a,a\n1,2\n", "line 1", "a, a"),
         ("a,,b\n1,2,3\n", "line 1", "(none)"),
-        ("a,b\n", "rows.csv", "0 rows"),
-        ("", "rows.csv", "0 rows"),
+        ("a,b\n", "standard input", "0 rows"),
+        ("", "standard input", "0 rows"),
         (b"a\nK\xf6ln\n", "line 2", "0xf6"),
     ],
 )
-def test_bad_csv_is_told_with_its_line(tmp_path, content, where, told):
-    path = tmp_path / "rows.csv"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-
+def test_bad_csv_is_told_with_its_line(content, where, told):
     with pytest.raises(DataError) as caught:
-        read_file(path, FEATURES)
+        parse_text(content if isinstance(content, bytes) else content.encode(), FEATURES, "standard input")
 
     assert where in caught.value.where
     assert told in caught.value.seen
@@ -152,26 +125,9 @@ def test_the_number_of_a_row_that_is_none():
     assert caught.value.where == "rows.json, row 2"
 
 
-def test_a_format_that_is_not_known(tmp_path):
+def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DataError) as caught:
-        read_file(tmp_path / "rows.xlsx", FEATURES)
+        read_json(tmp_path / "rows.json")
 
-    assert ".parquet" in caught.value.expected
-
-
-@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "rows.json"])
-def test_a_file_that_is_not_there(tmp_path, name):
-    with pytest.raises(DataError) as caught:
-        read_file(tmp_path / name, FEATURES)
-
-    assert caught.value.where.endswith(name)
-    assert "No such file" in caught.value.seen or str(tmp_path) in caught.value.seen
-
-
-def test_a_file_that_is_no_parquet(tmp_path):
-    (tmp_path / "rows.parquet").write_bytes(b"PAR1 or not")
-
-    with pytest.raises(DataError) as caught:
-        read_file(tmp_path / "rows.parquet", FEATURES)
-
-    assert caught.value.expected == "Parquet"
+    assert caught.value.where.endswith("rows.json")
+    assert "No such file" in caught.value.seen
