@@ -53,9 +53,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     Raises:
       ConfigError: the curated schema or the user's own code that the configuration names cannot be read.
     """
-    curated_schema = (
-        None if config.schema_source.path is None else read_curated_schema(Path(config.resolve(config.schema_source.path)))
-    )
+    curated_schema = _curated_schema(config)
     curated_features = None if curated_schema is None else Schema.of(curated_schema)
     example_gen = ArrowExampleGen(
         input_pattern=config.resolve(config.data.input),
@@ -141,6 +139,17 @@ def _split(config: PipelineConfig) -> Split:
     """How rows are divided: by the classes of the label only where it has any."""
     split = config.data.split
     return split.model_copy(update={"stratify": False}) if config.task == "regression" else split
+
+
+def _curated_schema(config: PipelineConfig) -> schema_pb2.Schema | None:
+    """The curated schema, if there is one, of the columns that are read."""
+    if config.schema_source.path is None:
+        return None
+    schema = read_curated_schema(Path(config.resolve(config.schema_source.path)))
+    for position in reversed(range(len(schema.feature))):
+        if schema.feature[position].name in config.unread:
+            del schema.feature[position]
+    return schema
 
 
 def _schema_node(curated: schema_pb2.Schema | None, statistics: BaseChannel) -> BaseNode:
