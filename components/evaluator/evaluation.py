@@ -27,6 +27,7 @@ from components.evaluator.rows import Models, read_batches
 from components.evaluator.slices import SliceIndex, SliceKey
 from components.evaluator.sums import SliceSums
 from components.shared.fast_executor import UnsupportedError
+from pipeline.util.progress import say
 
 # By metric, plot and error; TFMA has classes for the keys of the first two only.
 Metrics = dict[Any, Any]
@@ -64,6 +65,7 @@ def evaluate(
 
 
 def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
+    say("loading the models")
     models = Models(plan.comparisons.values())
     slices = SliceIndex(plan.slices)
     if not slices.columns.isdisjoint(models.transformed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as Pool
@@ -29,6 +30,7 @@ from components.shared.examples.stored_spans import StoredFile, StoredPart, Stor
 from pipeline.config import Data
 from pipeline.contracts.schema import Schema
 from pipeline.errors import DataError
+from pipeline.util.progress import RowProgress, say
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -157,7 +159,12 @@ class Table:
             known.update((file.path, file) for file in earlier.summaries(span) or ())
         paths = dict.fromkeys(path for of_split in spans.values() for span in of_split for path in span.files)
         new = [path for path in paths if path not in known]
-        known.update(zip(new, pool.map(reader.scan, new, repeat(rules.ignored)), strict=True))
+        if new:
+            say(f"scanning {len(new):,} file{'s' if len(new) > 1 else ''}, {sum(map(os.path.getsize, new)) / 1e6:,.1f} MB")
+        scanned = RowProgress("scanning", len(new), "files")
+        for summary in pool.map(reader.scan, new, repeat(rules.ignored)):
+            known[summary.path] = summary
+            scanned.add(1)
         return cls(reader, [known[path] for path in paths], rules)
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:

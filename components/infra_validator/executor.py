@@ -18,6 +18,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from pipeline.util.progress import say
+
 _PROBE = Path(__file__).with_name("probe.py")
 _SPLIT = "eval"
 _LOG_TAIL = 4000
@@ -44,6 +46,7 @@ class Executor(base_executor.BaseExecutor):
         model = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         split = artifact_utils.get_split_uri(input_dict["examples"], _SPLIT)
+        say(f"loading the model, which answers {exec_properties['requests']:,} rows")
         verdict = probe(
             path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model)),
             sorted(fileio.glob(os.path.join(split, "*"))),

@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.report import formats
-from pipeline.runs.status import NodeState, RunOutcome
+from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome
+
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def observe(console: Console, starting: str, note: Callable[[RunOutcome, str], s
       note: returns a remark on a node at work, from the outcome and the node's id; empty for none.
     """
     if not console.is_terminal:
-        yield _LinePrinter(console)
+        yield _LinePrinter(console, note)
         return
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         table = _LiveTable(starting, note)
@@ -33,19 +35,28 @@ def observe(console: Console, starting: str, note: Callable[[RunOutcome, str], s
 
 
 class _LinePrinter:
-    """Prints a line when a node ends."""
+    """Prints a line when a node ends, and now and then what a node that takes long is doing."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, note: Callable[[RunOutcome, str], str]) -> None:
+        self.console, self.note = console, note
         self.seen: dict[str, NodeState] = {}
+        self.told: dict[str, float] = {}
 
     def __call__(self, outcome: RunOutcome) -> None:
         for node_id, node in outcome.nodes.items():
+            seconds = node.seconds or 0.0
+            if node.state is NodeState.RUNNING and seconds - self.told.get(node_id, 0.0) >= _SECONDS_BETWEEN_LINES:
+                self.told[node_id] = seconds
+                self.print(node_id, node, self.note(outcome, node_id))
             if self.seen.get(node_id) is node.state:
                 continue
             self.seen[node_id] = node.state
             if node.ended is not None:
-                self.console.print(f"{node_id:<24} {node.state.value:<12} {node.seconds or 0:>7.1f} s", highlight=False)
+                self.print(node_id, node)
+
+    def print(self, node_id: str, node: NodeOutcome, note: str = "") -> None:
+        line = f"{node_id:<24} {node.state.value:<12} {node.seconds or 0:>7.1f} s  {note}"
+        self.console.print(line.rstrip(), highlight=False, markup=False, soft_wrap=True)
 
 
 class _LiveTable:

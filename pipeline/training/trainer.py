@@ -21,7 +21,7 @@ from pipeline.training.features import label_feature
 from pipeline.training.labels import LabelEncoding
 from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, feature_plan, input_layers, number_encoder
 from pipeline.training.settings import TrainerSettings
-from pipeline.util.progress import say
+from pipeline.util.progress import RowProgress, say
 
 HISTORY_FILE = "history.json"
 """In the `model_run` artifact: a list with an object for each epoch: epoch, seconds, loss and metrics, `val_` before those
@@ -64,9 +64,11 @@ def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTr
         f"{model.count_params():,} weights on {strategy.num_replicas_in_sync} device(s)",
         flush=True,
     )
+    say("starting the first epoch")
     history = _fit(model, data, settings.training, fn_args.model_run_dir)
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w") as file:
         file.write(json.dumps(history, indent=2))
+    say("exporting the model")
     export_model(
         model,
         transform_output,
@@ -199,15 +201,24 @@ def compiled_model(
 
 
 class _Progress(keras.callbacks.Callback):
-    """Prints a line an epoch and keeps what it says, and stops when the loss is not a number."""
+    """Prints a line an epoch, which it keeps, and one a second within; stops when the loss is not a number."""
 
     def __init__(self) -> None:
         super().__init__()
         self.history: list[dict[str, float]] = []
         self._started = 0.0
+        self._steps, self._done = RowProgress(""), 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._started = time.monotonic()
+        self._done = 0
+        self._steps = RowProgress(f"epoch {epoch + 1}/{self.params['epochs']}", self.params["steps"], "steps")
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        # Called once for several steps that are executed together, which may end beyond the epoch.
+        done = min(batch + 1, self.params["steps"])
+        self._steps.add(done - self._done)
+        self._done = done
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}

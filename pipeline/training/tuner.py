@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import keras
@@ -12,6 +13,7 @@ from tfx.components.tuner.component import TunerFnResult
 
 from pipeline.training.settings import TunerSettings
 from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic
+from pipeline.util.progress import say
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
@@ -30,8 +32,13 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     data = TrainingData.read(fn_args.train_files, settings, transform_output)
     steps_per_epoch = math.ceil(len(data.train) / training.batch_size)
 
+    trials = itertools.count()
+
     def build(hyperparameters: keras_tuner.HyperParameters) -> keras.Model:
         declare_space(hyperparameters)
+        # The first call only tells the tuner which hyperparameters there are.
+        if trial := next(trials):
+            say(f"trial {trial} of {settings.num_trials}")
         # Each trial starts from the same state, whatever the trials before it used up.
         keras.utils.set_random_seed(training.seed)
         num_steps = settings.epochs_per_trial * steps_per_epoch

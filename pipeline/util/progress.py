@@ -24,10 +24,11 @@ class RowProgress:
     Args:
       doing: what is done to the rows, such as "reading".
       total: the number of rows; None where it is not known.
+      unit: what is counted, if not rows.
     """
 
-    def __init__(self, doing: str, total: int | None = None) -> None:
-        self._doing = doing
+    def __init__(self, doing: str, total: int | None = None, unit: str = "rows") -> None:
+        self._doing, self._unit = doing, unit
         self._of_total = "" if total is None else f" of {total:,}"
         self._rows = 0
         self._said = time.monotonic()
@@ -38,7 +39,7 @@ class RowProgress:
         now = time.monotonic()
         if now - self._said >= _SECONDS:
             self._said = now
-            say(f"{self._doing}, {self._rows:,}{self._of_total} rows")
+            say(f"{self._doing}, {self._rows:,}{self._of_total} {self._unit}")
 
     def through(self, batches: Iterable[_Batch], size: Callable[[Any], int] = len) -> Iterator[_Batch]:
         """Passes batches on and counts the rows of each when the next one is asked for.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
 
+import pytest
 from rich.console import Console
 
 from pipeline.report.progress import observe
@@ -24,12 +26,27 @@ def shown(*outcomes: RunOutcome, terminal: bool) -> str:
 
 
 def test_a_line_a_node_when_it_ends_where_there_is_no_terminal() -> None:
-    at_work = NodeOutcome(state=NodeState.RUNNING, started=100.0)
+    at_work = NodeOutcome(state=NodeState.RUNNING, started=time.time())
     done = NodeOutcome(state=NodeState.COMPLETE, started=100.0, ended=102.5)
 
     lines = shown(outcome(), outcome(Trainer=at_work), outcome(Trainer=done), outcome(Trainer=done), terminal=False)
 
     assert lines == "Trainer                  complete         2.5 s\n"
+
+
+def test_a_line_now_and_then_on_what_takes_long_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), width=100)
+    at_work = outcome(Trainer=NodeOutcome(state=NodeState.RUNNING, started=100.0))
+    with observe(console, starting="", note=lambda _, node: "epoch 2/5") as show:
+        for now in (101.0, 129.0, 131.0, 140.0, 162.0):
+            monkeypatch.setattr(time, "time", lambda now=now: now)
+            show(at_work)
+
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "Trainer                  running         31.0 s  epoch 2/5",
+        "Trainer                  running         62.0 s  epoch 2/5",
+    ]
 
 
 def test_a_live_table_on_a_terminal_with_a_note_for_what_is_at_work() -> None:
