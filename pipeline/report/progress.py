@@ -15,11 +15,15 @@ from pipeline.report import formats
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome
 
 _SECONDS_BETWEEN_LINES = 30.0
+# Of one node; the report has all of them.
+_MOST_NOTES = 12
 
 
 @contextmanager
 def observe(console: Console, starting: str, note: Callable[[RunOutcome, str], str]) -> Iterator[Callable[[RunOutcome], None]]:
     """An observer that shows a run on `console` each time it is called with the run's outcome so far.
+
+    The notes of a node are printed as soon as it has ended, so that a person may stop the run because of them.
 
     Args:
       console: where to show it.
@@ -30,15 +34,38 @@ def observe(console: Console, starting: str, note: Callable[[RunOutcome, str], s
         yield _LinePrinter(console, note)
         return
     with Live(console=console, refresh_per_second=8, transient=True) as live:
-        table = _LiveTable(starting, note)
-        yield lambda outcome: live.update(table.render(outcome))
+        table, notes = _LiveTable(starting, note), _Notes(live.console)
+
+        def show(outcome: RunOutcome) -> None:
+            notes.print(outcome)
+            live.update(table.render(outcome))
+
+        yield show
+
+
+class _Notes:
+    """Prints the notes of nodes, each once."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.told: set[str] = set()
+
+    def print(self, outcome: RunOutcome) -> None:
+        for node_id, node in outcome.nodes.items():
+            if node.notes and node_id not in self.told:
+                self.told.add(node_id)
+                for note in node.notes[:_MOST_NOTES]:
+                    self.console.print(Text(f"{node_id}: {note}", style="yellow"), soft_wrap=True)
+                if len(node.notes) > _MOST_NOTES:
+                    more = f"{node_id}: and {len(node.notes) - _MOST_NOTES} more notes, in the report"
+                    self.console.print(Text(more, style="yellow"), soft_wrap=True)
 
 
 class _LinePrinter:
     """Prints a line when a node ends, and now and then what a node that takes long is doing."""
 
     def __init__(self, console: Console, note: Callable[[RunOutcome, str], str]) -> None:
-        self.console, self.note = console, note
+        self.console, self.note, self.notes = console, note, _Notes(console)
         self.seen: dict[str, NodeState] = {}
         self.told: dict[str, float] = {}
 
@@ -53,6 +80,7 @@ class _LinePrinter:
             self.seen[node_id] = node.state
             if node.ended is not None:
                 self.print(node_id, node)
+        self.notes.print(outcome)
 
     def print(self, node_id: str, node: NodeOutcome, note: str = "") -> None:
         line = f"{node_id:<24} {node.state.value:<12} {node.seconds or 0:>7.1f} s  {note}"

@@ -27,7 +27,8 @@ _TRENDS = {"better": "green", "worse": "red", "": "dim"}
 def print_summary(outcome: RunOutcome, config: PipelineConfig, console: Console) -> None:
     """Prints the end of a run: nodes, metrics, the verdict, where the report is and what to do next.
 
-    Of a run that failed, it prints only the nodes and the report: the command prints the error itself.
+    Notes have been printed while the run went on. Of a run that failed, it prints only the nodes and the report: the command
+    prints the error itself.
 
     Args:
       outcome: the run's outcome.
@@ -37,7 +38,6 @@ def print_summary(outcome: RunOutcome, config: PipelineConfig, console: Console)
     details = read_run_details(config, outcome.run_id)
     if outcome.nodes:
         console.print(Text(f"Run {outcome.run_id} of {outcome.pipeline}", style="bold"), nodes_table(outcome), "", sep="\n")
-    print_notes(outcome, details.folder, console)
     print_rows(details.data, console)
     if details.evaluation:
         print_metrics(details.evaluation, details.config.evaluation.min_slice_rows, console)
@@ -64,7 +64,7 @@ def nodes_table(outcome: RunOutcome) -> Table:
 
 
 def print_notes(outcome: RunOutcome, folder: Path, console: Console) -> None:
-    """Prints what the nodes told in this run, one line each, and nothing if they told nothing.
+    """Prints what the nodes told in a run, one line each, and nothing if they told nothing.
 
     Args:
       outcome: the run's outcome.

@@ -1,4 +1,4 @@
-"""Notes of a node, on its standard output: `conveyor run` shows them when the run has ended, and so does its report.
+"""Notes of a node, on its standard output: `conveyor run` shows them when the node has ended, and so does the report.
 
 A note is what the person should know although the run goes on: a choice that was made for them, or data that looks wrong.
 """

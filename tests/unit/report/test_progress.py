@@ -34,6 +34,19 @@ def test_a_line_a_node_when_it_ends_where_there_is_no_terminal() -> None:
     assert lines == "Trainer                  complete         2.5 s\n"
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_note_is_told_once_as_soon_as_its_node_has_ended(terminal: bool) -> None:
+    notes = [f"Column c{number} is text." for number in range(14)]
+    done = NodeOutcome(state=NodeState.COMPLETE, started=100.0, ended=102.5, notes=notes)
+    at_work = NodeOutcome(state=NodeState.RUNNING, started=time.time())
+
+    text = shown(*[outcome(ExampleGen=done, Trainer=at_work)] * 3, terminal=terminal)
+
+    assert text.count("ExampleGen: Column c3 is text.") == 1
+    assert "c12" not in text
+    assert "ExampleGen: and 2 more notes, in the report" in text
+
+
 def test_a_line_now_and_then_on_what_takes_long_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO(), width=100)
     at_work = outcome(Trainer=NodeOutcome(state=NodeState.RUNNING, started=100.0))

@@ -84,11 +84,11 @@ def test_a_failed_run_leaves_the_error_to_the_command(config, summary):
     assert "goes on where this run stopped" in printed
 
 
-def test_notes_of_the_nodes_are_shown_each_on_a_line(config, summary):
+def test_show_and_the_report_have_the_notes_of_the_nodes(config, conveyor):
     told = NodeOutcome(state=NodeState.COMPLETE, started=1.0, ended=3.5, notes=[f"Column c{i} is text." for i in range(15)])
     outcome = RunOutcome(run_id="first", pipeline="flights", state=RunState.FAILED, nodes={"ExampleGen": told})
     outcome.save(config.runs_path / "first")
-    printed = summary("first")
+    _, printed, _ = conveyor("show", "first")
 
     assert "ExampleGen notes\n  Column c0 is text.\n  Column c1 is text.\n" in printed
     assert "c12" not in printed
