@@ -29,6 +29,7 @@ from components.example_gen.rules import ColumnRules
 from components.example_gen.text.forms import Form
 from components.shared.examples.kinds import Kind
 from pipeline.errors import DataError
+from pipeline.util.yaml_text import in_yaml
 
 _WHOLE = {Form.WHOLE, Form.LONG, Form.LONGER}
 _NUMBERS = {*_WHOLE, Form.FRACTION, Form.INFINITE}
@@ -163,7 +164,7 @@ class _Column:
             where=self._file(lambda seen: seen.types),
             expected="integers, booleans, floats, decimals, strings, binary, dates, timestamps, or lists of one of these",
             seen=", ".join(sorted(self.evidence.types)),
-            fix=f"Set features: {{{self.name}: {{kind: ignore}}}}, or write the parts of {self.name} as columns of their own.",
+            fix=f"Set features: {{{in_yaml(self.name)}: {{kind: ignore}}}}, or write its parts as columns of their own.",
         )
 
     def _disagreement(self) -> DataError:
@@ -180,7 +181,7 @@ class _Column:
                 f"{kind.value} in {os.path.basename(paths[0])}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
                 for kind, paths in most_first
             ),
-            fix=f"Set data.columns: {{{self.name}: text}}, or write the column with one type in all files.",
+            fix=f"Set data.columns: {{{in_yaml(self.name)}: text}}, or write the column with one type in all files.",
         )
 
     def _not_of_the_model(self, natural: Kind, wanted: Kind) -> DataError:
@@ -201,7 +202,7 @@ class _Column:
             expected="a day above 12 in some row, or the order in the configuration",
             seen=self.evidence.forms[Form.EITHER_ORDER].example,
             fix="Set data.dates: day_first, or data.dates: month_first; "
-            f"or keep the text with data.columns: {{{self.name}: text}}.",
+            f"or keep the text with data.columns: {{{in_yaml(self.name)}: text}}.",
         )
 
 
@@ -250,7 +251,7 @@ def _choice(name: str, kind: Kind, evidence: Evidence) -> str:
     if kind in (Kind.INTEGER, Kind.FLOAT) and Form.TRUTH in forms:
         told.append(
             f"{name!r} has numbers beside true and false, which are read as 1 and 0. "
-            f"To keep the text: data.columns: {{{name}: text}}."
+            f"To keep the text: data.columns: {{{in_yaml(name)}: text}}."
         )
     if kind is Kind.FLOAT and Form.LONG in forms:
         told.append(f"{name!r} has {forms[Form.LONG].example} among floats, which keep about seven digits.")
@@ -269,7 +270,7 @@ def _why_text(name: str, evidence: Evidence) -> str:
     if Form.CODE in forms and forms.keys() <= _NUMBERS_IN_CODE:
         return (
             f"{name!r} is text, since {forms[Form.CODE].example} is not how a number is written. "
-            f"To read numbers: data.columns: {{{name}: integer}}."
+            f"To read numbers: data.columns: {{{in_yaml(name)}: integer}}."
         )
     if Form.LONGER in forms and forms.keys() <= _NUMBERS:
         return f"{name!r} is text, since a float would not keep all digits of {forms[Form.LONGER].example}."

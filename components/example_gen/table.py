@@ -31,6 +31,7 @@ from pipeline.config import Data
 from pipeline.contracts.schema import Schema
 from pipeline.errors import DataError
 from pipeline.util.progress import RowProgress, say
+from pipeline.util.yaml_text import in_yaml
 
 _LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -239,7 +240,8 @@ class Table:
                 try:
                     columns[name] = read(source.batch.column(name), decision.kind, decision.day_first, self._notation)
                 except MisfitError as error:
-                    raise self._misfit(name, f"{source.path}, row {source.first_row + error.position:,}", error) from error
+                    place = self._reader.place_of(source.path, source.first_row + error.position)
+                    raise self._misfit(name, f"{source.path}, {place}", error) from error
         return pa.record_batch(columns) if columns else source.batch
 
     def _encode(self, source: _Batch) -> Rows:
@@ -253,7 +255,7 @@ class Table:
                 where=source.path,
                 expected=f"{kind.value} that fit into 64 bits" if kind is not Kind.FLOAT else "floats",
                 seen=str(error),
-                fix=f"Set data.columns: {{{error.column}: text}}, or correct the value.",
+                fix=f"Set data.columns: {{{in_yaml(error.column)}: text}}, or correct the value.",
             ) from error
 
     def _misfit(self, name: str, where: str, error: MisfitError) -> DataError:
@@ -261,9 +263,10 @@ class Table:
         wanted = "data.columns" if name in rules.types else "the schema" if name in rules.schema_types else "features"
         remedies = ["Correct the value"]
         if kind in (Kind.TIME, Kind.ZONED_TIME):
+            wanted = "data.dates" if rules.dates else wanted
             remedies.append(f"set data.dates: {'month_first' if self.decisions[name].day_first else 'day_first'}")
         if not rules.is_model or name in rules.types:
-            remedies.append(f"set data.columns: {{{name}: text}}")
+            remedies.append(f"set data.columns: {{{in_yaml(name)}: text}}")
         return DataError(
             f"A value of the column {name!r} cannot be read as its type.",
             where=where,

@@ -45,6 +45,14 @@ class Reader(Protocol):
           DataError: the file is damaged, which only reading all of it may show.
         """
 
+    def place_of(self, path: str, row: int) -> str:
+        """Where a row is within its file, in words.
+
+        Args:
+          path: the file.
+          row: the number of the row, from 1.
+        """
+
 
 def open_reader(file_format: str, paths: Sequence[str], csv: Csv) -> Reader:
     """The reader of a table.

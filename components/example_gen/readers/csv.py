@@ -49,3 +49,7 @@ class CsvReader:
           DataError: the file is empty, ragged, not UTF-8, not CSV, or its header repeats a name.
         """
         yield from DelimitedFile(path, self.dialect).batches(columns)
+
+    def place_of(self, path: str, row: int) -> str:
+        """The line that a row begins in."""
+        return f"line {DelimitedFile(path, self.dialect).line_of(row):,}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -78,6 +79,14 @@ class DelimitedFile:
                 if _STRADDLING not in str(error) or block_bytes >= _MOST_BLOCK_BYTES:
                     explain(self._text, len(self._all), error)
                 block_bytes *= _GROWTH
+
+    def line_of(self, row: int) -> int:
+        """The line that a row begins in, both from 1.
+
+        Args:
+          row: one that the file has.
+        """
+        return next(islice(self._text.records(), row - 1 + self._has_header, None)).line
 
     def _from_row(self, first: int, columns: Collection[str], block_bytes: int) -> Iterator[pa.RecordBatch]:
         names = [name for name in self.names if name in columns]

@@ -46,6 +46,11 @@ def batches(path: str, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
                 raise damaged(path, "Parquet, text in UTF-8", error, part=f"row group {group + 1}") from error
 
 
+def place_of(path: str, row: int) -> str:
+    """The number of a row."""
+    return f"row {row:,}"
+
+
 def _open(path: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)

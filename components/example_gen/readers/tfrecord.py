@@ -59,6 +59,11 @@ def batches(path: str, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
         yield batch.select([name for name in batch.schema.names if name in columns])
 
 
+def place_of(path: str, row: int) -> str:
+    """The number of a record."""
+    return f"record {row:,}"
+
+
 def _decoded(path: str) -> Iterator[pa.RecordBatch]:
     # Importing tfx_bsl takes a second that other formats need not wait for.
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
