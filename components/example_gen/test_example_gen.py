@@ -214,6 +214,7 @@ def test_a_pipeline_reads_again_only_what_is_new(tmp_path: Path) -> None:
     assert state == "COMPLETE"
     assert first.custom_properties["span"].int_value == 2
     assert first.custom_properties["version"].int_value == 0
+    assert first.custom_properties["division"].string_value == "by span, the newest to evaluate on"
     assert first.custom_properties["input_fingerprint"].string_value.startswith("sha256:")
     assert json.loads(first.properties["split_names"].string_value) == ["train", "eval"]
     assert len(_records(Path(first.uri) / "Split-train")) == len(_records(Path(first.uri) / "Split-eval")) == 20
