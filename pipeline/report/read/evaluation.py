@@ -172,17 +172,30 @@ class Evaluation:
     def uncertainty(self) -> str:
         """How far metrics of few rows are off by chance, as a sentence; empty where rows are many.
 
-        The half of a 95 % interval. Of a rate, the widest there is: 1.96 √(¼/n), the normal approximation of the binomial
-        distribution at ½. Of an error, as a share of it: 1.96/√(2n), that of the standard deviation of a normal sample.
+        The half of a 95 % interval. Of an AUC, that of a model that knows nothing: 1.96 √((m+n+1)/12mn) with m positives and n
+        negatives, as of the Mann-Whitney statistic. Of a rate, the widest there is: 1.96 √(¼/n), the normal approximation of
+        the binomial distribution at ½. Of an error, as a share of it: 1.96/√(2n), that of the standard deviation of a normal
+        sample.
         """
         rows = self.overall.rows
         if not rows or rows >= _MANY_ROWS or not self.primary_metric:
             return ""
-        if higher_is_better(self.primary_metric):
+        positives = self._positives if self.primary_metric == "auc" else None
+        if positives and rows > positives:
+            half = 1.96 * math.sqrt((rows + 1) / (12 * positives * (rows - positives)))
+            off = f"a model that knows nothing has an auc between {max(0.5 - half, 0):.2f} and {min(0.5 + half, 1):.2f}"
+        elif higher_is_better(self.primary_metric):
             off = f"a rate such as accuracy is off by up to {0.98 / math.sqrt(rows):.2f}"
         else:
             off = f"an error such as rmse is off by up to {formats.percent(1.96 / math.sqrt(2 * rows))}"
         return f"Few rows: by chance alone, {off} (95 % of the time)."
+
+    @property
+    def _positives(self) -> int | None:
+        """How many rows of a binary label are positive; None where that was not counted."""
+        plots = self.plots.get(CANDIDATE)
+        counts = plots.confusion.counts if plots and plots.confusion else ()
+        return round(sum(counts[1])) if len(counts) == 2 else None
 
     @property
     def failures(self) -> tuple[ThresholdResult, ...]:
