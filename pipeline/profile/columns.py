@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -20,6 +21,14 @@ DAY = 86_400_000_000
 """A day in microseconds."""
 
 Value = str | int | float
+
+
+def as_datetime(microseconds: int) -> datetime.datetime | None:
+    """A time in microseconds since 1970 as Python has it; None outside of the years 1 to 9999."""
+    try:
+        return datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
 
 
 @dataclass(frozen=True)

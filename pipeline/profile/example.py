@@ -2,52 +2,57 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from components.shared.examples.kinds import Kind
-from pipeline.profile.columns import ColumnProfile
+from pipeline.profile.columns import ColumnProfile, Value, as_datetime
 from pipeline.profile.table import TableProfile
+from pipeline.profile.values import SEPARATOR
 
 _LOOKED_AT = 1000
 _MOST_FEATURES = 50
 _LONGEST_TEXT = 200
 
 
-def request(table: TableProfile, features: Collection[str]) -> dict[str, int | float | str]:
+def request(table: TableProfile, features: Collection[str]) -> dict[str, Value | list[Value]]:
     """The row that has a value in most features, as JSON would hold it; the first of several.
 
     Args:
       table: the table.
-      features: the columns that the model sees. Lists are left out, and of more than 50 columns all.
+      features: the columns that the model sees; of more than 50 none is in the row, and its values are made up from the schema.
     """
-    chosen = [table.columns[name] for name in features if not table.columns[name].is_list]
+    chosen = [table.columns[name] for name in features]
     if not chosen or len(chosen) > _MOST_FEATURES:
         return {}
     sample = table.sample.slice(0, _LOOKED_AT)
     known = sum(sample.column(column.name).is_valid().to_numpy().astype(int) for column in chosen)
     row = int(np.argmax(known))
-    values = {column.name: _as_json(sample.column(column.name)[row], column) for column in chosen}
+    values = {column.name: _as_json(sample.column(column.name)[row].as_py(), column) for column in chosen}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _as_json(value: pa.Scalar, column: ColumnProfile) -> int | float | str | None:
-    plain = value.as_py()
-    if plain is None or (isinstance(plain, float) and not math.isfinite(plain)):
+def _as_json(value: Any, column: ColumnProfile) -> Value | list[Value] | None:
+    """A normalised value as a request has it; None where it has none or cannot hold it."""
+    if not column.is_list or not isinstance(value, bytes):
+        return _scalar(value, column.kind)
+    convert = {Kind.TEXT: str, Kind.INTEGER: int, Kind.FLOAT: float}.get(column.kind)
+    words = value.decode(errors="replace").split(SEPARATOR)
+    return [convert(word) for word in words] if convert is not None else None
+
+
+def _scalar(value: Any, kind: Kind) -> Value | None:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(plain, bytes):
+    if isinstance(value, bytes):
         try:
-            return plain.decode()[:_LONGEST_TEXT]
+            return value.decode()[:_LONGEST_TEXT]
         except UnicodeDecodeError:
             return None
-    if column.is_time:
-        try:
-            moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=plain)
-        except OverflowError:
-            return None
-        return moment.isoformat(timespec="seconds") + ("Z" if column.kind is Kind.ZONED_TIME else "")
-    return plain
+    if value is not None and kind in (Kind.TIME, Kind.ZONED_TIME):
+        moment = as_datetime(value)
+        return None if moment is None else moment.isoformat(timespec="seconds") + ("Z" if kind is Kind.ZONED_TIME else "")
+    return value

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from components.shared.examples.kinds import Kind
-from pipeline.profile.columns import DAY, ColumnProfile
+from pipeline.profile.columns import DAY, ColumnProfile, as_datetime
 from pipeline.profile.words import among, listed, name_words, number, of_rows, shortened
 
 _MOST_MISSING = 0.99
@@ -19,9 +18,10 @@ _WORDS_OF_TEXT, _DISTINCT_TEXT, _FEWEST_TEXTS = 3.0, 0.2, 20
 _ROWS_A_CODE = 5
 
 _YEAR = 365 * DAY
-_EPOCH = datetime.datetime(1970, 1, 1)
 _IDENTIFIER_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "rownames", "rowid", "serial", "number", "no", "nr"}
 _CODE_WORDS = {"id", "code", "type", "class", "category", "cat", "group", "zip", "zipcode", "postcode", "region", "sector"}
+# Seconds since 1970, from 1973 to 2100.
+_SECONDS_WORDS, _FIRST_SECOND, _LAST_SECOND = {"timestamp", "epoch", "unixtime", "unix", "ts", "at", "time"}, 1e8, 4.1e9
 
 
 class Role(str, Enum):
@@ -109,6 +109,12 @@ def _text(column: ColumnProfile) -> Usage:
 
 def _number(column: ColumnProfile) -> Usage:
     words = name_words(column.name)
+    if (
+        column.kind is Kind.INTEGER
+        and words & _SECONDS_WORDS
+        and _FIRST_SECOND <= (column.smallest or 0) <= (column.largest or 0) <= _LAST_SECOND
+    ):
+        return Usage(Role.TIME, "seconds since 1970, by its name and size", {"kind": "time"})
     if _is_identifier(column, words):
         return Usage(Role.IDENTIFIER, among(column), {"kind": "ignore"})
     if column.kind is Kind.INTEGER and column.distinct > 2 and words & _CODE_WORDS:
@@ -145,7 +151,7 @@ def _varying_parts(column: ColumnProfile) -> list[str]:
     repeats_a_year = (column.largest or 0) - (column.smallest or 0) >= 2 * _YEAR
     if not column.counts:
         return ["day_of_week", "day_of_month", *(["day_of_year"] if repeats_a_year else [])]
-    dates = [date for moment in column.counts if (date := _datetime(int(moment))) is not None]
+    dates = [date for moment in column.counts if (date := as_datetime(int(moment))) is not None]
     if len({(date.month, date.day) for date in dates}) == 1:
         return []
     monthly = len({date.day for date in dates}) == 1
@@ -153,18 +159,10 @@ def _varying_parts(column: ColumnProfile) -> list[str]:
 
 
 def _moment(microseconds: int) -> str:
-    moment = _datetime(microseconds)
+    moment = as_datetime(microseconds)
     if moment is None:
         return f"{microseconds:,} µs"
     return moment.date().isoformat() if microseconds % DAY == 0 else moment.isoformat(sep=" ", timespec="minutes")
-
-
-def _datetime(microseconds: int) -> datetime.datetime | None:
-    """A time as Python has it; None outside of the years 1 to 9999."""
-    try:
-        return _EPOCH + datetime.timedelta(microseconds=microseconds)
-    except OverflowError:
-        return None
 
 
 def _only(column: ColumnProfile) -> str:

@@ -15,7 +15,8 @@ Hashes = npt.NDArray[np.uint64]
 NULL_HASH = np.uint64(0x9E3779B97F4A7C15)
 """Stands for a missing value among the hashes of a column."""
 
-_UNIT = "\x1f"
+SEPARATOR = "\x1f"
+"""Stands between the values of a list in its normal form."""
 
 
 def normalised(column: pa.Array, kind: Kind) -> pa.Array:
@@ -65,5 +66,7 @@ def mixed(numbers: Hashes) -> Hashes:
 
 
 def _lists_as_text(column: pa.Array) -> pa.Array:
-    words = [_UNIT.join(map(str, values)).encode(errors="surrogateescape") if values else None for values in column.to_pylist()]
+    words = [
+        SEPARATOR.join(map(str, values)).encode(errors="surrogateescape") if values else None for values in column.to_pylist()
+    ]
     return pa.array(words, pa.large_binary())

@@ -18,6 +18,8 @@ def profile(columns: Mapping[str, Sequence[object] | pa.Array], batch_rows: int 
 
 
 def _kind(arrow_type: pa.DataType) -> Kind:
+    if pa.types.is_timestamp(arrow_type) and arrow_type.tz:
+        return Kind.ZONED_TIME
     kind = kind_of(arrow_type.value_type if is_list(arrow_type) else arrow_type)
     assert kind is not None
     return kind

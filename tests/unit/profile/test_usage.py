@@ -52,6 +52,7 @@ VARIED = [(7 * row) % ROWS for row in range(ROWS)]
             {"kind": "time", "parts": ["day_of_year"]},
         ),
         ("year", [datetime(1900 + row % 60, 1, 1) for row in range(ROWS)], Role.NUMBER, {"kind": "numeric"}),
+        ("created_at", [1_600_000_000 + row for row in range(ROWS)], Role.TIME, {"kind": "time"}),
         ("tags", [["a", "b"], ["c"]] * (ROWS // 2), Role.LIST, {}),
         ("review", [f"a fine house number {row} with a view" for row in range(ROWS)], Role.TEXT, {"kind": "text"}),
     ],
