@@ -47,6 +47,7 @@ def open_table(
     ignored: Collection[str] = (),
     features: Mapping[str, str] = _NOTHING,
     model: Schema | None = None,
+    skip_unreadable: bool = False,
 ) -> Table:
     """Opens the table that ExampleGen would read, without TFX and without a run.
 
@@ -57,6 +58,7 @@ def open_table(
       ignored: columns to leave out.
       features: kinds of features by column, as the configuration has them.
       model: the schema of the data that a model was trained on, for a table that is for the model: its types go first.
+      skip_unreadable: leave out columns of types that a tf.Example cannot hold, too; they are an error otherwise.
 
     Raises:
       UsageError: no file matches, or the span does not exist.
@@ -72,6 +74,9 @@ def open_table(
     reader = open_reader(format_of_files(data.format, paths), paths, data.csv)
     with ThreadPoolExecutor() as pool:
         files = list(pool.map(reader.scan, paths, repeat(rules.ignored)))
+    if skip_unreadable:
+        unreadable = {name for file in files for name, seen in file.columns.items() if seen.types}
+        rules = rules.model_copy(update={"ignored": (*rules.ignored, *sorted(unreadable))})
     return Table(reader, files, rules)
 
 
@@ -110,6 +115,7 @@ class Table:
       lists: the columns of which a row may have several values.
       rows: how many rows it has.
       choices: what is worth telling about how a column is read, as a sentence or two, by the column's name.
+      unreadable: the types, as Arrow names them, that a tf.Example cannot hold, by the column's name.
 
     Raises:
       ConfigError: the configuration names a column that is not there.
@@ -136,6 +142,9 @@ class Table:
         self.lists = {name for file in files for name, seen in file.columns.items() if seen.has_lists}
         self.rows = sum(file.rows for file in files)
         self.choices = {name: decision.choice for name, decision in self.decisions.items() if decision.choice}
+        self.unreadable = {
+            name: ", ".join(sorted(seen.types)) for file in files for name, seen in file.columns.items() if seen.types
+        }
         for file in files:
             if absent := self.kinds.keys() - file.columns.keys():
                 _LOG.warning("%s has no column %s: its rows have null there.", file.path, ", ".join(sorted(absent)))

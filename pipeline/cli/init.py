@@ -117,9 +117,11 @@ def _read(source: Source, overrides: Sequence[str], console: Console) -> tuple[T
     shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("Finding the types of the columns", total=None)
-        opened = open_table(data, ignored=ignored)
+        opened = open_table(data, ignored=ignored, skip_unreadable=True)
         progress.update(bar, description=f"Reading {opened.rows:,} rows", total=opened.rows)
-        found = TableProfile.read(opened.kinds, opened.batches(), lambda rows: progress.update(bar, completed=rows))
+        found = TableProfile.read(
+            opened.kinds, opened.batches(), opened.unreadable, lambda rows: progress.update(bar, completed=rows)
+        )
     return found, opened.choices
 
 

@@ -21,6 +21,7 @@ from pipeline.profile.usage import Usage, usages
 from pipeline.profile.words import quoted, rows, shortened
 
 _LONGEST_NAME = 40
+_TOO_FEW = 50
 _MOST_REASONS = 8
 
 # The defaults make enough steps of 10,000 rows. Smaller tables need smaller batches and more epochs for about a thousand.
@@ -63,7 +64,7 @@ def draft(table: TableProfile, source: Source, data: Mapping[str, Any], label: s
     decision = decide(table.columns[label])
     if task is not None and task is not decision.task:
         decision = Decision(task, "Chosen by --task.")
-    used = usages(table.columns, label)
+    used = usages(table, label)
     _require_features(used, label, source)
     fields = {"name": pipeline_name(source.stem), "task": decision.task.value, "label": label, "data": dict(data)}
     made = Draft(fields, {("task",): [decision.reason]}, decision, used)
@@ -125,6 +126,8 @@ def _use(made: Draft, table: TableProfile) -> None:
     if repeated := leaks.repeated_rows(table):
         made.warnings.append(repeated)
         lines.append(repeated)
+    if table.rows < _TOO_FEW:
+        made.warnings.append(f"{rows(table.rows)} are too few to tell a good model from a bad one.")
     made.fields["features"] = features
     made.comments["features",] = lines
 

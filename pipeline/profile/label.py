@@ -26,7 +26,7 @@ _TELLING = (
 
 def likely_labels(table: TableProfile) -> list[ColumnProfile]:
     """The columns that can be predicted: first those named like a label, then classes, then quantities; the last ones first."""
-    used = usages(table.columns, None)
+    used = usages(table, None)
     in_reverse = reversed(table.columns.values())
     possible = [column for column in in_reverse if not used[column.name].is_ignored and not obstacle(column)]
 

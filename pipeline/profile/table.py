@@ -25,22 +25,31 @@ class TableProfile:
     Attributes:
       rows: how many rows it has.
       columns: its columns by name, in order.
+      unreadable: the types of further columns, which cannot be read, by name.
       repeated: how many rows are equal to an earlier one; estimated beyond a million rows.
       sample: up to 20,000 rows drawn evenly, in order, values in the form of `pipeline.profile.values.normalised`.
     """
 
     rows: int
     columns: dict[str, ColumnProfile]
+    unreadable: dict[str, str]
     repeated: int
     sample: pa.Table
 
     @classmethod
-    def read(cls, kinds: Mapping[str, Kind], batches: Iterable[pa.RecordBatch], told: Callable[[int], None]) -> TableProfile:
+    def read(
+        cls,
+        kinds: Mapping[str, Kind],
+        batches: Iterable[pa.RecordBatch],
+        unreadable: Mapping[str, str],
+        told: Callable[[int], None],
+    ) -> TableProfile:
         """Reads all rows once.
 
         Args:
           kinds: the kind of each column.
           batches: the rows.
+          unreadable: the types of further columns, which are not in the batches.
           told: called with the number of rows after each batch.
         """
         readers = {name: ColumnReader(name, kind) for name, kind in kinds.items()}
@@ -62,7 +71,7 @@ class TableProfile:
             told(rows)
         columns = {name: reader.profile() for name, reader in readers.items()}
         repeated = rows - distinct_rows.count if distinct_rows.is_exact else round(distinct_rows.repeated_share * rows)
-        return cls(rows, columns, repeated, sample.rows())
+        return cls(rows, columns, dict(unreadable), repeated, sample.rows())
 
 
 def _combined(left: Hashes, right: Hashes) -> Hashes:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from components.shared.examples.kinds import Kind
 from pipeline.profile.columns import DAY, ColumnProfile, as_datetime
+from pipeline.profile.table import TableProfile
 from pipeline.profile.words import among, listed, name_words, number, of_rows, shortened
 
 _MOST_MISSING = 0.99
@@ -36,6 +37,7 @@ class Role(str, Enum):
     CONSTANT = "constant"
     EMPTY = "nearly empty"
     DUPLICATE = "duplicate"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -58,22 +60,24 @@ class Usage:
         return self.setting.get("kind") == "ignore"
 
 
-def usages(columns: Mapping[str, ColumnProfile], label: str | None) -> dict[str, Usage]:
+def usages(table: TableProfile, label: str | None) -> dict[str, Usage]:
     """How each column but the label is used, by name.
 
     Args:
-      columns: the table's, in order.
+      table: the table.
       label: what is predicted; None where that is not known yet.
     """
     first: dict[int, str] = {}
     if label is not None:
-        first[columns[label].digest] = label
+        first[table.columns[label].digest] = label
     found = {}
-    for name, column in columns.items():
+    for name, column in table.columns.items():
         if name == label:
             continue
         original = first.setdefault(column.digest, name)
         found[name] = _usage(column, None if original == name else original)
+    for name, types in table.unreadable.items():
+        found[name] = Usage(Role.UNREADABLE, f"of the type {shortened(types)}", {"kind": "ignore"})
     return found
 
 

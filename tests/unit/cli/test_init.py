@@ -164,6 +164,30 @@ def test_a_field_that_is_not_there_is_refused_before_anything_is_written(conveyo
     assert not Path("pipeline.yaml").exists()
 
 
+def test_a_column_of_a_type_that_is_not_taken_is_ignored(conveyor):
+    houses().assign(rooms=[{"kitchen": 1}] * ROWS).to_parquet("flats.parquet")
+    conveyor("init", "flats.parquet", "-l", "price")
+
+    assert load_config(Path("pipeline.yaml")).features["rooms"].kind == "ignore"
+    assert "# Unreadable: of the type struct<kitchen: int64>." in Path("pipeline.yaml").read_text()
+
+
+def test_few_rows_are_warned_of(conveyor):
+    houses().head(20).to_csv("few.csv", index=False)
+
+    assert "Warning: 20 rows are too few to tell a good model from a bad one." in conveyor("init", "few.csv", "-l", "price")
+
+
+def test_the_order_of_day_and_month_is_asked_for_and_the_remedy_works(conveyor):
+    houses().assign(sold=["01/02/2024", "03/04/2024"] * (ROWS // 2)).to_csv("flats.csv", index=False)
+    with pytest.raises(DataError) as caught:
+        conveyor("init", "flats.csv", "-l", "price")
+
+    conveyor("init", "flats.csv", "-l", "price", *caught.value.fix.rpartition("takes it as ")[2].split())
+    assert load_config(Path("pipeline.yaml")).data.dates == "day_first"
+    assert load_config(Path("pipeline.yaml")).features["sold"].kind == "time"
+
+
 def test_a_folder_of_spans_is_divided_by_them(conveyor, tmp_path):
     for month in (11, 12):
         path = tmp_path / f"data/sales-2024{month}.parquet"

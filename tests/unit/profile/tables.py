@@ -14,7 +14,7 @@ def profile(columns: Mapping[str, Sequence[object] | pa.Array], batch_rows: int 
     """The profile of a table with these columns, read in batches of so many rows."""
     table = pa.table(dict(columns))
     kinds = {field.name: _kind(field.type) for field in table.schema}
-    return TableProfile.read(kinds, table.to_batches(batch_rows), lambda rows: None)
+    return TableProfile.read(kinds, table.to_batches(batch_rows), {}, lambda rows: None)
 
 
 def _kind(arrow_type: pa.DataType) -> Kind:

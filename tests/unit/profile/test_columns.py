@@ -73,7 +73,7 @@ def test_a_column_that_a_batch_lacks_is_missing_there():
     from pipeline.profile import TableProfile
 
     batches = [pa.record_batch({"x": [1]}), pa.record_batch({"x": [2], "y": [3]})]
-    table = TableProfile.read({"x": Kind.INTEGER, "y": Kind.INTEGER}, batches, lambda rows: None)
+    table = TableProfile.read({"x": Kind.INTEGER, "y": Kind.INTEGER}, batches, {}, lambda rows: None)
 
     assert table.columns["y"].missing == 1
 

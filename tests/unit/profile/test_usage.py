@@ -58,7 +58,7 @@ VARIED = [(7 * row) % ROWS for row in range(ROWS)]
     ],
 )
 def test_the_values_and_the_name_tell_the_role(name, values, role, setting):
-    usage = usages(profile({name: values}).columns, None)[name]
+    usage = usages(profile({name: values}), None)[name]
 
     assert usage.role is role
     assert usage.setting == setting
@@ -66,19 +66,19 @@ def test_the_values_and_the_name_tell_the_role(name, values, role, setting):
 
 
 def test_times_beyond_the_calendar():
-    usage = usages(profile({"x": pa.array([10**17, -(10**18)] * 5, pa.timestamp("us"))}).columns, None)["x"]
+    usage = usages(profile({"x": pa.array([10**17, -(10**18)] * 5, pa.timestamp("us"))}), None)["x"]
 
     assert usage.role is Role.TIME
 
 
 def test_the_later_of_two_equal_columns_is_ignored():
-    used = usages(profile({"a": [1, 2, 3] * 10, "b": [1, 2, 3] * 10, "c": [3, 2, 1] * 10}).columns, None)
+    used = usages(profile({"a": [1, 2, 3] * 10, "b": [1, 2, 3] * 10, "c": [3, 2, 1] * 10}), None)
 
     assert {name: usage.role for name, usage in used.items()} == {"a": Role.NUMBER, "b": Role.DUPLICATE, "c": Role.NUMBER}
 
 
 def test_a_copy_of_the_label_is_ignored():
-    used = usages(profile({"copy": [1, 2, 3] * 10, "label": [1, 2, 3] * 10}).columns, "label")
+    used = usages(profile({"copy": [1, 2, 3] * 10, "label": [1, 2, 3] * 10}), "label")
 
     assert list(used) == ["copy"]
     assert used["copy"].is_ignored
@@ -86,4 +86,4 @@ def test_a_copy_of_the_label_is_ignored():
 
 
 def test_a_value_in_some_rows_is_no_constant():
-    assert usages(profile({"x": ["yes", None] * 10}).columns, None)["x"].role is Role.CATEGORY
+    assert usages(profile({"x": ["yes", None] * 10}), None)["x"].role is Role.CATEGORY
