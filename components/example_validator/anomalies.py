@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from textwrap import shorten
 
@@ -26,6 +27,7 @@ def anomaly_error(
     anomalies: Mapping[str, Anomalies],
     reference: str,
     *,
+    inferred: bool = False,
     complete: bool = False,
 ) -> DataError | None:
     """Explains the anomalies of all splits.
@@ -35,6 +37,7 @@ def anomaly_error(
       statistics: the statistics of the data, by split.
       anomalies: what `tfdv.validate_statistics` found, by split.
       reference: the split that the others are compared with.
+      inferred: whether the schema was inferred from the reference, so that nobody keeps it.
       complete: include all anomalies, for a log, and not only as many as fit on one screen.
 
     Returns:
@@ -56,8 +59,12 @@ def anomaly_error(
     fix = ["Correct the data and run again."]
     if edits:
         fix = [_ACCEPT, "That changes the schema:", *edits[:most]]
+    if inferred:
+        ignored = ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {{kind: ignore}}" for name in shown)
+        fix.append(f"Or leave the columns out, in the configuration: features: {{{ignored}}}")
+    schema_name = f"the schema that was inferred from {reference}" if inferred else "the schema"
     return DataError(
-        f"The data breaks the schema: {len(found)} {'feature' if len(found) == 1 else 'features'} with anomalies.",
+        f"The data breaks {schema_name}: {len(found)} {'feature' if len(found) == 1 else 'features'} with anomalies.",
         where=f"{', '.join(shown)}{', …' if more else ''}",
         expected="\n".join(expected),
         seen="\n".join([*seen, *more]),

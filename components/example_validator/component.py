@@ -77,7 +77,7 @@ class Executor(stock.Executor):
             return output
         on_anomaly = exec_properties["on_anomaly"]
         stopping = {STOP: found, STOP_IF_UNWORKABLE: unworkable(found, statistics, TRAIN)}.get(on_anomaly, {})
-        error = anomaly_error(schema, statistics, stopping, TRAIN)
+        error = anomaly_error(schema, statistics, stopping, TRAIN, inferred=on_anomaly == STOP_IF_UNWORKABLE)
         # TFX removes the artifact of a node that fails, so only the log then has all anomalies.
         logging.log(logging.ERROR if error else logging.WARNING, "%s", complete)
         if error:

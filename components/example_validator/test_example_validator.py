@@ -279,6 +279,8 @@ def test_a_schema_that_was_inferred_stops_a_run_that_could_not_work(
     with pytest.raises(DataError, match=problem) as raised:
         validate(eval={**changes, "temp": [1.0, 2.0, None, None], "late": [0, 1, 0, 1]}, schema=None, on_anomaly=INFERRED)
     assert raised.value.where == "origin"
+    assert "inferred from train" in raised.value.what
+    assert raised.value.fix.splitlines()[-1].endswith('features: {"origin": {kind: ignore}}')
 
 
 def test_a_column_without_values_in_train_has_no_type_that_could_change(validate: Validate) -> None:
