@@ -61,7 +61,8 @@ class Model:
 
         Returns:
           A frame with the index of `rows`. Classification: `prediction`, `probability` (of the predicted class), `score`
-          (binary: the probability of the positive class) and `probabilities` (of all classes). Regression: `prediction`.
+          (binary: the probability of the positive class) and `probabilities` (a dict by class). Regression: `prediction`.
+          Both: `model_version`.
 
         Raises:
           FeatureError: a row does not suit the model's features; `where` names row and feature.
@@ -80,7 +81,8 @@ class Model:
             columns["probability"] = [one.probability for one in answers]
             if answers[0].score is not None:
                 columns["score"] = [one.score for one in answers]
-            columns["probabilities"] = [list(one.probabilities) for one in answers]
+            columns["probabilities"] = [dict(zip(self.classes, one.probabilities, strict=True)) for one in answers]
+        columns["model_version"] = [one.version for one in answers]
         return pd.DataFrame(columns, index=rows.index)
 
     def __repr__(self) -> str:

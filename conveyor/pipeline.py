@@ -16,6 +16,7 @@ from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
     from pipeline.config import PipelineConfig
 
@@ -73,19 +74,42 @@ class Pipeline:
         Raises:
           ConveyorError: a node failed, or the run could not start.
         """
-        from rich.console import Console
-
         from pipeline.local.progress import observe
         from pipeline.local.training import train
 
         config = self.config if cache else self._uncached()
-        # Notebooks show text as it comes, and not a table that is drawn again and again.
-        console = Console(force_jupyter=False, force_terminal=False, quiet=not progress)
-        with observe(console, config.runs_path) as observer:
+        with observe(_console(progress), config.runs_path) as observer:
             run = train(config, observer, from_nodes=from_nodes, to_nodes=to_nodes)
         if run.outcome.problem:
             raise run.outcome.problem.as_error()
         return Run(config, run.outcome.run_id)
+
+    def score(
+        self, output: str | Path, input: str | Path | None = None, *, span: int | None = None, progress: bool = True
+    ) -> Path:
+        """Scores a table with the latest blessed model: the table as it came, with predictions beside each row.
+
+        Args:
+          output: the Parquet file to write.
+          input: the table: a file, or several by `*` and `?`; the configuration's data when None, of spans the newest.
+          span: instead of `input`, a span of the configuration's data.
+          progress: whether to print a line for each node that has ended.
+
+        Returns:
+          The path of the file; `pandas.read_parquet` reads it.
+
+        Raises:
+          UsageError: no model has been blessed yet.
+          ConveyorError: the table cannot be scored.
+        """
+        from pipeline.local.progress import observe
+        from pipeline.local.scoring import check_destination, runs_folder, score
+
+        destination = check_destination(Path(output).expanduser())
+        pattern = None if input is None else str(Path(input).expanduser().absolute())
+        with observe(_console(progress), runs_folder(self.config)) as observer:
+            score(self.config, destination, observer, input_pattern=pattern, span=span)
+        return destination
 
     def runs(self) -> pd.DataFrame:
         """All runs, newest first: state, when it started (UTC), how long it took in seconds, data, metric, pushed version.
@@ -147,3 +171,10 @@ class Pipeline:
     def _uncached(self) -> PipelineConfig:
         execution = self.config.execution.model_copy(update={"cache": False})
         return self.config.model_copy(update={"execution": execution})
+
+
+def _console(progress: bool) -> Console:
+    """Notebooks show text as it comes, and not a table that is drawn again and again."""
+    from rich.console import Console
+
+    return Console(force_jupyter=False, force_terminal=False, quiet=not progress)

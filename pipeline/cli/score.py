@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from rich.table import Table
 
-    from pipeline.config import PipelineConfig
 
 _PREVIEW_ROWS = 5
 _PREVIEW_FEATURES = 4
@@ -48,32 +47,34 @@ def score(
 
     Example: conveyor score --input 'new/*.parquet' --output scored.parquet
     """
+    from pipeline.local.scoring import check_destination, runs_folder
+    from pipeline.local.scoring import score as score_table
+
     settings = read_config(config, overrides)
-    pattern = _pattern(settings, input_pattern, span)
-    destination = _destination(output)
-    _require_blessed_model(settings)
+    if input_pattern is not None and span is not None:
+        raise UsageError(
+            "It is not clear which table to score.",
+            expected="--input or --span, or neither for the data of the configuration",
+            seen="both",
+            fix="Give one of them, as in: conveyor score --input 'new/*.parquet' --output scored.parquet",
+        )
+    destination = check_destination(output)
 
     import pyarrow.parquet as pq
     from rich.console import Console
 
-    from pipeline.local import PipelineFactory, run_pipeline
     from pipeline.local.progress import observe
 
-    name = f"{settings.name}-score"
-    arguments = {
-        "config": settings,
-        "input_pattern": pattern,
-        "destination": str(destination),
-        "file_format": file_format.value if input_pattern else settings.data.format,
-        "span": span,
-    }
     console = Console()
-    with observe(console, settings.workspace_path / "runs" / name) as observer:
-        outcome = run_pipeline(
-            settings, PipelineFactory("pipeline.scoring:create_scoring_pipeline", arguments), name=name, observer=observer
+    with observe(console, runs_folder(settings)) as observer:
+        score_table(
+            settings,
+            destination,
+            observer,
+            input_pattern=None if input_pattern is None else str(as_path(input_pattern).absolute()),
+            span=span,
+            file_format=file_format.value,
         )
-    if outcome.problem:
-        raise outcome.problem.as_error()
     with pq.ParquetFile(destination) as table:
         outputs = _outputs(table)
         first = next(table.iter_batches(_PREVIEW_ROWS))
@@ -84,55 +85,6 @@ def score(
         )
     console.print(f"Predictions: {destination}", soft_wrap=True)
     console.print(f"Next: conveyor lineage {version}", highlight=False)
-
-
-def _pattern(config: PipelineConfig, input_pattern: str | None, span: int | None) -> str:
-    """The table to read, as an absolute pattern: the configuration's data where no other is named."""
-    if input_pattern is not None and span is not None:
-        raise UsageError(
-            "It is not clear which table to score.",
-            expected="--input or --span, or neither for the data of the configuration",
-            seen="both",
-            fix="Give one of them, as in: conveyor score --input 'new/*.parquet' --output scored.parquet",
-        )
-    if input_pattern is not None:
-        return str(as_path(input_pattern).absolute())
-    if span is not None and "{SPAN}" not in config.data.input:
-        raise UsageError(
-            "The data of this configuration has no spans.",
-            where="data.input",
-            expected="a pattern with {SPAN}",
-            seen=config.data.input,
-            fix="Name the table with --input instead.",
-        )
-    return config.resolve(config.data.input)
-
-
-def _destination(output: Path) -> Path:
-    if output.suffix != ".parquet" or output.is_dir():
-        raise UsageError(
-            "Predictions are written as one Parquet file.",
-            where="--output",
-            expected="a file name that ends in .parquet",
-            seen=str(output),
-            fix=f"--output {output / 'scored.parquet' if output.is_dir() else output.with_suffix('.parquet')}",
-        )
-    return output.absolute()
-
-
-def _require_blessed_model(config: PipelineConfig) -> None:
-    from pipeline.runs import database
-    from pipeline.runs.metadata import open_store
-
-    connection = database.connection(config)
-    with open_store(connection, config.name) as store:
-        if not store.pushed_versions():
-            raise UsageError(
-                "No model has been blessed yet.",
-                where=database.address(connection),
-                expected=f"a model that {config.name} has blessed and pushed",
-                fix="Run `conveyor run`, which trains, evaluates and pushes one.",
-            )
 
 
 def _outputs(table: pq.ParquetFile) -> dict[str, str]:

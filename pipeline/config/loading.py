@@ -195,7 +195,7 @@ def _flaws(details: Mapping[str, Any]) -> tuple[Flaw, ...]:
         fix = _did_you_mean(name, siblings) or _elsewhere(name)
         return (Flaw(f"{field} is not a field.", location, f"one of {', '.join(siblings)}", fix=fix),)
     if kind == "missing":
-        return (Flaw(f"{field} is required, but not given.", location, description, seen, f"Add it: {location[-1]}: …"),)
+        return (Flaw(f"{field} is required, but not given.", location, description, "", f"Add it: {location[-1]}: …"),)
     if kind == "value_error":
         return (_located(Flaw(f"{error}."), location, seen),)
     expected = details["msg"].removeprefix("Input should be ")

@@ -39,8 +39,8 @@ def test_every_problem_of_the_fields_is_told_and_mended_as_it_says() -> None:
     with pytest.raises(ConfigError) as caught:
         conveyor.Pipeline.of(**fields)
     assert caught.value.seen.splitlines() == [
-        "name is required, but not given. Add it: name: …",
-        "nam is not a field. Did you mean 'name'?",
+        "name: name is required, but not given. Add it: name: …",
+        "nam: nam is not a field. Did you mean 'name'?",
     ]
     conveyor.Pipeline.of(name=fields.pop("nam"), **fields)
 
