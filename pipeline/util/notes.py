@@ -10,6 +10,8 @@ from pathlib import Path
 MARK = "note: "
 """The beginning of such a line."""
 
+_notes: dict[str, None] = {}
+
 
 def note(what: str) -> None:
     """Prints a note.
@@ -17,7 +19,16 @@ def note(what: str) -> None:
     Args:
       what: a sentence or two; line breaks become spaces.
     """
-    print(f"{MARK}{' '.join(what.split())}", flush=True)
+    text = " ".join(what.split())
+    _notes[text] = None
+    print(f"{MARK}{text}", flush=True)
+
+
+def take_notes() -> list[str]:
+    """The notes of this process since the last call, in their order, each once."""
+    taken = list(_notes)
+    _notes.clear()
+    return taken
 
 
 def read_notes(log: Path) -> list[str]:

@@ -15,6 +15,7 @@ from pipeline.errors import ConveyorError, as_conveyor_error
 from pipeline.kubeflow.pod.command import run_task
 from pipeline.kubeflow.pod.context import Pod
 from pipeline.runs.status import NodeOutcome, NodeState, Problem
+from pipeline.util.notes import take_notes
 
 if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
@@ -74,7 +75,7 @@ def _run(pod: Pod, ir: pipeline_pb2.Pipeline, node_id: str) -> ConveyorError | N
         if interrupted:
             raise
     finally:
-        outcome.ended = time.time()
+        outcome.ended, outcome.notes = time.time(), take_notes()
         pod.keep(node_id, outcome)
         print(f"{node_id}: {outcome.state.value} after {outcome.seconds:.1f} s", flush=True)
     return problem

@@ -96,7 +96,7 @@ def _tiny_pipeline_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_group_runs_in_order_and_the_exit_task_tells_the_outcome(tmp_path):
-    volume = Volume(tmp_path)
+    volume = Volume(tmp_path, left="note:Column x is text.")
 
     code, log = volume.run("Source", "Left", "Right", "Join", run_note="a try")
     finished, _ = volume.finish("SUCCEEDED", run_note="a try")
@@ -106,6 +106,7 @@ def test_a_group_runs_in_order_and_the_exit_task_tells_the_outcome(tmp_path):
     outcome = volume.run_outcome()
     assert (outcome.state, outcome.note) == (RunState.COMPLETE, "a try")
     assert [node.state for node in outcome.nodes.values()] == [NodeState.COMPLETE] * 4
+    assert {name: node.notes for name, node in outcome.nodes.items() if node.notes} == {"Left": ["Column x is text."]}
     assert (tmp_path / "runs" / "tiny" / "run-1" / "report.html").is_file()
 
 

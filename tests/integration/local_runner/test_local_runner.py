@@ -50,11 +50,12 @@ def states(outcome: RunOutcome) -> list[str]:
 
 
 def test_runs_every_node_once_and_then_takes_each_from_the_cache(workspace: Path) -> None:
-    first, second = run(workspace), run(workspace)
+    first, second = (run(workspace, left="note:Column x is text.") for _ in range(2))
     assert (first.state, states(first)) == (RunState.COMPLETE, ["complete"] * 4)
     assert (second.state, states(second)) == (RunState.COMPLETE, ["cached"] * 4)
     assert list(first.nodes) == ["Source", "Left", "Right", "Join"]
     assert first.nodes["Join"].upstream == ["Left", "Right"]
+    assert (first.nodes["Left"].notes, second.nodes["Left"].notes) == (["Column x is text."], [])
     assert RunOutcome.load(workspace / "runs" / "tiny" / second.run_id) == second
 
 

@@ -13,6 +13,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types.standard_artifacts import HyperParameters
 
 from pipeline.errors import DataError
+from pipeline.util.notes import note
 
 
 @component
@@ -38,6 +39,8 @@ def behave(
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{name} waited for its neighbour in vain")
             time.sleep(0.01)
+    elif action == "note":
+        note(argument)
     elif action == "refuse":
         raise DataError("The rows are wrong.", where=name, expected="right rows", seen="wrong rows", fix="mend them")
     elif action == "raise":
@@ -61,7 +64,7 @@ def join(
 
 
 def create(root: str, text: str = "a", left: str = "", right: str = "") -> Pipeline:
-    """Left and Right behave as told: meet:FOLDER, refuse, raise, fill, die, hang:FILE; or just copy."""
+    """Left and Right behave as told: meet:FOLDER, note:TEXT, refuse, raise, fill, die, hang:FILE; or just copy."""
     source = write(text=text).with_id("Source")
     upstream = source.outputs["result"]
     left_step = behave(name="Left", behaviour=left, source=upstream).with_id("Left")
