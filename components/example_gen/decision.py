@@ -186,7 +186,7 @@ class _Column:
 
     def _not_of_the_model(self, natural: Kind, wanted: Kind) -> DataError:
         wrong = self.evidence.forms.keys() - _NUMBERS_IN_CODE - {Form.NULL}
-        examples = [self.evidence.forms[form].example for form in wrong]
+        examples = [self.evidence.forms[form].example for form in wrong if self.evidence.forms[form].example]
         return DataError(
             f"The column {self.name!r} is not of the type that the model was trained on.",
             where=self._file(lambda seen: seen.forms.keys() & wrong or seen.kinds),
@@ -286,6 +286,7 @@ def _why_text(name: str, evidence: Evidence) -> str:
         others = {form: seen for form, seen in forms.items() if form not in kinds}
         count = sum(seen.count for seen in others.values())
         if others and count <= _FEW * total:
-            example = min(seen.example for seen in others.values())
-            return f"{name!r} is text, since {count:,} of its {total:,} values are no {are}: {example!r}."
+            example = min((seen.example for seen in others.values() if seen.example), default="")
+            shown = f": {example!r}" if example else ""
+            return f"{name!r} is text, since {count:,} of its {total:,} values are no {are}{shown}."
     return ""

@@ -18,7 +18,7 @@ class Seen(BaseModel):
 
     Attributes:
       count: how many there are.
-      example: the first of them in the order of characters.
+      example: the first of them in the order of characters; empty for ordinary numbers.
     """
 
     model_config = ConfigDict(frozen=True)

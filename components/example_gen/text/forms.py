@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.example_gen.text.characters import are_canonical, has_letters
 from components.example_gen.text.notation import Notation
 from components.example_gen.text.times import Order, Times, read_times
 
@@ -18,7 +19,6 @@ _FLOAT64_WHOLE = 2**53
 _INT64_DIGITS = 19
 _LONGEST_WITH_PLUS = 6
 _FIRST_VALUES = 100
-_POWERS_OF_TEN = 10 ** np.arange(1, 20, dtype=np.uint64)
 _MONEY = r"^[-+(]?\s?(?:[$€£¥]|[A-Z]{3}\s)?\s?[-+]?\d[\d.,' ]*\s?(?:%|[$€£¥]|\s[A-Z]{3})?\)?$"
 
 
@@ -43,6 +43,7 @@ class Form(str, Enum):
 
 
 FORMS = tuple(Form)
+_WITHOUT_EXAMPLE = (Form.WHOLE, Form.FRACTION)
 _CODES = {form: code for code, form in enumerate(FORMS)}
 
 
@@ -54,8 +55,8 @@ def forms_of(texts: pa.Array, notation: Notation) -> dict[Form, tuple[int, str]]
       notation: how numbers are written.
 
     Returns:
-      How many there are of each form that occurs, and the first of them in the order of characters: neither depends on the
-      order of the texts.
+      How many there are of each form that occurs, and the first of them in the order of characters, which takes long to find
+      and is empty for ordinary numbers: neither depends on the order of the texts.
     """
     plain = _plain_forms(texts, notation)
     if plain is not None:
@@ -150,16 +151,12 @@ def _plain_forms(texts: pa.Array, notation: Notation) -> npt.NDArray[np.int8] | 
 
 
 def _plain_whole(texts: pa.Array, values: pa.Array) -> npt.NDArray[np.int8] | None:
-    numbers = values.to_numpy()
-    # Leading zeros and a plus make a text longer than the number needs, and Arrow takes hexadecimal numbers, too.
-    magnitudes = np.abs(numbers).view(np.uint64)
-    needed = 1 + np.searchsorted(_POWERS_OF_TEN, magnitudes, side="right") + (numbers < 0)
-    written = pc.sum(pc.binary_length(texts)).as_py() == int(needed.sum())
-    return _sizes(numbers) if written and not _has_letters(texts) else None
+    # Arrow takes hexadecimal numbers, too.
+    return None if has_letters(texts) or not are_canonical(texts) else _sizes(values.to_numpy())
 
 
 def _plain_fractions(texts: pa.Array, values: pa.Array) -> npt.NDArray[np.int8] | None:
-    if _has_letters(texts):  # infinite, none, or with an exponent
+    if has_letters(texts):  # infinite, none, or with an exponent
         return None
     codes = np.full(len(texts), _CODES[Form.FRACTION], np.int8)
     whole = np.flatnonzero(~pc.match_substring(texts, ".").to_numpy(zero_copy_only=False))
@@ -179,15 +176,15 @@ _QUICK_WAYS: tuple[tuple[pa.DataType, Callable[[pa.Array, pa.Array], npt.NDArray
 )
 
 
-def _has_letters(texts: pa.Array) -> bool:
-    first, end = np.frombuffer(texts.buffers()[1], np.int32)[[texts.offset, texts.offset + len(texts)]]
-    return bool((np.frombuffer(texts.buffers()[2], np.uint8)[first:end] >= ord("A")).any())
-
-
 def _count(
     texts: pa.Array, codes: npt.NDArray[np.int8], counts: npt.NDArray[np.int64] | None = None
 ) -> dict[Form, tuple[int, str]]:
     totals = np.bincount(codes, counts, minlength=len(FORMS)).astype(int)
-    found = np.flatnonzero(totals)
-    examples = [texts if len(found) == 1 else texts.filter(pa.array(codes == code)) for code in found]
-    return {FORMS[code]: (int(totals[code]), pc.min(of_form).as_py()) for code, of_form in zip(found, examples, strict=True)}
+    return {FORMS[code]: (int(totals[code]), _example(texts, codes, int(code))) for code in np.flatnonzero(totals)}
+
+
+def _example(texts: pa.Array, codes: npt.NDArray[np.int8], code: int) -> str:
+    if FORMS[code] in _WITHOUT_EXAMPLE:
+        return ""
+    example: str = pc.min(texts.filter(pa.array(codes == code))).as_py()
+    return example

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.example_gen.text.characters import has_letters
 from components.example_gen.text.notation import Notation
 from components.example_gen.text.times import Order, read_times
 from components.shared.examples.kinds import Kind
@@ -75,14 +76,15 @@ def _quickly(texts: pa.Array, kind: Kind, notation: Notation) -> pa.Array | None
     """What Arrow makes of the texts, where it goes by the same rules; None where it does not."""
     if kind in (Kind.INTEGER, Kind.FLOAT) and notation.decimal != ".":
         return None
-    data = texts.buffers()[2]
-    if kind is Kind.INTEGER and data is not None and b"x" in memoryview(data).tobytes().lower():  # hexadecimal to Arrow
+    if kind is Kind.INTEGER and has_letters(texts):  # hexadecimal to Arrow
         return None
     try:
         values = texts.cast(_TYPES[kind])
     except pa.ArrowInvalid:
         return None
-    return pc.if_else(pc.is_nan(values), None, values) if kind is Kind.FLOAT else values
+    if kind is Kind.FLOAT and pc.any(is_nan := pc.is_nan(values)).as_py():
+        return pc.if_else(is_nan, None, values)
+    return values
 
 
 def _booleans(texts: pa.Array) -> pa.Array:

@@ -29,7 +29,7 @@ EXAMPLES = {
 
 @pytest.mark.parametrize(("form", "text"), [(form, text) for form, texts in EXAMPLES.items() for text in texts])
 def test_each_text_has_one_form(form: Form, text: str) -> None:
-    assert forms_of(pa.array([text]), Notation()) == {form: (1, text)}
+    assert forms_of(pa.array([text]), Notation()) == {form: (1, "" if form in (Form.WHOLE, Form.FRACTION) else text)}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,8 @@ def test_each_text_has_one_form(form: Form, text: str) -> None:
     [("1,5", Form.FRACTION), ("1.200,5", Form.FRACTION), ("1.200", Form.WHOLE), ("1.5", Form.AMOUNT), ("12", Form.WHOLE)],
 )
 def test_the_marks_of_numbers_may_be_others(text: str, form: Form) -> None:
-    assert forms_of(pa.array([text]), Notation(",", ".")) == {form: (1, text)}
+    [(seen, (count, _))] = forms_of(pa.array([text]), Notation(",", ".")).items()
+    assert (seen, count) == (form, 1)
 
 
 _TEXTS = st.sampled_from([text for texts in EXAMPLES.values() for text in texts]) | st.text(max_size=8)
