@@ -152,7 +152,7 @@ class ColumnReader:
             is_list=self._is_list,
             rows=self._rows,
             missing=self._missing,
-            distinct=self._distinct.count,
+            distinct=min(self._distinct.count, self._rows - self._missing),
             is_exact=self._distinct.is_exact,
             counts=dict(self._counts) if self._distinct.count <= MOST_COUNTED else {},
             smallest=self._smallest,

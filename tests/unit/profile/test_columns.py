@@ -61,6 +61,14 @@ def test_values_are_counted_up_to_a_thousand_different_ones():
     assert longer.counts == {}
 
 
+def test_an_estimate_is_no_more_than_there_are_rows():
+    column = profile({"x": range(40_000)}, batch_rows=10_000).columns["x"]
+
+    assert not column.is_exact
+    assert 0.9 <= column.distinct_share <= 1
+    assert column.distinct <= 40_000
+
+
 def test_repeated_rows_and_the_sample():
     table = profile({"x": [1, 1, 2, 1], "y": ["a", "a", "a", "b"]})
 
