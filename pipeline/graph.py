@@ -136,9 +136,10 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
 
 
 def _split(config: PipelineConfig) -> Split:
-    """How rows are divided: by the classes of the label only where it has any."""
+    """How rows are divided: by a hash, by the classes of the label only where it has any."""
     split = config.data.split
-    return split.model_copy(update={"stratify": False}) if config.task == "regression" else split
+    has_no_classes = split.method == "hash" and config.task == "regression"
+    return split.model_copy(update={"stratify": False}) if has_no_classes else split
 
 
 def _curated_schema(config: PipelineConfig) -> schema_pb2.Schema | None:
