@@ -53,6 +53,6 @@ def test_a_table_with_columns_of_every_kind_becomes_a_model_that_answers(tmp_pat
     model = pipeline.model()
 
     assert set(model.schema.features) == set(example.columns)
-    assert model.classes == ("loyal", "lost")
+    assert model.classes == ["lost", "loyal"]
     assert model.predict(example)["prediction"].isin(model.classes).all()
     assert model.predict(table.drop(columns=["class"]).head(3))["prediction"].isin(model.classes).all()
