@@ -44,4 +44,7 @@ def read_table(
     table = open_table(data, ignored=unneeded, model=model)
     has_all = features.keys() <= table.kinds.keys()
     wanted = [name for name, kind in table.kinds.items() if name in features or (kind is not Kind.EMPTY and not has_all)]
-    return [row for batch in table.batches(wanted) for row in batch.to_pylist()]
+    # A TFRecord file does not say that a value is a list of one.
+    lists = [name for name, feature in features.items() if feature.is_list and name not in table.lists]
+    rows = [row for batch in table.batches(wanted) for row in batch.to_pylist()]
+    return [{**row, **{name: [row[name]] for name in lists if row.get(name) is not None}} for row in rows]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import functools
+import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tensorflow_serving.apis import model_pb2
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+import conveyor
 from components.evaluator.config import eval_config
 from components.evaluator.evaluation import evaluate
 from components.shared.examples.encoder import encode
@@ -35,7 +39,8 @@ from serving.modelserver.flags import Flags
 from serving.modelserver.inference.predict import run
 from serving.modelserver.inference.servable import Servable, SessionOptions
 from serving.modelserver.models.warmup import warm_up
-from tests.fakes.names import names
+from tests.fakes.names import HARD_NAMES, names
+from tests.integration.conftest import CONVEYOR, ENVIRONMENT
 
 ROWS = 64
 KINDS = {"int": Kind.INTEGER, "float": Kind.FLOAT, "string": Kind.TEXT}
@@ -122,6 +127,43 @@ def _check_served(model: Path, table: dict[str, pa.Array], label: str, files: Se
         assert {value.decode() for value in raw["labels"][:, 0]} <= {"ja", "nö"}
     finally:
         servable.close()
+
+
+def test_a_run_of_a_table_with_hard_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the file to a scored table, a column without any value included."""
+    columns = HARD_NAMES[::3]
+    types = {name: sorted(KINDS)[position % 3] for position, name in enumerate(columns)}
+    table = {name: pa.array(list(VALUES[type_]) * 4, ARROW_TYPES[type_]) for name, type_ in types.items()}
+    table["nothing"] = pa.nulls(4 * ROWS)
+    table["prediction"] = pa.array(["ja" if number % 3 else "nö" for number in range(4 * ROWS)])
+    pq.write_table(pa.table(table), tmp_path / "hard.parquet")
+    config = {
+        "name": "hard",
+        "label": "prediction",
+        "data": {"input": "hard.parquet"},
+        "model": {"hidden_units": [4]},
+        "training": {"epochs": 1},
+        "evaluation": {"thresholds": {"auc": {"min": 0.0}}, "slices": [[columns[2]]]},
+        "infra_validator": {"runner": "process", "requests": 5},
+    }
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(config, allow_unicode=True))
+    for command in (["run"], ["score", "--output", "scored.parquet"]):
+        done = subprocess.run(
+            [str(CONVEYOR), *command], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=600
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    scored = pq.read_table(tmp_path / "scored.parquet")
+    assert scored.select(list(table)).equals(pa.table(table))
+    answer = ["predicted_prediction", "predicted_probability", "score", "probabilities", "predicted_model_version"]
+    assert scored.column_names[len(table) :] == answer
+    frame = pa.table(table).drop_columns("nothing").to_pandas()
+    monkeypatch.chdir(tmp_path)
+    answers = conveyor.load("pipeline.yaml").model().predict(frame)
+    assert answers["score"].tolist() == pytest.approx(scored["score"].to_pylist(), abs=1e-5)
+    assert answers["prediction"].tolist() == scored["predicted_prediction"].to_pylist()
+    (page,) = tmp_path.rglob("report.html")
+    assert "<b>x</b>" not in page.read_text()
 
 
 def test_a_label_may_have_the_name_of_a_feature_that_the_model_sees(tmp_path: Path) -> None:
