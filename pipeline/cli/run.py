@@ -47,7 +47,7 @@ def run(
     if run.report_error:
         again = f"conveyor report {run.outcome.run_id}"
         reason = str(run.report_error).splitlines()[0].rstrip(".")
-        console.print(f"No report: {reason}. Once that is corrected: {again}", style="yellow")
+        console.print(f"No report: {reason}. Once that is corrected: {again}", style="yellow", markup=False)
     try:
         print_summary(run.outcome, settings, console)
     except ConveyorError as error:

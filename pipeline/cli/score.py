@@ -83,7 +83,7 @@ def score(
         console.print(
             f"{table.metadata.num_rows:,} rows scored with version {version} of {settings.name}{_mean(table, outputs)}"
         )
-    console.print(f"Predictions: {destination}", soft_wrap=True)
+    console.print(f"Predictions: {destination}", soft_wrap=True, markup=False)
     console.print(f"Next: conveyor lineage {version}", highlight=False)
 
 
