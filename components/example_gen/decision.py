@@ -41,6 +41,15 @@ _TYPES = {"text": Kind.TEXT, "integer": Kind.INTEGER, "float": Kind.FLOAT, "bool
 _SCHEMA_KINDS = {"bytes": Kind.TEXT, "int": Kind.INTEGER, "float": Kind.FLOAT}
 _FEW = 0.1
 
+# The kinds of columns with a type that the configuration can have read as another.
+_READABLE_AS = {
+    Kind.TEXT: frozenset(Kind),
+    Kind.INTEGER: frozenset([Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT, Kind.TEXT]),
+    Kind.FLOAT: frozenset([Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT, Kind.TEXT]),
+    Kind.BOOLEAN: frozenset([Kind.BOOLEAN, Kind.TEXT]),
+    Kind.TIME: frozenset([Kind.TIME, Kind.ZONED_TIME, Kind.TEXT]),
+}
+
 # Kinds that files may mix in one column, each list from the narrowest to the one that includes them all.
 _FAMILIES = (
     [Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT],
@@ -100,8 +109,7 @@ class _Column:
         if evidence.types:
             raise self._unsupported()
         if self.name in rules.types:
-            kind = _TYPES[rules.types[self.name]]
-            return self._times(table_order) if kind is Kind.TIME else Decision(kind)
+            return self._as_set(_TYPES[rules.types[self.name]], table_order)
         natural = self._natural_kind()
         if natural is Kind.EMPTY and not evidence.forms:
             return Decision(natural)
@@ -119,6 +127,12 @@ class _Column:
             has_floats = evidence.forms.keys() & {Form.FRACTION, Form.INFINITE}
             return Decision(Kind.FLOAT if has_floats else Kind.INTEGER)
         return self._as_seen(natural, table_order)
+
+    def _as_set(self, kind: Kind, table_order: bool | None) -> Decision:
+        others = self.evidence.kinds - _READABLE_AS[kind]
+        if others:
+            raise self._not_readable(kind, min(others))
+        return self._times(table_order) if kind is Kind.TIME else Decision(kind)
 
     def _as_seen(self, kind: Kind, table_order: bool | None) -> Decision:
         if kind in (Kind.TIME, Kind.ZONED_TIME) and self.evidence.forms:
@@ -182,6 +196,15 @@ class _Column:
                 for kind, paths in most_first
             ),
             fix=f"Set data.columns: {{{in_yaml(self.name)}: text}}, or write the column with one type in all files.",
+        )
+
+    def _not_readable(self, kind: Kind, other: Kind) -> DataError:
+        return DataError(
+            f"The column {self.name!r} cannot be read as {kind.value}.",
+            where=self._file(lambda seen: other in seen.kinds),
+            expected=", ".join(sorted(each.value for each in _READABLE_AS[kind])),
+            seen=other.value,
+            fix=f"Set data.columns: {{{in_yaml(self.name)}: text}}, or remove the column from data.columns.",
         )
 
     def _not_of_the_model(self, natural: Kind, wanted: Kind) -> DataError:

@@ -153,6 +153,32 @@ def test_a_column_that_is_ignored_may_be_of_any_type(tmp_path: Path) -> None:
     assert values(path, ignored=ignored) == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("column", "type_", "text"),
+    [
+        (pa.array([datetime.date(2013, 1, 31)]), "integer", "2013-01-31"),
+        (pa.array([5]), "boolean", "5"),
+        (pa.array([1.5]), "time", "1.5"),
+    ],
+)
+def test_a_type_that_the_files_type_cannot_be_read_as(tmp_path: Path, column: pa.Array, type_: str, text: str) -> None:
+    pq.write_table(pa.table({"x": column}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="cannot be read as") as caught:
+        values(tmp_path / "a.parquet", columns={"x": type_})
+    assert values(tmp_path / "a.parquet", **remedies(caught.value.fix)[0]) == [text]
+
+
+def test_floats_that_are_no_integers(tmp_path: Path) -> None:
+    for number in (2.5, 1e300):
+        pq.write_table(pa.table({"x": [1.0, None, number]}), tmp_path / "a.parquet")
+        with pytest.raises(DataError, match="cannot be read as its type") as caught:
+            values(tmp_path / "a.parquet", columns={"x": "integer"})
+        assert caught.value.where.endswith("row 3")
+        assert caught.value.seen == repr(number)
+    pq.write_table(pa.table({"x": [1.0, float("nan"), 2.0]}), tmp_path / "a.parquet")
+    assert values(tmp_path / "a.parquet", columns={"x": "integer"}) == [1, None, 2]
+
+
 def test_integers_beyond_64_bits_are_kept_as_text(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": pa.array([2**63, 1], pa.uint64())}), path)

@@ -46,11 +46,24 @@ def read(column: pa.Array, kind: Kind, day_first: bool | None, notation: Notatio
             raise MisfitError(pc.list_parent_indices(column)[error.position].as_py(), error.value) from error
         return column if changed is values else _regrouped(column, changed)
     value_type = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if kind is Kind.INTEGER and pa.types.is_floating(value_type):
+        return _whole(column)
     if is_text(value_type) == (kind is Kind.TEXT):
         return column
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     return column.cast(pa.string()) if kind is Kind.TEXT else parse(_utf8(column), kind, day_first, notation)
+
+
+def _whole(numbers: pa.Array) -> pa.Array:
+    """Floats as the integers that they are; what is no number is null."""
+    numbers = pc.if_else(pc.is_nan(numbers), None, numbers)
+    try:
+        return numbers.cast(pa.int64())
+    except pa.ArrowInvalid:
+        is_whole = pc.and_(pc.equal(pc.trunc(numbers), numbers), pc.less(pc.abs(numbers), 2.0**63)).fill_null(True)
+        position = pc.index(is_whole, False).as_py()
+        raise MisfitError(position, numbers[position].as_py()) from None
 
 
 def typed(column: pa.Array, kind: Kind, *, has_lists: bool) -> pa.Array:
