@@ -190,7 +190,9 @@ def _follow(client: KubeflowClient, run: Any, console: Console) -> None:
     follower = _follower(client, run, console)
     printed: set[tuple[str, str]] = set()
     try:
-        with observe(console, starting="waiting for the cluster", note=follower.issue) as show:
+        # Without a terminal, issues are printed below, each once.
+        note = follower.issue if console.is_terminal else lambda outcome, node_id: ""
+        with observe(console, starting="waiting for the cluster", note=note) as show:
             for outcome in follower.outcomes():
                 show(outcome)
                 if not console.is_terminal:
