@@ -31,7 +31,7 @@ def create_scoring_pipeline(
     config: PipelineConfig,
     input_pattern: str,
     destination: str,
-    file_format: Literal["auto", "csv", "parquet", "tfrecord"] = "auto",
+    file_format: Literal["auto", "csv", "json", "parquet", "tfrecord"] = "auto",
     span: int | None = None,
 ) -> Pipeline:
     """Wires the components that take a table to its predictions.

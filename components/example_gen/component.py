@@ -45,7 +45,7 @@ class ArrowExampleGen(base_component.BaseComponent):
 
     Args:
       input_pattern: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers; on a local or mounted file system.
-      file_format: `csv`, `parquet`, `tfrecord`, or `auto`, which goes by the files' names.
+      file_format: `csv` for delimited text, `json`, `parquet`, `tfrecord`, or `auto`, which goes by the files' names.
       csv: how delimited text is read.
       columns: what is known of columns besides their values.
       split: how rows are divided into `train` and `eval`, or into one split.

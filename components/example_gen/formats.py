@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError, DataError
 
 _ENDINGS = {
     "csv": ("csv", "tsv", "tab", "psv", "txt", "dat", "data"),
+    "json": ("jsonl", "ndjson", "json"),
     "parquet": ("parquet", "pq"),
     "tfrecord": ("tfrecord", "tfrecords"),
 }
@@ -55,7 +56,7 @@ def format_of(path: str) -> str:
     if found is None:
         head = read_head(path, _HEAD_BYTES)
         _refuse_foreign(path, head)
-        found = _binary_format(head)
+        found = _binary_format(head) or ("json" if _JSON.match(head) else None)
     if found is None:
         raise ConfigError(
             "The format of the input cannot be derived from the file's name.",
@@ -75,7 +76,7 @@ def require_format(path: str, file_format: str) -> None:
     """
     head = read_head(path, _HEAD_BYTES)
     _refuse_foreign(path, head)
-    found = _binary_format(head)
+    found = _binary_format(head) or ("json" if file_format == "csv" and _JSON.match(head) else None)
     if found in (None, file_format):
         return
     raise DataError(

@@ -27,6 +27,7 @@ class FileFormat(str, Enum):
 
     AUTO = "auto"
     CSV = "csv"
+    JSON = "json"
     PARQUET = "parquet"
     TFRECORD = "tfrecord"
 

@@ -55,8 +55,9 @@ class Data(Section):
     input: InputPattern
     """A file pattern: `*` and `?` as in a shell, `{SPAN}` and optionally `{VERSION}` for numbers in the path, of which
     the newest are read (of each span, its newest version)."""
-    format: Literal["auto", "csv", "parquet", "tfrecord"] = "auto"
-    """`auto` decides by the file name: .csv, .parquet, .tfrecord, each also with .gz where the format allows it."""
+    format: Literal["auto", "csv", "json", "parquet", "tfrecord"] = "auto"
+    """`auto` goes by the file name (.csv, .tsv, .txt; .jsonl, .ndjson, .json; .parquet; .tfrecord; also followed by .gz, .bz2
+    or .zst, and with the numbers of shards), and else by the content. `csv` is for text with any delimiter."""
     csv: Csv = Csv()
     """How tables in CSV and other delimited text are read. What is not given is found out from the files."""
     columns: dict[str, ColumnType] = Field(default_factory=dict)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from components.example_gen.columns import FileSummary
 from components.example_gen.formats import require_format
-from components.example_gen.readers import parquet, tfrecord
+from components.example_gen.readers import json_lines, parquet, tfrecord
 from components.example_gen.readers.csv import CsvReader
 from components.example_gen.readers.dialect import Dialect
 from components.example_gen.readers.sniffing import find_dialect
@@ -58,7 +58,7 @@ def open_reader(file_format: str, paths: Sequence[str], csv: Csv) -> Reader:
     """The reader of a table.
 
     Args:
-      file_format: `csv`, `parquet` or `tfrecord`.
+      file_format: `csv`, `json`, `parquet` or `tfrecord`.
       paths: the table's files.
       csv: what is known of the dialect of files in text; what is not known is found out from them.
 
@@ -69,4 +69,5 @@ def open_reader(file_format: str, paths: Sequence[str], csv: Csv) -> Reader:
         require_format(path, file_format)
     if file_format == "csv":
         return CsvReader(find_dialect(paths, csv))
-    return parquet if file_format == "parquet" else tfrecord
+    readers: dict[str, Reader] = {"json": json_lines, "parquet": parquet, "tfrecord": tfrecord}
+    return readers[file_format]
