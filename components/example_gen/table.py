@@ -190,7 +190,7 @@ class Table:
         for path in self._files:
             for batch in self._batches([path], names):
                 read = self._read(batch)
-                yield pa.RecordBatch.from_arrays([self._column(read, name) for name in names], names)
+                yield pa.RecordBatch.from_arrays([self._held(read, name, path) for name in names], names)
 
     def rows_of(self, span: InputSpan) -> int:
         """How many rows a span has."""
@@ -258,14 +258,23 @@ class Table:
         try:
             return Rows(batch, encode(batch, self.kinds))
         except ColumnError as error:
-            kind = self.kinds[error.column]
-            raise DataError(
-                f"The column {error.column!r} has a value that a tf.Example cannot hold.",
-                where=source.path,
-                expected=f"{kind.value} that fit into 64 bits" if kind is not Kind.FLOAT else "floats",
-                seen=str(error),
-                fix=f"Set data.columns: {{{in_yaml(error.column)}: text}}, or correct the value.",
-            ) from error
+            raise self._not_held(error.column, source.path, error) from error
+
+    def _held(self, batch: pa.RecordBatch, name: str, path: str) -> pa.Array:
+        try:
+            return self._column(batch, name)
+        except pa.ArrowInvalid as error:
+            raise self._not_held(name, path, error) from error
+
+    def _not_held(self, name: str, where: str, error: Exception) -> DataError:
+        kind = self.kinds[name]
+        return DataError(
+            f"The column {name!r} has a value that a tf.Example cannot hold.",
+            where=where,
+            expected=f"{kind.value} that fit into 64 bits" if kind is not Kind.FLOAT else "floats",
+            seen=str(error),
+            fix=f"Set data.columns: {{{in_yaml(name)}: text}}, or correct the value.",
+        )
 
     def _misfit(self, name: str, where: str, error: MisfitError) -> DataError:
         kind, rules = self.kinds[name], self._rules

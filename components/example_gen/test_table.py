@@ -15,7 +15,7 @@ from components.example_gen.spans import SingleSplit
 from components.example_gen.table import Table, open_table
 from components.shared.examples.kinds import Kind
 from pipeline.config import Data
-from pipeline.errors import UsageError
+from pipeline.errors import DataError, UsageError
 
 
 def rows(table: Table) -> list[dict[str, Any]]:
@@ -75,6 +75,15 @@ def test_parquet_types_are_one_for_each_kind(tmp_path: Path) -> None:
     ]
     assert batch.column("tags").to_pylist() == tags
     assert table.lists == {"tags"}
+
+
+def test_integers_beyond_64_bits_are_refused_and_read_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": pa.array([1, 2**64 - 1], pa.uint64())}), path)
+    with pytest.raises(DataError) as caught:
+        rows(open_table(Data(input=str(path))))
+    assert "Set data.columns: {x: text}" in caught.value.fix
+    assert [row["x"] for row in rows(open_table(Data(input=str(path), columns={"x": "text"})))] == ["1", str(2**64 - 1)]
 
 
 def test_features_of_one_value_are_no_lists(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""CSV: UTF-8 text, comma-separated, a header, fields in double quotes where they contain commas, quotes or line breaks.
+"""CSV and other delimited text, in the dialect that was found out or set.
 
 Arrow infers a column's type from the first block of a file and fails on a later one that differs. Here all blocks are read as
 text, and what they show of a column adds up. An empty field is null.
@@ -30,7 +30,7 @@ class CsvReader:
         """Reads the whole file for the number of rows and the forms of the values in each column.
 
         Raises:
-          DataError: the file is empty, ragged, not UTF-8, not CSV, or its header repeats a name.
+          DataError: the file is empty, ragged, or not in the encoding of the table.
         """
         rows = 0
         notation = self.dialect.notation
@@ -46,7 +46,7 @@ class CsvReader:
         """The cells as text (string), in blocks of about 4 MiB; an empty field is null.
 
         Raises:
-          DataError: the file is empty, ragged, not UTF-8, not CSV, or its header repeats a name.
+          DataError: the file is empty, ragged, or not in the encoding of the table.
         """
         yield from DelimitedFile(path, self.dialect).batches(columns)
 

@@ -71,6 +71,11 @@ def batches(path: str, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays(arrays, names) if names else pa.RecordBatch.from_pylist([{}] * len(batch))
 
 
+def place_of(path: str, row: int) -> str:
+    """The number of a row."""
+    return f"row {row:,}"
+
+
 def _names(batch: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for row in batch for name in row))
 
