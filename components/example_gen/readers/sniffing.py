@@ -116,9 +116,10 @@ def _quotes(heads: Sequence[Head], dialect: Dialect, csv: Csv) -> Sequence[str |
     if dialect.delimiter in _WITHOUT_QUOTES:
         # All that was read of the files counts: where a quote means itself, reading it as one loses rows.
         text = "\n".join(head.decoded(dialect) for head in heads)
-        starts = len(re.findall(rf'(?m)(?:^|{between})"', text)) if '"' in text else 0
-        wholes = len(re.findall(rf'(?m)(?:^|{between})"(?:[^"]|"")*"(?={between}|$)', text)) if starts else 0
-        if starts > wholes:
+        starts = len(re.findall(rf'(?:\A|[\r\n]|{between})"', text)) if '"' in text else 0
+        wholes = len(re.findall(rf'(?:\A|[\r\n]|{between})"(?:[^"]|"")*"(?=[\r\n]|{between}|\Z)', text)) if starts else 0
+        # The last field of a head may be cut off.
+        if starts - wholes > sum(not head.complete for head in heads):
             return [None]
     sample = "\n".join(head.text(dialect) for head in heads)
     return ['"', "'"] if re.search(rf"(?m)(^|{between})'", sample) else ['"']

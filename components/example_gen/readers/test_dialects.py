@@ -59,6 +59,7 @@ SAME = {
     "quoted numbers": '"a","b"\n"1","2"\n"3","4"\n',
     "spaces after commas": "a,b\n1, x\n2, y\n",
     "rows that begin like comments": "a,b\n#,1\n+,2\n#,3\n",
+    "quotes at the ends of lines between pipes": 'a|b\r\n1|"x"\r\n2|"y\r\nz"\r\n',
     "accents": "prénom,âge\nZoé,3\nRené,4\n",
 }
 
@@ -206,6 +207,12 @@ def test_a_byte_that_is_no_utf_8_far_into_the_file(tmp_path: Path) -> None:
     assert caught.value.where.endswith("line 502")
     assert caught.value.fix == "Set data.csv.encoding to cp1252."
     assert cut(path, encoding="cp1252")[1][-1] == ["Müller", "Köln"]
+
+
+def test_a_field_that_the_sample_cuts_off_is_in_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("a\tb\n" + '1\t"two words"\n' * 500_000)
+    assert find_dialect([str(path)], Csv()).quote == '"'
 
 
 def test_the_dialect_in_words(tmp_path: Path) -> None:
