@@ -220,6 +220,11 @@ COLUMNS = st.one_of(
     st.integers(2, 50).map(lambda n: [f"v{row * 7 % n}" for row in range(ROWS)]),
     st.integers(2, 50).map(lambda n: [row % n / 3 if row % 5 else None for row in range(ROWS)]),
     st.just([f"2024-01-{1 + row % 28:02}" for row in range(ROWS)]),
+    st.just([pd.Timestamp("2024-01-31") + pd.Timedelta(hours=7 * row) for row in range(ROWS)]),
+    st.just([f"some words of the number {row}" for row in range(ROWS)]),
+    st.just([["a", "b"][: row % 3] for row in range(ROWS)]),
+    st.just([[row, row + 1][: row % 3] for row in range(ROWS)]),
+    st.just([{"a": row} for row in range(ROWS)]),
 )
 
 
