@@ -153,7 +153,11 @@ class _Column:
         if day_first is None:
             raise self._ambiguous()
         example = evidence.forms[min(ordered, key=list(Form).index)].example
-        told = f"{self.name!r} is read with the {'day' if day_first else 'month'} first: {example}."
+        order_name = "day" if day_first else "month"
+        told = (
+            f"{self.name!r} is read with the {order_name} first: {example}. "
+            f"To have it so in every file: data.dates: {order_name}_first."
+        )
         return Decision(kind, day_first, f"{told} {choice}".rstrip())
 
     def _natural_kind(self) -> Kind:
@@ -167,6 +171,11 @@ class _Column:
         if family is None:
             raise self._disagreement()
         return max(kinds, key=family.index)
+
+    @property
+    def _is_of_model(self) -> bool:
+        """Whether a model wants the column with its type."""
+        return self.rules.is_model and self.name in self.rules.schema_types
 
     def _file(self, shows: Callable[[Evidence], object]) -> str:
         """The first file in which the column shows something."""
@@ -195,7 +204,9 @@ class _Column:
                 f"{kind.value} in {os.path.basename(paths[0])}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
                 for kind, paths in most_first
             ),
-            fix=f"Set data.columns: {{{in_yaml(self.name)}: text}}, or write the column with one type in all files.",
+            fix="Write the column with one type in all files."
+            if self._is_of_model
+            else f"Set data.columns: {{{in_yaml(self.name)}: text}}, or write the column with one type in all files.",
         )
 
     def _not_readable(self, kind: Kind, other: Kind) -> DataError:
@@ -224,8 +235,8 @@ class _Column:
             where=self._file(lambda seen: Form.EITHER_ORDER in seen.forms),
             expected="a day above 12 in some row, or the order in the configuration",
             seen=self.evidence.forms[Form.EITHER_ORDER].example,
-            fix="Set data.dates: day_first, or data.dates: month_first; "
-            f"or keep the text with data.columns: {{{in_yaml(self.name)}: text}}.",
+            fix="Set data.dates: day_first, or data.dates: month_first"
+            + ("." if self._is_of_model else f"; or keep the text with data.columns: {{{in_yaml(self.name)}: text}}."),
         )
 
 

@@ -85,6 +85,11 @@ def test_dates_that_can_be_read_in_two_ways(tmp_path: Path) -> None:
         values(path, "when: it was")
     day, month, text = (values(path, "when: it was", **remedy)[0] for remedy in remedies(caught.value.fix))
     assert (day, month, text) == (datetime.datetime(2013, 2, 1), datetime.datetime(2013, 1, 2), "01/02/2013")
+    model = Schema.of(parse_schema(b'feature { name: "when: it was" type: INT }', "schema.pbtxt"))
+    with pytest.raises(DataError, match="day first or the month first") as caught:
+        open_table(Data(input=str(path)), model=model)
+    for remedy in remedies(caught.value.fix):
+        assert open_table(Data(input=str(path), **remedy), model=model).kinds["when: it was"] is Kind.TIME
 
 
 def test_a_date_against_the_order_that_was_set(tmp_path: Path) -> None:

@@ -140,14 +140,15 @@ class FeaturePlan:
         for name, feature in chosen.items():
             group, column = _prepare(name, feature, settings.preprocessing, dtypes[name], lists.get(name, 1))
             columns[group].append(column)
-        ignored = columns.pop(_IGNORED, [])
+        columns.pop(_IGNORED, None)
+        ignored = sorted(name for name, feature in settings.features.items() if feature.kind == "ignore")
         plan = cls(**{group: tuple(members) for group, members in columns.items()})  # type: ignore[arg-type]
         if not plan.names:
             raise ConfigError(
                 "No column is left for the model.",
                 where="features",
                 expected=f"at least one column besides the label {settings.label!r} that is not ignored",
-                seen=f"ignored: {', '.join(map(str, ignored)) or 'none'}",
+                seen=f"ignored: {', '.join(ignored) or 'none'}",
             )
         return plan
 
