@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,12 +30,20 @@ class FileSummary:
 
 
 def check_columns(path: str, names: Sequence[str]) -> None:
-    """Checks that every column has a name of its own.
+    """Checks that every column has a name of its own, which may be any text but NUL, where names end in C.
 
     Raises:
-      DataError: two columns have one name, or one has none.
+      DataError: two columns have one name, or one has none, or NUL in it.
     """
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if broken := [name for name in names if "\0" in name]:
+        raise DataError(
+            "The name of a column has the character NUL in it.",
+            where=path,
+            expected="any text without NUL",
+            seen=", ".join(map(repr, broken)),
+            fix=f"Rename the column, for instance to {broken[0].replace(chr(0), '_')!r}.",
+        )
     if "" in names:
         raise DataError(
             "A column has no name.",

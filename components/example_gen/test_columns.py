@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from components.example_gen.columns import require_columns
+from components.example_gen.columns import check_columns, require_columns
 from pipeline.contracts.schema import Schema, parse_schema
 from pipeline.errors import DataError
 
@@ -35,3 +35,11 @@ def test_the_label_may_be_missing_if_it_is_unneeded() -> None:
     require(["distance"])
     with pytest.raises(DataError, match="trained on: late"):
         require(["distance"], unneeded=())
+
+
+def test_nul_in_a_name_is_refused_and_another_character_is_not() -> None:
+    names = ["x", "a\0b"]
+    with pytest.raises(DataError, match="NUL") as caught:
+        check_columns("rows.parquet", names)
+    assert caught.value.fix == "Rename the column, for instance to 'a_b'."
+    check_columns("rows.parquet", ["x", "a_b"])
