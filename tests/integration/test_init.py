@@ -45,7 +45,10 @@ def test_a_table_with_columns_of_every_kind_becomes_a_model_that_answers(tmp_pat
     table = customers()
     table.to_parquet(tmp_path / "customers.parquet")
     command(tmp_path, "init", "customers.parquet", "--label", "class", "--set", "training.epochs=2")
-    assert "Blessed and pushed as version 1" in command(tmp_path, "run", "--set", "infra_validator.requests=5")
+    printed = command(tmp_path, "run", "--set", "infra_validator.requests=5")
+    assert "Blessed and pushed as version 1" in printed
+    assert "divided by a hash of each row, 20 % of each value of class to evaluate on" in printed
+    assert "Few rows: by chance alone, a model that knows nothing has an auc between" in printed
 
     monkeypatch.chdir(tmp_path)
     pipeline = conveyor.load("pipeline.yaml")
