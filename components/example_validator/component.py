@@ -76,13 +76,14 @@ class Executor(stock.Executor):
         if complete is None:
             return output
         on_anomaly = exec_properties["on_anomaly"]
-        stopping = {STOP: found, STOP_IF_UNWORKABLE: unworkable(found, statistics, TRAIN)}.get(on_anomaly, {})
-        error = anomaly_error(schema, statistics, stopping, TRAIN, inferred=on_anomaly == STOP_IF_UNWORKABLE)
+        inferred = on_anomaly == STOP_IF_UNWORKABLE
+        stopping = unworkable(found, statistics, TRAIN) if inferred else found
+        error = None if on_anomaly == WARN else anomaly_error(schema, statistics, stopping, TRAIN, inferred=inferred)
         # TFX removes the artifact of a node that fails, so only the log then has all anomalies.
         logging.log(logging.ERROR if error else logging.WARNING, "%s", complete)
         if error:
             raise error
-        for each in anomaly_notes(found, TRAIN if on_anomaly == STOP_IF_UNWORKABLE else ""):
+        for each in anomaly_notes(found, TRAIN if inferred else ""):
             note(each)
         return output
 

@@ -49,3 +49,16 @@ def test_the_remedy_of_a_stopped_run_works(tmp_path: Path) -> None:
 
     went_on = conveyor("run", "--to", "ExampleValidator")
     assert went_on.returncode == 0, went_on.stdout + went_on.stderr
+
+
+def test_a_rare_category_does_not_stop_a_run_whose_schema_is_inferred(tmp_path: Path) -> None:
+    """The split is random, and every tenth row has a town of its own."""
+    rows = [f"{'' if row else 1},{f'Town {row}' if row % 10 == 0 else 'Bonn'},{row % 2}" for row in range(100)]
+    (tmp_path / "houses.csv").write_text("\n".join(["castles,town,sold", *rows]), encoding="utf-8")
+    (tmp_path / "pipeline.yaml").write_text("name: houses\nlabel: sold\ndata: {input: houses.csv}\n")
+    command = [CONVEYOR, "run", "--to", "ExampleValidator"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^ExampleValidator: town \(split eval\): has values that train does not have: Town \d", done.stdout, re.M)
+    assert re.search(r"^ExampleValidator: castles \(split eval\): has ", done.stdout, re.M)
