@@ -31,7 +31,7 @@ def likely_labels(table: TableProfile) -> list[ColumnProfile]:
     possible = [column for column in in_reverse if not used[column.name].is_ignored and not obstacle(column)]
 
     def rank(column: ColumnProfile) -> tuple[int, bool]:
-        words = name_words(column.name)
+        words = set(name_words(column.name))
         by_name = next((level for level, names in enumerate(_TELLING) if words & names), len(_TELLING))
         return by_name, decide(column).task is Task.REGRESSION
 

@@ -54,7 +54,7 @@ def repeated_rows(table: TableProfile) -> str:
 
 
 def _sounds_late(name: str, label: str) -> bool:
-    words, of_label = name_words(name), name_words(label)
+    words, of_label = set(name_words(name)), set(name_words(label))
     return bool(words & _AFTERWARDS - of_label) or (len(of_label) > 0 and of_label < words and max(map(len, of_label)) > 3)
 
 

@@ -63,7 +63,7 @@ def within(table: TableProfile, label: str, task: Task) -> SplitChoice:
 
 
 def _orders_rows(column: ColumnProfile) -> bool:
-    is_named_so = column.kind is Kind.INTEGER and not column.is_list and bool(name_words(column.name) & _TIME_WORDS)
+    is_named_so = column.kind is Kind.INTEGER and not column.is_list and bool(_TIME_WORDS.intersection(name_words(column.name)))
     return (
         (column.is_time or is_named_so) and (column.is_ascending or column.is_descending) and column.distinct >= _FEWEST_TIMES
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -19,7 +19,8 @@ _WORDS_OF_TEXT, _DISTINCT_TEXT, _FEWEST_TEXTS = 3.0, 0.2, 20
 _ROWS_A_CODE = 5
 
 _YEAR = 365 * DAY
-_IDENTIFIER_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "rownames", "rowid", "serial", "number", "no", "nr"}
+_IDENTIFIER_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "rownames", "rowid", "serial"}
+_LAST_IDENTIFIER_WORDS = {"number", "no", "nr", "num"}
 _CODE_WORDS = {"id", "code", "type", "class", "category", "cat", "group", "zip", "zipcode", "postcode", "region", "sector"}
 # Seconds since 1970, from 1973 to 2100.
 _SECONDS_WORDS, _FIRST_SECOND, _LAST_SECOND = {"timestamp", "epoch", "unixtime", "unix", "ts", "at", "time"}, 1e8, 4.1e9
@@ -115,13 +116,13 @@ def _number(column: ColumnProfile) -> Usage:
     words = name_words(column.name)
     if (
         column.kind is Kind.INTEGER
-        and words & _SECONDS_WORDS
+        and _SECONDS_WORDS.intersection(words)
         and _FIRST_SECOND <= (column.smallest or 0) <= (column.largest or 0) <= _LAST_SECOND
     ):
         return Usage(Role.TIME, "seconds since 1970, by its name and size", {"kind": "time"})
     if _is_identifier(column, words):
         return Usage(Role.IDENTIFIER, among(column), {"kind": "ignore"})
-    if column.kind is Kind.INTEGER and column.distinct > 2 and words & _CODE_WORDS:
+    if column.kind is Kind.INTEGER and column.distinct > 2 and _CODE_WORDS.intersection(words):
         if column.distinct * _ROWS_A_CODE <= column.present:
             return Usage(Role.CATEGORY, f"codes by their name, {among(column)}", {"kind": "categorical"})
         if "id" in words:
@@ -131,13 +132,14 @@ def _number(column: ColumnProfile) -> Usage:
     return Usage(Role.NUMBER, f"{number(column.smallest or 0)} to {number(column.largest or 0)}", {})
 
 
-def _is_identifier(column: ColumnProfile, words: set[str]) -> bool:
+def _is_identifier(column: ColumnProfile, words: Sequence[str]) -> bool:
     """Whether a number names its row: a different one in nearly each, by its name or as a count of the rows."""
     if column.kind is not Kind.INTEGER or column.distinct_share < _DISTINCT_IDENTIFIERS or column.present < _FEWEST_IDENTIFIERS:
         return False
     extent = (column.largest or 0) - (column.smallest or 0) + 1
     counts_rows = column.is_exact and column.distinct == column.rows == extent and (column.smallest or 0) in (0, 1)
-    return bool(words & _IDENTIFIER_WORDS) or (counts_rows and (column.is_ascending or column.is_descending))
+    is_named_so = bool(_IDENTIFIER_WORDS.intersection(words)) or (bool(words) and words[-1] in _LAST_IDENTIFIER_WORDS)
+    return is_named_so or (counts_rows and (column.is_ascending or column.is_descending))
 
 
 def _time(column: ColumnProfile) -> Usage:

@@ -13,9 +13,9 @@ _LONGEST = 40
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 
 
-def name_words(name: str) -> set[str]:
-    """The words of a column's name in lower case: `customerID`, `customer_id` and `Customer Id` have the same."""
-    return {part.lower() for part in _PARTS.findall(name)}
+def name_words(name: str) -> list[str]:
+    """The words of a column's name in lower case, in order: `customerID`, `customer_id` and `Customer Id` have the same."""
+    return [part.lower() for part in _PARTS.findall(name)]
 
 
 def number(count: float) -> str:
