@@ -153,6 +153,9 @@ def _bucketise(columns: Mapping[str, tf.Tensor], bucketised: Sequence[Bucketised
         values = _stack(columns, names)
         missing = raw.is_missing(values)
         finite = tf.where(missing, tf.constant(math.nan, tf.float64), values)
+        # TFT's analyzer fails for a column without any value.
+        filler = tf.where(tf.reduce_all(missing, axis=0), tf.constant(0, tf.float64), tf.constant(math.nan, tf.float64))
+        finite = tf.concat([finite, filler[tf.newaxis]], axis=0)
         boundaries = tft.quantiles(finite, buckets, epsilon=1 / (100 * buckets), reduce_instance_dims=False)
         below = tf.cast(values, tf.float32)[:, :, tf.newaxis] >= boundaries[tf.newaxis]
         index = tf.where(missing, tf.zeros_like(missing, tf.int64), 1 + tf.reduce_sum(tf.cast(below, tf.int64), axis=2))
