@@ -57,7 +57,7 @@ class Model:
 
         Args:
           rows: a column for each feature; one that is absent is missing in every row. The label and what the configuration
-            ignores may be among them.
+            ignores may be among them, and columns without any value.
 
         Returns:
           A frame with the index of `rows`. Classification: `prediction`, `probability` (of the predicted class), `score`
@@ -70,7 +70,9 @@ class Model:
         import pandas as pd
 
         ignored = {name for name, feature in self._config.features.items() if feature.kind == "ignore"}
-        unneeded = {self._config.label, *ignored} - set(self.schema.features)
+        # A column that had no value in training either is not a feature.
+        empty = rows.columns[rows.isna().all()]
+        unneeded = {self._config.label, *ignored, *empty} - set(self.schema.features)
         frame = rows.drop(columns=[name for name in rows.columns if name in unneeded])
         records: list[Any] = frame.astype(object).where(frame.notna(), None).to_dict("records")
         answers = self._client.predict(records, timeout=float("inf"))

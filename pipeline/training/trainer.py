@@ -15,12 +15,14 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.config import Task, Training
 from pipeline.errors import ConfigError, NodeError
-from pipeline.training import examples
+from pipeline.training import examples, raw, remarks
 from pipeline.training.export import export_model
 from pipeline.training.features import label_feature
 from pipeline.training.labels import LabelEncoding
 from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, feature_plan, input_layers, number_encoder
+from pipeline.training.preprocessing import CATEGORICAL
 from pipeline.training.settings import TrainerSettings
+from pipeline.util.notes import note
 from pipeline.util.progress import RowProgress, say
 
 HISTORY_FILE = "history.json"
@@ -48,7 +50,20 @@ def run_fn(fn_args: FnArgs) -> None:
     data = TrainingData.read(fn_args.train_files, settings, transform_output)
     evaluated = examples.read_labels(fn_args.eval_files or (), transform_output, settings.label)
     data.encoding.check_known(settings.label, evaluated, f"column {settings.label}, split eval")
+    if settings.preprocessing_fn is None:
+        _tell_remarks(settings, transform_output, data)
     train(fn_args, settings, transform_output, data)
+
+
+def _tell_remarks(settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:
+    plan = feature_plan(settings, transform_output)
+    told = list(remarks.on_lists(plan))
+    if plan.categorical:
+        sizes = {column.name: transform_output.vocabulary_size_by_name(column.vocabulary_file) for column in plan.categorical}
+        dtypes = {name: raw.dtype_name(spec.dtype) for name, spec in transform_output.raw_feature_spec().items()}
+        told += remarks.on_rare_values(plan, sizes, data.sample(ROWS_FOR_BOUNDARIES)[CATEGORICAL].numpy(), dtypes)
+    for remark in told:
+        note(remark)
 
 
 def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:
