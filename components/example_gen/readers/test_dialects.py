@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.example_gen.readers.delimited import DelimitedFile
 from components.example_gen.readers.sniffing import find_dialect
@@ -15,8 +19,8 @@ from pipeline.errors import DataError
 Cells = list[list[str | None]]
 
 
-def cut(path: Path, **csv: object) -> tuple[list[str], Cells]:
-    file = DelimitedFile(str(path), find_dialect([str(path)], Csv(**csv)))
+def cut(path: Path, **known: Any) -> tuple[list[str], Cells]:
+    file = DelimitedFile(str(path), find_dialect([str(path)], Csv(**known)))
     return file.names, [list(row.values()) for batch in file.batches(file.names) for row in batch.to_pylist()]
 
 
@@ -133,11 +137,11 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize(("csv", "text", "names", "rows"), SETTINGS.values(), ids=SETTINGS)
-def test_what_is_set_is_not_found_out(tmp_path: Path, csv: dict[str, str], text: str, names: list[str], rows: Cells) -> None:
+@pytest.mark.parametrize(("known", "text", "names", "rows"), SETTINGS.values(), ids=SETTINGS)
+def test_what_is_set_is_not_found_out(tmp_path: Path, known: dict[str, str], text: str, names: list[str], rows: Cells) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes(text.encode(csv.get("encoding", "utf-8")))
-    assert cut(path, **csv) == (names, rows)
+    path.write_bytes(text.encode(known.get("encoding", "utf-8")))
+    assert cut(path, **known) == (names, rows)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_an_encoding_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_remedy_is_followed_to_the_letter(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    for text, csv in {
+    for text, known in {
         "x,y\n" + "1,2\n" * 20_000 + "#z\n": {"comment": "#"},
         "text\nHello, world\nSo, so\n": {"delimiter": "\t"},
         'a,b\n1,2\n"x,3\n4,5\n': {"quote": ""},
@@ -193,10 +197,10 @@ def test_a_remedy_is_followed_to_the_letter(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError) as caught:
             cut(path)
-        [(name, value)] = csv.items()
+        [(name, value)] = known.items()
         assert f"data.csv.{name} to" in caught.value.fix
         assert repr(value) in caught.value.fix or (value == "" and '""' in caught.value.fix)
-        cut(path, **csv)
+        cut(path, **known)
 
 
 def test_a_byte_that_is_no_utf_8_far_into_the_file(tmp_path: Path) -> None:
@@ -224,3 +228,32 @@ def test_the_dialect_in_words(tmp_path: Path) -> None:
     assert str(find_dialect([str(path)], Csv())) == str(find_dialect([str(path)], Csv()))
     path.write_text("a,b\n1,2\n")
     assert str(find_dialect([str(path)], Csv())) == ""
+
+
+@given(content=st.binary(max_size=200) | st.text("ab,;\t|\"'\\\n\r #é1.", max_size=80).map(str.encode))
+@settings(max_examples=150)
+def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_bytes(content)
+    try:
+        names, rows = cut(path)
+    except DataError:
+        return
+    assert all(len(row) == len(names) for row in rows)
+
+
+@given(
+    rows=st.lists(st.tuples(*[st.text(st.characters(exclude_characters="\0\1\r", exclude_categories=["Cs"]))] * 3), min_size=1),
+    delimiter=st.sampled_from(",;\t|~"),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+@settings(max_examples=60)
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], delimiter: str, quoting: Any, encoding: str
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    with path.open("w", newline="", encoding=encoding) as file:
+        csv.writer(file, delimiter=delimiter, quoting=quoting).writerows([("x", "y", "z"), *rows])
+    known = {"delimiter": delimiter, "quote": '"', "header": True, "comment": "\x01"}
+    assert cut(path, **known) == (["x", "y", "z"], [[cell or None for cell in row] for row in rows])
