@@ -27,6 +27,7 @@ from pipeline.util.text_proto import UneditableError, edited, rendered
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
+    from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies
     from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 FILE = "schema.pbtxt"
@@ -154,9 +155,10 @@ def compare(config: PipelineConfig) -> Comparison:
         from components.example_validator.acceptance import accepting, changes, validate
         from components.example_validator.anomalies import anomaly_notes
 
-        anomalies = validate(schema.proto, data.statistics, REFERENCE)
+        anomalies = _of_read_columns(validate(schema.proto, data.statistics, REFERENCE), config)
         found = anomaly_notes(anomalies, "" if schema.is_curated else REFERENCE)
-        wanted = changes(schema.proto, accepting(schema.proto, data.statistics, REFERENCE))
+        read = _known_columns(schema, data) - config.unread
+        wanted = changes(schema.proto, accepting(schema.proto, data.statistics, REFERENCE, read))
     return Comparison(schema, data.run_id, tuple(found), tuple(wanted))
 
 
@@ -176,14 +178,15 @@ def accept(config: PipelineConfig, columns: Collection[str] = (), *, folder: Pat
       ConfigError: the curated schema cannot be read, or uses a part of its format that is not edited here.
     """
     schema, data = current_schema(config), last_data(config)
-    _check_columns(columns, schema, data)
+    known = _known_columns(schema, data)
+    _check_columns(columns, known, schema.path)
     with _quietly():
         from components.example_validator.acceptance import accepting, changes, validate
         from components.example_validator.anomalies import anomaly_notes
 
-        accepted = accepting(schema.proto, data.statistics, REFERENCE, columns or None)
+        accepted = accepting(schema.proto, data.statistics, REFERENCE, columns or known - config.unread)
         changed = changes(schema.proto, accepted)
-        remaining = anomaly_notes(validate(accepted, data.statistics, REFERENCE))
+        remaining = anomaly_notes(_of_read_columns(validate(accepted, data.statistics, REFERENCE), config))
     path = schema.path if schema.is_curated else folder / FILE
     if not schema.is_curated:
         if path.exists():
@@ -248,18 +251,30 @@ def _use(config: PipelineConfig, feature: SchemaFeature) -> str:
     return "categorical" if feature.type == "bytes" or feature.is_categorical else "numeric"
 
 
-def _check_columns(columns: Collection[str], schema: CurrentSchema, data: LastData) -> None:
-    known = {feature.name for feature in schema.proto.feature} | {
+def _known_columns(schema: CurrentSchema, data: LastData) -> set[str]:
+    """The columns of the schema and of the data."""
+    return {feature.name for feature in schema.proto.feature} | {
         feature.path.step[0]
         for of_split in data.statistics.values()
         for dataset in of_split.datasets
         for feature in dataset.features
     }
+
+
+def _of_read_columns(anomalies: Mapping[str, Anomalies], config: PipelineConfig) -> Mapping[str, Anomalies]:
+    """Leaves out the columns that a run does not read."""
+    for found in anomalies.values():
+        for name in config.unread:
+            found.anomaly_info.pop(name, None)
+    return anomalies
+
+
+def _check_columns(columns: Collection[str], known: Collection[str], path: Path) -> None:
     for column in columns:
         if column not in known:
             raise UsageError(
-                f"There is no column {column!r}.",
-                where=f"{schema.path} and the data of run {data.run_id}",
+                f"There is no column {column!r} in the schema or in the data.",
+                where=str(path),
                 expected=", ".join(sorted(known)),
                 seen=column,
                 fix=did_you_mean(column, known) or "`conveyor schema diff` lists the columns that break the schema.",

@@ -141,6 +141,17 @@ def test_what_is_left_out_is_told(conveyor, folder):
     assert (folder / "schema.pbtxt").read_text() == CURATED
 
 
+def test_a_column_that_is_not_read_is_left_as_it_is(conveyor, folder):
+    unread = 'feature { name: "tail" type: BYTES presence { min_fraction: 1 min_count: 1 } }  # of the plane\n'
+    curate(folder, CURATED + unread)
+    with (folder / "pipeline.yaml").open("a") as config:
+        config.write("features: {tail: {kind: ignore}}\n")
+    assert "tail" not in conveyor("diff")[1]
+    code, printed = conveyor("accept")
+    assert code == 0, printed
+    assert (folder / "schema.pbtxt").read_text().endswith(unread)
+
+
 def test_an_unknown_column_is_answered_with_a_proposal(conveyor):
     code, printed = conveyor("accept", "twon")
     assert code == 2
