@@ -11,6 +11,9 @@ from pipeline.contracts.schema import Schema
 from pipeline.errors import ConfigError
 from pipeline.util.suggestions import did_you_mean
 
+# With the other kinds of features, columns are read as their values suggest.
+_DECISIVE = ("categorical", "numeric", "text")
+
 
 class ColumnRules(BaseModel):
     """What decides on a column before its values do: the configuration's types, then a schema, then the kinds of features.
@@ -21,7 +24,7 @@ class ColumnRules(BaseModel):
       schema_types: `int`, `float` or `bytes` by column, from a schema.
       is_model: whether the schema is that of a model, which needs its types. The values of a column may contradict a curated
         schema; ExampleValidator says so.
-      features: kinds by column, as `features` in the configuration has them.
+      features: `categorical`, `numeric` or `text` by column, as `features` in the configuration has them.
       ignored: columns that are not read.
     """
 
@@ -41,7 +44,7 @@ class ColumnRules(BaseModel):
             types=config.data.columns,
             dates=config.data.dates,
             schema_types=types_in(schema) if schema else {},
-            features={name: feature.kind for name, feature in config.features.items() if feature.kind},
+            features={name: kind for name, feature in config.features.items() if (kind := feature.kind) in _DECISIVE},
             ignored=tuple(sorted(config.unread)),
         )
 

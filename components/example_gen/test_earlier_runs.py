@@ -121,6 +121,25 @@ def test_a_new_span_that_widens_a_column_has_all_of_them_read(months: Path, read
     assert contents(second) == contents(ingest(months, months / "elsewhere" / "1", 4))
 
 
+@pytest.mark.parametrize(
+    "values",
+    [["31/12/2013", "01/02/2013", "01/02/2013", "12/31/2013"], ["100A", "100", "200", "300"], ["0.5", "true", "true", "true"]],
+    ids=["dates", "codes", "truth"],
+)
+def test_a_span_is_read_again_where_the_others_make_something_else_of_it(
+    months: Path, read: set[str], values: list[str]
+) -> None:
+    for number, value in enumerate(values, start=1):
+        write(months, number, value)
+    ingest(months, months / "runs" / "1", 3)
+    read.clear()
+
+    second = ingest(months, months / "runs" / "2", 4)
+
+    assert read == {"2", "3", "4"}
+    assert contents(second) == contents(ingest(months, months / "elsewhere" / "1", 4))
+
+
 @pytest.mark.parametrize("arguments", [{"compression": "none"}, {"split": HASH}], ids=["compression", "split"])
 def test_other_settings_have_all_spans_read(months: Path, read: set[str], arguments: dict[str, Any]) -> None:
     ingest(months, months / "runs" / "1", 3)
@@ -152,7 +171,7 @@ def test_whatever_came_before_the_output_is_that_of_a_run_from_nothing(
 ) -> None:
     folder = tmp_path_factory.mktemp("spans")
     split = data.draw(st.sampled_from([WINDOW, HASH]))
-    values = st.sampled_from(["7", "7.5", "8", ""])
+    values = st.sampled_from(["7", "7.5", "8", "", "NA", "007", "true", "31/12/2013"])
     for number in range(1, 6):
         write(folder, number, data.draw(values))
     for run in range(data.draw(st.integers(1, 3))):
