@@ -138,6 +138,9 @@ WRITERS = {
     "tabs.csv": lambda table, path: path.write_text("carrier\tdeparture\tdistance\nUA\t900\t1400\nDL\tNA\t0.5\n"),
     "rows.json": lambda table, path: path.write_text(json.dumps(table.to_pylist())),
     "rows.jsonl": lambda table, path: path.write_text("\n".join(map(json.dumps, table.to_pylist()))),
+    "rows.jsonl.gz": lambda table, path: path.write_bytes(
+        gzip.compress("\n".join(map(json.dumps, table.to_pylist())).encode())
+    ),
     "rows.tfrecord.gz": write_tfrecord,
 }
 
