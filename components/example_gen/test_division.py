@@ -313,3 +313,14 @@ def test_a_small_table_in_spans_can_be_stratified(tmp_path: Path) -> None:
     assert "Set data.split.stratify to true" in caught.value.fix
     artifact = ingest(tmp_path / "{SPAN}.csv", tmp_path / "2", Split(eval_fraction=0.01, stratify=True), "y")
     assert json.loads(artifact.get_string_custom_property("rows")) == {"train": 2, "eval": 1}
+
+
+@pytest.mark.parametrize("split", [Split(method="time", by="when"), Split(method="group", by="when"), Split(stratify=True)])
+def test_a_table_is_divided_alike_as_tf_examples(tmp_path: Path, split: Split) -> None:
+    rows = "".join(f"{row},{row % 28},{row % 2}\n" for row in range(60))
+    (tmp_path / "a.csv").write_text("id,when,y\n" + rows)
+    csv = ingest(tmp_path / "a.csv", tmp_path / "csv", split, "y")
+    records = ingest(tmp_path / "csv" / "Split-*" / "data_tfrecord-*", tmp_path / "tfrecord", split, "y")
+    for name in ("train", "eval"):
+        assert sorted(ids(records, name)) == sorted(ids(csv, name))
+    assert records.get_string_custom_property("division") == csv.get_string_custom_property("division")
