@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from components.example_gen.files import compression_of
-from components.example_gen.readers.comments import WithoutComments
+from components.example_gen.readers.cleaning import Cleaned, needs_cleaning
 from components.example_gen.readers.dialect import Dialect
 from components.example_gen.readers.faults import Text, explain, require_closed_quotes
 from components.example_gen.readers.header import column_names
@@ -116,7 +116,7 @@ class DelimitedFile:
     def _first_cells(self) -> list[str]:
         """The fields of the first record, or as many empty texts where it is no header; none in a file without text."""
         text = self._head.decoded(self._dialect).encode() + b"\n"
-        lines = WithoutComments(io.BytesIO(text), self._dialect) if self._dialect.comment else io.BytesIO(text)
+        lines = Cleaned(io.BytesIO(text), self._dialect) if needs_cleaning(self._dialect) else io.BytesIO(text)
         options = arrow_csv.ReadOptions(
             skip_rows=self._skipped, autogenerate_column_names=not self._has_header, block_size=len(text) + 1
         )
@@ -134,8 +134,8 @@ class DelimitedFile:
             stream = stack.enter_context(pa.input_stream(self._path, compression=compression_of(self._path)))
             if self._encoding not in ("utf-8", "utf-8-sig"):
                 stream = pa.transcoding_input_stream(stream, self._encoding, "utf-8")
-            if self._dialect.comment:
-                stream = pa.PythonFile(WithoutComments(stream, self._dialect), mode="r")
+            if needs_cleaning(self._dialect):
+                stream = pa.PythonFile(Cleaned(stream, self._dialect), mode="r")
             yield stack.enter_context(
                 arrow_csv.open_csv(
                     stream,

@@ -149,6 +149,9 @@ def _ragged(text: Text, record: Record, width: int) -> DataError:
             f"Put quotes around fields that contain {text.dialect.delimiter!r}, or, if the table has one column, set "
             r"data.csv.delimiter to a character that no field contains, such as '\t'."
         )
+    names = text.dialect.header
+    if isinstance(names, tuple):
+        fix = f"Set data.csv.header to as many names as the table has columns: it has {len(names)}."
     if shown.startswith("#") and text.dialect.comment is None:
         fix = "Set data.csv.comment to '#' if such lines are comments."
     return DataError(

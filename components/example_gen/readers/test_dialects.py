@@ -100,6 +100,11 @@ OWN = {
     "names that are repeated": (b"x,x,x_1\n1,2,3\n", ["x", "x_2", "x_1"], [["1", "2", "3"]]),
     "spaces around names": (b"a , b\n1,2\n3,4\n", ["a", "b"], [["1", "2"], ["3", "4"]]),
     "numbers with spaces between": (b"a b c\n1 2 3\n4 5 6\n", ["a", "b", "c"], [["1", "2", "3"], ["4", "5", "6"]]),
+    "MySQL's null beside escaped quotes": (
+        b'a,b,c\n1,"say \\"hi\\" now",x\n\\N,\\N,\\N\n',
+        ["a", "b", "c"],
+        [["1", 'say "hi" now', "x"], [None, None, None]],
+    ),
     "UTF-16": ("x,y\n1,é\n".encode("utf-16"), ["x", "y"], [["1", "é"]]),
     "UTF-16 without a mark": ("x\ty\n1\ta\n".encode("utf-16-be"), ["x", "y"], [["1", "a"]]),
     "UTF-32": ("x,y\n1,é\n".encode("utf-32"), ["x", "y"], [["1", "é"]]),
@@ -201,6 +206,16 @@ def test_a_remedy_is_followed_to_the_letter(tmp_path: Path) -> None:
         assert f"data.csv.{name} to" in caught.value.fix
         assert repr(value) in caught.value.fix or (value == "" and '""' in caught.value.fix)
         cut(path, **known)
+
+
+def test_names_that_are_too_many(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("1,2\n3,4\n")
+    with pytest.raises(DataError) as caught:
+        cut(path, header=["x", "y", "z"])
+    assert caught.value.fix == "Set data.csv.header to as many names as the table has columns: it has 3."
+    assert caught.value.seen == "2 fields: 1,2"
+    assert cut(path, header=["x", "y"])[0] == ["x", "y"]
 
 
 def test_a_byte_that_is_no_utf_8_far_into_the_file(tmp_path: Path) -> None:

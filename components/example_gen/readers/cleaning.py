@@ -1,8 +1,9 @@
-"""Text without its comments, for Arrow, whose reader has none."""
+"""Text as Arrow can read it, whose reader has no comments and takes every escaped letter for itself."""
 
 from __future__ import annotations
 
 import io
+import re
 from typing import Protocol
 
 from components.example_gen.readers.dialect import Dialect
@@ -14,20 +15,28 @@ class _Source(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class WithoutComments(io.RawIOBase):
-    """A stream of UTF-8 in which lines that are comments are blank, so that the lines keep their numbers.
+def needs_cleaning(dialect: Dialect) -> bool:
+    """Whether text of a dialect has something that Arrow takes for another thing."""
+    return dialect.comment is not None or dialect.escape is not None
 
-    A line within quotes is none, whatever it begins with.
+
+class Cleaned(io.RawIOBase):
+    r"""A stream of UTF-8 in which lines that are comments are blank, so that the lines keep their numbers.
+
+    A line within quotes is no comment, whatever it begins with. Where a backslash escapes, a field that is \N is empty: it is
+    MySQL's null, which Arrow would take for an escaped letter.
 
     Args:
       source: the stream.
-      dialect: the quote, and the character that begins a comment.
+      dialect: that of the text.
     """
 
     def __init__(self, source: _Source, dialect: Dialect) -> None:
         self._source = source
-        self._comment = (dialect.comment or "#").encode()
+        self._comment = dialect.comment.encode() if dialect.comment else None
         self._quote = dialect.quote.encode() if dialect.quote else None
+        between = re.escape(dialect.delimiter).encode()
+        self._null = re.compile(rb"(^|" + between + rb")\\N(?=" + between + rb"|[\r\n]|$)") if dialect.escape else None
         self._within_quotes = False
         self._rest = b""
         self._ready = b""
@@ -54,8 +63,8 @@ class WithoutComments(io.RawIOBase):
         return bool(chunk)
 
     def _kept(self, line: bytes) -> bytes:
-        if line.startswith(self._comment) and not self._within_quotes:
+        if self._comment and line.startswith(self._comment) and not self._within_quotes:
             return line[len(line.rstrip(b"\r\n")) :]
         if self._quote and line.count(self._quote) % 2:
             self._within_quotes = not self._within_quotes
-        return line
+        return self._null.sub(rb"\1", line) if self._null else line
