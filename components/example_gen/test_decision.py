@@ -4,14 +4,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from components.example_gen.columns import FileSummary
 from components.example_gen.decision import Decision, decide
 from components.example_gen.evidence import Evidence
 from components.example_gen.rules import ColumnRules
+from components.example_gen.text.forms import Form
 from components.example_gen.text.notation import Notation
+from components.example_gen.values import read
 from components.shared.examples.kinds import Kind
 from pipeline.errors import DataError
 
@@ -77,6 +79,19 @@ def test_neither_the_cut_into_files_nor_the_order_matters(texts: list[str], data
     assert sum((of_texts(part) for part in parts), Evidence()) == whole
     assert Evidence.model_validate_json(whole.model_dump_json()) == whole
     assert decided(*(of_texts(part) for part in parts), dates="day_first") == decided(whole, dates="day_first")
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from(TEXTS) | st.from_regex(r"[ +-]?[0-9.,/:TZ]{1,12}", fullmatch=True), min_size=1, max_size=6))
+def test_what_the_values_decide_they_can_be_read_as(texts: list[str]) -> None:
+    try:
+        decision = decided(of_texts(texts))
+    except DataError:  # dates that can be read in two ways
+        reject()
+    if decision.kind not in (Kind.EMPTY, Kind.TEXT):
+        column = read(pa.array(texts), decision.kind, decision.day_first, Notation())
+        nulls = of_texts(texts).forms.get(Form.NULL)
+        assert column.null_count == (nulls.count if nulls else 0)
 
 
 @pytest.mark.parametrize(
