@@ -217,6 +217,19 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
             writer.close()
 
 
+def test_a_dialect_that_is_not_plain_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = "Preise 2013\n\nOrt;Preis\nKöln;1.234,50\nMünchen;NA\n".encode("cp1252")
+    (tmp_path / "a.csv").write_bytes(content)
+    _ingest(tmp_path / "a.csv")
+    assert (
+        "note: The table is read with fields separated by ;, the encoding cp1252, decimal commas, thousands separated by .. "
+        "The settings under data.csv change that.\n"
+    ) in capsys.readouterr().out
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    _ingest(tmp_path / "a.csv")
+    assert "data.csv" not in capsys.readouterr().out
+
+
 def test_nothing_is_lost_where_columns_come_and_go(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("x\n1\n")
     (tmp_path / "2.csv").write_text("x,y\n1,2\n")
