@@ -1,4 +1,4 @@
-"""Reads CSV, Parquet or TFRecord files through Arrow into the splits that every TFX component reads.
+"""Reads delimited text, JSON, Parquet or TFRecord files through Arrow into the splits that every TFX component reads.
 
 The way of the data: `spans` finds the files that match the pattern and selects the spans of each split, `inputs` computes the
 fingerprint of their content, `readers` read them as Arrow batches, `columns` and `table` reconcile them to one table,

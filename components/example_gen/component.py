@@ -37,7 +37,7 @@ class ArrowExampleGenSpec(component_spec.ComponentSpec):
 
 
 class ArrowExampleGen(base_component.BaseComponent):
-    """Reads CSV, Parquet or TFRecord files through Arrow into tf.Examples.
+    """Reads delimited text, JSON, Parquet or TFRecord files through Arrow into tf.Examples.
 
     Its output `examples` keeps the contract of TFX's stock ExampleGens (split names, span, version, fingerprint, payload
     and file format), so that every component reads it. The types of columns are those of the table in
