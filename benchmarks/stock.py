@@ -29,7 +29,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
 from components.evaluator import eval_config
-from components.schema_importer import read_curated_schema
+from components.schema_importer.schema_file import read_curated_schema
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.contracts.schema import Schema

@@ -17,7 +17,7 @@ from typing import TypeVar
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.schema_importer import read_curated_schema
+from components.schema_importer.schema_file import read_curated_schema
 from pipeline.config.loading import load_config
 from pipeline.contracts.schema import Schema
 from pipeline.training import settings

@@ -23,7 +23,8 @@ from components.example_validator.component import STOP, STOP_IF_UNWORKABLE, Sch
 from components.infra_validator.component import infra_validator_for
 from components.pusher.component import AtomicPusher
 from components.resolvers import LatestHyperparametersStrategy
-from components.schema_importer import SchemaImporter, read_curated_schema
+from components.schema_importer.component import SchemaImporter
+from components.schema_importer.schema_file import read_curated_schema
 from components.statistics_gen import ArrowStatisticsGen
 from components.transform import FastTransform
 from pipeline import nodes

@@ -10,8 +10,8 @@ from tensorflow_metadata.proto.v0.schema_pb2 import Schema
 from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
-from components.schema_importer import SchemaImporter, read_curated_schema
-from components.schema_importer.component import Executor
+from components.schema_importer.component import Executor, SchemaImporter
+from components.schema_importer.schema_file import read_curated_schema
 from pipeline.errors import ConfigError
 
 TEXT = 'feature { name: "fare" type: FLOAT } feature { name: "café" type: BYTES }'

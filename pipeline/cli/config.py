@@ -47,13 +47,26 @@ def schema() -> None:
 
 
 @app.command()
-def validate(config: ConfigArgument = None, overrides: Overrides = None) -> None:
-    """Check a configuration and say in one line what it describes.
+def validate(
+    config: ConfigArgument = None,
+    overrides: Overrides = None,
+    no_data: Annotated[
+        bool,
+        typer.Option("--no-data", help="Leave out the data and other files that the configuration names: they are elsewhere."),
+    ] = False,
+) -> None:
+    """Check a configuration, a sample of its data and the files that it names, and say in one line what it describes.
 
     Example: conveyor config validate pipeline.yaml
     """
     path = find_config(config)
     valid = read_config(path, overrides, as_written=True)
+    if not no_data:
+        from pipeline.checks import find_flaws
+        from pipeline.config.loading import flawed
+
+        if flaws := find_flaws(read_config(path, overrides)):
+            raise flawed(flaws, path, overrides or ())
     print(f"{path} is valid: pipeline {valid.name}, {valid.task.value} of {valid.label} from {valid.data.input}")
 
 

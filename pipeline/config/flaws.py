@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import AfterValidator
 
-from pipeline.errors import ConveyorError
+from pipeline.errors import ConfigError, ConveyorError
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Flaw:
       expected: what would have been right.
       seen: what was found; when empty, the value itself.
       fix: what to do.
+      where: the place of the fault where that is in a file of its own, such as a line of the data.
+      kind: the class of the error if nothing else is wrong: what decides the exit code.
     """
 
     what: str
@@ -27,6 +29,8 @@ class Flaw:
     expected: str = ""
     seen: str = ""
     fix: str = ""
+    where: str = ""
+    kind: type[ConveyorError] = ConfigError
 
 
 class FlawedError(ValueError):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.config import PipelineConfig
 from pipeline.config.flaws import Flaw, FlawedError
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, ConveyorError, DataError
 from pipeline.util.suggestions import did_you_mean
 
 # The way to a value: names of fields and, in lists, positions.
@@ -49,7 +49,7 @@ def build_config(fields: Mapping[str, Any], folder: Path) -> PipelineConfig:
     return _validate(fields, {(): ""}, None, folder.absolute())
 
 
-def flawed(flaws: Sequence[Flaw], path: Path | None = None, overrides: Sequence[str] = ()) -> ConfigError:
+def flawed(flaws: Sequence[Flaw], path: Path | None = None, overrides: Sequence[str] = ()) -> ConveyorError:
     """The error for flaws of a configuration that only its data or other files show.
 
     Args:
@@ -217,18 +217,18 @@ def _located(flaw: Flaw, location: _Location, seen: str) -> Flaw:
     )
 
 
-def _as_error(flaws: Sequence[Flaw], path: Path | None, origins: Mapping[_Location, str]) -> ConfigError:
+def _as_error(flaws: Sequence[Flaw], path: Path | None, origins: Mapping[_Location, str]) -> ConveyorError:
     places = list(origins)
     in_order = sorted(flaws, key=lambda flaw: places.index(_nearest(flaw.field, origins)))
-    errors = []
+    errors: list[ConveyorError] = []
     for flaw in in_order:
         origin = origins[_nearest(flaw.field, origins)]
         where = f"{path}, {origin}" if path and not origin.startswith("--set") else origin or _dotted(flaw.field)
-        errors.append(ConfigError(flaw.what, where=where, expected=flaw.expected, seen=flaw.seen, fix=flaw.fix))
+        errors.append(flaw.kind(flaw.what, where=flaw.where or where, expected=flaw.expected, seen=flaw.seen, fix=flaw.fix))
     return _combine(errors, path)
 
 
-def _combine(errors: Sequence[ConfigError], path: Path | None) -> ConfigError:
+def _combine(errors: Sequence[ConveyorError], path: Path | None) -> ConveyorError:
     manual = "`conveyor config schema` and docs/configuration.md describe every field."
     if len(errors) == 1:
         errors[0].fix = errors[0].fix or manual
@@ -242,7 +242,8 @@ def _combine(errors: Sequence[ConfigError], path: Path | None) -> ConfigError:
         line = f"{where}: {'; '.join(part for part in parts if part)}".removeprefix(": ")
         lines.append(f"{line}. {error.fix}" if error.fix else line)
     where = "" if path is None else str(path)
-    return ConfigError(f"The configuration has {len(errors)} problems.", where=where, seen="\n".join(lines), fix=manual)
+    kind = DataError if all(isinstance(error, DataError) for error in errors) else ConfigError
+    return kind(f"The configuration has {len(errors)} problems.", where=where, seen="\n".join(lines), fix=manual)
 
 
 def _dotted(location: _Location) -> str:

@@ -11,7 +11,7 @@ import pytest
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
 
-from components.schema_importer import read_curated_schema
+from components.schema_importer.schema_file import read_curated_schema
 from pipeline.datasets import flights
 from pipeline.util import checkout
 

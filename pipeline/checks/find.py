@@ -1,0 +1,77 @@
+"""All flaws of a configuration that its data and the files that it names show."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.checks.columns import unknown_columns
+from pipeline.checks.files import file_flaws, flaw_of
+from pipeline.checks.label import label_flaws
+from pipeline.checks.sample import Sample, files_of, read_sample
+from pipeline.config.flaws import Flaw
+from pipeline.errors import ConveyorError, DataError
+
+if TYPE_CHECKING:
+    from pipeline.config import Data, PipelineConfig
+
+
+def find_flaws(config: PipelineConfig) -> list[Flaw]:
+    """Compares a configuration with its data and the files that it names.
+
+    Args:
+      config: the pipeline's configuration, as it was loaded for a run.
+
+    Returns:
+      What is certain to stop a run, or to be without effect; empty where nothing is known to be wrong.
+    """
+    flaws = list(file_flaws(config))
+    data = config.data.model_copy(update={"input": config.resolve(config.data.input)})
+    try:
+        files = files_of(data)
+        ignored = [name for name, feature in config.features.items() if feature.kind == "ignore"]
+        sample = _sample(config, data, files, ignored)
+    except ConveyorError as error:
+        return [*flaws, flaw_of(error, _field(error))]
+    flaws += label_flaws(config, sample)
+    if sample.has_all_columns:
+        flaws += _nothing_to_learn_from(config, sample.columns)
+        known = {flaw.field for flaw in flaws}
+        # The flaws of the schema say the same.
+        flaws += [flaw for flaw in unknown_columns(config, sample.columns, "the data") if flaw.field not in known]
+    return flaws
+
+
+def _nothing_to_learn_from(config: PipelineConfig, columns: Collection[str]) -> Iterator[Flaw]:
+    ignored = [name for name in columns if name in config.features and config.features[name].kind == "ignore"]
+    if config.label in columns and set(columns) == {config.label, *ignored}:
+        yield Flaw(
+            "No column is left for the model.",
+            ("features",),
+            f"at least one column besides the label {config.label!r} that is not ignored",
+            f"ignored: {', '.join(ignored) or 'none'}",
+            f"Remove the setting of one: {ignored[0]}" if ignored else "Add a column to the data.",
+            kind=DataError,
+        )
+
+
+def _sample(config: PipelineConfig, data: Data, files: list[str], ignored: list[str]) -> Sample:
+    try:
+        sample = read_sample(data, files)
+    except DataError:
+        if not ignored:
+            raise
+        # A column that is ignored may be of a type that is not taken. Whether it is there is not known then.
+        sample = read_sample(data, files, ignored)
+        return replace(sample, columns=(*sample.columns, *ignored))
+    missing = any(True for _ in unknown_columns(config, sample.columns, "")) or config.label not in sample.columns
+    if missing and not sample.has_all_columns and not sample.is_whole:
+        # A file that is not in the sample may have the column.
+        return read_sample(data, files, every_file=True)
+    return sample
+
+
+def _field(error: ConveyorError) -> tuple[str, ...]:
+    """The field that an error about the data is to be blamed on: the one that it names, or the data's place."""
+    return tuple(error.where.split(".")) if error.where.startswith("data.") else ("data", "input")

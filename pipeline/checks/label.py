@@ -1,0 +1,98 @@
+"""Whether the label suits the task, as far as a sample of its values is certain to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+from pyarrow import types
+
+from components.shared.examples.kinds import Kind
+from pipeline.config import Task
+from pipeline.config.flaws import Flaw
+from pipeline.errors import DataError
+from pipeline.util.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.checks.sample import Sample
+    from pipeline.config import PipelineConfig
+
+_LABEL = ("label",)
+_TASK = ("task",)
+_MOST_SHOWN = 5
+_NUMBERS = (Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT)
+
+
+def label_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
+    """What is wrong with the label.
+
+    Args:
+      config: the pipeline's configuration.
+      sample: rows of its data.
+    """
+    from pipeline.checks.columns import shown
+
+    label, task = config.label, config.task
+    if label not in sample.columns:
+        if sample.has_all_columns:
+            yield Flaw(
+                f"The label {label!r} is not in the data.",
+                _LABEL,
+                f"one of {shown(sample.columns)}",
+                label,
+                did_you_mean(label, sample.columns) or "Name a column of the data.",
+                kind=DataError,
+            )
+        return
+    values = sample.rows.column(label)
+    if label in sample.rows.column_names and types.is_list(values.type):
+        return
+    present = values.drop_null()
+    if sample.is_whole and len(present) == 0:
+        yield _flaw(f"The label {label!r} has no values.", _LABEL, "a value in every row", "nulls only", "Name another column.")
+        return
+    distinct = _distinct(present)
+    if sample.is_whole and len(distinct) == 1:
+        what = f"The label {label!r} has a single value: there is nothing to learn."
+        yield _flaw(what, _LABEL, "at least two values", f"{distinct[0]!r} in every row", "Name another column, or add data.")
+        return
+    # In a table that is text, a later row may turn a column of numbers into text, and a word for null into a value.
+    is_certain = sample.is_whole or sample.has_types
+    if is_certain and values.null_count:
+        rows = f"{values.null_count:,} of {len(values):,} rows{' of a sample' * (not sample.is_whole)}"
+        what = f"The label {label!r} is missing in some rows."
+        yield _flaw(what, _LABEL, "a value in every row", f"{rows} without one", "Leave out the rows whose label is not known.")
+        return
+    kind = sample.kinds[label]
+    if task is Task.REGRESSION and is_certain and kind is Kind.TEXT:
+        classes = "binary_classification" if sample.is_whole and len(distinct) == 2 else "multiclass_classification"
+        what = f"The label {label!r} is text, and regression predicts a number."
+        yield _flaw(what, _TASK, "a label of numbers", _some(distinct), f"Write: task: {classes}")
+    elif task is not Task.REGRESSION and kind is Kind.FLOAT and is_certain and (parts := _fractions(present)):
+        what = f"The label {label!r} has fractions, and a classifier predicts classes."
+        yield _flaw(what, _TASK, "text or whole numbers", _some(parts), "Write: task: regression")
+    elif task is Task.BINARY and is_certain and len(distinct) > 2:
+        what = f"The label {label!r} has more than two values, and the task is binary classification."
+        fix = "multiclass_classification" if kind not in _NUMBERS or len(distinct) <= 20 else "regression"
+        yield _flaw(what, _TASK, "two different values", _some(distinct), f"Write: task: {fix}")
+
+
+def _flaw(what: str, field: tuple[str, ...], expected: str, seen: str, fix: str) -> Flaw:
+    return Flaw(what, field, expected, seen, fix, kind=DataError)
+
+
+def _distinct(values: pa.ChunkedArray) -> list[object]:
+    return list(pc.unique(values).to_pylist())
+
+
+def _fractions(values: pa.ChunkedArray) -> list[object]:
+    finite = values.filter(pc.is_finite(values))
+    return _distinct(finite.filter(pc.not_equal(finite, pc.floor(finite))))
+
+
+def _some(values: list[object]) -> str:
+    more = f" and {len(values) - _MOST_SHOWN} more" if len(values) > _MOST_SHOWN else ""
+    return ", ".join(map(repr, values[:_MOST_SHOWN])) + more

@@ -1,0 +1,166 @@
+"""A sample of the rows that a run would read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from components.example_gen.files import open_binary
+from components.example_gen.inputs import format_of_files
+from components.example_gen.spans import at_or_below, find_spans, select
+from components.example_gen.table import open_table
+from components.shared.examples import tfrecord
+from components.shared.examples.kinds import Kind
+from pipeline.config import Data
+from pipeline.errors import ConveyorError
+
+_MOST_FILES = 8
+_HEAD_BYTES = 1 << 18
+_WHOLE_BYTES = 1 << 20
+_HEAD_ROWS = 2_000
+_WITH_TYPES = ("parquet", "tfrecord")
+# In these, the beginning of a file names all of its columns.
+_WITH_HEADERS = ("csv", "parquet")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of a table.
+
+    Attributes:
+      columns: the columns that the rows have, in order.
+      has_all_columns: whether the table can have no others.
+      kinds: the kind of each column's values, as far as the rows tell.
+      is_whole: whether these are all rows of the table.
+      has_types: whether the types of columns are written in the files, so that no other row changes them.
+      rows: the rows.
+    """
+
+    columns: tuple[str, ...]
+    has_all_columns: bool
+    kinds: dict[str, Kind]
+    is_whole: bool
+    has_types: bool
+    rows: pa.Table
+
+
+def files_of(data: Data) -> list[str]:
+    """The files that a run would read, oldest first.
+
+    Args:
+      data: where the rows are; its `input` is an absolute pattern.
+
+    Raises:
+      UsageError: no file matches, or the spans do not suit `data.split` and `data.newest_span`.
+    """
+    chosen = select(at_or_below(find_spans(data.input), data.newest_span), data.split)
+    return list(dict.fromkeys(path for spans in chosen.values() for span in spans for path in span.files))
+
+
+def read_sample(data: Data, files: Sequence[str], ignored: Collection[str] = (), *, every_file: bool = False) -> Sample:
+    """Reads the beginnings of some files as ExampleGen would read them.
+
+    Args:
+      data: how the files are read.
+      files: all that a run would read; at least one.
+      ignored: columns that are never read, of whatever type.
+      every_file: read all files, for the names of their columns; otherwise the first, the last and some between them.
+
+    Raises:
+      ConfigError: the files' format cannot be told.
+      DataError: a file is damaged, or types differ.
+    """
+    file_format = format_of_files(data.format, files)
+    some = list(files) if every_file else _some(files)
+    with _beginnings(some, file_format) as (pattern, are_whole):
+        table = open_table(data.model_copy(update={"input": pattern, "newest_span": None}), ignored=ignored)
+        batches = list(table.batches())
+    is_whole = are_whole and len(some) == len(files)
+    return Sample(
+        columns=tuple(table.kinds),
+        has_all_columns=is_whole or (len(some) == len(files) and file_format in _WITH_HEADERS),
+        kinds=dict(table.kinds),
+        is_whole=is_whole,
+        has_types=file_format in _WITH_TYPES,
+        rows=pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches], promote_options="permissive"),
+    )
+
+
+def _some(files: Sequence[str]) -> list[str]:
+    if len(files) <= _MOST_FILES:
+        return list(files)
+    last = len(files) - 1
+    return [files[round(place * last / (_MOST_FILES - 1))] for place in range(_MOST_FILES)]
+
+
+@contextmanager
+def _beginnings(files: Sequence[str], file_format: str) -> Iterator[tuple[str, bool]]:
+    """A folder with the files' beginnings: the pattern of its files, and whether they are whole.
+
+    Errors name the files themselves.
+    """
+    with tempfile.TemporaryDirectory(prefix="conveyor-sample-") as folder:
+        originals = {}
+        are_whole = True
+        for number, path in enumerate(files):
+            target = Path(folder, f"{number:06}-{os.path.basename(path)}")
+            originals[str(target)] = path
+            if os.path.getsize(path) <= _WHOLE_BYTES:
+                target.symlink_to(os.path.abspath(path))
+            elif file_format == "parquet":
+                are_whole &= _copy_rows(path, target)
+            else:
+                # The name stays, for the format goes by it; whether a file is compressed goes by its content.
+                are_whole &= _copy_records(path, target) if file_format == "tfrecord" else _copy_lines(path, target)
+        try:
+            yield f"{folder}/*", are_whole
+        except ConveyorError as error:
+            for copy, path in originals.items():
+                for part in ("what", "where", "expected", "seen", "fix"):
+                    setattr(error, part, getattr(error, part).replace(copy, path))
+            raise
+
+
+def _copy_lines(path: str, target: Path) -> bool:
+    """Copies whole lines from the beginning of a text file; returns whether that is all of it."""
+    with open_binary(path) as file:
+        head = file.read(_HEAD_BYTES)
+        is_whole = not file.read(1)
+    target.write_bytes(head if is_whole else head[: _end_of_record(head)])
+    return is_whole
+
+
+def _end_of_record(head: bytes) -> int:
+    """Where the last line ends that is not within quotes, as far as their number tells."""
+    end = head.rfind(b"\n") + 1
+    while end and head.count(b'"', 0, end) % 2:
+        end = head.rfind(b"\n", 0, end - 1) + 1
+    return end or len(head)
+
+
+def _copy_records(path: str, target: Path) -> bool:
+    with open_binary(path) as file:
+        records = tfrecord.read(file)
+        head = list(islice(records, _HEAD_ROWS))
+        is_whole = next(records, None) is None
+    target.write_bytes(tfrecord.frame(pa.array(head, pa.large_binary())))
+    return is_whole
+
+
+def _copy_rows(path: str, target: Path) -> bool:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        rows = next(file.iter_batches(_HEAD_ROWS), None)
+        if rows is None:
+            target.symlink_to(os.path.abspath(path))
+            return True
+        pq.write_table(pa.Table.from_batches([rows]), target)
+        return bool(file.metadata.num_rows == len(rows))

@@ -1,0 +1,257 @@
+"""What the data and other files tell of a configuration before anything runs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.checks import find_flaws
+from pipeline.checks.columns import named_columns
+from pipeline.config import PipelineConfig
+from pipeline.config.flaws import Flaw
+from pipeline.config.loading import flawed, load_config
+
+ROWS = [{"rooms": number % 5, "city": "ABC"[number % 3], "sold": number % 2, "price": number * 1.5} for number in range(60)]
+
+
+def csv(path: Path, rows: list[dict[str, Any]] = ROWS) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [",".join(rows[0]), *(",".join("" if value is None else str(value) for value in row.values()) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def parquet(path: Path, rows: list[dict[str, Any]] = ROWS) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with houses.csv, and a function that finds the flaws of a configuration in it."""
+    csv(tmp_path / "houses.csv")
+    monkeypatch.chdir(tmp_path)
+
+    def _flaws(**fields: Any) -> list[Flaw]:
+        (tmp_path / "pipeline.yaml").write_text(
+            yaml.safe_dump({"name": "houses", "label": "sold", "data": {"input": "houses.csv"}, **fields}, sort_keys=False)
+        )
+        return find_flaws(load_config(tmp_path / "pipeline.yaml"))
+
+    return _flaws
+
+
+def test_nothing_is_wrong(project):
+    assert project() == []
+    assert not Path(".conveyor").exists()
+
+
+SECTIONS: dict[str, Any] = {
+    "features": {"rooms": {"kind": "numeric"}},
+    "evaluation": {"slices": [["rooms"]]},
+    "data": {"input": "houses.csv", "split": {"method": "group", "by": "rooms"}},
+    "gateway": {"split_by": "rooms", "example": {"rooms": 1}, "log": {"exclude": ["rooms"]}},
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_name_in_any_section_that_is_no_column_is_found_and_the_remedy_mends_it(project, section):
+    assert project(**{section: SECTIONS[section]}) == []
+    wrong = json.loads(json.dumps(SECTIONS[section]).replace('"rooms"', '"romms"'))
+
+    flaws = project(**{section: wrong})
+
+    assert flaws
+    assert {flaw.fix for flaw in flaws} == {"Did you mean 'rooms'?"}
+    assert {flaw.field[0] for flaw in flaws} == {section}
+
+
+def test_every_field_that_names_a_column_is_looked_at(tmp_path):
+    config = PipelineConfig.model_validate({"name": "a", "label": "y", **SECTIONS})
+
+    fields = [".".join(map(str, field)) for field, _ in named_columns(config)]
+    assert fields == [
+        "features.rooms",
+        "evaluation.slices.0",
+        "data.split.by",
+        "gateway.example.rooms",
+        "gateway.split_by",
+        "gateway.log.exclude.0",
+    ]
+
+
+def test_all_flaws_are_listed_with_their_lines(project):
+    flaws = project(label="solt", evaluation={"slices": [["nope"]]}, gateway={"split_by": "cty"})
+
+    error = flawed(flaws, Path("pipeline.yaml"))
+
+    assert error.exit_code == 2
+    assert [line.partition(":")[0] for line in error.seen.splitlines()] == ["line 2", "line 7", "line 9"]
+
+
+@pytest.mark.parametrize("write", [csv, parquet])
+@pytest.mark.parametrize(
+    ("label", "task", "what", "remedy"),
+    [
+        ("city", "binary_classification", "more than two values", "multiclass_classification"),
+        ("city", "regression", "is text", "multiclass_classification"),
+        ("price", "multiclass_classification", "has fractions", "regression"),
+        ("price", "binary_classification", "has fractions", "regression"),
+        ("rooms", "binary_classification", "more than two values", "multiclass_classification"),
+    ],
+)
+def test_a_task_that_does_not_suit_the_label_and_the_one_that_does(project, write, label, task, what, remedy):
+    path = write(Path("table." + ("csv" if write is csv else "parquet")))
+
+    (flaw,) = project(data={"input": path.name}, label=label, task=task)
+
+    assert what in flaw.what
+    assert flaw.fix == f"Write: task: {remedy}"
+    assert project(data={"input": path.name}, label=label, task=remedy) == []
+    assert flawed([flaw]).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        ([{"x": 1, "sold": 1}, {"x": 2, "sold": 1}], "single value"),
+        ([{"x": 1, "sold": None}, {"x": 2, "sold": None}], "has no values"),
+        ([{"x": 1, "sold": 0}, {"x": 2, "sold": 1}, {"x": 3, "sold": None}], "missing in some rows"),
+        ([{"sold": 0}, {"sold": 1}], "No column is left"),
+    ],
+)
+def test_a_label_that_teaches_nothing(project, rows, what):
+    csv(Path("table.csv"), rows)
+
+    (flaw,) = project(data={"input": "table.csv"})
+
+    assert what in flaw.what
+
+
+def test_what_the_rest_of_a_large_file_may_change_is_not_refused(project):
+    sorted_by_label = [{"x": number, "sold": int(number > 150_000)} for number in range(160_000)]
+    csv(Path("table.csv"), sorted_by_label)
+    Path("table.csv.gz").write_bytes(gzip.compress(Path("table.csv").read_bytes()))
+
+    assert project(data={"input": "table.csv"}) == []
+    assert project(data={"input": "table.csv.gz"}) == []
+    (flaw,) = project(data={"input": "table.csv"}, label="solt")
+    assert flaw.fix == "Did you mean 'sold'?"
+
+
+def test_quoted_line_breaks_do_not_break_a_sample(project):
+    text = "note,x,sold\n" + "".join(f'"line one, {number}\nline ""two""",{number},{number % 2}\n' for number in range(60_000))
+    Path("notes.csv").write_text(text)
+
+    assert project(data={"input": "notes.csv"}) == []
+
+
+def test_a_column_of_a_later_file_is_found(project):
+    for number in range(30):
+        csv(Path(f"many/{number}.csv"), [{**row, **({"late": 1} if number == 17 else {})} for row in ROWS])
+
+    assert project(data={"input": "many/*.csv"}, features={"late": {"kind": "numeric"}}) == []
+    (flaw,) = project(data={"input": "many/*.csv"}, features={"lat": {"kind": "numeric"}})
+    assert flaw.fix == "Did you mean 'late'?"
+
+
+def test_damaged_data_is_named_by_its_own_path(project):
+    Path("ragged.csv").write_text("x,sold\n1,0\n2,1,3\n")
+
+    (flaw,) = project(data={"input": "ragged.csv"})
+
+    assert str(Path("ragged.csv").absolute()) in flaw.where
+    assert "conveyor-sample" not in "".join((flaw.what, flaw.where, flaw.seen, flaw.fix))
+    assert flawed([flaw]).exit_code == 3
+
+
+def test_a_column_of_a_type_that_is_not_taken_may_be_ignored(project):
+    rows = [{**row, "place": {"lat": 1.0}} for row in ROWS]
+    parquet(Path("nested.parquet"), rows)
+
+    (flaw,) = project(data={"input": "nested.parquet"})
+    assert "'place'" in flaw.what
+    assert project(data={"input": "nested.parquet"}, features={"place": {"kind": "ignore"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"data": {"input": "nothing.csv"}}, ("data", "input")),
+        ({"data": {"input": "houses.csv", "newest_span": 0, "format": "parquet"}}, ("data", "input")),
+        ({"data": {"input": "a{SPAN}.csv", "split": {"method": "window"}}}, ("data", "split")),
+        ({"data": {"input": "a{SPAN}.csv", "newest_span": 0}}, ("data", "newest_span")),
+        ({"schema": {"path": "schema.pbtxt"}}, ("schema", "path")),
+        ({"gateway": {"feature_schema": "houses.csv"}}, ("gateway", "feature_schema")),
+        ({"preprocessing": {"preprocessing_fn": "mine.py:preprocess"}}, ("preprocessing", "preprocessing_fn")),
+        ({"model": {"build_model": "network.py:biuld_model"}}, ("model", "build_model")),
+        ({"push": {"destination": "houses.csv/models"}}, ("push", "destination")),
+        ({"workspace": "houses.csv"}, ("workspace",)),
+        (
+            {"execution": {"beam": {"runner": "flink", "flink": {"job_server_jar": "flink.jar"}}}},
+            ("execution", "beam", "flink", "job_server_jar"),
+        ),
+    ],
+)
+def test_what_is_not_there_or_not_what_it_should_be(project, fields, field):
+    csv(Path("a1.csv"))
+    Path("network.py").write_text("def build_model():\n    raise SystemExit\n")
+
+    flaws = project(**fields)
+
+    assert {flaw.field for flaw in flaws} >= {field}
+    assert all(flaw.what and flaw.fix for flaw in flaws if flaw.field != ("model", "build_model"))
+
+
+def test_a_curated_schema_has_the_label_and_the_features(project):
+    Path("schema.pbtxt").write_text('feature { name: "rooms" type: INT }\nfeature { name: "sold" type: INT }\n')
+
+    assert project(schema={"path": "schema.pbtxt"}, features={"rooms": {"kind": "numeric"}}) == []
+    flaws = project(schema={"path": "schema.pbtxt"}, label="city", task="multiclass_classification", features={"price": {}})
+    assert {flaw.field for flaw in flaws} == {("label",), ("features", "price")}
+
+
+@pytest.mark.parametrize("rows", [1, 2, 20])
+def test_tiny_tables(project, rows):
+    csv(Path("tiny.csv"), ROWS[:rows])
+
+    flaws = project(data={"input": "tiny.csv"})
+
+    assert [flaw.what for flaw in flaws if "single value" not in flaw.what] == []
+
+
+def test_wide_tables_are_looked_at_in_time(project):
+    wide = [{**{f"column {place}": place * number for place in range(2000)}, "sold": number % 2} for number in range(400)]
+    csv(Path("wide.csv"), wide)
+
+    started = time.process_time()
+    flaws = project(data={"input": "wide.csv"}, features={"column 2000": {}})
+
+    # Two seconds on a quiet machine, start and all; this is the share of the check.
+    assert time.process_time() - started < 3
+    assert flaws[0].fix.startswith("Did you mean 'column ")
+    assert "and 1989 more" in flaws[0].expected
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=8), min_size=2, max_size=5, unique=True),
+    st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=8),
+)
+def test_columns_may_have_any_name(project, names, other):
+    rows = [{name: (place + number) % 2 for place, name in enumerate(names)} for number in range(4)]
+    parquet(Path("names.parquet"), rows)
+
+    flaws = project(data={"input": "names.parquet"}, label=names[0], features={names[1]: {}}, gateway={"split_by": other})
+
+    assert [flaw.field for flaw in flaws] == ([] if other in names else [("gateway", "split_by")])
