@@ -59,14 +59,16 @@ def validate(
 
     Example: conveyor config validate pipeline.yaml
     """
+    from pipeline.checks import find_flaws
+    from pipeline.config.loading import flawed
+    from pipeline.kubeflow.flaws import find_flaws as kubeflow_flaws
+
     path = find_config(config)
     valid = read_config(path, overrides, as_written=True)
-    if not no_data:
-        from pipeline.checks import find_flaws
-        from pipeline.config.loading import flawed
-
-        if flaws := find_flaws(read_config(path, overrides)):
-            raise flawed(flaws, path, overrides or ())
+    settings = read_config(path, overrides)
+    flaws = [*kubeflow_flaws(settings), *(() if no_data else find_flaws(settings))]
+    if flaws:
+        raise flawed(flaws, path, overrides or ())
     print(f"{path} is valid: pipeline {valid.name}, {valid.task.value} of {valid.label} from {valid.data.input}")
 
 

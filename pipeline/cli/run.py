@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.completion import complete_node
-from pipeline.cli.options import ConfigArgument, Overrides, read_config
+from pipeline.cli.options import ConfigArgument, Overrides, find_config, read_config
 from pipeline.errors import ConveyorError
 
 
@@ -36,14 +37,22 @@ def run(
     """
     from rich.console import Console
 
+    from pipeline.config.loading import flawed
     from pipeline.local.progress import observe
     from pipeline.local.training import train
     from pipeline.report import print_summary
 
-    settings = read_config(config, [*(overrides or ()), *(["execution.cache=false"] if no_cache else [])])
+    path, given = find_config(config), [*(overrides or ()), *(["execution.cache=false"] if no_cache else [])]
+    settings = read_config(path, given)
     console = Console()
     with observe(console, settings.runs_path) as observer:
-        run = train(settings, observer, from_nodes=tuple(from_nodes or ()), to_nodes=tuple(to_nodes or ()))
+        run = train(
+            settings,
+            observer,
+            from_nodes=tuple(from_nodes or ()),
+            to_nodes=tuple(to_nodes or ()),
+            as_error=partial(flawed, path=path, overrides=given),
+        )
     if run.report_error:
         again = f"conveyor report {run.outcome.run_id}"
         reason = str(run.report_error).splitlines()[0].rstrip(".")

@@ -105,6 +105,7 @@ def run_pipeline(
     to_nodes: tuple[str, ...] = (),
     observer: Observer = lambda outcome: None,
     fingerprint: Callable[[], str] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> RunOutcome:
     """Runs a pipeline to its end or to its first failure.
 
@@ -118,6 +119,8 @@ def run_pipeline(
       fingerprint: computes a digest of all that decides what a whole run makes, but data and metadata store; empty when it
         cannot be computed. If it equals the last run's and nothing else has changed, no node is started. None: every node
         is started, and looks into the cache itself.
+      check: raises a ConveyorError if the run cannot come to a good end; called before anything is started, unless nothing has
+        changed. A run that it refuses leaves no trace.
 
     Returns:
       The outcome; a node's error is in it, not raised. It stands in the run's folder too.
@@ -135,7 +138,7 @@ def run_pipeline(
         mark_interrupted_runs(runs)
         folder = _new_folder(runs)
         outcome = RunOutcome(run_id=folder.name, pipeline=name, config=config.effective())
-        run = _Run(outcome, folder, connection, observer)
+        run = _Run(outcome, folder, connection, observer, check)
         run.publish()
         try:
             if from_nodes or to_nodes or fingerprint is None:
@@ -150,9 +153,15 @@ def run_pipeline(
 
 class _Run:
     def __init__(
-        self, outcome: RunOutcome, folder: Path, connection: metadata_store_pb2.ConnectionConfig, observer: Observer
+        self,
+        outcome: RunOutcome,
+        folder: Path,
+        connection: metadata_store_pb2.ConnectionConfig,
+        observer: Observer,
+        check: Callable[[], None],
     ) -> None:
         self.outcome, self.folder, self.connection, self.observer = outcome, folder, connection, observer
+        self.check = check
         self.jobs: dict[str, _Job] = {}
 
     def execute_changes(self, factory: PipelineFactory, workers: int, fingerprint: Callable[[], str]) -> None:
@@ -179,6 +188,11 @@ class _Run:
         return True
 
     def execute(self, factory: PipelineFactory, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...], workers: int) -> None:
+        try:
+            self.check()
+        except ConveyorError:
+            shutil.rmtree(self.folder)
+            raise
         with _quiet_fork_server(self.folder / "startup.log"):
             job = _Job(
                 "The pipeline",

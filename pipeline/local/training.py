@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import nodes
-from pipeline.errors import ConveyorError, NotBlessedError
+from pipeline.checks import find_flaws
+from pipeline.config.loading import flawed
+from pipeline.errors import ConveyorError, DataError, NotBlessedError
 from pipeline.local.fingerprint import fingerprint
 from pipeline.local.runner import Observer, run_pipeline
 from pipeline.local.worker import PipelineFactory
@@ -17,6 +20,9 @@ from pipeline.runs.status import RunOutcome, RunState
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
+    from pipeline.config.flaws import Flaw
+
+AsError = Callable[["Sequence[Flaw]"], ConveyorError]
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ def train(
     *,
     from_nodes: tuple[str, ...] = (),
     to_nodes: tuple[str, ...] = (),
+    as_error: AsError = flawed,
 ) -> TrainingRun:
     """Runs the pipeline, and writes the report of the run.
 
@@ -53,9 +60,10 @@ def train(
       observer: called with the outcome so far after each change and several times a second.
       from_nodes: nodes at which a partial run starts.
       to_nodes: nodes at which a partial run ends.
+      as_error: makes an error of the flaws of the configuration, with the lines that they are on if it is in a file.
 
     Raises:
-      ConveyorError: the run could not start, as `run_pipeline` says.
+      ConveyorError: the configuration does not suit its data, or the run could not start, as `run_pipeline` says.
       KeyboardInterrupt: the run was interrupted.
     """
     outcome = run_pipeline(
@@ -66,6 +74,8 @@ def train(
         to_nodes=to_nodes,
         observer=observer,
         fingerprint=(lambda: fingerprint(config)) if config.execution.cache else None,
+        # A partial run that starts later takes the data from an earlier run.
+        check=(lambda: None) if from_nodes else (lambda: require_suitable_data(config, as_error)),
     )
     refusal = _refusal(outcome, config)
     if refusal:
@@ -77,6 +87,19 @@ def train(
         # The run is what counts, and the report can be written again.
         return TrainingRun(outcome, refusal, error)
     return TrainingRun(outcome, refusal, None)
+
+
+def require_suitable_data(config: PipelineConfig, as_error: AsError) -> None:
+    """Checks that the configuration suits its data.
+
+    Files that are damaged are left to ExampleGen, which reads all of them, and the gateway's settings to the gateway.
+
+    Raises:
+      ConveyorError: it does not: a name is no column, or the label does not suit the task.
+    """
+    flaws = [flaw for flaw in find_flaws(config) if flaw.field[0] != "gateway"]
+    if certain := [flaw for flaw in flaws if not (flaw.where and issubclass(flaw.kind, DataError))]:
+        raise as_error(certain)
 
 
 def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | None:

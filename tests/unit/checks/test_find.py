@@ -131,9 +131,9 @@ def test_a_task_that_does_not_suit_the_label_and_the_one_that_does(project, writ
     ],
 )
 def test_a_label_that_teaches_nothing(project, rows, what):
-    csv(Path("table.csv"), rows)
+    parquet(Path("table.parquet"), rows)
 
-    (flaw,) = project(data={"input": "table.csv"})
+    (flaw,) = project(data={"input": "table.parquet"})
 
     assert what in flaw.what
 
@@ -173,15 +173,6 @@ def test_damaged_data_is_named_by_its_own_path(project):
     assert str(Path("ragged.csv").absolute()) in flaw.where
     assert "conveyor-sample" not in "".join((flaw.what, flaw.where, flaw.seen, flaw.fix))
     assert flawed([flaw]).exit_code == 3
-
-
-def test_a_column_of_a_type_that_is_not_taken_may_be_ignored(project):
-    rows = [{**row, "place": {"lat": 1.0}} for row in ROWS]
-    parquet(Path("nested.parquet"), rows)
-
-    (flaw,) = project(data={"input": "nested.parquet"})
-    assert "'place'" in flaw.what
-    assert project(data={"input": "nested.parquet"}, features={"place": {"kind": "ignore"}}) == []
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ def conveyor(tmp_path, monkeypatch):
     """Runs a command in a folder with a pipeline.yaml and returns what it printed."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline.yaml").write_text(CONFIG)
+    (tmp_path / "a.csv").write_text("rooms,price\n" + "3,0\n4,1\n" * 10)
 
     def _conveyor(*arguments: str, **environment: str) -> str:
         return CliRunner().invoke(app, arguments, env=environment, catch_exceptions=False).stdout
@@ -61,6 +62,19 @@ def test_validate_says_what_the_pipeline_is(conveyor):
     assert (
         conveyor("config", "validate") == "pipeline.yaml is valid: pipeline houses, binary_classification of price from a.csv\n"
     )
+
+
+def test_validate_looks_at_the_data_unless_it_is_elsewhere(conveyor, tmp_path):
+    with pytest.raises(UsageError, match="There is no column 'romms' in the data") as caught:
+        conveyor("config", "validate", "--set", "gateway.split_by=romms")
+    assert caught.value.where == "--set gateway.split_by=romms"
+    assert caught.value.fix == "Did you mean 'rooms'?"
+    assert "is valid" in conveyor("config", "validate", "--set", "gateway.split_by=rooms")
+
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(UsageError, match="No file matches"):
+        conveyor("config", "validate")
+    assert "is valid" in conveyor("config", "validate", "--no-data")
 
 
 def test_the_environment_names_a_configuration(conveyor, tmp_path):
