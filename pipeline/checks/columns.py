@@ -25,7 +25,7 @@ def named_columns(config: PipelineConfig) -> Iterator[tuple[Field, str]]:
             yield ("evaluation", "slices", place), name
     for name in config.data.split.columns:
         yield ("data", "split", "by"), name
-    for name in getattr(config.data, "columns", None) or ():
+    for name in config.data.columns:
         yield ("data", "columns", name), name
     for name in config.gateway.example:
         yield ("gateway", "example", name), name

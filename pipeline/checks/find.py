@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from components.example_gen.rules import ColumnRules
 from pipeline.checks.columns import unknown_columns
 from pipeline.checks.files import file_flaws, flaw_of
 from pipeline.checks.label import label_flaws
@@ -30,8 +30,7 @@ def find_flaws(config: PipelineConfig) -> list[Flaw]:
     data = config.data.model_copy(update={"input": config.resolve(config.data.input)})
     try:
         files = files_of(data)
-        ignored = [name for name, feature in config.features.items() if feature.kind == "ignore"]
-        sample = _sample(config, data, files, ignored)
+        sample = _sample(config, data, files, ColumnRules.of(config))
     except ConveyorError as error:
         return [*flaws, flaw_of(error, _field(error))]
     flaws += label_flaws(config, sample)
@@ -56,19 +55,12 @@ def _nothing_to_learn_from(config: PipelineConfig, columns: Collection[str]) -> 
         )
 
 
-def _sample(config: PipelineConfig, data: Data, files: list[str], ignored: list[str]) -> Sample:
-    try:
-        sample = read_sample(data, files)
-    except DataError:
-        if not ignored:
-            raise
-        # A column that is ignored may be of a type that is not taken. Whether it is there is not known then.
-        sample = read_sample(data, files, ignored)
-        return replace(sample, columns=(*sample.columns, *ignored))
+def _sample(config: PipelineConfig, data: Data, files: list[str], rules: ColumnRules) -> Sample:
+    sample = read_sample(data, files, rules)
     missing = any(True for _ in unknown_columns(config, sample.columns, "")) or config.label not in sample.columns
-    if missing and not sample.has_all_columns and not sample.is_whole:
+    if missing and not sample.has_all_columns:
         # A file that is not in the sample may have the column.
-        return read_sample(data, files, every_file=True)
+        return read_sample(data, files, rules, every_file=True)
     return sample
 
 

@@ -47,9 +47,9 @@ def label_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
                 kind=DataError,
             )
         return
-    values = sample.rows.column(label)
-    if label in sample.rows.column_names and types.is_list(values.type):
+    if label not in sample.kinds or types.is_list(sample.rows.schema.field(label).type):
         return
+    values = sample.rows.column(label)
     present = values.drop_null()
     if sample.is_whole and len(present) == 0:
         yield _flaw(f"The label {label!r} has no values.", _LABEL, "a value in every row", "nulls only", "Name another column.")
@@ -59,7 +59,7 @@ def label_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
         what = f"The label {label!r} has a single value: there is nothing to learn."
         yield _flaw(what, _LABEL, "at least two values", f"{distinct[0]!r} in every row", "Name another column, or add data.")
         return
-    # In a table that is text, a later row may turn a column of numbers into text, and a word for null into a value.
+    # In a file of text, a later row may turn a column of numbers into text, and a word for null into a value.
     is_certain = sample.is_whole or sample.has_types
     if is_certain and values.null_count:
         rows = f"{values.null_count:,} of {len(values):,} rows{' of a sample' * (not sample.is_whole)}"

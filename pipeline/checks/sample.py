@@ -14,12 +14,14 @@ import pyarrow as pa
 
 from components.example_gen.files import open_binary
 from components.example_gen.inputs import format_of_files
+from components.example_gen.readers import open_reader
+from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import at_or_below, find_spans, select
-from components.example_gen.table import open_table
+from components.example_gen.table import Table
 from components.shared.examples import tfrecord
 from components.shared.examples.kinds import Kind
 from pipeline.config import Data
-from pipeline.errors import ConveyorError
+from pipeline.errors import ConveyorError, DataError
 
 _MOST_FILES = 8
 _HEAD_BYTES = 1 << 18
@@ -37,10 +39,10 @@ class Sample:
     Attributes:
       columns: the columns that the rows have, in order.
       has_all_columns: whether the table can have no others.
-      kinds: the kind of each column's values, as far as the rows tell.
+      kinds: the kind of each column's values, as far as the rows tell; empty where they leave too much open.
       is_whole: whether these are all rows of the table.
       has_types: whether the types of columns are written in the files, so that no other row changes them.
-      rows: the rows.
+      rows: the rows, with the columns that have a kind.
     """
 
     columns: tuple[str, ...]
@@ -64,13 +66,13 @@ def files_of(data: Data) -> list[str]:
     return list(dict.fromkeys(path for spans in chosen.values() for span in spans for path in span.files))
 
 
-def read_sample(data: Data, files: Sequence[str], ignored: Collection[str] = (), *, every_file: bool = False) -> Sample:
+def read_sample(data: Data, files: Sequence[str], rules: ColumnRules, *, every_file: bool = False) -> Sample:
     """Reads the beginnings of some files as ExampleGen would read them.
 
     Args:
       data: how the files are read.
       files: all that a run would read; at least one.
-      ignored: columns that are never read, of whatever type.
+      rules: what is known of columns. Names among them that are no column are passed over.
       every_file: read all files, for the names of their columns; otherwise the first, the last and some between them.
 
     Raises:
@@ -79,18 +81,37 @@ def read_sample(data: Data, files: Sequence[str], ignored: Collection[str] = (),
     """
     file_format = format_of_files(data.format, files)
     some = list(files) if every_file else _some(files)
-    with _beginnings(some, file_format) as (pattern, are_whole):
-        table = open_table(data.model_copy(update={"input": pattern, "newest_span": None}), ignored=ignored)
-        batches = list(table.batches())
-    is_whole = are_whole and len(some) == len(files)
+    with _beginnings(some, file_format) as (paths, are_whole):
+        is_whole = are_whole and len(some) == len(files)
+        reader = open_reader(file_format, paths, data.csv)
+        summaries = [reader.scan(path, rules.ignored) for path in paths]
+        names = tuple(dict.fromkeys(name for summary in summaries for name in summary.columns))
+        try:
+            table = Table(reader, summaries, _known(rules, names))
+            kinds, rows = dict(table.kinds), _rows(table)
+        except DataError:
+            # Later values may tell what these leave open, such as the order of day and month.
+            if is_whole:
+                raise
+            kinds, rows = {}, pa.table({})
     return Sample(
-        columns=tuple(table.kinds),
+        columns=names,
         has_all_columns=is_whole or (len(some) == len(files) and file_format in _WITH_HEADERS),
-        kinds=dict(table.kinds),
+        kinds=kinds,
         is_whole=is_whole,
         has_types=file_format in _WITH_TYPES,
-        rows=pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches], promote_options="permissive"),
+        rows=rows,
     )
+
+
+def _rows(table: Table) -> pa.Table:
+    # Text that is not UTF-8 is binary in its batch.
+    return pa.concat_tables([pa.Table.from_batches([batch]) for batch in table.batches()], promote_options="permissive")
+
+
+def _known(rules: ColumnRules, names: Collection[str]) -> ColumnRules:
+    types = {name: kind for name, kind in rules.types.items() if name in names}
+    return rules.model_copy(update={"types": types, "ignored": tuple(name for name in rules.ignored if name in names)})
 
 
 def _some(files: Sequence[str]) -> list[str]:
@@ -101,8 +122,8 @@ def _some(files: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _beginnings(files: Sequence[str], file_format: str) -> Iterator[tuple[str, bool]]:
-    """A folder with the files' beginnings: the pattern of its files, and whether they are whole.
+def _beginnings(files: Sequence[str], file_format: str) -> Iterator[tuple[list[str], bool]]:
+    """The files' beginnings in a folder of their own: their paths, and whether they are whole.
 
     Errors name the files themselves.
     """
@@ -120,7 +141,7 @@ def _beginnings(files: Sequence[str], file_format: str) -> Iterator[tuple[str, b
                 # The name stays, for the format goes by it; whether a file is compressed goes by its content.
                 are_whole &= _copy_records(path, target) if file_format == "tfrecord" else _copy_lines(path, target)
         try:
-            yield f"{folder}/*", are_whole
+            yield list(originals), are_whole
         except ConveyorError as error:
             for copy, path in originals.items():
                 for part in ("what", "where", "expected", "seen", "fix"):

@@ -59,7 +59,7 @@ def test_nothing_is_wrong(project):
 SECTIONS: dict[str, Any] = {
     "features": {"rooms": {"kind": "numeric"}},
     "evaluation": {"slices": [["rooms"]]},
-    "data": {"input": "houses.csv", "split": {"method": "group", "by": "rooms"}},
+    "data": {"input": "houses.csv", "split": {"method": "group", "by": "rooms"}, "columns": {"rooms": "text"}},
     "gateway": {"split_by": "rooms", "example": {"rooms": 1}, "log": {"exclude": ["rooms"]}},
 }
 
@@ -84,6 +84,7 @@ def test_every_field_that_names_a_column_is_looked_at(tmp_path):
         "features.rooms",
         "evaluation.slices.0",
         "data.split.by",
+        "data.columns.rooms",
         "gateway.example.rooms",
         "gateway.split_by",
         "gateway.log.exclude.0",
@@ -131,11 +132,9 @@ def test_a_task_that_does_not_suit_the_label_and_the_one_that_does(project, writ
     ],
 )
 def test_a_label_that_teaches_nothing(project, rows, what):
-    parquet(Path("table.parquet"), rows)
-
-    (flaw,) = project(data={"input": "table.parquet"})
-
-    assert what in flaw.what
+    for path in (csv(Path("table.csv"), rows), parquet(Path("table.parquet"), rows)):
+        (flaw,) = project(data={"input": str(path)})
+        assert what in flaw.what
 
 
 def test_what_the_rest_of_a_large_file_may_change_is_not_refused(project):
@@ -173,6 +172,22 @@ def test_damaged_data_is_named_by_its_own_path(project):
     assert str(Path("ragged.csv").absolute()) in flaw.where
     assert "conveyor-sample" not in "".join((flaw.what, flaw.where, flaw.seen, flaw.fix))
     assert flawed([flaw]).exit_code == 3
+
+
+def test_a_column_of_a_type_that_is_not_taken_may_be_ignored(project):
+    rows = [{**row, "place": {"lat": 1.0}} for row in ROWS]
+    parquet(Path("nested.parquet"), rows)
+
+    (flaw,) = project(data={"input": "nested.parquet"})
+    assert "'place'" in flaw.what
+    assert project(data={"input": "nested.parquet"}, features={"place": {"kind": "ignore"}}) == []
+
+
+def test_a_sample_that_leaves_the_order_of_days_and_months_open_refuses_nothing(project):
+    days = [{"day": f"0{1 + number % 9}/0{1 + number % 7}/2013", "sold": number % 2} for number in range(100_000)]
+    csv(Path("days.csv"), [*days, {"day": "31/01/2013", "sold": 1}])
+
+    assert project(data={"input": "days.csv"}) == []
 
 
 @pytest.mark.parametrize(
@@ -222,7 +237,7 @@ def test_tiny_tables(project, rows):
 
 
 def test_wide_tables_are_looked_at_in_time(project):
-    wide = [{**{f"column {place}": place * number for place in range(2000)}, "sold": number % 2} for number in range(400)]
+    wide = [{**{f"column {place}": place * number for place in range(2000)}, "sold": number % 2} for number in range(120)]
     csv(Path("wide.csv"), wide)
 
     started = time.process_time()
