@@ -84,7 +84,13 @@ def read_sample(data: Data, files: Sequence[str], rules: ColumnRules, *, every_f
     with _beginnings(some, file_format) as (paths, are_whole):
         is_whole = are_whole and len(some) == len(files)
         reader = open_reader(file_format, paths, data.csv)
-        summaries = [reader.scan(path, rules.ignored) for path in paths]
+        try:
+            summaries = [reader.scan(path, rules.ignored) for path in paths]
+        except DataError:
+            # The beginning of JSON that is not an object a line is not JSON.
+            if is_whole or file_format != "json":
+                raise
+            return Sample((), False, {}, False, False, pa.table({}))
         names = tuple(dict.fromkeys(name for summary in summaries for name in summary.columns))
         try:
             table = Table(reader, summaries, _known(rules, names))

@@ -183,6 +183,17 @@ def test_a_column_of_a_type_that_is_not_taken_may_be_ignored(project):
     assert project(data={"input": "nested.parquet"}, features={"place": {"kind": "ignore"}}) == []
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("rows", [60, 60_000])
+def test_json_in_any_layout(project, rows, indent):
+    Path("table.json").write_text(json.dumps(ROWS * (rows // 60), indent=indent))
+    Path("table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS * (rows // 60)))
+
+    assert project(data={"input": "table.json"}) == []
+    assert project(data={"input": "table.jsonl"}) == []
+    assert bool(project(data={"input": "table.jsonl"}, label="solt")) == (rows == 60)
+
+
 def test_a_sample_that_leaves_the_order_of_days_and_months_open_refuses_nothing(project):
     days = [{"day": f"0{1 + number % 9}/0{1 + number % 7}/2013", "sold": number % 2} for number in range(100_000)]
     csv(Path("days.csv"), [*days, {"day": "31/01/2013", "sold": 1}])
