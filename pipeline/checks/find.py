@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from components.example_gen.rules import ColumnRules
-from pipeline.checks.columns import unknown_columns
+from pipeline.checks.columns import named_columns, unknown_columns
 from pipeline.checks.files import file_flaws, flaw_of
 from pipeline.checks.label import label_flaws
 from pipeline.checks.sample import Sample, files_of, read_sample
@@ -56,11 +56,11 @@ def _nothing_to_learn_from(config: PipelineConfig, columns: Collection[str]) -> 
 
 
 def _sample(config: PipelineConfig, data: Data, files: list[str], rules: ColumnRules) -> Sample:
-    sample = read_sample(data, files, rules)
-    missing = any(True for _ in unknown_columns(config, sample.columns, "")) or config.label not in sample.columns
-    if missing and not sample.has_all_columns:
+    sample = read_sample(data, files, rules, config.label)
+    named = {config.label, *(name for _, name in named_columns(config))}
+    if not named <= set(sample.columns) and not sample.has_all_columns:
         # A file that is not in the sample may have the column.
-        return read_sample(data, files, rules, every_file=True)
+        return read_sample(data, files, rules, config.label, every_file=True)
     return sample
 
 

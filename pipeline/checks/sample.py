@@ -23,6 +23,7 @@ from components.shared.examples.kinds import Kind
 from pipeline.config import Data
 from pipeline.errors import ConveyorError, DataError
 
+_NO_ROWS = pa.table({})
 _MOST_FILES = 8
 _HEAD_BYTES = 1 << 18
 _WHOLE_BYTES = 1 << 20
@@ -42,7 +43,7 @@ class Sample:
       kinds: the kind of each column's values, as far as the rows tell; empty where they leave too much open.
       is_whole: whether these are all rows of the table.
       has_types: whether the types of columns are written in the files, so that no other row changes them.
-      rows: the rows, with the columns that have a kind.
+      rows: the rows, with one column at the most: the one that was asked for.
     """
 
     columns: tuple[str, ...]
@@ -66,13 +67,14 @@ def files_of(data: Data) -> list[str]:
     return list(dict.fromkeys(path for spans in chosen.values() for span in spans for path in span.files))
 
 
-def read_sample(data: Data, files: Sequence[str], rules: ColumnRules, *, every_file: bool = False) -> Sample:
+def read_sample(data: Data, files: Sequence[str], rules: ColumnRules, column: str, *, every_file: bool = False) -> Sample:
     """Reads the beginnings of some files as ExampleGen would read them.
 
     Args:
       data: how the files are read.
       files: all that a run would read; at least one.
       rules: what is known of columns. Names among them that are no column are passed over.
+      column: the column of which the values are read, besides what all columns are.
       every_file: read all files, for the names of their columns; otherwise the first, the last and some between them.
 
     Raises:
@@ -90,16 +92,20 @@ def read_sample(data: Data, files: Sequence[str], rules: ColumnRules, *, every_f
             # The beginning of JSON that is not an object a line is not JSON.
             if is_whole or file_format != "json":
                 raise
-            return Sample((), False, {}, False, False, pa.table({}))
+            return Sample((), False, {}, False, False, _NO_ROWS)
         names = tuple(dict.fromkeys(name for summary in summaries for name in summary.columns))
         try:
-            table = Table(reader, summaries, _known(rules, names))
-            kinds, rows = dict(table.kinds), _rows(table)
+            known = _known(rules, names)
+            kinds = dict(Table(reader, summaries, known).kinds)
+            others = tuple(name for name in names if name != column)
+            rows = (
+                _rows(Table(reader, summaries, known.model_copy(update={"ignored": others}))) if column in kinds else _NO_ROWS
+            )
         except DataError:
             # Later values may tell what these leave open, such as the order of day and month.
             if is_whole:
                 raise
-            kinds, rows = {}, pa.table({})
+            kinds, rows = {}, _NO_ROWS
     return Sample(
         columns=names,
         has_all_columns=is_whole or (len(some) == len(files) and file_format in _WITH_HEADERS),
