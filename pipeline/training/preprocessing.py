@@ -120,7 +120,7 @@ def _hash_words(texts: tf.Tensor, buckets: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _standardise(plan: FeaturePlan, inputs: Columns) -> list[tf.Tensor]:
     """Values less their mean, by their standard deviation, the mean where missing; and indicators of the missing ones."""
-    numbers = [_stack({name: raw.to_dense(inputs[name]) for name in plan.numeric}, plan.numeric)] if plan.numeric else []
+    numbers = [raw.to_matrix([inputs[name] for name in plan.numeric])] if plan.numeric else []
     standardised, missing = _z_scores(tf.concat([*numbers, *(_summary(inputs[name]) for name in plan.pooled)], axis=1))
     return [standardised, tf.cast(missing, tf.float32)]
 

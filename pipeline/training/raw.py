@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.contracts import model
@@ -35,6 +37,36 @@ def to_dense(tensor: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
         # Where no row of a batch has a value the slice has no columns.
         return tf.reshape(tf.pad(dense, [[0, 0], [0, 1]], constant_values=MISSING[tensor.dtype])[:, :1], [-1])
     return tensor[:, 0] if tensor.shape.rank and tensor.shape.rank > 1 else tensor
+
+
+def to_matrix(columns: Sequence[tf.Tensor | tf.SparseTensor]) -> tf.Tensor:
+    """The first number of each row of some columns side by side, [N, columns] float64, NaN where missing.
+
+    Sparse columns are taken together: the graph of a wide table has few operations.
+
+    Args:
+      columns: raw columns of numbers as tf.Transform passes them, at least one.
+    """
+    groups: dict[tf.DType | None, list[int]] = defaultdict(list)
+    for position, column in enumerate(columns):
+        groups[column.dtype if isinstance(column, tf.SparseTensor) else None].append(position)
+    parts = []
+    for dtype, positions in groups.items():
+        group = [columns[position] for position in positions]
+        dense = _sparse_to_matrix(group) if dtype else tf.stack([_to_float(to_dense(column)) for column in group], axis=1)
+        parts.append(dense)
+    order = [position for positions in groups.values() for position in positions]
+    return tf.gather(tf.concat(parts, axis=1), np.argsort(order), axis=1)
+
+
+def _sparse_to_matrix(columns: Sequence[tf.SparseTensor]) -> tf.Tensor:
+    num_values = tf.concat(tf.shape_n([column.values for column in columns], tf.int64), axis=0)
+    indices, values = (tf.concat([getattr(column, part) for column in columns], axis=0) for part in ("indices", "values"))
+    positions = tf.stack([indices[:, 0], tf.repeat(tf.range(len(columns), dtype=tf.int64), num_values)], axis=1)
+    counts = (indices[:, 1] == 0) & tf.logical_not(is_missing(values))
+    missing = tf.fill([columns[0].dense_shape[0], len(columns)], tf.constant(math.nan, tf.float64))
+    numbers = tf.cast(tf.boolean_mask(values, counts), tf.float64)
+    return tf.tensor_scatter_nd_update(missing, tf.boolean_mask(positions, counts), numbers)
 
 
 def to_vector(tensor: tf.Tensor | tf.SparseTensor, size: int) -> tf.Tensor:

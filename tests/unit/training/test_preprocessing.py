@@ -116,6 +116,20 @@ def test_a_vector_has_its_size_whatever_is_there(rows: list[list[float]]) -> Non
     np.testing.assert_array_equal(vector, [(row + [math.nan] * 3)[:3] for row in rows])
 
 
+def test_numbers_stand_side_by_side_whatever_their_types() -> None:
+    columns = [
+        _sparse([[2.5, 9.0], [], [math.inf]]),
+        _sparse([[], [7], [MISSING_INTEGER]], tf.int64),
+        tf.constant([1, MISSING_INTEGER, 3], tf.int64),
+        _sparse([[], [], []]),
+        tf.constant([[0.5], [math.nan], [-1.0]]),
+        _sparse([[2**62, 1], [0], [5]], tf.int64),
+    ]
+    nan = math.nan
+    expected = [[2.5, nan, 1, nan, 0.5, 2.0**62], [nan, 7, nan, nan, nan, 0], [nan, nan, 3, nan, -1, 5]]
+    np.testing.assert_array_equal(raw.to_matrix(columns).numpy(), expected)
+
+
 def test_values_go_back_to_their_rows() -> None:
     values = raw.Values.of(tf.constant([[b"a", b""], [b"", b""], [b"b", b"c"]]))
     assert values.rows.numpy().tolist() == [0, 2, 2]
