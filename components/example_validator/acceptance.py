@@ -110,28 +110,31 @@ def _relaxed(schema: Schema, statistics: Statistics, reference: str, columns: Co
     for of_split in statistics.values():
         relaxed = update_schema(relaxed, of_split)
     found = {feature.name: feature for feature in relaxed.feature}
+    types = _types(statistics)
     accepted = Schema()
     accepted.CopyFrom(schema)
     for feature in accepted.feature:
         if columns is None or feature.name in columns:
-            _relax(feature, found.pop(feature.name), _types(feature.name, statistics))
+            _relax(feature, found.pop(feature.name), types.get(feature.name, set()))
         else:
             found.pop(feature.name)
     accepted.feature.extend(feature for name, feature in found.items() if columns is None or name in columns)
     _extend_domains(accepted, relaxed, columns)
-    _allow_drift(accepted, validate(accepted, statistics, reference), columns)
+    # TFDV takes minutes to validate thousands of columns.
+    if any(feature.HasField("drift_comparator") for feature in accepted.feature):
+        _allow_drift(accepted, validate(accepted, statistics, reference), columns)
     return accepted
 
 
-def _types(column: str, statistics: Statistics) -> set[FeatureType]:
-    """The types that a column has in the splits that have it."""
-    return {
-        _TYPES[feature.type]
-        for of_split in statistics.values()
-        for dataset in of_split.datasets
-        for feature in dataset.features
-        if feature.path.step[:] == [column] and feature.type in _TYPES
-    }
+def _types(statistics: Statistics) -> dict[str, set[FeatureType]]:
+    """The types that each column has in the splits that have it."""
+    types: dict[str, set[FeatureType]] = {}
+    for of_split in statistics.values():
+        for dataset in of_split.datasets:
+            for feature in dataset.features:
+                if len(feature.path.step) == 1 and feature.type in _TYPES:
+                    types.setdefault(feature.path.step[0], set()).add(_TYPES[feature.type])
+    return types
 
 
 def _relax(feature: Feature, relaxed: Feature, types: set[FeatureType]) -> None:
@@ -140,7 +143,7 @@ def _relax(feature: Feature, relaxed: Feature, types: set[FeatureType]) -> None:
         return
     if types and feature.type not in types:
         # TFDV would declare the column deprecated, but it is there.
-        feature.type = types.pop()
+        (feature.type,) = types
         if kind := feature.WhichOneof("domain_info"):
             feature.ClearField(kind)
     elif types and relaxed.lifecycle_stage == DEPRECATED != feature.lifecycle_stage:
