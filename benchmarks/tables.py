@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,9 @@ def outcome(result: Result) -> str:
 
 
 def first_line(lines: Sequence[str]) -> str:
-    """The line of an error's output that says what happened."""
-    return next((line for line in lines if "error: " in line), lines[0]).replace("|", "\\|")
+    """The line of an error's output that says what happened: the one above its details."""
+    above = [line for line, following in pairwise(lines) if following.startswith(("  where ", "  expected ", "  seen "))]
+    return above[0].strip().replace("|", "\\|") if above else "no prediction"
 
 
 if __name__ == "__main__":
