@@ -310,7 +310,7 @@ def test_an_engine_that_lacks_the_image_is_left_alone(docker: Callable[[str], No
     [
         ("tensorflow/serving:2.20.0", "tensorflow/serving", ["2.20.0"], []),
         ("registry:5000/serving", "registry:5000/serving", ["latest"], []),
-        ("registry:5000/serving@sha256:12", "registry:5000/serving", [], ["sha256:12"]),
+        (f"registry:5000/serving@sha256:{64 * '1'}", "registry:5000/serving", [], [f"sha256:{64 * '1'}"]),
         ("serving", "serving", ["latest"], []),
     ],
 )
