@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def _of_folder(folder: Path) -> Source:
             expected="files with one ending in one folder, or names that differ in a number",
             seen=", ".join(str(path.relative_to(folder)) for path in tables[:_MOST_SHOWN])
             + (f" and {len(tables) - _MOST_SHOWN} more" if len(tables) > _MOST_SHOWN else ""),
-            fix=f"Name the files of one table by a pattern, such as '{tables[0].parent}/*{_ending(tables[0])}'.",
+            fix=f"Name the files of one table by a pattern, such as '{_likeliest(tables)}'.",
         )
     return Source(pattern, len(tables), 1)
 
@@ -116,6 +117,13 @@ def _spans(paths: Sequence[Path]) -> str | None:
         parts += ["{SPAN}" if place in varying else numbers[0][place], piece]
     pattern = "".join(parts)
     return pattern if _matches_exactly(pattern, texts) else None
+
+
+def _likeliest(paths: Sequence[Path]) -> str:
+    """The pattern `folder/*.ending` that matches the most of these paths: the others are notes beside the table."""
+    alike = Counter((path.parent, _ending(path)) for path in paths)
+    (folder, ending), _ = alike.most_common(1)[0]
+    return f"{folder}/*{ending}"
 
 
 def _star(paths: Sequence[Path]) -> str | None:

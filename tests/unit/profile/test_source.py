@@ -64,6 +64,15 @@ def test_files_that_are_not_one_table_are_refused_and_the_remedy_works(tmp_path,
     assert find(pattern).files == 1
 
 
+def test_the_remedy_names_the_tables_and_not_the_notes_beside_them(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        find(str(make(tmp_path / "data", "README.txt", "sales_1.csv", "sales_2.csv", "sales_3.csv")))
+
+    pattern = caught.value.fix.split("'")[1]
+    assert pattern == str(tmp_path / "data" / "*.csv")
+    assert find(pattern).files == 3
+
+
 def test_a_folder_without_tables_is_refused(tmp_path):
     with pytest.raises(UsageError, match="holds no table"):
         find(str(make(tmp_path, "notes.md")))
