@@ -19,6 +19,7 @@ order of rows changes a type.
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _INTEGERS = (Kind.BOOLEAN, Kind.INTEGER, Kind.TIME, Kind.ZONED_TIME)
 _TYPES = {"text": Kind.TEXT, "integer": Kind.INTEGER, "float": Kind.FLOAT, "boolean": Kind.BOOLEAN, "time": Kind.TIME}
 _SCHEMA_KINDS = {"bytes": Kind.TEXT, "int": Kind.INTEGER, "float": Kind.FLOAT}
 _FEW = 0.1
+_SIGN = re.compile(r"[^\d.,' _+-]")
 
 # The kinds of columns with a type that the configuration can have read as another.
 _READABLE_AS = {
@@ -312,10 +314,11 @@ def _why_text(name: str, evidence: Evidence) -> str:
         day, month = forms[Form.DAY_FIRST].example, forms[Form.MONTH_FIRST].example
         return f"{name!r} is text, since {day} has the day first and {month} the month."
     if Form.AMOUNT in forms and forms.keys() <= {*_NUMBERS, Form.AMOUNT}:
-        return (
-            f"{name!r} is text, with values such as {forms[Form.AMOUNT].example!r}. Numbers are read without signs; "
-            "the mark between groups of digits can be set as data.csv.thousands."
+        amount = forms[Form.AMOUNT].example
+        fix = (
+            "write them without signs" if _SIGN.search(amount) else "set the mark between groups of digits: data.csv.thousands"
         )
+        return f"{name!r} is text, with values such as {amount!r}. To have numbers, {fix}."
     for kinds, are in ((_NUMBERS, "numbers"), (_TIMES, "times")):
         others = {form: seen for form, seen in forms.items() if form not in kinds}
         count = sum(seen.count for seen in others.values())

@@ -134,7 +134,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         problem = _as_conveyor_error(error)
     print_error(problem, verbose=verbose)
+    _end_what_failed(problem)
     sys.exit(problem.exit_code)
+
+
+def _end_what_failed(error: BaseException) -> None:
+    """Closes what the functions that failed have open, such as a reader of Arrow whose threads the end of Python would meet."""
+    chain: BaseException | None = error
+    while chain is not None:
+        traceback.clear_frames(chain.__traceback__)
+        chain = chain.__cause__ or chain.__context__
 
 
 def _as_conveyor_error(error: Exception) -> ConveyorError:

@@ -221,7 +221,8 @@ def _follow(config: PipelineConfig, process: ServerProcess, port: int, rest_port
                 _say(f"{time.strftime('%H:%M:%S')}  version {number} {news}")
         if not advised and any(loading.is_available for loading in known.values()):
             advised = True
-            _advise(f"http://localhost:{rest_port}/v1/models/{config.name}")
+            address = "" if port == GRPC_PORT else f" --address grpc://localhost:{port}/{config.name}"
+            _advise(f"http://localhost:{rest_port}/v1/models/{config.name}", address)
 
 
 def _news(loading: Loading) -> str:
@@ -234,11 +235,16 @@ def _news(loading: Loading) -> str:
     )
 
 
-def _advise(model: str) -> None:
-    """Names the next commands; the one for curl only when it works."""
+def _advise(model: str, address: str) -> None:
+    """Names the next commands; the one for curl only when it works.
+
+    Args:
+      model: where REST answers.
+      address: the option that names the address, where it is not the one that is asked by default.
+    """
     import urllib.request
 
-    _say("Next: conveyor predict --file rows.csv")
+    _say(f"Next: conveyor predict --file rows.csv{address}")
     request = urllib.request.Request(f"{model}:predict", _REQUEST.encode())
     try:
         with urllib.request.urlopen(request, timeout=_TRY_SECONDS):

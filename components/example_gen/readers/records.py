@@ -81,16 +81,26 @@ def lines_before_table(sample: Sequence[Record]) -> int:
     """The lines before the header: blank ones, titles, and the one in which Excel is told the delimiter.
 
     A title has a single field, with a space in it or a blank line after it, so that the header of a column whose values contain
-    delimiters is not taken for one; or several fields, but not more than half of those of the rows.
+    delimiters is not taken for one; or several fields, but not more than half of those of the rows; or, as spreadsheets write
+    it, all of them, of which only the first is filled, with a space in it or a row of empty fields after it.
     """
     width = usual_width(sample)
     for place, record in enumerate(sample):
         fields = len(record.cells)
         is_line = fields == 1 < width and (" " in record.cells[0].strip() or _is_before_blank(sample, place))
-        is_title = is_line or 1 < fields <= width / 2
+        is_title = is_line or 1 < fields <= width / 2 or _is_padded(sample, place, width)
         if not is_title and record.cells[0].lower() != "sep=":
             return record.line - 1
     return 0
+
+
+def _is_padded(sample: Sequence[Record], place: int, width: int) -> bool:
+    first, *others = sample[place].cells
+    if width < 3 or len(others) + 1 != width or any(map(str.strip, others)):
+        return False
+    is_empty = not first.strip()
+    after = sample[place + 1].cells if place + 1 < len(sample) else ()
+    return is_empty or " " in first.strip() or (bool(after) and not any(map(str.strip, after)))
 
 
 def _is_before_blank(sample: Sequence[Record], place: int) -> bool:

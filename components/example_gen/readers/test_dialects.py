@@ -81,6 +81,17 @@ OWN = {
         ["column0", "column1"],
         [["1,5", "2,5"], ["3,5", "4,5"]],
     ),
+    "a title as wide as the table, as spreadsheets write it": (
+        b"Sales report 2023,,,\n,,,\nsize,count,colour,bought\n1,2,red,0\n3,4,blue,1\n",
+        ["size", "count", "colour", "bought"],
+        [["1", "2", "red", "0"], ["3", "4", "blue", "1"]],
+    ),
+    "a title of one word above empty fields": (
+        b"Sales,,\n,,\na,b,c\n1,2,3\n",
+        ["a", "b", "c"],
+        [["1", "2", "3"]],
+    ),
+    "a header with a single name is a header": (b"a,,\n1,2,3\n", ["a", "column1", "column2"], [["1", "2", "3"]]),
     "delimiters at the ends of rows make no column": (b"a,b,\n1,2,\n3,4,\n", ["a", "b"], [["1", "2"], ["3", "4"]]),
     "delimiters at the ends of rows but not of the header": (b"a,b\n1,2,\n3,4,\n", ["a", "b"], [["1", "2"], ["3", "4"]]),
     "names of rows without a name of their own, as R writes them": (
