@@ -74,12 +74,15 @@ class ModelFeature:
         return [[*values, *[missing] * (width - len(values))] for values in lists]
 
     def _encode_list(self, value: Any) -> Values:
+        if getattr(getattr(value, "dtype", None), "kind", "") == "M" and value.shape:
+            # Nanoseconds would become plain integers.
+            value = value.astype("datetime64[us]")
         plain = value.tolist() if hasattr(value, "tolist") and getattr(value, "shape", None) else value
         if not isinstance(plain, list | tuple):
             if _is_missing(_plain(plain)):
                 return []
             raise self._unfit("a list", value)
-        if self.size is not None and len(plain) != self.size:
+        if self.size is not None and plain and len(plain) != self.size:
             raise self._unfit(f"a list of {self.size} values", value)
         return [self._encode_one(each) for each in plain]
 

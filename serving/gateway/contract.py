@@ -89,7 +89,8 @@ def _row_model(schema: ModelSchema, constraints: Mapping[str, SchemaFeature], ga
         if constraint.is_required:
             fields[f"field_{number}"] = (kind, Field(alias=name, title=name))
         else:
-            fields[f"field_{number}"] = (kind | None, Field(None, alias=name, title=name))
+            optional = Annotated[kind | None, BeforeValidator(_none_if_empty)] if feature.size else kind | None
+            fields[f"field_{number}"] = (optional, Field(None, alias=name, title=name))
     given = {name: value for name, value in gateway.example.items() if name in schema.features}
     example = {**_example(schema, constraints), **given}
     config = ConfigDict(extra="forbid", json_schema_extra={"example": example})
@@ -120,6 +121,11 @@ def _kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool, enfo
         text = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
         return Annotated[int, BeforeValidator(encode, json_schema_input_type=int | text)]
     return Annotated[int, Field(**bounds), BeforeValidator(_number), AfterValidator(encode)]
+
+
+def _none_if_empty(value: Any) -> Any:
+    """A list of a fixed length without values is no value."""
+    return None if value == [] else value
 
 
 def _number(value: Any) -> Any:

@@ -285,6 +285,16 @@ def test_what_is_no_list_is_refused(feature, value, expected):
     assert caught.value.expected == f"{expected}, or null where there is no value"
 
 
+def test_an_empty_list_is_no_value_whatever_the_length_of_the_others():
+    assert [VECTOR.encode(value) for value in ([], (), np.array([]), None)] == [[], [], [], []]
+    assert encode_rows([{"vector": []}], LISTS)["vector"] == [[SMALLEST, SMALLEST]]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_in_an_array_are_seconds_whatever_their_unit(unit):
+    assert VECTOR.encode(np.array(["2020-01-01", "1969-12-31T23:59:59.5"], f"datetime64[{unit}]")) == [1577836800, -1]
+
+
 def test_lists_that_are_encoded_already_give_the_same_columns():
     rows = [{"tags": ["a", "", "b"], "numbers": [0.5], "vector": [1, 2]}, {"tags": None, "vector": None}]
     once = [{name: value if name == "tags" else LISTS[name].encode(value) for name, value in row.items()} for row in rows]

@@ -7,6 +7,10 @@ import json
 import anyio
 import pytest
 
+from pipeline.config import Gateway
+from serving.client import ModelFeature, ModelSchema
+from serving.gateway.contract import make_contract
+from serving.gateway.problems import ProblemError
 from tests.unit.serving.gateway.conftest import ROW, predict
 
 
@@ -278,3 +282,12 @@ def test_an_answer_that_is_no_number(start, server):
 
     with start() as gateway:
         assert predict(gateway, ROW).status_code == 502
+
+
+def test_an_empty_list_is_no_value_where_lists_have_one_length():
+    vector = ModelFeature("vector", "DT_FLOAT", is_list=True, size=2)
+    contract = make_contract(ModelSchema(1, {"vector": vector}, {"predictions": "DT_FLOAT"}), {}, Gateway())
+    rows = contract.read(b'{"rows": [{"vector": []}, {"vector": null}, {}, {"vector": [1, 2]}]}')
+    assert [row.get("vector") for row in rows] == [None, None, None, [1.0, 2.0]]
+    with pytest.raises(ProblemError):
+        contract.read(b'{"rows": [{"vector": [1]}]}')
