@@ -59,7 +59,7 @@ def find_spans(pattern: str) -> list[Span]:
     """
     input_pattern.check(pattern)
     versions: dict[int, dict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
-    written: dict[tuple[int, int | None], tuple[input_pattern.Numbers, str]] = {}
+    written: dict[tuple[int, int | None], tuple[str | None, str]] = {}
     expression = input_pattern.regular_expression(pattern)
     for path in sorted(glob.glob(input_pattern.glob_pattern(pattern))):
         if expression.fullmatch(path) is None or os.path.isdir(path):
@@ -67,9 +67,10 @@ def find_spans(pattern: str) -> list[Span]:
         digits = _numbers_in(pattern, path)
         span, version = (None if number is None else int(number) for number in digits)
         key = (span or 0, version)
-        earlier, example = written.setdefault(key, (digits, path))
-        if earlier != digits:
-            raise _written_in_two_ways(key, example, path)
+        for written_number, text in {(key[0], None): digits[0], key: digits[0] if version is None else digits[1]}.items():
+            earlier, example = written.setdefault(written_number, (text, path))
+            if earlier != text:
+                raise _written_in_two_ways(written_number, example, path)
         versions[key[0]][version].append(path)
     if not versions:
         raise _no_match(pattern)

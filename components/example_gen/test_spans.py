@@ -150,6 +150,7 @@ def test_the_pattern_may_say_that_a_part_is_the_span(tmp_path: Path) -> None:
     ("names", "pattern", "what"),
     [
         (("span-01/a.csv", "span-1/a.csv"), "span-{SPAN}/*.csv", "span 1 is"),
+        (("span-01-v1.csv", "span-1-v2.csv"), "span-{SPAN}-v{VERSION}.csv", "span 1 is"),
         (("span-1-v2.csv", "span-1-v002.csv"), "span-{SPAN}-v{VERSION}.csv", "version 2 of span 1 is"),
     ],
 )

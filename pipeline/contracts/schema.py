@@ -171,7 +171,10 @@ def _feature(feature: schema_pb2.Feature, domains: Mapping[str, tuple[str, ...]]
 
 def _num_values(feature: schema_pb2.Feature) -> int | None:
     if feature.HasField("shape"):
-        return math.prod(dimension.size for dimension in feature.shape.dim)
-    if not feature.HasField("value_count") or feature.value_count.max == 1:
+        sizes = [dimension.size for dimension in feature.shape.dim]
+        return math.prod(sizes) if all(size > 0 for size in sizes) else None
+    counts = feature.value_count
+    if not counts.ByteSize() or counts.max == 1:
         return 1
-    return feature.value_count.max if feature.value_count.min == feature.value_count.max else None
+    # A greatest number of 0 is one that is not set.
+    return counts.max if 0 < counts.min == counts.max else None

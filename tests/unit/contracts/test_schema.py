@@ -88,6 +88,9 @@ def test_lists_are_what_may_have_several_values_in_a_row():
         feature { name: "optional" value_count { max: 1 } }
         feature { name: "scalar" shape {} }
         feature { name: "single" shape { dim { size: 1 } } }
+        feature { name: "empty" value_count {} }
+        feature { name: "least" value_count { min: 0 } }
+        feature { name: "unsized" shape { dim {} } }
         feature { name: "any" value_count { min: 1 } }
         feature { name: "some" value_count { min: 1 max: 3 } }
         feature { name: "three" value_count { min: 3 max: 3 } }
@@ -96,7 +99,7 @@ def test_lists_are_what_may_have_several_values_in_a_row():
             "schema.pbtxt",
         )
     )
-    assert schema.lists == {"any": None, "some": None, "three": 3, "matrix": 6}
+    assert schema.lists == {"least": None, "unsized": None, "any": None, "some": None, "three": 3, "matrix": 6}
 
 
 @pytest.mark.parametrize(
