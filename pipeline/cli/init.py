@@ -85,7 +85,7 @@ def _exists(output: Path) -> UsageError:
         where=str(output),
         expected="a file that does not exist yet",
         seen="a file that exists",
-        fix=f"Write to another file: --output {other}",
+        fix=f"Write to another file: --output {shlex.quote(str(other))}",
     )
 
 
@@ -216,5 +216,5 @@ def _tell(made: Draft, table: TableProfile, choices: dict[str, str], output: Pat
         console.print(Text.assemble(("Warning: ", "yellow"), warning))
     console.print(f"{output}: {table.rows:,} rows, {len(table.columns):,} columns, {made.decision.task.value} of", end=" ")
     console.print(made.fields["label"], markup=False)
-    command = "conveyor run" if output == DEFAULT_CONFIGS[0] else f"conveyor run {output}"
+    command = "conveyor run" if output == DEFAULT_CONFIGS[0] else shlex.join(["conveyor", "run", str(output)])
     console.print(f"Next: {command}", markup=False)

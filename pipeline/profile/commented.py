@@ -20,7 +20,8 @@ def to_yaml(fields: Mapping[str, Any], comments: Mapping[tuple[str, ...], Sequen
 
     Args:
       fields: its sections and fields; of an empty section, only the comments are written.
-      comments: lines to stand above a field, by the names that lead to it; () for the file as a whole.
+      comments: lines to stand above a field, by the names that lead to it; () for the file as a whole. A line that begins with
+        a space is for copying and stays one line.
     """
     lines = _comment(comments.get((), ()), "")
     for name, value in fields.items():
@@ -64,5 +65,8 @@ def _flow(value: Any) -> str:
 
 def _comment(lines: Sequence[str], indent: str) -> list[str]:
     plain = ("".join(letter if letter.isprintable() else " " for letter in line) for line in lines)
-    wrapped = [part for line in plain for part in textwrap.wrap(line, _WIDTH, break_on_hyphens=False, break_long_words=False)]
-    return [f"{indent}# {part}" for part in wrapped]
+    return [f"{indent}# {part}" for line in plain for part in _wrapped(line)]
+
+
+def _wrapped(line: str) -> list[str]:
+    return [line] if line.startswith(" ") else textwrap.wrap(line, _WIDTH, break_on_hyphens=False, break_long_words=False)

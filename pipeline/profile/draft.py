@@ -18,7 +18,8 @@ from pipeline.profile.source import Source
 from pipeline.profile.table import TableProfile
 from pipeline.profile.task import Decision, decide
 from pipeline.profile.usage import Usage, usages
-from pipeline.profile.words import quoted, rows, shortened
+from pipeline.profile.words import rows, shortened
+from pipeline.util.yaml_text import in_yaml
 
 _LONGEST_NAME = 40
 _TOO_FEW = 50
@@ -122,7 +123,8 @@ def _use(made: Draft, table: TableProfile) -> None:
     used = [name for name, usage in made.usages.items() if not usage.is_ignored]
     for name, warning in leaks.warnings(table, made.fields["label"], made.decision.task, used).items():
         made.warnings.append(warning)
-        lines.append(f"{warning} If not, add: {shortened(quoted(name))}: {{kind: ignore}}")
+        place = "write in place of its line" if made.usages[name].setting else "add"
+        lines += [f"{warning} If not, {place}:", f"  {in_yaml(name)}: {{kind: ignore}}"]
     if repeated := leaks.repeated_rows(table):
         made.warnings.append(repeated)
         lines.append(repeated)

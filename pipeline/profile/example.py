@@ -41,7 +41,10 @@ def _as_json(value: Any, column: ColumnProfile) -> Value | list[Value] | None:
         return _scalar(value, column.kind)
     convert = {Kind.TEXT: str, Kind.INTEGER: int, Kind.FLOAT: float}.get(column.kind)
     words = value.decode(errors="replace").split(SEPARATOR)
-    return [convert(word) for word in words] if convert is not None else None
+    if convert is None:
+        return None
+    values = [convert(word) for word in words]
+    return [value for value in values if not isinstance(value, float) or math.isfinite(value)] or None
 
 
 def _scalar(value: Any, kind: Kind) -> Value | None:

@@ -65,7 +65,7 @@ def _strength(sample: pa.Table, name: str, label: str, target: npt.NDArray[np.in
     codes = _codes(sample.column(name), _BINS)
     if task is Task.REGRESSION:
         actual = _numbers(sample.column(label))
-        if actual is None:
+        if actual is None or not np.isfinite(actual).all():
             return ""
         score = max(_r2(_cross_fitted(codes, actual), actual), _linear_r2(_numbers(sample.column(name)), actual))
         return f"R² {score:.3f}" if score >= _LEAKING_R2 else ""
@@ -84,7 +84,7 @@ def _codes(column: pa.ChunkedArray, bins: int) -> npt.NDArray[np.int64]:
     encoded = values.dictionary_encode()
     if not pa.types.is_large_binary(values.type) and len(encoded.dictionary) > bins:
         numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, bins + 1)[1:-1]))
+        edges = np.unique(np.quantile(numbers[np.isfinite(numbers)], np.linspace(0, 1, bins + 1)[1:-1]))
         return np.where(np.isnan(numbers), 0, 1 + np.searchsorted(edges, numbers, side="right"))
     return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) + 1
 

@@ -34,7 +34,7 @@ class Decision:
 def decide(column: ColumnProfile) -> Decision:
     """The task that suits a column that can be a label."""
     found = f"{shortened(column.name)} has {among(column)}"
-    if column.distinct == 2:
+    if column.distinct == 2 and (column.is_whole or not column.is_number):
         classes = tuple(map(str, sorted(column.counts)))
         order = "the larger" if column.is_number else "the last in the alphabet"
         return Decision(Task.BINARY, f"{found}: binary. The positive class is {shortened(classes[1])!r}, {order}.", classes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -27,15 +29,17 @@ def normalised(column: pa.Array, kind: Kind) -> pa.Array:
       kind: the column's kind in the table.
 
     Returns:
-      float64 without NaN for floats, int64 for booleans, integers and times (microseconds since 1970), otherwise large_binary;
-      lists as text, their values joined. What a tf.Example holds no feature for is null: NaN, empty text, an empty list.
+      float64 without NaN and -0.0 for floats, int64 for booleans, integers and times (microseconds since 1970), otherwise
+      large_binary; lists as text, their values other than null and NaN joined. What a tf.Example holds no feature for is null:
+      NaN, empty text, a list without values.
     """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if is_list(column.type):
         return _lists_as_text(column)
     if kind is Kind.FLOAT:
-        numbers = column.cast(pa.float64(), safe=False)
+        # -0.0 + 0.0 is 0.0: equal numbers have one form.
+        numbers = pc.add(column.cast(pa.float64(), safe=False), 0.0)
         return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
     if kind in (Kind.BOOLEAN, Kind.INTEGER):
         return column.cast(pa.int64())
@@ -66,7 +70,14 @@ def mixed(numbers: Hashes) -> Hashes:
 
 
 def _lists_as_text(column: pa.Array) -> pa.Array:
-    words = [
-        SEPARATOR.join(map(str, values)).encode(errors="surrogateescape") if values else None for values in column.to_pylist()
-    ]
-    return pa.array(words, pa.large_binary())
+    words = [[_as_text(value) for value in values or () if _is_present(value)] for values in column.to_pylist()]
+    joined = [SEPARATOR.join(of_row).encode(errors="surrogateescape") if of_row else None for of_row in words]
+    return pa.array(joined, pa.large_binary())
+
+
+def _is_present(value: object) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _as_text(value: object) -> str:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable
@@ -19,8 +20,8 @@ def name_words(name: str) -> list[str]:
 
 
 def number(count: float) -> str:
-    """A number with thousands marks, whole or to four digits."""
-    return f"{count:,.0f}" if count == int(count) else f"{count:,.4g}"
+    """A number with thousands marks, whole or to four digits; `inf` and `-inf` as they are."""
+    return f"{count:,.0f}" if math.isfinite(count) and count == int(count) else f"{count:,.4g}"
 
 
 def rows(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,41 @@ def test_what_was_chosen_and_the_next_command_are_told(conveyor):
     assert "Warning: price_final may be known only after price, by its name." in told
     assert "identifier, ignored" in told
     assert told.endswith("Next: conveyor run\n")
+
+
+@pytest.mark.parametrize("name", ["2020", "it's", "no", "a: b", "#1", 'say "x"', "a  b " * 40 + "c", "tab\there", "zip code"])
+def test_the_remedy_for_a_column_that_knows_the_label_works(conveyor, name):
+    table = houses().assign(**{name: (houses().price // 10_000).astype(int)})
+    table.to_parquet("flats.parquet")
+    conveyor("init", "flats.parquet", "--label", "price")
+
+    path = Path("pipeline.yaml")
+    remedies = [line.removeprefix("  #   ") for line in path.read_text().splitlines() if line.endswith(": {kind: ignore}")]
+    remedy = next(line for line in remedies if yaml.safe_load(line) == {name: {"kind": "ignore"}})
+    lines = [line for line in path.read_text().splitlines() if line != f"  {name}: {{kind: categorical}}"]
+    lines.insert(lines.index("features:") + 1, f"  {remedy}")
+    path.write_text("\n".join(lines))
+    assert load_config(path).features[name].kind == "ignore"
+
+
+def test_numbers_without_end_and_lists_with_holes_are_described(conveyor):
+    holes = {"ratio": [np.inf, 1.5, -np.inf] * (ROWS // 3), "tags": [["a", None], [None], []] * (ROWS // 3)}
+    houses().assign(**holes).to_parquet("flats.parquet")
+    conveyor("init", "flats.parquet", "--label", "price")
+
+    assert load_config(Path("pipeline.yaml")).label == "price"
+    assert "ratio (-inf to inf)" in Path("pipeline.yaml").read_text().replace("\n  # ", " ")
+
+
+def test_commands_name_files_as_a_shell_takes_them(conveyor):
+    arguments = ("init", "houses.csv", "--label", "price", "--output", "my pipeline.yaml")
+    told = conveyor(*arguments)
+    with pytest.raises(UsageError) as caught:
+        conveyor(*arguments)
+
+    assert shlex.split(told.rpartition("Next: ")[2]) == ["conveyor", "run", "my pipeline.yaml"]
+    conveyor(*arguments[:4], *shlex.split(caught.value.fix.partition(": ")[2]))
+    assert Path("my pipeline-2.yaml").exists()
 
 
 def test_nothing_is_overwritten_and_the_remedy_works(conveyor):

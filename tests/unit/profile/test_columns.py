@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.profile.label import obstacle
+from pipeline.profile.task import decide
+from pipeline.profile.usage import usages
 from tests.unit.profile.tables import profile
 
 
@@ -91,6 +94,29 @@ def test_lists_are_compared_as_wholes():
 
     assert column.is_list
     assert (column.distinct, column.missing) == (2, 2)
+
+
+@pytest.mark.parametrize("values", [[["a", None], ["a"]], [[1.5, math.nan], [1.5]], [[b"a"], [None, b"a"]]])
+def test_lists_have_their_values_without_null_and_nan(values):
+    column = profile({"x": [*values, [None], [None, None]]}).columns["x"]
+
+    assert (column.distinct, column.missing) == (1, 2)
+
+
+def test_zero_is_one_value_whatever_its_sign():
+    column = profile({"x": [0.0, -0.0, 1.0]}).columns["x"]
+
+    assert column.distinct == len(column.counts) == 2
+
+
+@given(st.lists(st.floats(), min_size=1, max_size=10))
+def test_whatever_numbers_there_are_they_can_be_told(values):
+    table = profile({"x": pa.array(values, pa.float64()), "y": list(range(len(values)))})
+    column = table.columns["x"]
+
+    assert column.distinct == len(column.counts)
+    assert usages(table, "y")["x"].reason
+    assert obstacle(column) or decide(column).reason
 
 
 @given(st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=1, max_size=40), st.integers(1, 7))

@@ -33,6 +33,12 @@ def test_a_name_of_any_length():
     assert yaml.safe_load(to_yaml({"features": {name: {"kind": "ignore"}}}, {})) == {"features": {name: {"kind": "ignore"}}}
 
 
+def test_a_line_for_copying_stays_one_line():
+    line = f'  "{"a b  c " * 60}": {{kind: ignore}}'
+
+    assert to_yaml({"name": "houses"}, {(): [line]}) == f"# {line}\nname: houses\n"
+
+
 def test_comments_stand_above_their_fields():
     fields = {"name": "houses", "features": {"id": {"kind": "ignore"}}, "training": {}}
     comments = {("features",): ["Number: size."], ("features", "id"): ["Identifier."], ("training",): ["Nothing."]}

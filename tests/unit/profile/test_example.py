@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
+
+import pyarrow as pa
 
 from pipeline.config import Gateway
 from pipeline.profile.example import request
@@ -40,6 +43,24 @@ def test_what_json_cannot_hold_is_left_out():
     table = profile({"x": [float("inf")], "y": [b"\xff"], "z": [None], "n": [1]})
 
     assert request(table, list(table.columns)) == {"n": 1}
+
+
+def test_lists_are_written_without_what_json_cannot_hold():
+    table = profile(
+        {
+            "tags": [["a", None, "b"]],
+            "bytes": [[b"a", b"b"]],
+            "counts": [[1, None, 2]],
+            "sizes": [[1.5, math.nan, math.inf, None]],
+            "infinite": [[-math.inf]],
+            "nulls": pa.array([[None]], pa.list_(pa.int64())),
+        }
+    )
+
+    row = request(table, list(table.columns))
+
+    assert row == {"tags": ["a", "b"], "bytes": ["a", "b"], "counts": [1, 2], "sizes": [1.5]}
+    assert Gateway.model_validate({"example": row}).example == row
 
 
 def test_a_wide_table_has_no_example():

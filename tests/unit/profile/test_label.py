@@ -22,7 +22,9 @@ FEATURE = [(7 * row) % 50 for row in range(ROWS)]
         (["no", "yes"] * 100, Task.BINARY),
         ([0, 1] * 100, Task.BINARY),
         ([True, False] * 100, Task.BINARY),
-        ([1.5, 2.5] * 100, Task.BINARY),
+        ([1.0, 2.0] * 100, Task.BINARY),
+        ([1.5, 2.5] * 100, Task.REGRESSION),
+        ([0.0, -0.0, 1.0] * 100, Task.BINARY),
         (["a", "b", "c", "d"] * 50, Task.MULTICLASS),
         ([3, 4, 5, 6, 7] * 40, Task.MULTICLASS),
         ([3.0, 4.0, 5.0, 6.0] * 50, Task.MULTICLASS),
@@ -90,6 +92,8 @@ def test_a_telling_name_comes_first():
     [
         (["a", "b"] * 100, Task.REGRESSION),
         ([0.5, 1.5, 2.5, 3.5] * 50, Task.MULTICLASS),
+        ([0.5, 1.5] * 100, Task.MULTICLASS),
+        ([0.5, 1.5] * 100, Task.BINARY),
         (["a", "b", "c", "d"] * 50, Task.BINARY),
     ],
 )

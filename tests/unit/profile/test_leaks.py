@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pipeline.config import Task
 from pipeline.profile.leaks import repeated_rows, warnings
@@ -45,6 +46,17 @@ def test_a_column_that_tells_a_quantity_is_named():
 
     assert list(found) == ["in_euros"]
     assert "R² 1.000" in found["in_euros"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_numbers_are_the_largest_or_smallest():
+    endless = np.where(NOISE > 1, np.inf, np.where(NOISE < -1, -np.inf, NOISE))
+    told = np.where(BINARY == 1, np.inf, NOISE)
+    table = profile({"y": BINARY, "quantity": QUANTITY, "endless": endless, "told": told})
+
+    assert list(warnings(table, "y", Task.BINARY, ["endless", "told"])) == ["told"]
+    assert warnings(table, "quantity", Task.REGRESSION, ["endless", "told"]) == {}
+    assert warnings(table, "endless", Task.REGRESSION, ["quantity", "told"]) == {}
 
 
 def test_an_identifier_does_not_tell_the_label_of_its_own_row():
