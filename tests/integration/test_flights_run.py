@@ -64,7 +64,7 @@ def test_its_output_says_what_a_person_wants_to_know(runs: list[Ended]) -> None:
     printed = runs[0].done.stdout
     for node in CHAIN:
         assert node in printed
-    for words in ("blessed", "version 1", "report.html", "auc", "divided by span, the newest to evaluate on"):
+    for words in ("blessed", "version 1", "report.html", "auc", "divided by span, the newest 3 to evaluate on"):
         assert words in printed.lower()
     assert "conveyor " in printed, "the next command to type"
 
