@@ -101,7 +101,7 @@ def _read_rows(
     """The rows, and the name of their source."""
     from serving.client.rows import parse_json, parse_text, read_json
 
-    if file is not None and file.suffix.lower() in (".json", ".jsonl"):
+    if file is not None and file.suffix.lower() in (".json", ".jsonl") and file.is_file():
         return read_json(file), str(file)
     if file is not None:
         return read_table(config, file, features, unneeded), str(file)

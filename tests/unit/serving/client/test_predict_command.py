@@ -154,10 +154,11 @@ def test_every_file_that_can_be_scored_can_be_asked_about(predict, expected, tmp
     assert [float(row["score"]) for row in csv.DictReader(io.StringIO(done.stdout))] == [one.score for one in expected]
 
 
-def test_several_files_by_a_pattern(predict, expected, tmp_path):
+@pytest.mark.parametrize("ending", ["parquet", "json", "jsonl"])
+def test_several_files_by_a_pattern(predict, expected, tmp_path, ending):
     for number in range(2):
-        pq.write_table(TABLE.slice(number, 1), tmp_path / f"part-{number}.parquet")
-    done = predict("--file", "part-*.parquet", "--output", "csv")
+        WRITERS[f"rows.{ending}"](TABLE.slice(number, 1), tmp_path / f"part-{number}.{ending}")
+    done = predict("--file", f"part-*.{ending}", "--output", "csv")
 
     assert [float(row["score"]) for row in csv.DictReader(io.StringIO(done.stdout))] == [one.score for one in expected]
 
@@ -178,7 +179,13 @@ def test_columns_beside_the_features_are_left_out_where_none_can_be_a_feature_by
 
 @pytest.mark.parametrize(
     ("name", "content", "code"),
-    [("gone.csv", None, 2), ("rows.xlsx", b"PK\3\4", 3), ("broken.parquet", b"PAR1 or not", 3), ("empty.csv", b"carrier\n", 3)],
+    [
+        ("gone.csv", None, 2),
+        ("gone.jsonl", None, 2),
+        ("rows.xlsx", b"PK\3\4", 3),
+        ("broken.parquet", b"PAR1 or not", 3),
+        ("empty.csv", b"carrier\n", 3),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_told(predict, tmp_path, name, content, code):
     if content is not None:
