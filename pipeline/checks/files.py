@@ -72,7 +72,8 @@ def _schema_flaws(config: PipelineConfig) -> Iterator[Flaw]:
                     config.label,
                     did_you_mean(config.label, schema.by_name) or f"Add the label to {config.schema_source.path}.",
                 )
-            yield from unknown_columns(config, schema.by_name, "the curated schema")
+            # What is not read is in no schema that was accepted.
+            yield from unknown_columns(config, dict.fromkeys((*schema.by_name, *config.unread)), "the curated schema")
     if config.gateway.feature_schema is not None:
         try:
             read_schema(

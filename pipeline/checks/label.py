@@ -49,7 +49,7 @@ def label_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
         return
     if label not in sample.kinds or types.is_list(sample.rows.schema.field(label).type):
         return
-    values = sample.rows.column(label)
+    values = _nan_as_null(sample.rows.column(label))
     present = values.drop_null()
     if sample.is_whole and len(present) == 0:
         yield _flaw(f"The label {label!r} has no values.", _LABEL, "a value in every row", "nulls only", "Name another column.")
@@ -82,6 +82,12 @@ def label_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
 
 def _flaw(what: str, field: tuple[str, ...], expected: str, seen: str, fix: str) -> Flaw:
     return Flaw(what, field, expected, seen, fix, kind=DataError)
+
+
+def _nan_as_null(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not types.is_floating(values.type):
+        return values
+    return pc.if_else(pc.is_nan(values), None, values)
 
 
 def _distinct(values: pa.ChunkedArray) -> list[object]:

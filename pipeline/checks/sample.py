@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -12,9 +14,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from components.example_gen.files import open_binary
+from components.example_gen.files import DECOMPRESSION_ERRORS, open_binary
 from components.example_gen.inputs import format_of_files
 from components.example_gen.readers import open_reader
+from components.example_gen.readers.dialect import Dialect
+from components.example_gen.readers.encodings import marked_encoding
+from components.example_gen.readers.heads import Head
+from components.example_gen.readers.records import records
 from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import at_or_below, find_spans, select
 from components.example_gen.table import Table
@@ -28,6 +34,8 @@ _MOST_FILES = 8
 _HEAD_BYTES = 1 << 18
 _WHOLE_BYTES = 1 << 20
 _HEAD_ROWS = 2_000
+# Of a header, one row, and one that may be cut off.
+_FEWEST_RECORDS = 3
 _WITH_TYPES = ("parquet", "tfrecord")
 # In these, the beginning of a file names all of its columns.
 _WITH_HEADERS = ("csv", "parquet")
@@ -83,16 +91,18 @@ def read_sample(data: Data, files: Sequence[str], rules: ColumnRules, column: st
     """
     file_format = format_of_files(data.format, files)
     some = list(files) if every_file else _some(files)
-    with _beginnings(some, file_format) as (paths, are_whole):
-        is_whole = are_whole and len(some) == len(files)
-        reader = open_reader(file_format, paths, data.csv)
-        try:
-            summaries = [reader.scan(path, rules.ignored) for path in paths]
-        except DataError:
-            # The beginning of JSON that is not an object a line is not JSON.
-            if is_whole or file_format != "json":
-                raise
-            return Sample((), False, {}, False, False, _NO_ROWS)
+    reader = open_reader(file_format, some, data.csv)
+    with _beginnings(some, file_format, reader.dialect) as beginnings:
+        is_whole = all(beginnings.values()) and len(some) == len(files)
+        summaries = []
+        for path, is_all in beginnings.items():
+            try:
+                summaries.append(reader.scan(path, rules.ignored))
+            except DataError:
+                # The beginning of JSON that is not an object a line is not JSON.
+                if is_all or file_format != "json":
+                    raise
+                return Sample((), False, {}, False, False, _NO_ROWS)
         names = tuple(dict.fromkeys(name for summary in summaries for name in summary.columns))
         try:
             known = _known(rules, names)
@@ -134,26 +144,24 @@ def _some(files: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _beginnings(files: Sequence[str], file_format: str) -> Iterator[tuple[list[str], bool]]:
-    """The files' beginnings in a folder of their own: their paths, and whether they are whole.
+def _beginnings(files: Sequence[str], file_format: str, dialect: Dialect | None) -> Iterator[dict[str, bool]]:
+    """The files' beginnings in a folder of their own: whether each is the whole file, by its path.
 
     Errors name the files themselves.
     """
     with tempfile.TemporaryDirectory(prefix="conveyor-sample-") as folder:
-        originals = {}
-        are_whole = True
+        originals, beginnings = {}, {}
         for number, path in enumerate(files):
             target = Path(folder, f"{number:06}-{os.path.basename(path)}")
             originals[str(target)] = path
-            if os.path.getsize(path) <= _WHOLE_BYTES:
+            # The name stays, for the format goes by it; whether a file is compressed goes by its content.
+            beginnings[str(target)] = is_all = os.path.getsize(path) <= _WHOLE_BYTES or not _copied(
+                path, target, file_format, dialect
+            )
+            if is_all:
                 target.symlink_to(os.path.abspath(path))
-            elif file_format == "parquet":
-                are_whole &= _copy_rows(path, target)
-            else:
-                # The name stays, for the format goes by it; whether a file is compressed goes by its content.
-                are_whole &= _copy_records(path, target) if file_format == "tfrecord" else _copy_lines(path, target)
         try:
-            yield list(originals), are_whole
+            yield beginnings
         except ConveyorError as error:
             for copy, path in originals.items():
                 for part in ("what", "where", "expected", "seen", "fix"):
@@ -161,30 +169,47 @@ def _beginnings(files: Sequence[str], file_format: str) -> Iterator[tuple[list[s
             raise
 
 
-def _copy_lines(path: str, target: Path) -> bool:
-    """Copies whole lines from the beginning of a text file; returns whether that is all of it."""
-    with open_binary(path) as file:
-        head = file.read(_HEAD_BYTES)
-        is_whole = not file.read(1)
-    target.write_bytes(head if is_whole else head[: _end_of_record(head)])
-    return is_whole
+def _copied(path: str, target: Path, file_format: str, dialect: Dialect | None) -> bool:
+    """Copies the beginning of a file, unless that is all of it, or is damaged, as reading all of it will tell."""
+    try:
+        if file_format == "parquet":
+            return _copy_rows(path, target)
+        if file_format == "tfrecord":
+            return _copy_records(path, target)
+        return _copy_text(path, target, dialect)
+    except (*DECOMPRESSION_ERRORS, pa.ArrowException, tfrecord.BrokenRecordError, UnicodeError):
+        target.unlink(missing_ok=True)
+        return False
 
 
-def _end_of_record(head: bytes) -> int:
-    """Where the last line ends that is not within quotes, as far as their number tells."""
-    end = head.rfind(b"\n") + 1
-    while end and head.count(b'"', 0, end) % 2:
-        end = head.rfind(b"\n", 0, end - 1) + 1
-    return end or len(head)
+def _copy_text(path: str, target: Path, dialect: Dialect | None) -> bool:
+    head = Head.read(path, _HEAD_BYTES)
+    encoding = head.encoding(dialect) if dialect else marked_encoding(head.content) or "utf-8"
+    # The last character may be cut off.
+    text = codecs.getincrementaldecoder(encoding)().decode(head.content)
+    kept = _whole_records(text, dialect) if dialect else text[: text.rfind("\n") + 1] or text
+    if head.complete or not kept:
+        return False
+    target.write_bytes(kept.encode(encoding))
+    return True
+
+
+def _whole_records(text: str, dialect: Dialect) -> str:
+    """The text without its last record, which may be cut off; empty where too little is left."""
+    found = list(records(io.StringIO(text, newline=None), dialect))
+    if len(found) < _FEWEST_RECORDS:
+        return ""
+    return "".join(islice(io.StringIO(text, newline=None), found[-1].line - 1))
 
 
 def _copy_records(path: str, target: Path) -> bool:
     with open_binary(path) as file:
-        records = tfrecord.read(file)
-        head = list(islice(records, _HEAD_ROWS))
-        is_whole = next(records, None) is None
-    target.write_bytes(tfrecord.frame(pa.array(head, pa.large_binary())))
-    return is_whole
+        read = tfrecord.read(file)
+        head = list(islice(read, _HEAD_ROWS))
+        is_whole = next(read, None) is None
+    if not is_whole:
+        target.write_bytes(tfrecord.frame(pa.array(head, pa.large_binary())))
+    return not is_whole
 
 
 def _copy_rows(path: str, target: Path) -> bool:
@@ -192,8 +217,7 @@ def _copy_rows(path: str, target: Path) -> bool:
 
     with pq.ParquetFile(path) as file:
         rows = next(file.iter_batches(_HEAD_ROWS), None)
-        if rows is None:
-            target.symlink_to(os.path.abspath(path))
-            return True
+        if rows is None or file.metadata.num_rows == len(rows):
+            return False
         pq.write_table(pa.Table.from_batches([rows]), target)
-        return bool(file.metadata.num_rows == len(rows))
+        return True

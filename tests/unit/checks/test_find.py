@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components.shared.examples.encoder import encode
+from components.shared.examples.kinds import Kind
+from components.shared.examples.tfrecord import frame
 from pipeline.checks import find_flaws
 from pipeline.checks.columns import named_columns
 from pipeline.config import PipelineConfig
@@ -137,6 +144,17 @@ def test_a_label_that_teaches_nothing(project, rows, what):
         assert what in flaw.what
 
 
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_a_number_that_is_none_is_no_class_of_the_label(project, kind):
+    label = pa.array(np.array([0, 1, np.nan, 1]), pa.float64()).cast(kind)
+    pq.write_table(pa.table({"x": [1, 2, 3, 4], "sold": label}), "table.parquet")
+
+    (flaw,) = project(data={"input": "table.parquet"})
+
+    assert "missing in some rows" in flaw.what
+    assert flaw.seen == "1 of 4 rows without one"
+
+
 def test_what_the_rest_of_a_large_file_may_change_is_not_refused(project):
     sorted_by_label = [{"x": number, "sold": int(number > 150_000)} for number in range(160_000)]
     csv(Path("table.csv"), sorted_by_label)
@@ -181,6 +199,82 @@ def test_a_column_of_a_type_that_is_not_taken_may_be_ignored(project):
     (flaw,) = project(data={"input": "nested.parquet"})
     assert "'place'" in flaw.what
     assert project(data={"input": "nested.parquet"}, features={"place": {"kind": "ignore"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [("utf-8", ""), ("utf-8-sig", ""), ("utf-16", ""), ("utf-16-le", "\ufeff"), ("utf-16-be", "\ufeff"), ("utf-32", "")],
+)
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_the_beginning_of_a_large_table_ends_with_a_record(project, encoding, mark, quote):
+    # U+0A0A has the bytes of two line breaks.
+    row = "{0}Zoë \u0a0a, {1}\nnext{0},{1},{2}\n"
+    text = mark + "note,x,sold\n" + "".join(row.format(quote, number, number % 2) for number in range(45_000))
+    Path("notes.csv").write_bytes(text.encode(encoding))
+
+    assert project(data={"input": "notes.csv"}) == []
+    (flaw,) = project(data={"input": "notes.csv"}, label="solt")
+    assert flaw.fix == "Did you mean 'sold'?"
+
+
+def test_a_record_that_is_longer_than_what_is_looked_at(project):
+    Path("long.csv").write_text("note,sold\n" + "".join(f"{'a, b ' * 100_000!r},{number % 2}\n" for number in range(4)))
+
+    assert project(data={"input": "long.csv"}) == []
+
+
+def words(count: int) -> list[dict[str, Any]]:
+    """Rows that compression makes half as long at best."""
+    return [{"sold": number % 2, "x": f"{random.Random(number).getrandbits(400):0100x}"} for number in range(count)]
+
+
+def tf_examples(count: int) -> bytes:
+    batch = pa.RecordBatch.from_pylist(words(count))
+    return frame(encode(batch, {"x": Kind.TEXT, "sold": Kind.INTEGER})).to_pybytes()
+
+
+def lines(count: int) -> bytes:
+    return csv(Path("lines.csv"), words(count)).read_bytes()
+
+
+def objects(count: int) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in words(count)).encode()
+
+
+def pages(count: int) -> bytes:
+    return parquet(Path("pages.parquet"), words(count)).read_bytes()
+
+
+def overwritten(content: bytes, start: int = 200) -> bytes:
+    return content[:start] + b"\xff" * 64 + content[start + 64 :]
+
+
+DAMAGED: dict[str, Callable[[int], bytes]] = {
+    "cut.parquet": lambda rows: pages(rows)[:-8],
+    "page.parquet": lambda rows: overwritten(pages(rows), 4),
+    "garbled.tfrecord": lambda rows: overwritten(tf_examples(rows)),
+    "checksum.tfrecord.gz": lambda rows: overwritten(gzip.compress(tf_examples(rows), 0)),
+    "deflate.tfrecord.gz": lambda rows: overwritten(gzip.compress(tf_examples(rows), 1)),
+    "deflate.csv.gz": lambda rows: overwritten(gzip.compress(lines(rows), 1)),
+    "deflate.jsonl.gz": lambda rows: overwritten(gzip.compress(objects(rows), 1)),
+    "frame.csv.zst": lambda rows: overwritten(zstandard.compress(lines(rows)), 6),
+    "letters.csv": lambda rows: overwritten(lines(rows)),
+    "letters.jsonl": lambda rows: overwritten(objects(rows)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize("rows", [2_000, 24_000])
+def test_a_damaged_file_is_said_to_be_damaged_whatever_its_size(project, name, rows):
+    Path(name).write_bytes(DAMAGED[name](rows))
+    assert (Path(name).stat().st_size > 1 << 20) == (rows == 24_000)
+
+    (flaw,) = project(data={"input": name})
+
+    assert str(Path(name).absolute()) in flaw.where
+    assert flawed([flaw]).exit_code in (2, 3)
+    assert flaw.what
+    assert flaw.fix
 
 
 @pytest.mark.parametrize("indent", [None, 1])
@@ -234,6 +328,11 @@ def test_a_curated_schema_has_the_label_and_the_features(project):
     Path("schema.pbtxt").write_text('feature { name: "rooms" type: INT }\nfeature { name: "sold" type: INT }\n')
 
     assert project(schema={"path": "schema.pbtxt"}, features={"rooms": {"kind": "numeric"}}) == []
+    ignored = {"price": {"kind": "ignore"}}
+    assert (
+        project(schema={"path": "schema.pbtxt"}, features=ignored, data={"input": "houses.csv", "columns": {"price": "text"}})
+        == []
+    )
     flaws = project(schema={"path": "schema.pbtxt"}, label="city", task="multiclass_classification", features={"price": {}})
     assert {flaw.field for flaw in flaws} == {("label",), ("features", "price")}
 
