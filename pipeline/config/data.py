@@ -20,7 +20,14 @@ def _known_encoding(name: str) -> str:
     return codecs.lookup(name).name
 
 
-_Character = Annotated[str, Field(min_length=1, max_length=1)]
+def _ascii(character: str) -> str:
+    # Those that Python's and Arrow's readers of CSV both take.
+    if not character.isascii() or character in ("\0", "\r", "\n"):
+        raise ValueError(f"{character!r} is not a character of ASCII other than a line break, such as ; or a tab")
+    return character
+
+
+_Character = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_ascii)]
 
 
 class Csv(Section):
@@ -28,9 +35,9 @@ class Csv(Section):
 
     delimiter: _Character | None = None
     """The character between two fields, such as ";" or "\\t"."""
-    quote: Annotated[str, Field(max_length=1)] | None = None
+    quote: Annotated[str, Field(max_length=1), AfterValidator(_ascii)] | None = None
     """The character around fields that contain delimiters or line breaks. An empty string: none."""
-    header: bool | list[str] | None = None
+    header: bool | Annotated[list[str], Field(min_length=1)] | None = None
     """Whether the first line has the names of the columns; their names, in order, where no line has them."""
     comment: _Character | None = None
     """Lines that begin with this character are left out."""

@@ -18,6 +18,7 @@ class Dialect:
       quote: the character around fields that contain a delimiter or a line break; None where there is none.
       escape: the character before a quote inside a quoted field; None where the quote is doubled.
       encoding: the codec's name in Python. A byte order mark at the beginning of a file goes before it.
+      encoding_is_set: whether it was set. One that was found out is not that of files which are UTF-8 by their form.
       header: whether the first record has the columns' names; the names themselves where the files have none.
       comment: the character that lines begin with which are left out; None where there are none.
       decimal: the decimal mark of numbers.
@@ -29,6 +30,7 @@ class Dialect:
     quote: str | None = '"'
     escape: str | None = None
     encoding: str = "utf-8"
+    encoding_is_set: bool = False
     header: bool | tuple[str, ...] = True
     comment: str | None = None
     decimal: str = "."

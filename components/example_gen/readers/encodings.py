@@ -52,12 +52,28 @@ def find_encoding(path: str, heads: Iterable[bytes]) -> str:
             continue
         if zeros := _utf_16(head):
             return zeros
-        if not _is_utf_8(head):
+        if not _is_utf_8(head) and sum(map(len, lines)) < _GUESSED_BYTES:
             lines += [line for line in head.splitlines() if not line.isascii()]
     if not lines:
         return "utf-8"
     text = b"\n".join(lines)[:_GUESSED_BYTES]
     return _western(text) or _guess(path, text)
+
+
+def encoding_of(head: bytes, usual: str) -> str:
+    """The encoding of one file of a table, whose files may be written in several.
+
+    Args:
+      head: its first bytes, without a byte order mark.
+      usual: the encoding that was found for the table. It is not that of files whose form tells that they are UTF-8 or UTF-16.
+    """
+    if usual == "utf-8":
+        return usual
+    if zeros := _utf_16(head):
+        return zeros
+    # Files of ASCII alone may go on in the other encoding, except in UTF-16.
+    is_told = not head.isascii() or usual.startswith("utf-16")
+    return "utf-8" if is_told and _is_utf_8(head) else usual
 
 
 def _is_utf_8(head: bytes) -> bool:

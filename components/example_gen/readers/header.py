@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise, zip_longest
+from typing import NamedTuple
 
 from components.example_gen.readers.records import Record
+from pipeline.errors import DataError
 
 _TYPED = re.compile(
     r"\s*([-+]?[\d.,' ]*\d[\d.,]*([eE][-+]?\d+)?\s?%?|[-+]?(inf|nan)"
@@ -16,6 +19,21 @@ _TYPED = re.compile(
 )
 _NULL = re.compile(r"\s*(|na|n/a|null|none|nan|\\n|\?|-)\s*", re.IGNORECASE)
 _YEAR = re.compile(r"(1[89]|20)\d\d")
+
+
+_SHOWN = 80
+
+
+class Header(NamedTuple):
+    """The header of a table.
+
+    Attributes:
+      path: a file that has it.
+      cells: its fields.
+    """
+
+    path: str
+    cells: Sequence[str]
 
 
 def has_header(samples: Sequence[Sequence[Record]]) -> bool:
@@ -30,6 +48,41 @@ def has_header(samples: Sequence[Sequence[Record]]) -> bool:
     """
     verdicts = [_verdict(sample) for sample in samples if sample]
     return any(verdict is True for verdict in verdicts) or not any(verdict is False for verdict in verdicts)
+
+
+def header_of(samples: Iterable[tuple[str, Sequence[Record]]]) -> Header | None:
+    """The header of the first file whose first record has names for sure, or else that of the first file; None without records.
+
+    Args:
+      samples: the path and the first records of each file of a table that has a header.
+    """
+    filled = [(path, sample) for path, sample in samples if sample]
+    sure = [(path, sample) for path, sample in filled if _verdict(sample)]
+    return next((Header(path, sample[0].cells) for path, sample in [*sure, *filled]), None)
+
+
+def require_header(path: str, sample: Sequence[Record], header: Header) -> None:
+    """Checks that a file begins with names of columns, which need not be those of the others.
+
+    Args:
+      path: the file.
+      sample: its first records.
+      header: that of another file of the table.
+
+    Raises:
+      DataError: its first record has none of the header's names, and does not look like names of other columns.
+    """
+    if not sample or {*map(str.strip, sample[0].cells)} & {*map(str.strip, header.cells)} or _verdict(sample):
+        return
+    names = json.dumps(column_names(header.cells), ensure_ascii=False)
+    raise DataError(
+        "A file of the table has no header, and another has one.",
+        where=f"{path}, line {sample[0].line}",
+        expected=f"names of columns, as in {header.path}",
+        seen=", ".join(sample[0].cells)[:_SHOWN],
+        fix=f"Write the header into this file, too, or remove it from {header.path} and set data.csv.header to {names}. "
+        "If each file has a header of its own, set data.csv.header to true.",
+    )
 
 
 def column_names(cells: Sequence[str]) -> list[str]:

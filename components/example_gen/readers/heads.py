@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from components.example_gen.files import read_head
 from components.example_gen.readers.dialect import Dialect
-from components.example_gen.readers.encodings import marked_encoding
+from components.example_gen.readers.encodings import encoding_of, marked_encoding
 from components.example_gen.readers.records import Record, sample_of
 
 HEAD_BYTES = 1 << 20
@@ -54,8 +54,10 @@ class Head:
         return text[: max(end + 1, _SAMPLE_CHARS)]
 
     def encoding(self, dialect: Dialect) -> str:
-        """The encoding of the file: its mark's, or the table's."""
-        return marked_encoding(self.content) or dialect.encoding
+        """The encoding of the file: its mark's, the table's that was set, or its own where the table's was found out."""
+        if marked := marked_encoding(self.content):
+            return marked
+        return dialect.encoding if dialect.encoding_is_set else encoding_of(self.content, dialect.encoding)
 
     def decoded(self, dialect: Dialect) -> str:
         """All of its text, in which characters that are not in the encoding are replaced."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from components.example_gen.readers.dialect import Dialect
 from components.example_gen.readers.encodings import find_encoding
-from components.example_gen.readers.header import has_header
+from components.example_gen.readers.header import has_header, header_of, require_header
 from components.example_gen.readers.heads import HEAD_BYTES, Head
 from components.example_gen.readers.marks import decimal_mark, thousands_mark
 from components.example_gen.readers.records import Record, lines_before_table, usual_width
@@ -44,12 +44,12 @@ def find_dialect(paths: Sequence[str], csv: Csv) -> Dialect:
     Raises:
       DataError: the encoding cannot be told, or a file is of another dialect than the others.
     """
-    heads = [Head.read(path, HEAD_BYTES if number else _FIRST_HEAD_BYTES) for number, path in enumerate(paths)]
+    first = [Head.read(path, HEAD_BYTES if number else _FIRST_HEAD_BYTES) for number, path in enumerate(paths[:_MOST_FILES])]
     dialect = Dialect(
-        encoding=csv.encoding or find_encoding(paths[0], (head.content for head in heads)),
+        encoding=csv.encoding or find_encoding(paths[0], (head.content for head in _all_heads(first, paths))),
+        encoding_is_set=csv.encoding is not None,
         nulls=None if csv.nulls is None else tuple(csv.nulls),
     )
-    first = heads[:_MOST_FILES]
     dialect = _best(first, dialect, csv)
     samples = [_table(head.sample(dialect)) for head in first]
     dialect = replace(
@@ -58,9 +58,18 @@ def find_dialect(paths: Sequence[str], csv: Csv) -> Dialect:
         decimal=csv.decimal or decimal_mark(samples, dialect.delimiter),
     )
     dialect = replace(dialect, thousands=csv.thousands or thousands_mark(samples, dialect.decimal))
-    for head in heads:
-        _require_same(head, dialect, csv, heads[0].path)
+    names = header_of(zip(paths, samples, strict=False)) if csv.header is None and dialect.header else None
+    for head in _all_heads(first, paths):
+        _require_same(head, dialect, csv, paths[0])
+        if names is not None:
+            require_header(head.path, _table(head.sample(dialect)), names)
     return dialect
+
+
+def _all_heads(first: Sequence[Head], paths: Sequence[str]) -> Iterator[Head]:
+    """The beginnings of all files, of which those after the first are read one at a time."""
+    yield from first
+    yield from map(Head.read, paths[len(first) :])
 
 
 def _table(sample: list[Record]) -> list[Record]:

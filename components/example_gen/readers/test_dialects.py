@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +194,91 @@ def test_the_files_of_a_table_have_one_dialect(tmp_path: Path) -> None:
     assert caught.value.where == paths[1]
     (tmp_path / "2.csv").write_text("a;b\n1;2\n")
     assert find_dialect(paths, Csv()).delimiter == ";"
+
+
+HEADED = "id,name,label\n1,ann,yes\n2,bob,no\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "without"),
+    [
+        (HEADED, "4,dan,no\n5,eve,yes\n", 1),
+        (HEADED, "4,dan,no\n", 1),
+        ("4,dan,no\n5,eve,yes\n", HEADED, 0),
+        ("name,label\nann,yes\nbob,no\n", "dan,no\neve,yes\n", 1),
+    ],
+)
+def test_a_file_without_the_header_that_another_has(tmp_path: Path, first: str, second: str, without: int) -> None:
+    texts = [first, second]
+    paths = [tmp_path / "0.csv", tmp_path / "1.csv"]
+
+    def rows(csv: Csv) -> list[dict[str, str]]:
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text)
+        dialect = find_dialect(list(map(str, paths)), csv)
+        files = [DelimitedFile(str(path), dialect) for path in paths]
+        return [row for file in files for batch in file.batches(file.names) for row in batch.to_pylist()]
+
+    with pytest.raises(DataError) as caught:
+        rows(Csv())
+    assert caught.value.where == f"{paths[without]}, line 1"
+    header, _, rest = texts[1 - without].partition("\n")
+    names = header.split(",")
+    assert f"remove it from {paths[1 - without]} and set data.csv.header to {json.dumps(names)}" in caught.value.fix
+    expected = [dict(zip(names, line.split(","), strict=True)) for line in "".join([first, second]).split() if line != header]
+
+    texts[1 - without] = rest
+    assert rows(Csv(header=names)) == expected
+    texts[1 - without] = f"{header}\n{rest}"
+    texts[without] = f"{header}\n{texts[without]}"
+    assert rows(Csv()) == expected
+
+
+@pytest.mark.parametrize(
+    ("second", "known"),
+    [
+        ("label,score\nyes,2.5\n", Csv()),
+        ("score,size\n2.5,3\n", Csv()),
+        (HEADED.splitlines()[0], Csv()),
+        ("town,street\nRome,Via Appia\n", Csv(header=True)),
+    ],
+)
+def test_files_may_have_other_columns(tmp_path: Path, second: str, known: Csv) -> None:
+    paths = [str(tmp_path / name) for name in ("0.csv", "1.csv")]
+    for path, text in zip(paths, (HEADED, second), strict=True):
+        Path(path).write_text(text)
+    dialect = find_dialect(paths, known)
+    assert DelimitedFile(paths[1], dialect).names == second.splitlines()[0].split(",")
+
+
+@pytest.mark.parametrize(("first", "second"), [("utf-8", "cp1252"), ("cp1252", "utf-8"), ("utf-8", "utf-16-le")])
+def test_files_of_a_table_in_several_encodings(tmp_path: Path, first: str, second: str) -> None:
+    text = "a,b\n1,café\n2,crème\n"
+    paths = [str(tmp_path / f"{number}.csv") for number in range(10)]
+    for number, path in enumerate(paths):
+        Path(path).write_bytes(text.encode(second if number % 9 == 1 else first))
+    dialect = find_dialect(paths, Csv())
+    for path in paths:
+        [batch] = DelimitedFile(path, dialect).batches(["b"])
+        assert batch.column("b").to_pylist() == ["café", "crème"]
+
+
+def test_an_encoding_that_is_set_is_that_of_all_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("a,b\né,1\n".encode())
+    assert cut(path, encoding="cp1252") == (["a", "b"], [["Ã©", "1"]])
+
+
+def test_few_beginnings_are_kept(tmp_path: Path) -> None:
+    text = "a,b\n" + f"1,{'x' * 100_000}\n" * 11
+    paths = [str(tmp_path / f"{number}.csv") for number in range(40)]
+    for path in paths:
+        Path(path).write_text(text)
+    tracemalloc.start()
+    find_dialect(paths, Csv())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(paths) * len(text)
 
 
 def test_an_encoding_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:

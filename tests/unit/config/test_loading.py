@@ -261,6 +261,21 @@ def test_the_effective_configuration_loads_to_the_same(write):
     assert again == config
 
 
+@pytest.mark.parametrize("field", ["delimiter", "quote", "comment"])
+@pytest.mark.parametrize("mark", ["§", "\n", "\r", "\0", ";;"])
+def test_marks_of_csv_are_characters_that_its_readers_take(write, field, mark):
+    config = {**yaml.safe_load(MINIMAL), "data": {**yaml.safe_load(MINIMAL)["data"], "csv": {field: mark}}}
+
+    assert f"data.csv.{field}" in str(refused(write(yaml.safe_dump(config))))
+
+    config["data"]["csv"] = {field: "\t"}
+    assert getattr(load_config(write(yaml.safe_dump(config))).data.csv, field) == "\t"
+
+
+def test_names_of_csv_columns_are_some(write):
+    assert "data.csv.header" in str(refused(write(MINIMAL), "data.csv.header=[]"))
+
+
 @given(st.text(max_size=60) | st.binary(max_size=60))
 def test_no_text_ends_in_anything_but_a_configuration_error(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("wild") / "pipeline.yaml"
