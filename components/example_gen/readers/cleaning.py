@@ -34,8 +34,8 @@ class Cleaned(io.RawIOBase):
     def __init__(self, source: _Source, dialect: Dialect) -> None:
         self._source = source
         self._comment = dialect.comment.encode() if dialect.comment else None
-        self._quote = dialect.quote.encode() if dialect.quote else None
         between = re.escape(dialect.delimiter).encode()
+        self._quotes = _Quotes(dialect.quote, dialect) if dialect.quote else None
         self._null = re.compile(rb"(^|" + between + rb")\\N(?=" + between + rb"|[\r\n]|$)") if dialect.escape else None
         self._within_quotes = False
         self._rest = b""
@@ -65,6 +65,28 @@ class Cleaned(io.RawIOBase):
     def _kept(self, line: bytes) -> bytes:
         if self._comment and line.startswith(self._comment) and not self._within_quotes:
             return line[len(line.rstrip(b"\r\n")) :]
-        if self._quote and line.count(self._quote) % 2:
-            self._within_quotes = not self._within_quotes
+        if self._quotes:
+            self._within_quotes = self._quotes.are_open_after(line, self._within_quotes)
         return self._null.sub(rb"\1", line) if self._null else line
+
+
+class _Quotes:
+    """Where quotes have a meaning: at the beginning of a field and until the field ends, as Arrow and Python take them."""
+
+    def __init__(self, quote: str, dialect: Dialect) -> None:
+        self._mark = quote.encode()
+        mark, between = re.escape(quote), re.escape(dialect.delimiter)
+        escape = re.escape(dialect.escape) if dialect.escape else ""
+        plain = f"[^{mark}{escape}]*"
+        inner = f"(?:{mark}{mark}|{escape}.)" if escape else mark * 2
+        self._opening = re.compile(f"(?:^(?:\N{BYTE ORDER MARK})?|{between}){mark}".encode())
+        self._closing = re.compile(f"{plain}(?:{inner}{plain})*{mark}(?!{mark})".encode(), re.DOTALL)
+
+    def are_open_after(self, line: bytes, within: bool) -> bool:
+        """Whether a line ends within quotes, if it begins within some or not."""
+        if self._mark not in line:
+            return within
+        place = 0
+        while found := self._closing.match(line, place) if within else self._opening.search(line, place):
+            within, place = not within, found.end()
+        return within

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import tracemalloc
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.example_gen.readers.cleaning import Cleaned
 from components.example_gen.readers.delimited import DelimitedFile
+from components.example_gen.readers.dialect import Dialect
 from components.example_gen.readers.sniffing import find_dialect
 from pipeline.config import Csv
 from pipeline.errors import DataError
@@ -194,6 +197,28 @@ def test_the_files_of_a_table_have_one_dialect(tmp_path: Path) -> None:
     assert caught.value.where == paths[1]
     (tmp_path / "2.csv").write_text("a;b\n1;2\n")
     assert find_dialect(paths, Csv()).delimiter == ";"
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('a,5" disk,1\n#old,z,0\nc,z,1\n', [["a", '5" disk', "1"], ["c", "z", "1"]]),
+        ('a,"5"" disk",1\n#old,z,0\nc,"""",1\n# end\n', [["a", '5" disk', "1"], ["c", '"', "1"]]),
+        ('a,"""x\n# y""",1\n#old,z,0\nc,z,1\n', [["a", '"x\n# y"', "1"], ["c", "z", "1"]]),
+        ('a,"x"y",1\n#old,z,0\nc,"",1\n# end\n', [["a", 'xy"', "1"], ["c", None, "1"]]),
+        ('"a","q \\"r, s",1\n#old,z,0\nc,z,1\n', [["a", 'q "r, s', "1"], ["c", "z", "1"]]),
+        ('"a","q \\"r \\\\",1\n#old,z,0\nc,z,1\n', [["a", 'q "r \\', "1"], ["c", "z", "1"]]),
+    ],
+)
+def test_comments_after_cells_with_quotes(tmp_path: Path, text: str, rows: Cells) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("name,note,y\n" + text)
+    assert cut(path, comment="#") == (["name", "note", "y"], rows)
+
+
+def test_a_line_of_a_quoted_name_after_a_byte_order_mark_is_no_comment() -> None:
+    text = '"a\n# b",c\n1,2\n# end\n3,4\n'.encode("utf-8-sig")
+    assert Cleaned(io.BytesIO(text), Dialect(comment="#")).read() == text.replace(b"# end", b"")
 
 
 HEADED = "id,name,label\n1,ann,yes\n2,bob,no\n"
