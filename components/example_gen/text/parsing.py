@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import numpy as np
@@ -97,6 +98,9 @@ def _booleans(texts: pa.Array) -> pa.Array:
 def _numbers(texts: pa.Array, kind: Kind, notation: Notation) -> pa.Array:
     """Numbers, null for what is none."""
     lower = pc.utf8_lower(texts)
+    if kind is Kind.INTEGER:
+        # Tables with gaps often hold integers as floats: 250.0.
+        texts = pc.replace_substring_regex(texts, rf"{re.escape(notation.decimal)}0*$", "")
     pattern = notation.whole if kind is Kind.INTEGER else rf"{notation.fractional}|[+-]?(?i:inf|infinity)"
     plain = pc.if_else(pc.match_substring_regex(texts, f"^(?:{pattern})$"), notation.plain(texts), pa.scalar(None, texts.type))
     plain = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", plain))

@@ -26,6 +26,7 @@ def parsed(texts: list[str | None], kind: Kind, day_first: bool | None = None, n
     ("texts", "kind", "values"),
     [
         ([" 1", "-2", "NA", None, "+3", "true", "007"], Kind.INTEGER, [1, -2, None, None, 3, 1, 7]),
+        (["250.0", "", "9007199254740993.00", "-7."], Kind.INTEGER, [250, None, 9007199254740993, -7]),
         (["1.5", "?", "-1e7", "inf", "true", " "], Kind.FLOAT, [1.5, None, -1e7, math.inf, 1.0, None]),
         (["1.5", "NaN"], Kind.FLOAT, [1.5, None]),
         (["true", "no", "1", "N/A"], Kind.BOOLEAN, [True, False, True, None]),
@@ -56,6 +57,7 @@ def test_the_order_of_day_and_month() -> None:
 
 def test_marks_of_numbers() -> None:
     assert parsed(["1.200,5", "3"], Kind.FLOAT, notation=Notation(",", ".")) == [1200.5, 3.0]
+    assert parsed(["1.200,0", "3"], Kind.INTEGER, notation=Notation(",", ".")) == [1200, 3]
     assert parsed(["1.200", "3"], Kind.INTEGER, notation=Notation(",", ".")) == [1200, 3]
     assert parsed(["1,200.5", "NA"], Kind.FLOAT, notation=Notation(".", ",")) == [1200.5, None]
 
