@@ -6,7 +6,6 @@ import os
 import re
 
 from components.example_gen.files import read_head
-from components.shared.examples import tfrecord
 from pipeline.errors import ConfigError, DataError
 
 _ENDINGS = {
@@ -105,6 +104,9 @@ def _refuse_foreign(path: str, head: bytes) -> None:
 
 
 def _binary_format(head: bytes) -> str | None:
+    # It needs Arrow, which a run for which nothing has changed does without.
+    from components.shared.examples import tfrecord
+
     if head.startswith(b"PAR1\x15"):
         return "parquet"
     return "tfrecord" if tfrecord.begins(head) else None

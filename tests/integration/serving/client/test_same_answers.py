@@ -90,7 +90,7 @@ def test_bulk_inferrer_and_the_client_agree(served: Served, rows: list[dict[str,
     assert {one.version for one in predictions} == {1}
     for one, row in zip(predictions, scored, strict=True):
         assert one.probabilities == pytest.approx(list(row["probabilities"].values()), abs=TOLERANCE)
-        assert one.label == row["labels"] or abs(one.probabilities[0] - 0.5) < TOLERANCE
+        assert one.label == row["prediction"] or abs(one.probabilities[0] - 0.5) < TOLERANCE
 
 
 def test_grpc_and_rest_agree_in_threads_and_in_asyncio(served: Served, rows: list[dict[str, Any]]) -> None:
