@@ -8,12 +8,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from components.example_gen.columns import FileSummary
+from components.example_gen.decision import decide
 from components.example_gen.inputs import format_of_files
 from components.example_gen.readers import Reader, open_reader
+from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import SingleSplit, at_or_below, find_spans, select
-from components.example_gen.values import typed
-from components.shared.examples.kinds import is_list, kind_of
+from components.example_gen.text.notation import Notation
+from components.example_gen.values import read, typed
+from components.shared.examples.kinds import Kind, is_list, kind_of
 from pipeline.config import Data
+
+_TIMES = (Kind.TIME, Kind.ZONED_TIME)
 
 
 @dataclass(frozen=True)
@@ -49,17 +54,29 @@ class RowsAsRead:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows, in order. Of TFRecord files, single values stand without a list, and bytes that are UTF-8 are text.
 
+        A column of JSON has one type in all batches, that of its values in all files; times are text.
+
         Raises:
           DataError: a file is damaged.
         """
+        lists = {name for file in self.files for name, seen in file.columns.items() if seen.has_lists}
+        kinds = {} if self.reader.dialect is not None else self._kinds()
         for file in self.files:
             for batch in self.reader.batches(file.path, file.columns):
-                columns = [_single(batch.column(name), name, file) for name in batch.schema.names]
-                yield pa.RecordBatch.from_arrays(columns, batch.schema.names)
+                columns = [_as_in_table(batch.column(name), kinds.get(name), name in lists) for name in batch.schema.names]
+                yield pa.RecordBatch.from_arrays(columns, batch.schema.names) if columns else batch
+
+    def _kinds(self) -> dict[str, Kind]:
+        """The kinds of the columns in which each value has a type of its own, where all may be stored."""
+        unsupported = [name for file in self.files for name, seen in file.columns.items() if seen.types]
+        typed_by_file = [name for file in self.files for name, seen in file.columns.items() if seen.kinds]
+        rules = ColumnRules(dates="day_first", ignored=(*unsupported, *typed_by_file))
+        decisions = decide(self.files, rules)
+        return {name: Kind.TEXT if each.kind in _TIMES else each.kind for name, each in decisions.items()}
 
 
-def _single(column: pa.Array, name: str, file: FileSummary) -> pa.Array:
-    if not is_list(column.type) or file.columns[name].has_lists:
-        return column
+def _as_in_table(column: pa.Array, kind: Kind | None, has_lists: bool) -> pa.Array:
+    if kind is not None:
+        return typed(read(column, kind, None, Notation()), kind, has_lists=has_lists)
     kind = kind_of(column.type)
-    return column if kind is None else typed(column, kind, has_lists=False)
+    return column if kind is None or has_lists or not is_list(column.type) else typed(column, kind, has_lists=False)

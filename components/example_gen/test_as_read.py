@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from components.example_gen.as_read import RowsAsRead
+from components.example_gen.readers import json_lines
 from components.example_gen.spans import SingleSplit
 from components.shared.examples.encoder import encode
 from components.shared.examples.kinds import Kind
@@ -56,3 +58,15 @@ def test_of_spans_the_newest_is_read(tmp_path: Path) -> None:
     for span in (9, 10):
         (tmp_path / f"span-{span}.csv").write_text(f"x,y\n{span},1\n")
     assert read(tmp_path / "span-{SPAN}.csv").to_pydict() == {"x": ["10"], "y": ["1"]}
+
+
+def test_a_column_of_json_has_one_type_whatever_its_batches_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "BATCH_ROWS", 1)
+    rows = '{"n": 1, "t": 1.5, "l": [], "d": "2013-01-31"}\n{"n": true, "t": "a", "l": ["b"], "d": null}\n'
+    (tmp_path / "rows.jsonl").write_text(rows)
+    assert read(tmp_path / "rows.jsonl").to_pydict() == {
+        "n": [1, 1],
+        "t": ["1.5", "a"],
+        "l": [[], ["b"]],
+        "d": ["2013-01-31", None],
+    }

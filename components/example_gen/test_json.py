@@ -81,18 +81,43 @@ def test_no_rows_make_it_crash(tmp_path_factory: pytest.TempPathFactory, values:
 
 
 def test_digits_beyond_64_bits_are_kept_as_text(tmp_path: Path) -> None:
-    found = table(tmp_path / "a.jsonl", '{"x": 123456789012345678901234567890}\n{"x": 1}\n')
-    assert [row["x"] for row in rows(found)] == ["123456789012345678901234567890", "1"]
+    for digits in ("123456789012345678901234567890", "1" * 5_000):
+        found = table(tmp_path / "a.jsonl", f'{{"x": {digits}}}\n{{"x": 1}}\n')
+        assert [row["x"] for row in rows(found)] == [digits, "1"]
 
 
 def test_numbers_beside_text_are_text(tmp_path: Path) -> None:
     found = table(tmp_path / "a.jsonl", '{"x": 1}\n{"x": "100A"}\n{"x": 20}\n')
     assert [row["x"] for row in rows(found)] == ["1", "100A", "20"]
-    with pytest.raises(DataError) as caught:
-        table(tmp_path / "b.jsonl", '{"x": 1.5}\n{"x": "a"}\n')
-    assert "data.columns: {x: text}" in caught.value.fix
-    found = table(tmp_path / "b.jsonl", '{"x": 1.5}\n{"x": "a"}\n', columns={"x": "text"})
-    assert [row["x"] for row in rows(found)] == ["1.5", "a"]
+    found = table(tmp_path / "b.jsonl", '{"x": 1.5, "y": true}\n{"x": "a", "y": "a"}\n')
+    assert rows(found) == [{"x": "1.5", "y": "true"}, {"x": "a", "y": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "texts"),
+    [
+        (["1.0", "1.0", '"a"'], {}, ["1", "1", "a"]),
+        (["1.0", "1.0", "2"], {"columns": {"x": "text"}}, ["1", "1", "2"]),
+        (["0.5", "9007199254740993", "0.5"], {}, ["0.5", "9007199254740993", "0.5"]),
+    ],
+)
+def test_a_text_column_is_written_alike_in_every_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[str], settings: dict[str, Any], texts: list[str]
+) -> None:
+    for batch_rows in (1, 2, 3):
+        monkeypatch.setattr(json_lines, "BATCH_ROWS", batch_rows)
+        found = table(tmp_path / "a.jsonl", "".join(f'{{"x": {value}}}\n' for value in values), **settings)
+        assert [row["x"] for row in rows(found)] == texts
+
+
+def test_a_number_is_no_time_whatever_it_stands_beside(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read as its type"):
+        rows(table(tmp_path / "a.jsonl", '{"x": 5}\n', columns={"x": "time"}))
+
+
+def test_rows_without_any_column_are_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "BATCH_ROWS", 2)
+    assert [row["x"] for row in rows(table(tmp_path / "a.jsonl", "{}\n{}\n" + '{"x": 2}\n'))] == [None, None, 2]
 
 
 def test_objects_within_objects_are_ignored_or_refused(tmp_path: Path) -> None:
@@ -112,6 +137,8 @@ def test_objects_within_objects_are_ignored_or_refused(tmp_path: Path) -> None:
         ('[{"x": 1}]\n{"x": 2}\n', 1),
         ('{"x": 1}\n{"x": "a\n', 2),
         ("[1, 2]\n", 1),
+        ('{"x": 1}\n{"x": "\\ud800"}\n', 2),
+        ('{"x": 1}\n{"\\uDFFF": 1}\n', 2),
     ],
 )
 def test_a_broken_row_is_named_by_its_line(tmp_path: Path, text: str, line: int) -> None:

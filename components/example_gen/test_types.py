@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -202,3 +203,17 @@ def test_settings_travel_to_the_executor() -> None:
     rules = ColumnRules(types={"x": "text"}, dates="day_first", ignored=("prénom",))
     component = ArrowExampleGen("*.csv", columns=rules)
     assert ColumnRules.model_validate_json(component.exec_properties["columns"]) == rules
+
+
+def test_cells_of_thousands_of_digits(tmp_path: Path) -> None:
+    path, digits = tmp_path / "a.csv", "1" * 5_000
+    path.write_text(f"x,y\n{digits},1\n")
+    assert values(path) == [digits]
+    with pytest.raises(DataError, match="cannot be read as its type"):
+        values(path, columns={"x": "integer"})
+
+
+def test_floats_of_16_bits_may_be_read_as_any_number(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": pa.array([np.float16(1), None], pa.float16())}), tmp_path / "a.parquet")
+    assert values(tmp_path / "a.parquet", columns={"x": "integer"}) == [1, None]
+    assert values(tmp_path / "a.parquet") == [1.0, None]

@@ -48,6 +48,10 @@ def read(column: pa.Array, kind: Kind, day_first: bool | None, notation: Notatio
     value_type = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if kind is Kind.INTEGER and pa.types.is_floating(value_type):
         return _whole(column)
+    if kind in (Kind.BOOLEAN, Kind.TIME, Kind.ZONED_TIME) and (
+        pa.types.is_integer(value_type) or pa.types.is_floating(value_type)
+    ):
+        column, value_type = column.cast(pa.string()), pa.string()
     if is_text(value_type) == (kind is Kind.TEXT):
         return column
     if pa.types.is_dictionary(column.type):
@@ -57,6 +61,7 @@ def read(column: pa.Array, kind: Kind, day_first: bool | None, notation: Notatio
 
 def _whole(numbers: pa.Array) -> pa.Array:
     """Floats as the integers that they are; what is no number is null."""
+    numbers = numbers.cast(pa.float64())
     numbers = pc.if_else(pc.is_nan(numbers), None, numbers)
     try:
         return numbers.cast(pa.int64())

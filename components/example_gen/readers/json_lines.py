@@ -1,7 +1,8 @@
 """JSON: an object for each row, one a line or in any layout, or all of them in one array.
 
 Numbers, booleans and lists have their types; text is text, also where it looks like a number, but may be times, for which JSON
-has no type. A key that an object lacks is null. Objects within objects are not read.
+has no type. Numbers and booleans beside text become text. A key that an object lacks is null. Objects within objects are not
+read.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any, NoReturn
 
+import numpy as np
 import pyarrow as pa
 
 from components.example_gen.columns import FileSummary, check_columns
@@ -22,7 +24,6 @@ from components.example_gen.readers.dialect import Dialect
 from components.example_gen.readers.encodings import marked_encoding
 from components.example_gen.text.forms import Form
 from components.example_gen.text.notation import Notation
-from components.shared.examples.kinds import Kind
 from pipeline.errors import DataError
 
 BATCH_ROWS = 16_384
@@ -32,9 +33,10 @@ _CHUNK_CHARS = 1 << 20
 _MARK_BYTES = 4
 _ARRAY = re.compile(r"\s*\[")
 _BETWEEN = re.compile(r"[\s,]+")
+_HALF_OF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _INT64 = range(-(2**63), 2**63)
-_KINDS = {bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT, str: Kind.TEXT}
-_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+_INT64_CHARS = len(str(-(2**63)))
+_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 _TIMES = (Form.TIME, Form.ZONED_TIME, Form.DAY_FIRST, Form.MONTH_FIRST, Form.EITHER_ORDER)
 _SHOWN = 80
 _MOST_ROW_CHARS = 1 << 28
@@ -67,8 +69,9 @@ def batches(path: str, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
     for batch in _row_batches(path):
         names = [name for name in _names(batch) if name in columns]
         arrays = [_array([row.get(name) for row in batch]) for name in names]
-        # A batch without columns has rows all the same.
-        yield pa.RecordBatch.from_arrays(arrays, names) if names else pa.RecordBatch.from_pylist([{}] * len(batch))
+        # A batch without columns has rows all the same, which an array of objects without fields keeps.
+        empty = pa.array([{}] * len(batch), pa.struct([]))
+        yield pa.RecordBatch.from_arrays(arrays, names) if names else pa.RecordBatch.from_struct_array(empty)
 
 
 def place_of(path: str, row: int) -> str:
@@ -82,43 +85,62 @@ def _names(batch: list[dict[str, Any]]) -> list[str]:
 
 def _evidence(values: list[Any]) -> Evidence:
     scalars, has_lists = _scalars(values)
-    kinds = {type(value) for value in scalars}
-    if unsupported := kinds - _KINDS.keys():
-        return Evidence(types=frozenset("struct" if kind is dict else "list of lists" for kind in unsupported))
-    texts = [value for value in scalars if isinstance(value, str)]
-    return Evidence(
-        forms=_forms(texts),
-        kinds=frozenset(_KINDS[kind] for kind in kinds - {str}),
-        has_lists=has_lists,
-    )
+    by_type = _by_type(scalars)
+    if unsupported := by_type.keys() - _TYPES.keys():
+        return Evidence(types=frozenset("struct" if each is dict else "list of lists" for each in unsupported))
+    seen = Evidence(has_lists=has_lists)
+    for each, of_type in by_type.items():
+        seen += _FORMS[each](pa.array(of_type, _TYPES[each]))
+    return seen
 
 
-def _forms(texts: list[str]) -> Mapping[Form, Seen]:
+def _forms_of_numbers(values: pa.Array) -> Evidence:
+    """The forms of whole numbers or booleans."""
+    return Evidence.of_text(values.cast(pa.string()), Notation())
+
+
+def _forms_of_floats(values: pa.Array) -> Evidence:
+    """The forms of floats, all of which are fractions, infinite or none, also `1.0`."""
+    numbers = values.to_numpy()
+    special = Evidence.of_text(values.filter(pa.array(~np.isfinite(numbers))).cast(pa.string()), Notation())
+    finite = int(np.isfinite(numbers).sum())
+    return special + Evidence(forms={Form.FRACTION: Seen(count=finite, example="")} if finite else {})
+
+
+def _forms_of_texts(texts: pa.Array) -> Evidence:
     """The forms of texts, of which those that are no times are text."""
     forms: dict[Form, Seen] = {}
-    for form, seen in Evidence.of_text(pa.array(texts, pa.string()), Notation()).forms.items():
+    for form, seen in Evidence.of_text(texts, Notation()).forms.items():
         kept = form if form in _TIMES else Form.TEXT
         forms[kept] = forms[kept] + seen if kept in forms else seen
-    return forms
+    return Evidence(forms=forms)
+
+
+_FORMS: Mapping[type, Callable[[pa.Array], Evidence]] = {
+    bool: _forms_of_numbers,
+    int: _forms_of_numbers,
+    float: _forms_of_floats,
+    str: _forms_of_texts,
+}
 
 
 def _array(values: list[Any]) -> pa.Array:
-    """Values as scalars or lists of the narrowest type that has them all: of text, as JSON writes them, where they differ."""
+    """Values as scalars or lists of their type, or of text where they differ: numbers as Arrow writes them."""
     scalars, has_lists = _scalars(values)
-    kinds = {type(value) for value in scalars}
-    arrow_type = next((_TYPES[kind] for kind in _TYPES if kinds == {kind}), pa.string())
-    if kinds == {int, float}:
-        arrow_type = pa.float64()
-    elif kinds == {bool, int}:
-        arrow_type = pa.int64()
-    elif not kinds:
-        arrow_type = pa.null()
-    convert = _as_text if pa.types.is_string(arrow_type) else (int if pa.types.is_int64(arrow_type) else _as_is)
+    by_type = _by_type(scalars)
+    if len(by_type) == 1:
+        present = pa.array(scalars, _TYPES[next(iter(by_type))])
+    else:
+        texts = {each: iter(pa.array(of_type, _TYPES[each]).cast(pa.string()).to_pylist()) for each, of_type in by_type.items()}
+        present = pa.array([next(texts[type(value)]) for value in scalars], pa.string() if texts else pa.null())
     if not has_lists:
-        return pa.array([None if value is None else convert(_narrow(value)) for value in values], arrow_type)
-    lists = [value if isinstance(value, list) or value is None else [value] for value in values]
-    converted = [None if each is None else [convert(_narrow(value)) for value in each if value is not None] for each in lists]
-    return pa.array(converted, pa.list_(arrow_type))
+        is_present = np.fromiter((value is not None for value in values), bool, len(values))
+        return present.take(pa.array(np.cumsum(is_present) - 1, mask=~is_present))
+    lengths = [
+        None if each is None else sum(value is not None for value in each) if isinstance(each, list) else 1 for each in values
+    ]
+    offsets = pa.array(np.cumsum([0, *(length or 0 for length in lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, present, mask=pa.array([length is None for length in lengths]))
 
 
 def _scalars(values: list[Any]) -> tuple[list[Any], bool]:
@@ -126,20 +148,19 @@ def _scalars(values: list[Any]) -> tuple[list[Any], bool]:
     has_lists = any(isinstance(value, list) for value in values)
     if has_lists:
         values = [inner for value in values for inner in (value if isinstance(value, list) else [value])]
-    return [_narrow(value) for value in values if value is not None], has_lists
+    return [value for value in values if value is not None], has_lists
 
 
-def _narrow(value: Any) -> Any:
-    """A whole number beyond 64 bits becomes text, which keeps its digits."""
-    return str(value) if type(value) is int and value not in _INT64 else value
+def _by_type(scalars: list[Any]) -> dict[type, list[Any]]:
+    return {each: [value for value in scalars if type(value) is each] for each in set(map(type, scalars))}
 
 
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _as_is(value: Any) -> Any:
-    return value
+def _whole(digits: str) -> int | str:
+    """A whole number; beyond 64 bits it becomes text, which keeps its digits."""
+    if len(digits) > _INT64_CHARS:
+        return digits
+    number = int(digits)
+    return number if number in _INT64 else digits
 
 
 def _row_batches(path: str) -> Iterator[list[dict[str, Any]]]:
@@ -165,7 +186,7 @@ class _Rows:
 
     def __init__(self, path: str, file: io.TextIOBase) -> None:
         self._path, self._file = path, file
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = json.JSONDecoder(parse_int=_whole).raw_decode
         self._text = file.read(_CHUNK_CHARS)
         self._place, self._line = 0, 1
         start = _ARRAY.match(self._text)
@@ -194,12 +215,21 @@ class _Rows:
                 raise StopIteration from None
             if not isinstance(row, dict):
                 raise self._broken("a row as an object", self._rest())
+            if _HALF_OF_PAIR.search(self._text, self._place, end):
+                self._check_characters(row)
             self._move(end)
             return row
 
     def _move(self, place: int) -> None:
         self._line += self._text.count("\n", self._place, place)
         self._place = place
+
+    def _check_characters(self, row: dict[str, Any]) -> None:
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            raise self._broken("characters, each whole", f"half of a character, {half}: {self._rest()}") from error
 
     def _may_be_cut(self, error: json.JSONDecodeError | RecursionError) -> bool:
         """Whether the error may be that of a row whose end has not been read yet."""

@@ -117,7 +117,8 @@ def _classify_whole(texts: pa.Array, notation: Notation) -> npt.NDArray[np.int8]
     length = pc.utf8_length(digits).to_numpy(zero_copy_only=False)
     is_code = (length > 1) & pc.starts_with(digits, "0").to_numpy(zero_copy_only=False)
     is_code |= (length > _LONGEST_WITH_PLUS) & pc.starts_with(texts, "+").to_numpy(zero_copy_only=False)
-    longest = np.flatnonzero(length >= _INT64_DIGITS)
+    is_code |= length > _INT64_DIGITS
+    longest = np.flatnonzero(length == _INT64_DIGITS)
     numbers = map(int, plain.take(pa.array(longest)).to_pylist())
     is_code[longest] |= np.fromiter((not -(2**63) <= number < 2**63 for number in numbers), bool, len(longest))
     codes = np.full(len(texts), _CODES[Form.CODE], np.int8)

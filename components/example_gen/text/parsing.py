@@ -14,6 +14,7 @@ from components.example_gen.text.notation import Notation
 from components.example_gen.text.times import Order, read_times
 from components.shared.examples.kinds import Kind
 
+_INT64_DIGITS = 19
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _TYPES = {
     Kind.BOOLEAN: pa.bool_(),
@@ -111,8 +112,10 @@ def _numbers(texts: pa.Array, kind: Kind, notation: Notation) -> pa.Array:
 
 
 def _integer(text: str | None) -> int | None:
-    number = None if text is None else int(text)
-    return number if number is not None and -(2**63) <= number < 2**63 else None
+    if text is None or len(digits := text.lstrip("-").lstrip("0")) > _INT64_DIGITS:
+        return None
+    number = int(digits or "0") * (-1 if text.startswith("-") else 1)
+    return number if -(2**63) <= number < 2**63 else None
 
 
 def _times(texts: pa.Array, kind: Kind, day_first: bool | None) -> pa.Array:
