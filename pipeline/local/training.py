@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import nodes
-from pipeline.checks import find_flaws
 from pipeline.config.loading import flawed
 from pipeline.errors import ConveyorError, DataError, NotBlessedError
 from pipeline.local.fingerprint import fingerprint
@@ -97,6 +96,9 @@ def require_suitable_data(config: PipelineConfig, as_error: AsError) -> None:
     Raises:
       ConveyorError: it does not: a name is no column, or the label does not suit the task.
     """
+    # A run for which nothing has changed does without Arrow, with which they look at the data.
+    from pipeline.checks import find_flaws
+
     flaws = [flaw for flaw in find_flaws(config) if flaw.field[0] != "gateway"]
     if certain := [flaw for flaw in flaws if not (flaw.where and issubclass(flaw.kind, DataError))]:
         raise as_error(certain)
