@@ -226,6 +226,8 @@ def test_a_span_that_was_analysed_before_is_not_read(
                 content="".join(files),
                 columns=[],
                 stored={},
+                day_first={},
+                splitter="",
                 parts={"all": StoredPart(split="train", files=files, rows=0)},
             )
             for number, files in enumerate(spans)
