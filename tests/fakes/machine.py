@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from rich.console import Console
 from pipeline.cluster import install
 from pipeline.config import PipelineConfig
 from pipeline.util import checkout
+from tests.fakes.ports import free_ports
 
 _VERSIONS = {
     "docker": "28.2.2",
@@ -39,7 +39,7 @@ class Machine:
         monkeypatch.chdir(home)
         shutil.copytree(checkout.ROOT / "manifests", self.manifests)
         monkeypatch.setattr(checkout, "ROOT", home)
-        self.ports = self._free_ports()
+        self.ports = self._choose_ports()
         self.render()
         self.write("local_images", "conveyor:0.1.0\n")
         self.write("size", f"8 {16 * 1024**3}\n")
@@ -130,15 +130,13 @@ class Machine:
         assert isinstance(self.console.file, StringIO)
         return self.console.file.getvalue()
 
-    def _free_ports(self) -> list[int]:
+    def _choose_ports(self) -> list[int]:
         """Lets the cluster answer on ports that nothing on the machine that runs the tests listens on."""
         path = self.manifests / "kind" / "cluster.yaml"
         definition = yaml.safe_load(path.read_text())
         mappings = definition["nodes"][0]["extraPortMappings"]
-        for mapping in mappings:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                mapping["hostPort"] = probe.getsockname()[1]
+        for mapping, port in zip(mappings, free_ports(len(mappings)), strict=True):
+            mapping["hostPort"] = port
         path.write_text(yaml.safe_dump(definition))
         return [mapping["hostPort"] for mapping in mappings]
 

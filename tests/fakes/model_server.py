@@ -30,6 +30,7 @@ from serving.protocol import (
     SignatureDefMap,
     types_pb2,
 )
+from tests.fakes.ports import free_port
 
 FEATURES = {"carrier": "DT_STRING", "departure": "DT_INT64", "distance": "DT_FLOAT"}
 OUTPUTS = {"labels": ("DT_INT64", 1), "probabilities": ("DT_FLOAT", 2), "score": ("DT_FLOAT", 1)}
@@ -78,9 +79,9 @@ class ModelServer:
         self._grpc = grpc.server(ThreadPoolExecutor(16))
         add_PredictionServiceServicer_to_server(_Predictions(self), self._grpc)
         add_ModelServiceServicer_to_server(_Models(self), self._grpc)
-        self.grpc_port = self._grpc.add_insecure_port(f"127.0.0.1:{grpc_port}")
+        self.grpc_port = self._grpc.add_insecure_port(f"127.0.0.1:{grpc_port or free_port()}")
         self._grpc.start()
-        self._rest = _HttpServer(("127.0.0.1", rest_port), _handler(self))
+        self._rest = _HttpServer(("127.0.0.1", rest_port or free_port()), _handler(self))
         self.rest_port = self._rest.server_address[1]
         threading.Thread(target=self._rest.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -268,8 +269,6 @@ def _nested(values: Sequence[Any], width: int) -> list[list[Any]]:
 
 def free_address(protocol: str) -> str:
     """An address where nothing listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     text = f"grpc://127.0.0.1:{port}/flights" if protocol == "grpc" else f"http://127.0.0.1:{port}/v1/models/flights"
     return str(Address.parse(text))

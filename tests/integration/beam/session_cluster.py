@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from tests.fakes.ports import free_ports
+
 JARS = Path(__file__).resolve().parents[3] / "build" / "flink"
 
 _SECONDS_TO_START = 120
@@ -49,7 +51,7 @@ class SessionCluster:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        rpc, self._rest, jobs, pool = (_free_port() for _ in range(4))
+        rpc, self._rest, jobs, pool = free_ports(4)
         self.job_server, self.worker_pool = f"127.0.0.1:{jobs}", f"localhost:{pool}"
         (folder / "config.yaml").write_text(_CONFIGURATION.format(rpc=rpc, rest=self._rest))
         self._processes = [
@@ -107,9 +109,3 @@ class SessionCluster:
             time.sleep(0.2)
         logs = (f"{log.name}:\n{log.read_text()[-2000:]}" for log in sorted(self._folder.glob("*.log")))
         raise TimeoutError("\n".join(logs))
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
+
+from tests.fakes.ports import free_port
 
 USER = "conveyor"
 # Every sign with a meaning in URLs or connection strings.
@@ -39,9 +40,7 @@ class Server:
         self._owner = "nobody" if os.getuid() == 0 else None
         if self._owner:
             shutil.chown(self.folder, self._owner)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._call(self._set_up())
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -10,6 +10,7 @@ import pytest
 from pipeline.cli import main as command_line
 from pipeline.util import checkout
 from serving.rollout import RolloutState
+from tests.fakes.ports import free_port
 
 CONFIG = checkout.ROOT / "examples" / "flights" / "pipeline.yaml"
 
@@ -78,13 +79,11 @@ def test_a_stable_version_that_is_gone(serve, tmp_path: Path):
 @pytest.mark.usefixtures("pushed")
 @pytest.mark.parametrize(("option", "other"), [("--port", "--rest-port"), ("--rest-port", "--port")])
 def test_a_port_that_is_used(serve, option: str, other: str):
-    with socket.socket() as used, socket.socket() as free:
+    with socket.socket() as used:
         used.bind(("127.0.0.1", 0))
         used.listen()
-        free.bind(("127.0.0.1", 0))
-        port, free_port = used.getsockname()[1], free.getsockname()[1]
-        free.close()
-        code, printed = serve(option, str(port), other, str(free_port))
+        port = used.getsockname()[1]
+        code, printed = serve(option, str(port), other, str(free_port()))
 
     assert code == 2
     assert f"Port {port} cannot be used." in printed

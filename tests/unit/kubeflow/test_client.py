@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.kubeflow.api_errors import ApiError
 from pipeline.kubeflow.client import PACKAGE_LIMIT, KubeflowClient, PipelineVersion
 from tests.fakes.kfp_server import KfpServer
+from tests.fakes.ports import free_port
 
 PACKAGE = (Path(__file__).parent / "golden" / "flights.yaml").read_text()
 
@@ -86,9 +86,7 @@ def test_a_package_that_no_cluster_could_carry_is_refused_before_the_server_is_a
 
 
 def test_a_server_that_is_down_is_named_with_the_commands_that_help() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"http://127.0.0.1:{free.getsockname()[1]}"
+    host = f"http://127.0.0.1:{free_port()}"
 
     with pytest.raises(ApiError, match="cannot be reached") as caught:
         client_of(host).upload(PACKAGE)

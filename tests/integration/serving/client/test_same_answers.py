@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import json
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from serving.client import AsyncClient, Client, Prediction
+from tests.fakes.ports import free_ports
 from tests.integration.conftest import CONFIG, CONVEYOR, ENVIRONMENT, Project
 
 SPAN = 201304
@@ -44,7 +44,7 @@ class Served:
 def served(project: Project) -> Iterator[Served]:
     done = project.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    grpc_port, rest_port = _free_ports(2)
+    grpc_port, rest_port = free_ports(2)
     ports = ["--port", str(grpc_port), "--rest-port", str(rest_port)]
     with subprocess.Popen(
         [str(CONVEYOR), "serve", str(CONFIG), "--engine", "embedded", *ports],
@@ -160,11 +160,3 @@ def test_what_the_model_takes_is_its_contract(served: Served) -> None:
 
 def _version(project: Project) -> Path:
     return project.workspace / "models" / "flights" / "1"
-
-
-def _free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports

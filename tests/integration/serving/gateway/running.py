@@ -17,7 +17,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.integration.serving.modelserver.running import free_ports, is_open, wait_until
+from tests.fakes.ports import free_port
+from tests.integration.serving.modelserver.running import is_open, wait_until
 
 ROW = {"carrier": "UA", "departure": 900, "distance": 1400.0}
 REDIS = shutil.which("redis-server")
@@ -87,7 +88,7 @@ def gateway(folder: Path, model_server: str, *, wrap: tuple[str, ...] = (), **fi
       wrap: what goes before its command line.
       fields: of the settings.
     """
-    port, _ = free_ports()
+    port = free_port()
     settings, log = folder / f"settings-{port}.yaml", folder / f"gateway-{port}.log"
     settings.write_text(yaml.safe_dump({"port": port, "upstream": {"stable": model_server}, "cache": {"rows": 0}, **fields}))
     line = [*wrap, sys.executable, "-m", "serving.gateway", "--settings", str(settings)]
@@ -109,7 +110,7 @@ class Redis:
     """A Redis that can be ended, stopped and started again."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self._port, _ = free_ports()
+        self._port = free_port()
         self._line = [
             str(REDIS),
             "--port",

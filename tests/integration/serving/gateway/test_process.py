@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.fakes.model_server import ModelServer
+from tests.fakes.ports import free_port
 from tests.integration.serving.gateway.running import ENVIRONMENT, ROW, eventually, gateway
-from tests.integration.serving.modelserver.running import free_ports, is_open, wait_until
+from tests.integration.serving.modelserver.running import is_open, wait_until
 
 CONVEYOR = Path(sys.executable).with_name("conveyor")
 BROKEN_OFF = 'gateway_requests_total{method="POST",route="/v1/predict",status="400"}'
@@ -126,7 +127,7 @@ def _take_interrupts() -> None:
 class TestStart:
     def test_conveyor_gateway_says_where_its_page_is(self, slow_server: ModelServer, tmp_path: Path) -> None:
         (tmp_path / "pipeline.yaml").write_text("name: flights\nlabel: late\ndata: {input: flights.csv}\n")
-        port, _ = free_ports()
+        port = free_port()
         settings = [f"gateway.port={port}", f"gateway.upstream.stable={slow_server.address('grpc')}"]
         line = [str(CONVEYOR), "gateway", *(part for setting in settings for part in ("--set", setting))]
         with (tmp_path / "output").open("wb") as output:

@@ -26,6 +26,7 @@ from tensorflow_serving.apis import (
 
 from serving.modelserver.flags import Flags
 from serving.modelserver.server import ModelServer
+from tests.fakes.ports import free_ports
 
 TIMEOUT = 20.0
 FAST = {"file_system_poll_wait_seconds": 1, "max_num_load_retries": 0}
@@ -85,21 +86,10 @@ def model_spec(name: str, version: int | None = None, label: str | None = None, 
     return spec
 
 
-def free_ports() -> tuple[int, int]:
-    """Two ports that nothing listens on."""
-    sockets = [socket.socket() for _ in range(2)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports[0], ports[1]
-
-
 @contextmanager
 def serving(**flags: Any) -> Iterator[Running]:
     """A model server in this process; it takes the flags of the program."""
-    port, rest_port = free_ports()
+    port, rest_port = free_ports(2)
     server = ModelServer(replace(Flags(port=port, rest_api_port=rest_port, host="127.0.0.1"), **{**FAST, **flags}))
     try:
         server.start()
@@ -113,7 +103,7 @@ def serving(**flags: Any) -> Iterator[Running]:
 @contextmanager
 def program(*flags: str, log: Path) -> Iterator[tuple[Running, subprocess.Popen[bytes]]]:
     """`python -m serving.modelserver`, which answers already."""
-    port, rest_port = free_ports()
+    port, rest_port = free_ports(2)
     line = [sys.executable, "-m", "serving.modelserver", f"--port={port}", f"--rest_api_port={rest_port}", *flags]
     with log.open("wb") as output:
         process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT)

@@ -17,7 +17,8 @@ import grpc
 import httpx
 import pytest
 
-from tests.integration.serving.modelserver.running import Running, free_ports, program, wait_until
+from tests.fakes.ports import free_port, free_ports
+from tests.integration.serving.modelserver.running import Running, program, wait_until
 
 SERVER = [sys.executable, "-m", "serving.modelserver"]
 CONNECTIONS = 1000
@@ -99,7 +100,7 @@ def test_a_thousand_connections_at_once(folder: Path, tmp_path: Path) -> None:
 def test_it_waits_for_the_first_version(tmp_path: Path, folder: Path) -> None:
     base = tmp_path / "half"
     base.mkdir()
-    port, rest_port = free_ports()
+    port, rest_port = free_ports(2)
     flags = [f"--port={port}", f"--rest_api_port={rest_port}", "--model_name=half", f"--model_base_path={base}"]
     log = tmp_path / "log"
     with log.open("wb") as output:
@@ -127,7 +128,7 @@ def test_it_can_be_stopped_while_it_waits(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*SERVER, f"--port={free_ports()[0]}", f"--model_base_path={tmp_path}"], stdout=output, stderr=subprocess.STDOUT
+            [*SERVER, f"--port={free_port()}", f"--model_base_path={tmp_path}"], stdout=output, stderr=subprocess.STDOUT
         )
     try:
         wait_until(lambda: "No versions of servable" in log.read_text(), seconds=60)
@@ -142,7 +143,7 @@ def test_a_port_that_is_used_is_told(folder: Path) -> None:
     with socket.socket() as used:
         used.bind(("127.0.0.1", 0))
         used.listen()
-        taken, (free, _) = used.getsockname()[1], free_ports()
+        taken, free = used.getsockname()[1], free_port()
         for flags in ((f"--port={taken}",), (f"--port={free}", f"--rest_api_port={taken}")):
             ended = run(*flags, "--host=127.0.0.1", f"--model_base_path={folder / 'half'}")
 
@@ -152,11 +153,11 @@ def test_a_port_that_is_used_is_told(folder: Path) -> None:
 
 
 def test_what_cannot_be_served_is_told(tmp_path: Path) -> None:
-    ended = run(f"--port={free_ports()[0]}", f"--model_config_file={tmp_path}/models.config")
+    ended = run(f"--port={free_port()}", f"--model_config_file={tmp_path}/models.config")
     assert ended.returncode == 2
     assert f"{tmp_path}/models.config" in ended.stderr
 
-    ended = run(f"--port={free_ports()[0]}", "--model_base_path=relative")
+    ended = run(f"--port={free_port()}", "--model_base_path=relative")
     assert ended.returncode == 1
     assert "Failed to start server. Error: INVALID_ARGUMENT: Expected model default to have an absolute path" in ended.stderr
     assert "Traceback" not in ended.stderr

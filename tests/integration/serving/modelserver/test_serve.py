@@ -18,8 +18,9 @@ import httpx
 import pytest
 
 from pipeline.util import checkout
+from tests.fakes.ports import free_ports
 from tests.integration.conftest import CONFIG, CONVEYOR
-from tests.integration.serving.modelserver.running import Running, free_ports, wait_until
+from tests.integration.serving.modelserver.running import Running, wait_until
 from tests.integration.serving.modelserver.test_versions import corrupt_graph, models_config, push
 from tests.integration.serving.saved_models import write_half_plus
 
@@ -44,7 +45,7 @@ class Shell:
     @contextmanager
     def serve(self, *options: str) -> Iterator[tuple[Running, subprocess.Popen[bytes]]]:
         """`conveyor serve` in the background."""
-        port, rest_port = free_ports()
+        port, rest_port = free_ports(2)
         line = [str(CONVEYOR), "serve", str(CONFIG), f"--port={port}", f"--rest-port={rest_port}", *options]
         with (self.folder / "printed").open("wb") as output:
             process = subprocess.Popen(line, cwd=self.folder, stdout=output, stderr=subprocess.STDOUT, env=self.environment)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.ports import free_port
 from tests.fakes.serving_cluster import FakeCluster
-from tests.integration.serving.modelserver.running import free_ports, is_open
+from tests.integration.serving.modelserver.running import is_open
 
 _DEFAULT = 'model_config_list { config { name: "flights" base_path: "/models/flights" model_platform: "tensorflow" } }'
 
@@ -29,7 +30,7 @@ class Cluster(FakeCluster):
 
     def __init__(self, folder: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(folder, models, monkeypatch)
-        self.ports = {name: free_ports()[0] for name in ("serving", "serving-canary")}
+        self.ports = {name: free_port() for name in ("serving", "serving-canary")}
         self._mounted = folder / "mounted"
         self._mounted.mkdir()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

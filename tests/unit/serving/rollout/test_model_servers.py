@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +12,7 @@ from serving.errors import ServingError
 from serving.protocol import GetModelMetadataRequest, GetModelMetadataResponse, GetModelStatusRequest, GetModelStatusResponse
 from serving.rollout import model_servers as module
 from serving.rollout.model_servers import Loading, RunningServer, available
+from tests.fakes.ports import free_port
 
 AVAILABLE, LOADING, BROKEN = Loading("AVAILABLE"), Loading("LOADING"), Loading("END", "the graph cannot be read")
 
@@ -84,9 +84,7 @@ def test_versions_and_why_one_failed(server: RunningServer, answers: Answers):
 
 
 def test_nobody_answers():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        assert RunningServer(f"127.0.0.1:{taken.getsockname()[1]}", "flights").versions() is None
+    assert RunningServer(f"127.0.0.1:{free_port()}", "flights").versions() is None
 
 
 def test_a_server_of_other_models(address: str):
