@@ -63,5 +63,5 @@ def test_a_silent_connection_is_given_up_and_the_call_made_again(server, line, m
         started = time.monotonic()
         assert len(client.predict([{}])) == 1
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     assert line.connections == 2

@@ -16,12 +16,12 @@ FAILED = 'gateway_predictions_total{model="flights",outcome="error",version="3"}
 
 def test_a_slow_server_meets_the_deadline(start, server):
     with start(timeout_seconds=0.3) as gateway:
-        server.seconds = 5.0
+        server.seconds = 30
         started = time.monotonic()
         response = predict(gateway, ROW)
 
         assert response.status_code == 504
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 15
         assert response.json()["detail"] == "The model did not answer in time."
         assert sample(gateway, FAILED) == 1
 

@@ -139,7 +139,7 @@ class TestFailingCanary:
         with start(upstream={"stable": server.address("grpc"), "canary": free_address("grpc")}) as gateway:
             started = time.monotonic()
             assert versions(gateway, 50) == {3: 50}
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 10  # of which a single request may take as long
             assert gateway.get("/readyz").status_code == 200
             # Version 4 never answered, but it is the one that should have.
             assert sample(gateway, 'gateway_predictions_total{model="flights",outcome="error",version="4"}') > 40
