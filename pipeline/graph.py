@@ -63,6 +63,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         columns=ColumnRules.of(config, curated_features),
         split=_split(config),
         label=config.label,
+        unlabelled=config.data.unlabelled,
         newest_span=config.data.newest_span,
         compression=config.data.compression,
     ).with_id(nodes.EXAMPLE_GEN.id)

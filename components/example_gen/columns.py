@@ -75,13 +75,23 @@ def require_label(label: str, columns: Mapping[str, Kind], where: str) -> None:
     """
     require_column(label, columns, where)
     if columns[label] is Kind.EMPTY:
-        raise DataError(
-            f"The label {label!r} has no values.",
-            where=where,
-            expected="a value in at least some rows",
-            seen="nulls only",
-            fix="Check how the column is made, or name another as `label` in the configuration.",
-        )
+        raise no_labels(label, where)
+
+
+def no_labels(label: str, where: str) -> DataError:
+    """The error that no row has a label.
+
+    Args:
+      label: the column's name.
+      where: the input pattern.
+    """
+    return DataError(
+        f"The label {label!r} has no values.",
+        where=where,
+        expected="a value in at least some rows",
+        seen="no value in any row",
+        fix="Check how the column is made, or name another as `label` in the configuration.",
+    )
 
 
 def require_columns(columns: Collection[str], schema: Schema, unneeded: Collection[str], where: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import BaseChannel, channel, component_spec, standard_artifacts
@@ -29,6 +29,7 @@ class ArrowExampleGenSpec(component_spec.ComponentSpec):
         properties.SPLIT: component_spec.ExecutionParameter(type=str),
         properties.COMPRESSION: component_spec.ExecutionParameter(type=str),
         properties.LABEL: component_spec.ExecutionParameter(type=str, optional=True),
+        properties.UNLABELLED: component_spec.ExecutionParameter(type=str),
         properties.NEWEST_SPAN: component_spec.ExecutionParameter(type=int, optional=True),
         properties.UNNEEDED: component_spec.ExecutionParameter(type=str, optional=True),
     }
@@ -50,6 +51,7 @@ class ArrowExampleGen(base_component.BaseComponent):
       columns: what is known of columns besides their values.
       split: how rows are divided into `train` and `eval`, or into one split.
       label: the column that must be in the data; None for a table without a label.
+      unlabelled: whether rows without a value of the label are an error for later components (`refuse`) or left out (`drop`).
       newest_span: the newest span to read; when None, the newest that exists.
       compression: how the files are compressed that are written: `gzip` or `none`.
       schema: the schema of the data that the model was trained on which is to score the table; columns are stored with
@@ -75,6 +77,7 @@ class ArrowExampleGen(base_component.BaseComponent):
         columns: ColumnRules = ColumnRules(),  # noqa: B008 - frozen
         split: Split | SingleSplit = Split(),  # noqa: B008 - frozen
         label: str | None = None,
+        unlabelled: Literal["refuse", "drop"] = "refuse",
         newest_span: int | None = None,
         compression: str = "gzip",
         schema: BaseChannel | None = None,
@@ -89,6 +92,7 @@ class ArrowExampleGen(base_component.BaseComponent):
                 columns=columns.model_dump_json(exclude_defaults=True),
                 split=properties.split_to_json(split),
                 label=label,
+                unlabelled=unlabelled,
                 newest_span=newest_span,
                 compression=compression,
                 schema=schema,

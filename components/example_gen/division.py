@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from components.example_gen.columns import no_labels
 from components.example_gen.inputs import InputSpan
 from components.example_gen.order import ORDERED, PER_SECOND, TIMES, order_of, shown
 from components.example_gen.splitter import (
@@ -45,6 +47,7 @@ _WHERE = "data.split"
 _BY = "data.split.by"
 _FAR = 0.05
 _MOST_PENDING = 1 << 20
+_Batch = TypeVar("_Batch", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Division:
       description: how, in words that follow "divided".
       eval_fraction: the share of rows that `eval` is to have; None where no share is asked for.
       boundary: the first value of `eval` in the column that orders the rows; empty where none does.
+      between: how many rows are in neither split.
       notes: what a person should know of it.
     """
 
@@ -63,6 +67,7 @@ class Division:
     description: str
     eval_fraction: float | None = None
     boundary: str = ""
+    between: int = 0
     notes: tuple[str, ...] = ()
 
     def notes_on(self, rows: Mapping[str, int]) -> tuple[str, ...]:
@@ -90,23 +95,43 @@ class Source:
       spans: its spans.
       pool: the threads that read it.
       ahead: batches that are read while one is encoded.
+      label: the column without a value of which rows are left out, if any are.
+      where: the input pattern, for messages.
     """
 
     table: Table
     spans: Sequence[InputSpan]
     pool: Pool
     ahead: int
+    label: str
+    where: str
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns of all rows."""
-        yield from RowProgress("dividing", self.table.rows).through(self.table.batches(columns))
+        """Some columns of all rows.
+
+        Raises:
+          DataError: no row is left, since none has a label.
+        """
+        yield from self._some(RowProgress("dividing", self.table.rows).through(self.table.batches(columns)))
 
     def classes_and_hashes(self, column: str | None) -> Iterator[tuple[Hashes, Hashes]]:
-        """The hashes of the class and of the content of each row."""
+        """The hashes of the class and of the content of each row.
+
+        Raises:
+          DataError: no row is left, since none has a label.
+        """
         progress = RowProgress("dividing", self.table.rows)
-        for span in self.spans:
-            for rows in progress.through(self.table.encoded(span, self.pool, self.ahead)):
-                yield classes_of(rows.batch, column, self.table.kinds), hashes_of(rows.examples)
+        encoded = (progress.through(self.table.encoded(span, self.pool, self.ahead)) for span in self.spans)
+        for rows in self._some(chain.from_iterable(encoded)):
+            yield classes_of(rows.batch, column, self.table.kinds), hashes_of(rows.examples)
+
+    def _some(self, batches: Iterable[_Batch]) -> Iterator[_Batch]:
+        is_empty = True
+        for batch in batches:
+            is_empty = is_empty and not len(batch)
+            yield batch
+        if is_empty:
+            raise no_labels(self.label, self.where)
 
 
 def divide(split: Split, source: Source, label: str | None, *, has_spans: bool) -> Division:
@@ -141,6 +166,7 @@ def _exactly(split: Split, source: Source, column: str | None) -> Division:
         rows = slice(done, done + len(content))
         classes[rows], hashes[rows] = of_batch, content
         done = rows.stop
+    classes, hashes = classes[:done], hashes[:done]
     thresholds = _thresholds(classes, hashes, split.eval_fraction)
     if not any(thresholds.values()):
         # Each class has one row: apart, none of them could be in `eval`.
@@ -161,8 +187,9 @@ def _exactly(split: Split, source: Source, column: str | None) -> Division:
 def _by_group(split: Split, source: Source) -> Division:
     for column in split.columns:
         _require_column(column, source.table.kinds)
-    counts = _Counts()
+    counts, total = _Counts(), 0
     for batch in source.batches(split.columns):
+        total += len(batch)
         groups, has_group = groups_of(batch, split.columns, source.table.kinds)
         counts.add(groups[has_group])
     groups, rows = counts.merged()
@@ -172,11 +199,11 @@ def _by_group(split: Split, source: Source) -> Division:
             f"The rows cannot be divided by {names}: it has fewer than two values.",
             where=_BY,
             expected="at least two groups of rows, one to train on and one to evaluate on",
-            seen=f"{len(groups)} group{'s' * (len(groups) != 1)} in {source.table.rows:,} rows",
+            seen=f"{len(groups)} group{'s' * (len(groups) != 1)} in {_rows(total)}",
             fix="Name a column with more values as data.split.by, or set data.split to {method: hash}.",
         )
     threshold = _nearest(groups, rows, split.eval_fraction)
-    alone = source.table.rows - int(rows.sum())
+    alone = total - int(rows.sum())
     return Division(
         Grouped(split.columns, source.table.kinds, threshold, threshold_for(split.eval_fraction)),
         f"by {names}, {int((groups < threshold).sum()):,} of {len(groups):,} groups to evaluate on",
@@ -190,14 +217,15 @@ def _by_time(split: Split, source: Source) -> Division:
     kind = _require_ordered(column, source.table)
     gap = _gap(split, column, kind)
     values = np.empty(source.table.rows, np.float64 if kind is Kind.FLOAT else np.int64)
-    known = 0
+    known, total = 0, 0
     for batch in source.batches(split.columns):
+        total += len(batch)
         found, has_value = order_of(batch, column, kind)
         found = found[has_value]
         values[known : known + len(found)] = found
         known += len(found)
     values = values[:known]
-    without = source.table.rows - known
+    without = total - known
     boundary = _boundary(values, split.eval_fraction)
     if boundary is None:
         raise DataError(
@@ -225,6 +253,7 @@ def _by_time(split: Split, source: Source) -> Division:
         description,
         split.eval_fraction,
         shown(boundary, kind),
+        between,
         notes=(f"{_rows(without)} without a value of {column}: in train.",) if without else (),
     )
 

@@ -65,26 +65,28 @@ class Executor(base_executor.BaseExecutor):
         reader = open_reader(exec_properties[properties.FILE_FORMAT], list(paths), csv)
         if reader.dialect and (found := str(reader.dialect)):
             note(f"The table is read with {found}. The settings under data.csv change that.")
+        pattern = exec_properties[properties.INPUT_PATTERN]
         rules = ColumnRules.model_validate_json(exec_properties[properties.COLUMNS])
         schema = _schema(input_dict[properties.SCHEMA]) if input_dict.get(properties.SCHEMA) else None
         if schema is not None:
             rules = rules.with_schema_of_model(schema)
-        settings = _settings(exec_properties, reader, rules)
+        label = exec_properties.get(properties.LABEL)
+        required = label if exec_properties[properties.UNLABELLED] == "drop" else None
+        settings = _settings(exec_properties, reader, rules, required)
         earlier = EarlierRuns(artifact.uri, settings)
         workers = min(_MOST_WORKERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(workers) as pool:
-            table = Table.scan(reader, spans, earlier, pool, rules)
+            table = Table.scan(reader, spans, earlier, pool, rules, required)
             if schema is not None:
                 unneeded = json.loads(exec_properties[properties.UNNEEDED])
-                require_columns(table.kinds, schema, unneeded, exec_properties[properties.INPUT_PATTERN])
-            if label := exec_properties.get(properties.LABEL):
-                require_label(label, table.kinds, exec_properties[properties.INPUT_PATTERN])
+                require_columns(table.kinds, schema, unneeded, pattern)
+            if label:
+                require_label(label, table.kinds, pattern)
                 rules.require_known(table.names)
             for choice in table.choices.values():
                 note(choice)
-            source = Source(table, spans.get("train", ()), pool, workers)
-            has_spans = "{SPAN}" in exec_properties[properties.INPUT_PATTERN]
-            division = WHOLE if isinstance(split, SingleSplit) else divide(split, source, label, has_spans=has_spans)
+            source = Source(table, spans.get("train", ()), pool, workers, label or "", pattern)
+            division = WHOLE if isinstance(split, SingleSplit) else divide(split, source, label, has_spans="{SPAN}" in pattern)
             splitter, divided_by = division.splitter, identity(division.splitter)
             output = Output(artifact, exec_properties[properties.COMPRESSION], table, divided_by, pool)
             sources = _sources(spans, split)
@@ -98,7 +100,10 @@ class Executor(base_executor.BaseExecutor):
                     encoded = progress.through(table.encoded(span, pool, ahead=workers))
                     output.write(span, targets, map(splitter.split, encoded))
             rows = output.close(settings)
-        _require_rows(rows, split)
+        unlabelled = sum(table.rows_of(span) for span, _ in sources) - sum(rows.values()) - division.between
+        if unlabelled:
+            note(f"{unlabelled:,} of {table.rows:,} rows have no value of the label {label!r} and are left out.")
+        _require_rows(rows, split, unlabelled)
         artifact.set_string_custom_property(properties.ROWS, json.dumps(rows))
         artifact.set_string_custom_property(properties.DIVISION, division.description)
         artifact.set_string_custom_property(properties.BOUNDARY, division.boundary)
@@ -107,10 +112,10 @@ class Executor(base_executor.BaseExecutor):
         _LOG.info("Rows: %s.", ", ".join(f"{name} {count:,}" for name, count in rows.items()))
 
 
-def _settings(exec_properties: Mapping[str, Any], reader: Reader, rules: ColumnRules) -> str:
+def _settings(exec_properties: Mapping[str, Any], reader: Reader, rules: ColumnRules, required: str | None) -> str:
     """A digest of all that shards depend on besides the spans' content, how their columns are read and the splitter."""
     names = (properties.CODE_FINGERPRINT, properties.FILE_FORMAT, properties.COMPRESSION)
-    known = ([exec_properties[name] for name in names], reader.dialect, rules.ignored)
+    known = ([exec_properties[name] for name in names], reader.dialect, rules.ignored, required)
     return hashlib.sha256(repr(known).encode()).hexdigest()
 
 
@@ -125,16 +130,20 @@ def _schema(artifacts: list[Artifact]) -> Schema:
     return Schema.of(read_schema(Path(artifact_utils.get_single_uri(artifacts), FILE_NAME)))
 
 
-def _require_rows(rows: Mapping[str, int], split: Split | SingleSplit) -> None:
+def _require_rows(rows: Mapping[str, int], split: Split | SingleSplit, unlabelled: int) -> None:
     empty = [name for name, count in rows.items() if count == 0]
     if empty:
-        can_stratify = isinstance(split, Split) and split.stratify is None
+        method = "" if isinstance(split, SingleSplit) else split.method
+        can_stratify = method == "hash" and isinstance(split, Split) and split.stratify is None
+        left_out = f"; without a label, left out: {unlabelled:,}" if unlabelled else ""
         raise DataError(
             f"The split {empty[0]!r} has no rows.",
             where="data.split",
             expected="at least one row in every split",
-            seen=", ".join(f"{name}: {count:,}" for name, count in rows.items()),
-            fix="Set data.split.stratify to true, which gives both splits rows."
+            seen=", ".join(f"{name}: {count:,}" for name, count in rows.items()) + left_out,
+            fix="Set data.newest_span to an earlier span, whose rows have labels."
+            if method == "window" and unlabelled
+            else "Set data.split.stratify to true, which gives both splits rows."
             if can_stratify
             else "Add rows, or change data.split.eval_fraction in the configuration.",
         )

@@ -17,6 +17,7 @@ CSV = "csv"  # JSON: the section `data.csv` of the configuration
 COLUMNS = "columns"  # JSON: ColumnRules
 SPLIT = "split"
 LABEL = "label"
+UNLABELLED = "unlabelled"
 NEWEST_SPAN = "newest_span"
 COMPRESSION = "compression"
 UNNEEDED = "unneeded"  # JSON: a list of columns

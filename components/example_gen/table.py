@@ -13,6 +13,7 @@ from itertools import repeat
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.example_gen.columns import FileSummary
 from components.example_gen.decision import decide
@@ -23,7 +24,7 @@ from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import SingleSplit, at_or_below, find_spans, select
 from components.example_gen.text.notation import Notation
 from components.example_gen.text.parsing import MisfitError
-from components.example_gen.values import arrow_type, read, typed
+from components.example_gen.values import arrow_type, has_value, read, typed
 from components.shared.examples.encoder import ColumnError, encode
 from components.shared.examples.kinds import Kind
 from components.shared.examples.stored_spans import StoredFile, StoredPart, StoredSpan
@@ -47,6 +48,7 @@ def open_table(
     ignored: Collection[str] = (),
     features: Mapping[str, str] = _NOTHING,
     model: Schema | None = None,
+    required: str | None = None,
     skip_unreadable: bool = False,
 ) -> Table:
     """Opens the table that ExampleGen would read, without TFX and without a run.
@@ -58,6 +60,7 @@ def open_table(
       ignored: columns to leave out.
       features: kinds of features by column, as the configuration has them.
       model: the schema of the data that a model was trained on, for a table that is for the model: its types go first.
+      required: a column; rows without a value of it are left out.
       skip_unreadable: leave out columns of types that a tf.Example cannot hold, too; they are an error otherwise.
 
     Raises:
@@ -77,7 +80,7 @@ def open_table(
     if skip_unreadable:
         unreadable = {name for file in files for name, seen in file.columns.items() if seen.types}
         rules = rules.model_copy(update={"ignored": (*rules.ignored, *sorted(unreadable))})
-    return Table(reader, files, rules)
+    return Table(reader, files, rules, required)
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,18 @@ class Rows:
 class Table:
     """The rows of all files, which are of one format, with columns of one kind throughout.
 
+    Args:
+      reader: reads the files.
+      files: what has been seen of each.
+      rules: what is known of the columns besides.
+      required: a column; rows without a value of it are left out.
+
     Attributes:
       names: the columns of all files, also those that are ignored.
       decisions: what each column is read as that is not ignored, in the order of the columns.
       kinds: the kind of each of them.
       lists: the columns of which a row may have several values.
-      rows: how many rows it has.
+      rows: how many rows the files have, also those that are left out.
       choices: what is worth telling about how a column is read, as a sentence or two, by the column's name.
       unreadable: the types, as Arrow names them, that a tf.Example cannot hold, by the column's name.
 
@@ -122,7 +131,7 @@ class Table:
       DataError: a file has no rows, the types of a column differ between files, or a column does not fit the rules.
     """
 
-    def __init__(self, reader: Reader, files: Sequence[FileSummary], rules: ColumnRules) -> None:
+    def __init__(self, reader: Reader, files: Sequence[FileSummary], rules: ColumnRules, required: str | None = None) -> None:
         for file in files:
             if file.rows == 0:
                 raise DataError(
@@ -136,6 +145,7 @@ class Table:
         self._files = {file.path: file for file in files}
         self.names = list(dict.fromkeys(name for file in files for name in file.columns))
         self._rules = rules
+        self._required = required
         self._notation = Notation() if reader.dialect is None else reader.dialect.notation
         self.decisions = decide(files, rules)
         self.kinds = {name: decision.kind for name, decision in self.decisions.items()}
@@ -157,6 +167,7 @@ class Table:
         earlier: EarlierRuns,
         pool: Pool,
         rules: ColumnRules,
+        required: str | None = None,
     ) -> Table:
         """Makes the table, for which the files are scanned that no earlier run has read.
 
@@ -175,10 +186,10 @@ class Table:
         for summary in pool.map(reader.scan, new, repeat(rules.ignored)):
             known[summary.path] = summary
             scanned.add(1)
-        return cls(reader, [known[path] for path in paths], rules)
+        return cls(reader, [known[path] for path in paths], rules, required)
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows of all files, in order, with all columns of the table or with some.
+        """The rows of all files that are not left out, in order, with all columns of the table or with some.
 
         A column has one type in all batches: bool, int64, double, timestamp[us], timestamp[us, UTC], string or null, as its
         kind is, or list of it for the columns in `lists`. Text that is not UTF-8 is binary in that batch.
@@ -188,16 +199,16 @@ class Table:
         """
         names = [name for name in self.kinds if columns is None or name in columns]
         for path in self._files:
-            for batch in self._batches([path], names):
-                read = self._read(batch)
+            for batch in self._batches([path], names if self._required is None else {*names, self._required}):
+                read = self._kept(self._read(batch))
                 yield pa.RecordBatch.from_arrays([self._held(read, name, path) for name in names], names)
 
     def rows_of(self, span: InputSpan) -> int:
-        """How many rows a span has."""
+        """How many rows a span has, also those that are left out."""
         return sum(self._files[path].rows for path in span.files)
 
     def encoded(self, span: InputSpan, pool: Pool, ahead: int) -> Iterator[Rows]:
-        """The rows of a span with their tf.Examples, in order.
+        """The rows of a span that are not left out, with their tf.Examples, in order.
 
         Args:
           span: one of the table's.
@@ -207,7 +218,8 @@ class Table:
         Raises:
           DataError: a file is damaged, or has a value that is not of its column's kind or that a tf.Example cannot hold.
         """
-        return _in_order(pool, self._encode, self._batches(span.files, self.kinds), ahead=ahead)
+        encoded = _in_order(pool, self._encode, self._batches(span.files, self.kinds), ahead=ahead)
+        return (rows for rows in encoded if len(rows))
 
     def stored(self, span: InputSpan, parts: dict[str, StoredPart], splitter: str) -> StoredSpan:
         """The record of a span that has been stored in these parts, divided in this way."""
@@ -253,8 +265,16 @@ class Table:
                     raise self._misfit(name, f"{source.path}, {place}", error) from error
         return pa.record_batch(columns) if columns else source.batch
 
+    def _kept(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if self._required is None:
+            return batch
+        if self._required not in batch.schema.names:
+            return batch.slice(0, 0)
+        kept = has_value(batch.column(self._required))
+        return batch if pc.all(kept).as_py() else batch.filter(kept)
+
     def _encode(self, source: _Batch) -> Rows:
-        batch = self._read(source)
+        batch = self._kept(self._read(source))
         try:
             return Rows(batch, encode(batch, self.kinds))
         except ColumnError as error:

@@ -34,6 +34,7 @@ def _ingest(
         properties.SPLIT: properties.split_to_json(split),
         properties.COMPRESSION: "gzip",
         properties.LABEL: label,
+        properties.UNLABELLED: "refuse",
     }
     artifact = standard_artifacts.Examples()
     artifact.uri = str(pattern.parent / "out")

@@ -94,6 +94,26 @@ def typed(column: pa.Array, kind: Kind, *, has_lists: bool) -> pa.Array:
     return _scalars(_only_values(column), kind)
 
 
+def has_value(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Whether each row has a value to learn from: not null, empty, NaN or too large for a feature, a 32-bit float.
+
+    Args:
+      column: [N] values, or lists of them.
+
+    Returns:
+      [N] booleans without nulls.
+    """
+    present = column.is_valid()
+    if is_list(column.type):
+        return pc.and_(present, pc.greater(pc.list_value_length(column), 0).fill_null(False))
+    values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    if pa.types.is_floating(values.type):
+        return pc.and_(present, pc.is_finite(values.cast(pa.float32(), safe=False)).fill_null(False))
+    if is_text(values.type):
+        return pc.and_(present, pc.greater(pc.binary_length(values), 0).fill_null(False))
+    return present
+
+
 def longest_list(column: pa.Array) -> int:
     """How many values the longest row has; 1 for a column of scalars."""
     return (pc.max(pc.list_value_length(column)).as_py() or 0) if is_list(column.type) else 1

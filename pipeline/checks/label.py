@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 from pyarrow import types
 
+from components.example_gen.values import has_value
 from components.shared.examples.kinds import Kind
 from pipeline.config import Task
 from pipeline.config.flaws import Flaw
+from pipeline.contracts.label import DROP_UNLABELLED
 from pipeline.errors import DataError
 from pipeline.util.suggestions import did_you_mean
 
@@ -49,10 +51,12 @@ def label_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
         return
     if label not in sample.kinds or types.is_list(sample.rows.schema.field(label).type):
         return
-    values = _nan_as_null(sample.rows.column(label))
-    present = values.drop_null()
+    values = sample.rows.column(label)
+    present = values.filter(has_value(values))
+    missing = len(values) - len(present)
     if sample.is_whole and len(present) == 0:
-        yield _flaw(f"The label {label!r} has no values.", _LABEL, "a value in every row", "nulls only", "Name another column.")
+        what = f"The label {label!r} has no values."
+        yield _flaw(what, _LABEL, "a value in every row", "no value in any row", "Name another column.")
         return
     distinct = _distinct(present)
     if sample.is_whole and len(distinct) == 1:
@@ -61,10 +65,10 @@ def label_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
         return
     # In a file of text, a later row may turn a column of numbers into text, and a word for null into a value.
     is_certain = sample.is_whole or sample.has_types
-    if is_certain and values.null_count:
-        rows = f"{values.null_count:,} of {len(values):,} rows{' of a sample' * (not sample.is_whole)}"
+    if config.data.unlabelled == "refuse" and is_certain and missing:
+        rows = f"{missing:,} of {len(values):,} rows{' of a sample' * (not sample.is_whole)}"
         what = f"The label {label!r} is missing in some rows."
-        yield _flaw(what, _LABEL, "a value in every row", f"{rows} without one", "Leave out the rows whose label is not known.")
+        yield _flaw(what, _LABEL, "a value in every row", f"{rows} without one", DROP_UNLABELLED)
         return
     kind = sample.kinds[label]
     if task is Task.REGRESSION and is_certain and kind is Kind.TEXT:
@@ -84,19 +88,12 @@ def _flaw(what: str, field: tuple[str, ...], expected: str, seen: str, fix: str)
     return Flaw(what, field, expected, seen, fix, kind=DataError)
 
 
-def _nan_as_null(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    if not types.is_floating(values.type):
-        return values
-    return pc.if_else(pc.is_nan(values), None, values)
-
-
 def _distinct(values: pa.ChunkedArray) -> list[object]:
     return list(pc.unique(values).to_pylist())
 
 
 def _fractions(values: pa.ChunkedArray) -> list[object]:
-    finite = values.filter(pc.is_finite(values))
-    return _distinct(finite.filter(pc.not_equal(finite, pc.floor(finite))))
+    return _distinct(values.filter(pc.not_equal(values, pc.floor(values))))
 
 
 def _some(values: list[object]) -> str:

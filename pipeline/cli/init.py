@@ -69,7 +69,13 @@ def init(
         label = _ask_for_label(found, console)
     chosen = None if task is None else training.Task(task.value)
     label = require_label(found, label, chosen)
-    made = draft(found, source, {"input": _relative(source.pattern, output)}, label, chosen)
+    rows = found.rows
+    if found.columns[label].has_gaps:
+        # What is decided is about the rows that a model can learn from.
+        found, choices = _read(source, given, console, required=label)
+        label = require_label(found, label, chosen)
+    data = {"input": _relative(source.pattern, output)}
+    made = draft(found, source, data, label, chosen, unlabelled=rows - found.rows)
     made.comments[()] = [f"Written by `{_command(table, label, task, given)}`.", _EXPLANATION]
     text = _written(made, output, given, write=not print_only)
     if print_only:
@@ -106,8 +112,10 @@ def _read_with(source: Source, overrides: list[str], console: Console, *, asks: 
             overrides.append(f"{field['name']}={answer}")
 
 
-def _read(source: Source, overrides: Sequence[str], console: Console) -> tuple[TableProfile, dict[str, str]]:
-    """The table, and what is worth telling about how its columns are read."""
+def _read(
+    source: Source, overrides: Sequence[str], console: Console, *, required: str | None = None
+) -> tuple[TableProfile, dict[str, str]]:
+    """The table without the rows that lack a required value, and what is worth telling about how its columns are read."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from components.example_gen.table import open_table
@@ -117,7 +125,7 @@ def _read(source: Source, overrides: Sequence[str], console: Console) -> tuple[T
     shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("Finding the types of the columns", total=None)
-        opened = open_table(data, ignored=ignored, skip_unreadable=True)
+        opened = open_table(data, ignored=ignored, required=required, skip_unreadable=True)
         progress.update(bar, description=f"Reading {opened.rows:,} rows", total=opened.rows)
         found = TableProfile.read(
             opened.kinds, opened.batches(), opened.unreadable, lambda rows: progress.update(bar, completed=rows)

@@ -72,6 +72,9 @@ class Data(Section):
     is written, such as the zeros of 007; a value that does not fit stops the run."""
     dates: DateOrder | None = None
     """Whether 01/02/2013 is the first of February or the second of January. Found out when not given, by days above 12."""
+    unlabelled: Literal["refuse", "drop"] = "refuse"
+    """Rows in which the label has no value: `refuse` stops the run, `drop` leaves them out before anything else is done, and
+    says how many there were."""
     split: Split = Split()
     """How rows are divided into `train` and `eval`."""
     newest_span: Annotated[int, Field(ge=0, lt=2**63)] | None = None

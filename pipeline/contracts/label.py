@@ -10,6 +10,9 @@ from collections.abc import Collection
 from pipeline.errors import DataError
 from pipeline.util.suggestions import did_you_mean
 
+DROP_UNLABELLED = "Set data.unlabelled: drop, which leaves the rows out whose label is not known."
+"""What to do about rows without a label."""
+
 
 def require_column(label: str, columns: Collection[str], where: str) -> None:
     """Checks that the label is among the columns.
@@ -45,12 +48,13 @@ def require_values(label: str, num_missing: int, num_rows: int, where: str) -> N
       DataError: there is no row, or one has no label.
     """
     if num_missing or not num_rows:
+        is_some = num_missing < num_rows
         raise DataError(
-            f"The label {label!r} is missing" + (" in some rows." if num_missing < num_rows else "."),
+            f"The label {label!r} is missing" + (" in some rows." if is_some else "."),
             where=where,
             expected="rows with a label each",
             seen=f"{num_missing:,} of {num_rows:,} rows without a label",
-            fix="Leave out rows whose label is not known.",
+            fix=DROP_UNLABELLED if is_some else "Add the labels, or select other rows by data.input and data.newest_span.",
         )
 
 

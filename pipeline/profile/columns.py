@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -75,6 +76,12 @@ class ColumnProfile:
     def present(self) -> int:
         """How many rows have a value."""
         return self.rows - self.missing
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether some rows have no value, or an infinite one, to learn to predict."""
+        ends = (self.smallest, self.largest)
+        return self.missing > 0 or any(end is not None and not math.isfinite(end) for end in ends)
 
     @property
     def distinct_share(self) -> float:

@@ -18,7 +18,7 @@ from pipeline.profile.source import Source
 from pipeline.profile.table import TableProfile
 from pipeline.profile.task import Decision, decide
 from pipeline.profile.usage import Usage, usages
-from pipeline.profile.words import rows, shortened
+from pipeline.profile.words import of_rows, rows, shortened
 from pipeline.util.yaml_text import in_yaml
 
 _LONGEST_NAME = 40
@@ -49,15 +49,24 @@ class Draft:
     warnings: list[str] = field(default_factory=list)
 
 
-def draft(table: TableProfile, source: Source, data: Mapping[str, Any], label: str, task: Task | None = None) -> Draft:
+def draft(
+    table: TableProfile,
+    source: Source,
+    data: Mapping[str, Any],
+    label: str,
+    task: Task | None = None,
+    *,
+    unlabelled: int = 0,
+) -> Draft:
     """Decides on everything that the table tells.
 
     Args:
-      table: the table.
+      table: the table, without the rows that have no label.
       source: where its files are.
       data: the section `data` of the configuration so far.
       label: the column to predict, which `require_label` has passed.
       task: the kind of prediction, where the label's values are not to decide.
+      unlabelled: how many rows have no label.
 
     Raises:
       UsageError: no other column is of use.
@@ -69,6 +78,11 @@ def draft(table: TableProfile, source: Source, data: Mapping[str, Any], label: s
     _require_features(used, label, source)
     fields = {"name": pipeline_name(source.stem), "task": decision.task.value, "label": label, "data": dict(data)}
     made = Draft(fields, {("task",): [decision.reason]}, decision, used)
+    if unlabelled:
+        made.fields["data"]["unlabelled"] = "drop"
+        left_out = f"{of_rows(unlabelled, unlabelled + table.rows)} have no value of {shortened(label)} and are left out."
+        made.comments["data", "unlabelled"] = [left_out]
+        made.warnings.append(left_out)
     _divide(made, table, source)
     _use(made, table)
     _train(made, table)

@@ -10,7 +10,7 @@ from pipeline.profile.columns import MOST_COUNTED, ColumnProfile
 from pipeline.profile.table import TableProfile
 from pipeline.profile.task import decide, suits
 from pipeline.profile.usage import usages
-from pipeline.profile.words import among, listed, name_words, of_rows, quoted, shortened
+from pipeline.profile.words import among, listed, name_words, quoted, rows, shortened
 from pipeline.util.suggestions import closest, did_you_mean
 
 _MOST_SHARE_OF_NAMES = 0.5
@@ -25,15 +25,18 @@ _TELLING = (
 
 
 def likely_labels(table: TableProfile) -> list[ColumnProfile]:
-    """The columns that can be predicted: first those named like a label, then classes, then quantities; the last ones first."""
+    """The columns that can be predicted.
+
+    First those named like a label, then those without gaps, then classes, then quantities; of these the last ones first.
+    """
     used = usages(table, None)
     in_reverse = reversed(table.columns.values())
     possible = [column for column in in_reverse if not used[column.name].is_ignored and not obstacle(column)]
 
-    def rank(column: ColumnProfile) -> tuple[int, bool]:
+    def rank(column: ColumnProfile) -> tuple[int, bool, bool]:
         words = set(name_words(column.name))
         by_name = next((level for level, names in enumerate(_TELLING) if words & names), len(_TELLING))
-        return by_name, decide(column).task is Task.REGRESSION
+        return by_name, column.has_gaps, decide(column).task is Task.REGRESSION
 
     return sorted(possible, key=rank)
 
@@ -42,7 +45,8 @@ def described(column: ColumnProfile) -> str:
     """A candidate in a few words: its name, the task and its values."""
     task = re.sub("_classification$", "", decide(column).task.value)
     values = among(column) if column.is_number else listed(map(str, column.counts))
-    return f"{shortened(column.name)}: {task}, {values}"
+    gaps = f", none in {rows(column.missing)}" if column.missing else ""
+    return f"{shortened(column.name)}: {task}, {values}{gaps}"
 
 
 def obstacle(column: ColumnProfile) -> str:
@@ -53,8 +57,6 @@ def obstacle(column: ColumnProfile) -> str:
         return "its rows have several values each"
     if column.is_time:
         return "its values are times"
-    if column.missing:
-        return f"{of_rows(column.missing, column.rows)} have no value"
     if column.distinct < 2:
         return f"{shortened(str(next(iter(column.counts))))} in every row"
     if column.is_number:
@@ -89,8 +91,6 @@ def require_label(table: TableProfile, label: str | None, task: Task | None = No
         raise UsageError(what, where="--label", expected=expected, seen=listed(table.columns), fix=fix)
     column = table.columns[label]
     if reason := obstacle(column):
-        if column.present and column.missing:
-            fix = f"Leave out the rows whose {label} is not known, and run the command again."
         raise UsageError(f"The column {label!r} cannot be predicted.", where="--label", expected=expected, seen=reason, fix=fix)
     if task is not None and (reason := suits(column, task)):
         raise UsageError(

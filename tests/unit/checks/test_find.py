@@ -155,6 +155,15 @@ def test_a_number_that_is_none_is_no_class_of_the_label(project, kind):
     assert flaw.seen == "1 of 4 rows without one"
 
 
+@pytest.mark.parametrize("write", [csv, parquet])
+def test_rows_without_a_label_are_refused_and_the_remedy_works(project, write):
+    path = write(Path(f"table.{write.__name__}"), [*ROWS, {**ROWS[0], "sold": None}])
+    (flaw,) = project(data={"input": str(path)})
+
+    field, value = flaw.fix.removeprefix("Set data.").partition(",")[0].split(": ")
+    assert project(data={"input": str(path), field: value}) == []
+
+
 def test_what_the_rest_of_a_large_file_may_change_is_not_refused(project):
     sorted_by_label = [{"x": number, "sold": int(number > 150_000)} for number in range(160_000)]
     csv(Path("table.csv"), sorted_by_label)

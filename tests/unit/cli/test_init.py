@@ -208,6 +208,20 @@ def test_a_column_of_a_type_that_is_not_taken_is_ignored(conveyor):
     assert "# Unreadable: of the type struct<kitchen: int64>." in Path("pipeline.yaml").read_text()
 
 
+@pytest.mark.parametrize("gap", [None, np.inf])
+def test_rows_without_a_label_are_left_out_and_nothing_is_decided_by_them(conveyor, gap):
+    table = houses()
+    table["price"] = [gap] * 100 + list(table.price[100:])
+    table.to_parquet("flats.parquet")
+    told = conveyor("init", "flats.parquet", "-l", "price")
+
+    assert "Warning: 100 of 300 rows have no value of price and are left out." in told
+    text = Path("pipeline.yaml").read_text()
+    assert "  # 100 of 300 rows have no value of price and are left out.\n  unlabelled: drop\n" in text
+    assert "since 200 rows are few" in text
+    assert conveyor("config", "validate").startswith("pipeline.yaml is valid")
+
+
 def test_few_rows_are_warned_of(conveyor):
     houses().head(20).to_csv("few.csv", index=False)
 

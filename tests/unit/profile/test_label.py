@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
 import pytest
@@ -48,7 +49,6 @@ def test_of_two_classes_the_positive_one_is_named():
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ([1.0, None] * 100, "100 of 200 rows have no value"),
         (["yes"] * ROWS, "yes in every row"),
         ([None] * ROWS, "it has no values"),
         ([f"name {row}" for row in range(ROWS)], "names or identifiers"),
@@ -63,6 +63,14 @@ def test_a_column_that_cannot_be_predicted_is_refused_with_candidates(values, re
 
     assert reason in caught.value.seen
     assert "good: regression" in caught.value.expected
+
+
+@pytest.mark.parametrize("gap", [None, math.nan, math.inf])
+def test_a_column_with_gaps_can_be_predicted_but_others_come_first(gap):
+    table = profile({"size": FEATURE, "height": [gap, *FEATURE[1:]], "y": [gap, *(11 * row % 60 for row in range(1, ROWS))]})
+
+    assert [column.name for column in likely_labels(table)] == ["y", "size", "height"]
+    assert require_label(table, "y") == "y"
 
 
 def test_a_misspelt_label_is_refused_with_the_one_that_was_meant():
