@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -71,12 +72,16 @@ def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
     if not slices.columns.isdisjoint(models.transformed):
         raise UnsupportedError("a model transforms a column that rows are sliced by")
     sizes = SliceSums(width=1)
+    classes = {comparison: SliceSums(width=2) for comparison in plan.comparisons.values() if plan.rankings}
     accumulators = [
         (plan.comparisons[computation.keys[0].model_name], accumulator_for(computation)) for computation in plan.computations
     ]
     for batch in read_batches(files, slices.columns, models):
         numbers = slices.number(batch.columns, batch.num_rows)
         sizes.add(numbers, np.ones((batch.num_rows, 1)))
+        for comparison, sums in classes.items():
+            labels = batch.labels[comparison].astype(np.float64)
+            sums.add(numbers, np.stack([labels, 1 - labels], axis=1))
         for comparison, accumulator in accumulators:
             accumulator.add(numbers, batch.labels[comparison], batch.predictions[comparison])
     derivations = [result_function(derived) for derived in plan.derived]
@@ -90,8 +95,16 @@ def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
                 values.update(accumulator.output(number))
             for derive in derivations:
                 values.update(derive(values))
+            for name, comparison in plan.comparisons.items():
+                if plan.rankings and not classes[comparison].of(number).all():
+                    values.update(_undefined(values, name, plan.rankings))
             metrics[key] = _with_differences(_public(values), plan.baseline)
     return metrics
+
+
+def _undefined(metrics: Metrics, model_name: str, names: Collection[str]) -> Metrics:
+    """Rankings where there is nothing to rank: NaN, where TFMA integrates over an empty curve to 0 or 1."""
+    return {key: math.nan for key in metrics if key.model_name == model_name and key.name in names}
 
 
 def _public(metrics: Metrics) -> Metrics:

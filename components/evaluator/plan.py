@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tensorflow_model_analysis import constants
-from tensorflow_model_analysis.metrics import metric_specs, metric_types
+from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.rows import Comparison
@@ -23,6 +24,12 @@ _MODEL_FIELDS = (
 )
 _METRICS_FIELDS = ("output_names", "output_weights", "binarize", "aggregate", "example_weights", "query_key")
 
+# Metrics that rank positives before negatives, with TFMA's default names.
+_RANKINGS = {
+    "AUC": confusion_matrix_metrics.AUC_NAME,
+    "AUCPrecisionRecall": confusion_matrix_metrics.AUC_PRECISION_RECALL_NAME,
+}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -35,6 +42,7 @@ class Plan:
       derived: the metrics that are derived from them, in the order in which they can be computed.
       baseline: the baseline's name, if there is one.
       min_slice_size: the number of rows below which a slice is reported as an error.
+      rankings: the names of the metrics that are defined only where there are both positives and negatives.
     """
 
     comparisons: Mapping[str, Comparison]
@@ -43,6 +51,7 @@ class Plan:
     derived: tuple[metric_types.DerivedMetricComputation, ...]
     baseline: str | None
     min_slice_size: int
+    rankings: frozenset[str]
 
     @classmethod
     def of(cls, eval_config: config_pb2.EvalConfig, model_paths: Mapping[str, str]) -> Plan:
@@ -72,6 +81,12 @@ class Plan:
             derived=derived,
             baseline=next((spec.name for spec in eval_config.model_specs if spec.is_baseline), None),
             min_slice_size=eval_config.options.min_slice_size.value,
+            rankings=frozenset(
+                json.loads(metric.config or "{}").get("name", _RANKINGS[metric.class_name])
+                for spec in eval_config.metrics_specs
+                for metric in spec.metrics
+                if metric.class_name in _RANKINGS
+            ),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def _config() -> config_pb2.EvalConfig:
 
 def _metrics(folder: Path) -> dict[str, float]:
     (_, metrics), *_ = tfma.load_eval_result(str(folder)).slicing_metrics
-    return {name: value["doubleValue"] for name, value in metrics[""][""].items() if "doubleValue" in value}
+    # NaN is the text "NaN" here.
+    return {name: float(value["doubleValue"]) for name, value in metrics[""][""].items() if "doubleValue" in value}
 
 
 def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
@@ -93,6 +95,18 @@ def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
 def test_text_labels_are_the_indices_that_the_model_gives_them(tmp_path: Path) -> None:
     metrics = _metrics(_run(tmp_path, [b"no", None, b"yes", b"yes", b"no", b"yes"]))
     assert (metrics["example_count"], metrics["mean_label"]) == (5, 0.6)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_where_all_rows_are_of_one_class_a_ranking_is_not_a_number_and_blesses_nothing(tmp_path: Path, label: int) -> None:
+    folder = _run(tmp_path, [label] * 20)
+    metrics = _metrics(folder)
+    assert math.isnan(metrics["auc"])
+    assert math.isnan(metrics["auc_precision_recall"])
+    assert math.isnan(metrics["recall"]) == (label == 0)
+    assert not math.isnan(metrics["accuracy"])
+    assert not tfma.load_validation_result(str(folder)).validation_ok
+    assert (tmp_path / "blessing" / "NOT_BLESSED").exists()
 
 
 def test_without_any_label_there_is_nothing_to_evaluate(tmp_path: Path) -> None:

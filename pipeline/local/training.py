@@ -13,6 +13,8 @@ from pipeline.local.fingerprint import fingerprint
 from pipeline.local.runner import Observer, run_pipeline
 from pipeline.local.worker import PipelineFactory
 from pipeline.report import write_report
+from pipeline.report.read.run_details import read_run_details
+from pipeline.report.verdict import why_not_blessed
 from pipeline.runs import database
 from pipeline.runs.metadata import open_store
 from pipeline.runs.status import RunOutcome, RunState
@@ -117,7 +119,7 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
             "A metric missed its threshold, so nothing was pushed.",
             where=node,
             expected="every metric within evaluation.thresholds, and no worse than the baseline by more than max_regression",
-            seen="the thresholds that failed are in the table above and in the report",
+            seen=" ".join(why_not_blessed(read_run_details(config, outcome.run_id))),
             fix="Improve the model or its data; lower a threshold only when you know why. The model that is served stays.",
         )
     log = config.runs_path / outcome.run_id / f"{node}.log"

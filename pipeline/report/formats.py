@@ -42,7 +42,9 @@ def value(anything: object) -> str:
 
 
 def metric(value: float | None) -> str:
-    """Four decimals, so that metrics stand one below the other; large ones as numbers."""
+    """Four decimals, so that metrics stand one below the other; large ones as numbers; NaN as undefined."""
+    if value is not None and math.isnan(value):
+        return "undefined"
     if value is None or not math.isfinite(value) or abs(value) >= 1000:
         return number(value)
     return f"{value:.4f}"

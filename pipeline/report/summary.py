@@ -94,12 +94,14 @@ def print_metrics(evaluation: Evaluation, min_slice_rows: int, console: Console)
     primary = evaluation.primary_metric
     overall = _comparison_table(evaluation, "metric")
     overall.add_column("thresholds")
-    for name in dict.fromkeys([primary, *(check.metric for check in evaluation.checks)]):
+    shown = dict.fromkeys([primary, *(check.metric for check in evaluation.checks)])
+    for name in shown:
         verdicts = [_check_text(check) for check in evaluation.checks if check.metric == name]
         overall.add_row(name, *_cells(evaluation, evaluation.overall.metric(name)), Text("  ").join(verdicts))
     heading = f"Metrics on {formats.number(evaluation.overall.rows)} rows"
-    uncertainty = [Text(evaluation.uncertainty, style="yellow")] if evaluation.uncertainty else []
-    console.print(Text(heading, style="bold"), overall, *uncertainty, "", sep="\n")
+    undefined = [f"{name} is undefined: {why.reason}." for name in shown if (why := evaluation.overall.undefined(name))]
+    remarks = [Text(each, style="yellow") for each in (*undefined, evaluation.uncertainty) if each]
+    console.print(Text(heading, style="bold"), overall, *remarks, "", sep="\n")
     worst = evaluation.worst_slices(_WORST_SLICES, min_slice_rows)
     if worst:
         slices = _comparison_table(evaluation, "slice")

@@ -90,7 +90,8 @@ def _stopped(details: RunDetails) -> Verdict:
 
 def why_not_blessed(details: RunDetails) -> tuple[str, ...]:
     """The thresholds that did not hold, a sentence each."""
-    return tuple(f"{check.sentence}." for check in (details.evaluation.failures if details.evaluation else ()))
+    # A metric without a value fails each of its bounds for the one reason.
+    return tuple(dict.fromkeys(f"{check.sentence}." for check in (details.evaluation.failures if details.evaluation else ())))
 
 
 def why_blessed(details: RunDetails) -> tuple[str, ...]:

@@ -12,10 +12,11 @@ from typing import Any
 from pipeline.contracts.metrics import PRIMARY_METRICS, higher_is_better
 from pipeline.report import formats
 from pipeline.report.read.protos import read_records, tfma_protos
+from pipeline.report.read.undefined import RANKINGS, Undefined, undefined
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 OVERALL = ""
-EXAMPLE_COUNT = "example_count"
+EXAMPLE_COUNT, MEAN_LABEL = "example_count", "mean_label"
 _NOISE = 1e-9
 _MANY_ROWS = 400
 
@@ -85,6 +86,11 @@ class Slice:
         """The metric of that name, without values when it was not measured."""
         return self.metrics.get(name, Comparison(name))
 
+    def undefined(self, name: str) -> Undefined | None:
+        """Why the candidate's metric has no value; None where it has one, or was not measured."""
+        value = self.metric(name).candidate
+        return undefined(name, self.metric(MEAN_LABEL).candidate) if value is not None and math.isnan(value) else None
+
 
 @dataclass(frozen=True)
 class ThresholdResult:
@@ -97,6 +103,7 @@ class ThresholdResult:
       holds: whether the bound holds.
       against_baseline: whether `value` is a difference.
       message: TFMA's message, where the metric could not be judged.
+      undefined: why the metric has no value, if it has none.
     """
 
     metric: str
@@ -105,10 +112,13 @@ class ThresholdResult:
     holds: bool
     against_baseline: bool = False
     message: str = ""
+    undefined: Undefined | None = None
 
     @property
     def sentence(self) -> str:
-        """The metric and the bound in one line."""
+        """The metric and the bound in one line, or why the metric has no value and what to do about it."""
+        if self.undefined:
+            return f"{self.metric} is undefined, as {self.undefined.reason}: {self.undefined.remedy}"
         subject = f"{self.metric} against the baseline" if self.against_baseline else self.metric
         sign = "+" if self.against_baseline else ""
         seen = "unknown" if self.value is None else f"{self.value:{sign}.4g}"
@@ -269,6 +279,9 @@ def _slice(message: Any) -> Slice:
         if pair.key.is_diff or pair.value.WhichOneof("type") != "double_value" or pair.key.HasField("sub_key"):
             continue
         values.setdefault(pair.key.name, {})[pair.key.model_name or CANDIDATE] = pair.value.double_value.value
+    if set(values.get(MEAN_LABEL, {}).values()) & {0.0, 1.0}:
+        # TFX's own Evaluator writes 0 or 1 where rows have a single class.
+        values |= {name: dict.fromkeys(values[name], math.nan) for name in RANKINGS & values.keys()}
     comparisons = {name: Comparison(name, pair.get(CANDIDATE), pair.get(BASELINE)) for name, pair in values.items()}
     return Slice(_slice_key(message.slice_key), comparisons)
 
@@ -356,6 +369,7 @@ def _checks(folder: Path, slices: list[Slice]) -> Iterator[ThresholdResult]:
                         holds=failure is None,
                         against_baseline=against_baseline,
                         message=failure or "",
+                        undefined=overall.undefined(name),
                     )
 
 

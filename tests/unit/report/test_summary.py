@@ -162,6 +162,18 @@ def test_a_metric_that_is_not_a_number_is_null_in_json(workspace, conveyor):
     assert json.loads(printed, parse_constant=pytest.fail)["slices"] == [{"slice": {}, "metrics": {"auc": [None, None]}}]
 
 
+def test_a_metric_without_a_value_is_undefined_and_the_verdict_says_what_to_do(workspace, conveyor):
+    evaluation = workspace.folder("Evaluator", "evaluation", "evaluation-1")
+    workspace.run("first", "-1", min_auc=0.9)
+    values = {"auc": {"": 0.0}, "mean_label": {"": 0.0}}
+    write_records(evaluation / "metrics-00000-of-00001.tfrecord", [metrics_for_slice((), values)])
+    _, printed, _ = conveyor("show")
+
+    assert "auc      undefined" in printed
+    assert "auc is undefined: no row is positive." in printed
+    assert "auc is undefined, as no row is positive: evaluate on rows of both classes" in " ".join(printed.split())
+
+
 def test_show_says_what_went_wrong(config, conveyor):
     problem = Problem.of(DataError("column [red]late[/] is missing", fix="add it"))
     RunOutcome(run_id="first", pipeline="flights", state=RunState.FAILED, problem=problem).save(config.runs_path / "first")

@@ -51,6 +51,27 @@ def test_metrics_stand_beside_the_baselines(tmp_path):
     assert [each.label for each in evaluation.slices] == ["all rows", f"origin = {EVIL}", "origin = JFK"]
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "mean_label", "reason"),
+    [
+        ("auc", 0.0, 0.0, "no row is positive"),
+        ("auc", 1.0, 1.0, "no row is negative"),
+        ("recall", math.nan, 0.0, "no row is positive"),
+        ("precision", math.nan, 0.3, "no row has a score above 0.5"),
+        ("calibration", math.nan, 0.3, "it divides by zero"),
+    ],
+)
+def test_a_metric_without_a_value_says_why(tmp_path, metric, value, mean_label, reason):
+    values = {metric: {"": value}, "mean_label": {"": mean_label}}
+    artifacts.write_records(tmp_path / "metrics-00000-of-00001.tfrecord", [artifacts.metrics_for_slice((), values)])
+    overall = read_evaluation(tmp_path).overall
+
+    assert overall.undefined(metric).reason == reason
+    assert math.isnan(overall.metric(metric).candidate)
+    assert overall.undefined("mean_label") is None
+    assert overall.undefined("absent") is None
+
+
 def test_a_first_evaluation_has_no_baseline(tmp_path):
     artifacts.write_evaluation(tmp_path, baseline=False)
     evaluation = read_evaluation(tmp_path)
