@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from pipeline.config.card import Card
 from pipeline.config.consistency import contradictions
 from pipeline.config.data import Data, SchemaSource
 from pipeline.config.evaluation import Evaluation, InfraValidator, Push
@@ -69,6 +70,8 @@ class PipelineConfig(Section):
     """Whether the candidate can be served."""
     push: Push = Push()
     """Where blessed models go."""
+    card: Card = Card()
+    """What the model card says beside what the run shows."""
     execution: Execution = Execution()
     """How nodes are run on this machine."""
     kubeflow: Kubeflow = Kubeflow()

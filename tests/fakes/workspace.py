@@ -128,7 +128,7 @@ class Workspace:
             types={"blessing": "ModelBlessing"},
             properties={"blessed": int(min_auc <= 0.8)},
         )
-        pushed = {"pushed": 1, "pushed_version": version, "pushed_destination": f"/models/flights/{version}"}
+        pushed = {"pushed": 1, "pushed_version": version, "pushed_destination": str(self.config.serving_path / version)}
         self.execute(
             run,
             "Pusher",

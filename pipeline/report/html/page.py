@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from pipeline.config import PipelineConfig
 from pipeline.report import formats
+from pipeline.report.card_files import write_model_card
 from pipeline.report.html import charts
 from pipeline.report.html.sections import Section, sections_of_nodes, sections_of_run
 from pipeline.report.read.run_details import RunDetails, read_run_details
@@ -54,7 +55,7 @@ def render_report(details: RunDetails, *, embedded: bool = False) -> str:
 
 
 def write_report(config: PipelineConfig, run_id: str) -> Path:
-    """Writes the report of a run into its folder, whole or not at all.
+    """Writes the report of a run into its folder, whole or not at all, and the model card beside it and beside the model.
 
     Args:
       config: the pipeline's configuration.
@@ -65,9 +66,12 @@ def write_report(config: PipelineConfig, run_id: str) -> Path:
 
     Raises:
       UsageError: nothing has run in the workspace.
+      OSError: a file cannot be written.
     """
     path = config.runs_path / run_id / FILE_NAME
-    files.write(path, render_report(read_run_details(config, run_id)))
+    details = read_run_details(config, run_id)
+    files.write(path, render_report(details))
+    write_model_card(details)
     return path
 
 

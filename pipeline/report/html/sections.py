@@ -10,7 +10,7 @@ from pipeline import nodes
 from pipeline.report import formats
 from pipeline.report.html.evaluation_view import EvaluationView
 from pipeline.report.html.lineage import LineageView, view_lineage
-from pipeline.report.html.model_card import ModelCard, model_card
+from pipeline.report.model_card import ModelCard, model_card
 from pipeline.report.read.data import Data
 from pipeline.report.read.run_details import RunDetails
 from pipeline.report.read.statistics import Statistics

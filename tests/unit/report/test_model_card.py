@@ -8,7 +8,7 @@ import math
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.report.html.model_card import ModelCard, model_card
+from pipeline.report.model_card import ModelCard, model_card
 from pipeline.report.read.run_details import read_run_details
 from pipeline.runs.status import RunOutcome
 from tests.fakes.artifacts import OVERALL, metrics_for_slice, write_records

@@ -27,11 +27,21 @@ _TASKS = {
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A model card. `details` has headings, each with pairs of name and value; `limits` are sentences."""
+    """A model card.
+
+    Attributes:
+      facts: headings, each with pairs of name and value.
+      purpose: what the model is for, in a sentence or more.
+      limits: sentences, those of the configuration first.
+      owners: who answers for it.
+      license: the terms of its use; None where the configuration has none.
+    """
 
     facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     purpose: str
     limits: tuple[str, ...]
+    owners: tuple[str, ...] = ()
+    license: str | None = None
 
 
 def model_card(details: RunDetails) -> ModelCard:
@@ -45,8 +55,10 @@ def model_card(details: RunDetails) -> ModelCard:
             ("Training", _training(details)),
             ("Made with", _packages()),
         ),
-        purpose=_purpose(details),
-        limits=tuple(_limits(details)),
+        purpose=config.card.purpose or _purpose(details),
+        limits=(*config.card.limitations, *_limits(details)),
+        owners=config.card.owners,
+        license=config.card.license,
     )
 
 
