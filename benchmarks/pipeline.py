@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -209,9 +209,10 @@ def show(console: Console, measured: dict[str, Costs]) -> None:
 def agree(console: Console, folder: Path, config: Path) -> bool:
     """Prints whether rows, statistics and evaluation agree, and returns whether all do."""
     stock, ours = Artifacts(folder / "stock" / "metadata.sqlite"), Artifacts(folder / "ours" / "metadata.sqlite")
+    unread = load_config(config).unread
     different_metrics = list(_different_metrics(stock, config, folder / "evaluation"))
     checks = {
-        "rows of ExampleGen": _rows(stock.examples) == _rows(ours.examples),
+        "rows of ExampleGen": _rows(stock.examples, unread) == _rows(ours.examples, unread),
         "statistics of the same rows": _statistics_agree(stock),
         "metrics and blessing of the same model": not different_metrics,
     }
@@ -240,14 +241,17 @@ class Artifacts:
         self.model, self.evaluation, self.blessing = oldest("Model"), oldest("ModelEvaluation"), oldest("ModelBlessing")
 
 
-def _rows(examples: Path) -> collections.Counter[bytes]:
-    """How often each row occurs in all splits. An absent feature and a feature without a value count as the same."""
+def _rows(examples: Path, unread: Collection[str]) -> collections.Counter[bytes]:
+    """How often each row occurs in all splits, without the columns that only stock reads.
+
+    An absent feature and a feature without a value count as the same.
+    """
     from components.statistics_gen.batches import read_batches
 
     counts: collections.Counter[bytes] = collections.Counter()
     for split in ("train", "eval"):
         for batch in read_batches(_files(examples, split)):
-            names = sorted(batch.schema.names)
+            names = sorted(set(batch.schema.names).difference(unread))
             columns = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names]
             for values in zip(*columns, strict=True):
                 present = [(name, value) for name, value in zip(names, values, strict=True) if value]
