@@ -11,14 +11,15 @@ from tensorflow_metadata.proto.v0.schema_pb2 import Feature, Schema
 
 from components.example_validator.acceptance import Statistics, accepting, changes, one_line
 from components.example_validator.unworkable import ABSENT
+from pipeline.contracts.schema import ACCEPT_COMMAND
 from pipeline.errors import DataError
 
 # As much as fits on one screen together with its explanation.
 MAX_FEATURES = 8
 MAX_WIDTH = 160
 
-_ACCEPT = """Correct the data; or, if it is right, accept it into the schema, and run again:
-conveyor schema accept (with -c CONFIG, as the run)"""
+_ACCEPT = f"""Correct the data; or, if it is right, accept it into the schema, and run again:
+{ACCEPT_COMMAND}"""
 
 
 def anomaly_error(

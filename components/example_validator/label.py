@@ -11,7 +11,14 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import (
     FeatureNameStatistics,
 )
 
-from pipeline.contracts.label import require_column, require_known_classes, require_text, require_values, require_variety
+from pipeline.contracts.label import (
+    remark_on,
+    require_column,
+    require_known_classes,
+    require_text,
+    require_values,
+    require_variety,
+)
 from pipeline.errors import DataError
 from pipeline.util.notes import note
 
@@ -33,7 +40,9 @@ def check_not_empty(statistics: DatasetFeatureStatisticsList, split: str) -> Non
 
 
 def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str, *, must_vary: bool) -> None:
-    """Checks that every row has a label, and that there is something to learn; notes a label that does not vary elsewhere.
+    """Checks that every row has a label, and that there is something to learn.
+
+    Notes classes of the training data that may mean the same, and a label that does not vary elsewhere.
 
     Args:
       statistics: the statistics of the split.
@@ -51,6 +60,8 @@ def check_label(statistics: DatasetFeatureStatisticsList, split: str, label: str
     common = common_statistics(feature)
     require_values(label, common.num_missing, common.num_missing + common.num_non_missing, where)
     require_text(label, "bytes that are not UTF-8" if NON_UTF8_PLACEHOLDER in _texts(feature) else None, where)
+    if must_vary and (remark := remark_on(label, _texts(feature))):
+        note(remark)
     value = _only_value(feature)
     if value is not None and must_vary:
         require_variety(label, [value], where)

@@ -323,3 +323,13 @@ def test_a_class_of_another_split_is_told_before_training(validate: Validate) ->
         validate(eval={"origin": ["EWR", "JFK", "LGA", "BOS"]}, schema=None, label="origin")
     assert (error.value.where, error.value.seen) == ("split eval", "'BOS'")
     assert "stratify: true" in error.value.fix
+
+
+def test_classes_of_the_label_that_may_mean_the_same_are_told_once(validate: Validate, notes: Callable[[], list[str]]) -> None:
+    labels = ["Yes", "no", "yes ", "No"]
+    validate(train={"late": labels}, eval={"late": labels}, schema=None)
+
+    assert notes() == [
+        "note: The label 'late' has classes that may mean the same and are learnt apart: 'No', 'no'; 'Yes', 'yes '. "
+        "To read them as true and false, set data.columns: {late: boolean}."
+    ]

@@ -4,6 +4,6 @@
 of some files are read, and what the rest might change is left to the run.
 """
 
-from pipeline.checks.find import find_flaws
+from pipeline.checks.find import Findings, examine, find_flaws
 
-__all__ = ["find_flaws"]
+__all__ = ["Findings", "examine", "find_flaws"]

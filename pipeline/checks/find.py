@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from components.example_gen.rules import ColumnRules
 from pipeline.checks.columns import named_columns, unknown_columns
 from pipeline.checks.files import file_flaws, flaw_of
-from pipeline.checks.label import label_flaws
+from pipeline.checks.kinds import kind_flaws
+from pipeline.checks.label import label_flaws, label_remark
 from pipeline.checks.sample import Sample, files_of, read_sample
 from pipeline.config.flaws import Flaw
 from pipeline.errors import ConveyorError, DataError
@@ -17,14 +19,29 @@ if TYPE_CHECKING:
     from pipeline.config import Data, PipelineConfig
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What the data and the files that a configuration names say about it.
+
+    Attributes:
+      flaws: what is certain to stop a run, or to be without effect; empty where nothing is known to be wrong.
+      remarks: sentences on what works but may not be meant.
+    """
+
+    flaws: list[Flaw]
+    remarks: list[str] = field(default_factory=list)
+
+
 def find_flaws(config: PipelineConfig) -> list[Flaw]:
+    """The flaws among the findings."""
+    return examine(config).flaws
+
+
+def examine(config: PipelineConfig) -> Findings:
     """Compares a configuration with its data and the files that it names.
 
     Args:
       config: the pipeline's configuration, as it was loaded for a run.
-
-    Returns:
-      What is certain to stop a run, or to be without effect; empty where nothing is known to be wrong.
     """
     flaws = list(file_flaws(config))
     data = config.data.model_copy(update={"input": config.resolve(config.data.input)})
@@ -32,14 +49,16 @@ def find_flaws(config: PipelineConfig) -> list[Flaw]:
         files = files_of(data)
         sample = _sample(config, data, files, ColumnRules.of(config))
     except ConveyorError as error:
-        return [*flaws, flaw_of(error, _field(error))]
+        return Findings([*flaws, flaw_of(error, _field(error))])
     flaws += label_flaws(config, sample)
+    flaws += kind_flaws(config, sample)
     if sample.has_all_columns:
         flaws += _nothing_to_learn_from(config, sample.columns)
         known = {flaw.field for flaw in flaws}
         # The flaws of the schema say the same.
         flaws += [flaw for flaw in unknown_columns(config, sample.columns, "the data") if flaw.field not in known]
-    return flaws
+    remark = label_remark(config, sample)
+    return Findings(flaws, [remark] if remark else [])
 
 
 def _nothing_to_learn_from(config: PipelineConfig, columns: Collection[str]) -> Iterator[Flaw]:

@@ -12,7 +12,7 @@ from components.example_gen.values import has_value
 from components.shared.examples.kinds import Kind
 from pipeline.config import Task
 from pipeline.config.flaws import Flaw
-from pipeline.contracts.label import DROP_UNLABELLED
+from pipeline.contracts.label import DROP_UNLABELLED, remark_on, remedy_for
 from pipeline.errors import DataError
 from pipeline.util.suggestions import did_you_mean
 
@@ -80,8 +80,19 @@ def label_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
         yield _flaw(what, _TASK, "text or whole numbers", _some(parts), "Write: task: regression")
     elif task is Task.BINARY and is_certain and len(distinct) > 2:
         what = f"The label {label!r} has more than two values, and the task is binary classification."
-        fix = "multiclass_classification" if kind not in _NUMBERS or len(distinct) <= 20 else "regression"
-        yield _flaw(what, _TASK, "two different values", _some(distinct), f"Write: task: {fix}")
+        suited = "multiclass_classification" if kind not in _NUMBERS or len(distinct) <= 20 else "regression"
+        remedy = remedy_for(label, list(map(str, distinct))) if kind is Kind.TEXT else ""
+        yield _flaw(what, _TASK, "two different values", _some(distinct), remedy or f"Write: task: {suited}")
+
+
+def label_remark(config: PipelineConfig, sample: Sample) -> str:
+    """What to know of a label whose classes may mean the same; empty where there is nothing to tell."""
+    if sample.kinds.get(config.label) is not Kind.TEXT or config.task is Task.REGRESSION:
+        return ""
+    values = sample.rows.column(config.label)
+    if not types.is_string(values.type):
+        return ""
+    return remark_on(config.label, [str(value) for value in _distinct(values.filter(has_value(values)))])
 
 
 def _flaw(what: str, field: tuple[str, ...], expected: str, seen: str, fix: str) -> Flaw:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +29,7 @@ def show(
 
     effective = read_config(config, overrides, as_written=True)
     if comments:
-        print("\n".join(_commented(effective)))
+        print("\n".join(_commented(effective, effective.effective())))
     else:
         print(yaml.safe_dump(effective.effective(), sort_keys=False, allow_unicode=True), end="")
 
@@ -59,21 +60,29 @@ def validate(
 
     Example: conveyor config validate pipeline.yaml
     """
-    from pipeline.checks import find_flaws
+    from pipeline.checks import Findings, examine
     from pipeline.config.loading import flawed
     from pipeline.kubeflow.flaws import find_flaws as kubeflow_flaws
 
     path = find_config(config)
     valid = read_config(path, overrides, as_written=True)
     settings = read_config(path, overrides)
-    flaws = [*kubeflow_flaws(settings), *(() if no_data else find_flaws(settings))]
-    if flaws:
+    found = Findings([]) if no_data else examine(settings)
+    if flaws := [*kubeflow_flaws(settings), *found.flaws]:
         raise flawed(flaws, path, overrides or ())
+    for remark in found.remarks:
+        print(f"Note: {remark}")
     print(f"{path} is valid: pipeline {valid.name}, {valid.task.value} of {valid.label} from {valid.data.input}")
 
 
-def _commented(section: BaseModel, indent: str = "") -> list[str]:
-    """A section as lines of YAML, each field below its description."""
+def _commented(section: BaseModel, written: Mapping[str, Any], indent: str = "") -> list[str]:
+    """A section as lines of YAML, each field below its description.
+
+    Args:
+      section: the section.
+      written: its fields as they are written, without those that stay away.
+      indent: spaces before each line.
+    """
     import sys
     from textwrap import indent as indented
 
@@ -82,16 +91,17 @@ def _commented(section: BaseModel, indent: str = "") -> list[str]:
 
     lines: list[str] = []
     for name, field in type(section).model_fields.items():
-        lines.append(indented(field.description or "", f"{indent}# "))
         key, value = field.alias or name, getattr(section, name)
+        if key not in written:
+            continue
+        lines.append(indented(field.description or "", f"{indent}# "))
         if isinstance(value, BaseModel):
-            lines += [f"{indent}{key}:", *_commented(value, indent + "  ")]
+            lines += [f"{indent}{key}:", *_commented(value, written[key], indent + "  ")]
         elif isinstance(value, dict) and any(isinstance(inner, BaseModel) for inner in value.values()):
             lines.append(f"{indent}{key}:")
             for entry, inner in value.items():
                 quoted = yaml.safe_dump(entry, allow_unicode=True, width=sys.maxsize).splitlines()[0]
-                lines += [f"{indent}  {quoted}:", *_commented(inner, indent + "    ")]
+                lines += [f"{indent}  {quoted}:", *_commented(inner, written[key][entry], indent + "    ")]
         else:
-            plain = section.model_dump(mode="json", include={name})[name]
-            lines.append(indented(yaml.safe_dump({key: plain}, allow_unicode=True).rstrip(), indent))
+            lines.append(indented(yaml.safe_dump({key: written[key]}, allow_unicode=True).rstrip(), indent))
     return lines

@@ -56,7 +56,7 @@ def init(
     from rich.console import Console
 
     from pipeline.config import training
-    from pipeline.profile import draft, find, require_label
+    from pipeline.profile import draft, find, require_label, words_for_truths
 
     if not print_only and output.exists():
         raise _exists(output)
@@ -69,13 +69,13 @@ def init(
         label = _ask_for_label(found, console)
     chosen = None if task is None else training.Task(task.value)
     label = require_label(found, label, chosen)
-    rows = found.rows
-    if found.columns[label].has_gaps:
-        # What is decided is about the rows that a model can learn from.
-        found, choices = _read(source, given, console, required=label)
+    rows, truths = found.rows, words_for_truths(found.columns[label]) if _may_be_set(label, given) else ()
+    if truths or found.columns[label].has_gaps:
+        # What is decided is about the rows that a model can learn from, and about the label as it will be read.
+        found, choices = _read(source, given, console, label=label, is_truth=bool(truths))
         label = require_label(found, label, chosen)
     data = {"input": _relative(source.pattern, output)}
-    made = draft(found, source, data, label, chosen, unlabelled=rows - found.rows)
+    made = draft(found, source, data, label, chosen, unlabelled=rows - found.rows, truths=truths)
     made.comments[()] = [f"Written by `{_command(table, label, task, given)}`.", _EXPLANATION]
     text = _written(made, output, given, write=not print_only)
     if print_only:
@@ -113,19 +113,29 @@ def _read_with(source: Source, overrides: list[str], console: Console, *, asks: 
 
 
 def _read(
-    source: Source, overrides: Sequence[str], console: Console, *, required: str | None = None
+    source: Source, overrides: Sequence[str], console: Console, *, label: str | None = None, is_truth: bool = False
 ) -> tuple[TableProfile, dict[str, str]]:
-    """The table without the rows that lack a required value, and what is worth telling about how its columns are read."""
+    """The table and what is worth telling about how its columns are read.
+
+    Args:
+      source: where its files are.
+      overrides: how they are to be read.
+      console: shows the progress.
+      label: leaves out the rows without a value of this column.
+      is_truth: reads the label as true and false.
+    """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from components.example_gen.table import open_table
     from pipeline.profile import TableProfile
 
     data, ignored = _data(source, overrides)
+    if label is not None and is_truth:
+        data = data.model_copy(update={"columns": {**data.columns, label: "boolean"}})
     shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("Finding the types of the columns", total=None)
-        opened = open_table(data, ignored=ignored, required=required, skip_unreadable=True)
+        opened = open_table(data, ignored=ignored, required=label, skip_unreadable=True)
         progress.update(bar, description=f"Reading {opened.rows:,} rows", total=opened.rows)
         found = TableProfile.read(
             opened.kinds, opened.batches(), opened.unreadable, lambda rows: progress.update(bar, completed=rows)
@@ -146,6 +156,11 @@ def _data(source: Source, overrides: Sequence[str]) -> tuple[Data, list[str]]:
         )
         config = load_config(path, overrides)
     return config.data, [name for name, feature in config.features.items() if feature.kind == "ignore"]
+
+
+def _may_be_set(label: str, overrides: Sequence[str]) -> bool:
+    """Whether nobody has said as what the label is to be read."""
+    return not any(override.startswith(("data.columns=", f"data.columns.{label}=")) for override in overrides)
 
 
 def _ask_for_label(table: TableProfile, console: Console) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,6 +64,17 @@ def run(
         print_summary(run.outcome, settings, console)
     except ConveyorError as error:
         # What ended the run is told first, whatever else is wrong.
-        raise run.failure or error from error
-    if run.failure:
-        raise run.failure
+        raise _with_config(run.failure, config, overrides) or error from error
+    if failure := _with_config(run.failure, config, overrides):
+        raise failure
+
+
+def _with_config(failure: ConveyorError | None, config: Path | None, overrides: Sequence[str] | None) -> ConveyorError | None:
+    """The error with a remedy that is about the same configuration as the run, where it is a command."""
+    from pipeline.contracts.schema import ACCEPT_COMMAND
+
+    if failure is not None:
+        named = [] if config is None else ["-c", str(config)]
+        options = [*named, *(part for override in overrides or () for part in ("--set", override))]
+        failure.fix = failure.fix.replace(ACCEPT_COMMAND, shlex.join([*ACCEPT_COMMAND.split(), *options]))
+    return failure

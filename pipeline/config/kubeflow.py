@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from pipeline.config.addresses import HttpUrl
 from pipeline.config.flaws import Flaw, FlawedError, checked_by
@@ -167,6 +167,11 @@ class Kubeflow(Section):
     """The resources of the pods of single nodes or groups; whatever is not given here is as for every pod."""
     groups: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Nodes that share one pod, by the name of the group: each pod costs seconds to start."""
+
+    @field_serializer("nodes")
+    def _as_given(self, nodes: dict[str, Resources]) -> dict[str, Any]:
+        """What is given alone: a null would be in the place of what every pod has."""
+        return {name: own.model_dump(mode="json", exclude_unset=True) for name, own in nodes.items()}
 
     @model_validator(mode="after")
     def _requests_are_within_limits(self) -> Kubeflow:

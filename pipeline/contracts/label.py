@@ -5,13 +5,78 @@ ExampleGen, ExampleValidator and Trainer each check them as soon as they can: by
 
 from __future__ import annotations
 
+import unicodedata
+from collections import defaultdict
 from collections.abc import Collection
 
 from pipeline.errors import DataError
 from pipeline.util.suggestions import did_you_mean
+from pipeline.util.yaml_text import in_yaml
+
+_MOST_GROUPS = 5
+_ONE_WAY = "Write them in one way in the data if they do."
 
 DROP_UNLABELLED = "Set data.unlabelled: drop, which leaves the rows out whose label is not known."
 """What to do about rows without a label."""
+
+
+TRUTHS = {**dict.fromkeys(("true", "t", "yes", "y", "1"), True), **dict.fromkeys(("false", "f", "no", "n", "0"), False)}
+"""What words for truth values mean, in lower case. `data.columns: {x: boolean}` reads them."""
+
+
+def are_truths(classes: Collection[str]) -> bool:
+    """Whether all classes are words for true and false, both of which occur."""
+    return {_truth(each) for each in classes} == {True, False}
+
+
+def alike(classes: Collection[str]) -> list[list[str]]:
+    """The classes that may mean the same: those that differ in case and spaces only, and words for one truth value.
+
+    Args:
+      classes: the different values of a label of text. Words such as `y` and `true` count as the same only where there are no
+        other classes, since `y` may stand for yellow.
+
+    Returns:
+      Groups of at least two classes each, in the order of the alphabet.
+    """
+    meaning = _truth if are_truths(classes) else _plain
+    groups: dict[object, list[str]] = defaultdict(list)
+    for each in sorted(classes):
+        groups[meaning(each)].append(each)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def remark_on(label: str, classes: Collection[str]) -> str:
+    """What to know of classes that may mean the same, with the remedy; empty where none do.
+
+    Args:
+      label: the label's name.
+      classes: its different values, all of which are text.
+    """
+    groups = alike(classes)
+    if not groups:
+        return ""
+    shown = "; ".join(", ".join(map(repr, group)) for group in groups[:_MOST_GROUPS])
+    more = f" and {len(groups) - _MOST_GROUPS} more" if len(groups) > _MOST_GROUPS else ""
+    return (
+        f"The label {label!r} has classes that may mean the same and are learnt apart: {shown}{more}. "
+        f"{remedy_for(label, classes) or _ONE_WAY}"
+    )
+
+
+def remedy_for(label: str, classes: Collection[str]) -> str:
+    """What makes two classes of more that are text; empty where they mean more than two things."""
+    if are_truths(classes):
+        return f"To read them as true and false, set data.columns: {{{in_yaml(label)}: boolean}}."
+    return _ONE_WAY if len({_plain(each) for each in classes}) == 2 else ""
+
+
+def _truth(word: str) -> bool | None:
+    return TRUTHS.get(word.strip().lower())
+
+
+def _plain(word: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", word).casefold().split())
 
 
 def require_column(label: str, columns: Collection[str], where: str) -> None:

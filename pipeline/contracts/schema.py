@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FILE_NAME = "schema.pbtxt"
 """The name of a schema's file in a `Schema` artifact."""
 
+ACCEPT_COMMAND = "conveyor schema accept"
+"""What to type when data that breaks the curated schema is right; the command line adds the run's configuration."""
+
 
 @dataclass(frozen=True)
 class SchemaFeature:

@@ -8,8 +8,19 @@ same file.
 
 from pipeline.profile.commented import to_yaml
 from pipeline.profile.draft import Draft, draft
-from pipeline.profile.label import described, likely_labels, require_label
+from pipeline.profile.label import described, likely_labels, require_label, words_for_truths
 from pipeline.profile.source import Source, find
 from pipeline.profile.table import TableProfile
 
-__all__ = ["Draft", "Source", "TableProfile", "described", "draft", "find", "likely_labels", "require_label", "to_yaml"]
+__all__ = [
+    "Draft",
+    "Source",
+    "TableProfile",
+    "described",
+    "draft",
+    "find",
+    "likely_labels",
+    "require_label",
+    "to_yaml",
+    "words_for_truths",
+]

@@ -6,11 +6,13 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.shared.examples.kinds import Kind
 from pipeline.config.training import Task
+from pipeline.contracts.label import remark_on
 from pipeline.errors import UsageError
 from pipeline.profile import leaks, splits
 from pipeline.profile.example import request
@@ -18,7 +20,7 @@ from pipeline.profile.source import Source
 from pipeline.profile.table import TableProfile
 from pipeline.profile.task import Decision, decide
 from pipeline.profile.usage import Usage, usages
-from pipeline.profile.words import of_rows, rows, shortened
+from pipeline.profile.words import listed, of_rows, rows, shortened
 from pipeline.util.yaml_text import in_yaml
 
 _LONGEST_NAME = 40
@@ -57,6 +59,7 @@ def draft(
     task: Task | None = None,
     *,
     unlabelled: int = 0,
+    truths: Sequence[str] = (),
 ) -> Draft:
     """Decides on everything that the table tells.
 
@@ -67,6 +70,7 @@ def draft(
       label: the column to predict, which `require_label` has passed.
       task: the kind of prediction, where the label's values are not to decide.
       unlabelled: how many rows have no label.
+      truths: the words of the label, where they have been read as true and false.
 
     Raises:
       UsageError: no other column is of use.
@@ -78,11 +82,7 @@ def draft(
     _require_features(used, label, source)
     fields = {"name": pipeline_name(source.stem), "task": decision.task.value, "label": label, "data": dict(data)}
     made = Draft(fields, {("task",): [decision.reason]}, decision, used)
-    if unlabelled:
-        made.fields["data"]["unlabelled"] = "drop"
-        left_out = f"{of_rows(unlabelled, unlabelled + table.rows)} have no value of {shortened(label)} and are left out."
-        made.comments["data", "unlabelled"] = [left_out]
-        made.warnings.append(left_out)
+    _label(made, table, unlabelled, truths)
     _divide(made, table, source)
     _use(made, table)
     _train(made, table)
@@ -111,6 +111,26 @@ def _require_features(used: Mapping[str, Usage], label: str, source: Source) -> 
             seen="\n".join(reasons[:_MOST_REASONS]) or "no other column",
             fix="Add columns to the table that are known before the label is.",
         )
+
+
+def _label(made: Draft, table: TableProfile, unlabelled: int, truths: Sequence[str]) -> None:
+    """How the label is read, and the rows that have none."""
+    label, data = made.fields["label"], made.fields["data"]
+    told: dict[str, str] = {}
+    if truths:
+        data["columns"] = {label: "boolean"}
+        told["columns"] = f"{shortened(label)} says {listed(truths)}, which is read as true and false."
+    if unlabelled:
+        data["unlabelled"] = "drop"
+        told["unlabelled"] = (
+            f"{of_rows(unlabelled, unlabelled + table.rows)} have no value of {shortened(label)} and are left out."
+        )
+    made.comments.update({("data", name): [text] for name, text in told.items()})
+    made.warnings += told.values()
+    column = table.columns[label]
+    if column.kind is Kind.TEXT and (remark := remark_on(label, list(map(str, column.counts)))):
+        made.warnings.append(remark)
+        made.comments["label",] = [remark]
 
 
 def _divide(made: Draft, table: TableProfile, source: Source) -> None:

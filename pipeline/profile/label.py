@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from components.shared.examples.kinds import Kind
 from pipeline.config.training import Task
+from pipeline.contracts.label import alike, are_truths
 from pipeline.errors import UsageError
 from pipeline.profile.columns import MOST_COUNTED, ColumnProfile
 from pipeline.profile.table import TableProfile
@@ -64,6 +66,13 @@ def obstacle(column: ColumnProfile) -> str:
     if column.distinct > MOST_COUNTED or (column.distinct > 2 and column.distinct_share > _MOST_SHARE_OF_NAMES):
         return f"{among(column)}: names or identifiers rather than classes"
     return ""
+
+
+def words_for_truths(column: ColumnProfile) -> tuple[str, ...]:
+    """The values of a label, where they are words for true and false and some mean the same; else nothing."""
+    words = tuple(sorted(map(str, column.counts)))
+    is_text = column.kind is Kind.TEXT and not column.is_list
+    return words if is_text and are_truths(words) and alike(words) else ()
 
 
 def require_label(table: TableProfile, label: str | None, task: Task | None = None) -> str:

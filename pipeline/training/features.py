@@ -193,7 +193,7 @@ def _prepare(
     name: str, feature: Feature, defaults: Preprocessing, dtype: ColumnType, num_values: int | None
 ) -> tuple[str, _Prepared]:
     """The group of the plan that a column belongs to, and the column there."""
-    kind = _kind(name, feature, dtype)
+    kind = kind_of_feature(name, feature, dtype)
     is_list = num_values != 1
     if kind == "time":
         return "time", Time(name, feature.parts or DEFAULT_PARTS, is_list)
@@ -216,7 +216,17 @@ def _prepare(
     return _IGNORED, name
 
 
-def _kind(name: str, feature: Feature, dtype: ColumnType) -> str:
+def kind_of_feature(name: str, feature: Feature, dtype: ColumnType) -> str:
+    """The kind of a feature: its own, that of its options, or the one that the type of its column suggests.
+
+    Args:
+      name: the column.
+      feature: its settings.
+      dtype: the type of its values.
+
+    Raises:
+      ConfigError: the kind does not suit the type.
+    """
     kind = feature.kind or _kind_of_options(feature) or ("categorical" if dtype == "string" else "numeric")
     suits: dict[str, Callable[[ColumnType], bool]] = {
         "numeric": lambda dtype: dtype != "string",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipeline.config import Task
-from pipeline.contracts.label import require_known_classes, require_text, require_values, require_variety
+from pipeline.contracts.label import remedy_for, require_known_classes, require_text, require_values, require_variety
 from pipeline.errors import DataError
 from pipeline.training import raw
 
@@ -76,7 +76,8 @@ class LabelEncoding:
                 where=where,
                 expected="two different values",
                 seen=f"{len(unique)}: {', '.join(repr(_text(value)) for value in unique[:5])}{', …' * (len(unique) > 5)}",
-                fix="Set `task: multiclass_classification`, or correct the label.",
+                fix=("" if is_number else remedy_for(name, [str(_text(value)) for value in unique]))
+                or "Set `task: multiclass_classification`, or correct the label.",
             )
         return cls(task, tuple(int(value) if is_number else str(_text(value)) for value in unique))
 

@@ -13,9 +13,9 @@ from components.example_gen.text.characters import has_letters
 from components.example_gen.text.notation import Notation
 from components.example_gen.text.times import Order, read_times
 from components.shared.examples.kinds import Kind
+from pipeline.contracts.label import TRUTHS
 
 _INT64_DIGITS = 19
-_TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _TYPES = {
     Kind.BOOLEAN: pa.bool_(),
     Kind.INTEGER: pa.int64(),
@@ -91,9 +91,8 @@ def _quickly(texts: pa.Array, kind: Kind, notation: Notation) -> pa.Array | None
 
 def _booleans(texts: pa.Array) -> pa.Array:
     lower = pc.utf8_lower(texts)
-    is_true = pc.is_in(lower, value_set=pa.array(_TRUE))
-    known = pc.or_(is_true, pc.is_in(lower, value_set=pa.array(_FALSE)))
-    return pc.if_else(known, is_true, pa.scalar(None, pa.bool_()))
+    places = pc.index_in(lower, value_set=pa.array(list(TRUTHS)))
+    return pa.array(list(TRUTHS.values())).take(places)
 
 
 def _numbers(texts: pa.Array, kind: Kind, notation: Notation) -> pa.Array:

@@ -164,6 +164,33 @@ def test_rows_without_a_label_are_refused_and_the_remedy_works(project, write):
     assert project(data={"input": str(path), field: value}) == []
 
 
+@pytest.mark.parametrize(
+    ("feature", "column"),
+    [
+        ({"kind": "numeric"}, "city"),
+        ({"buckets": 4}, "city"),
+        ({"kind": "time"}, "city"),
+        ({"kind": "time"}, "price"),
+        ({"kind": "text"}, "rooms"),
+        ({"kind": "categorical"}, "price"),
+    ],
+)
+def test_a_kind_that_does_not_suit_the_values_is_told_and_the_remedy_works(project, feature, column):
+    path = str(parquet(Path("table.parquet")))
+    (flaw,) = project(data={"input": path}, features={column: feature})
+
+    assert flaw.field == ("features", column)
+    assert "remove the setting" in flaw.fix
+    assert project(data={"input": path}, features={column: {}}) == []
+
+
+def test_text_is_told_by_the_beginning_of_a_large_table_and_numbers_by_all_of_it(project):
+    path = csv(Path("table.csv"), [{"city": "ABC"[row % 3], "rooms": row, "sold": row % 2} for row in range(200_000)])
+    (flaw,) = project(data={"input": str(path)}, features={"city": {"kind": "numeric"}, "rooms": {"kind": "text"}})
+
+    assert flaw.field == ("features", "city")
+
+
 def test_what_the_rest_of_a_large_file_may_change_is_not_refused(project):
     sorted_by_label = [{"x": number, "sold": int(number > 150_000)} for number in range(160_000)]
     csv(Path("table.csv"), sorted_by_label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 
 from pipeline.cli.main import app
 from pipeline.cli.options import find_config
-from pipeline.errors import UsageError
+from pipeline.config.loading import load_config
+from pipeline.errors import DataError, UsageError
 
 CONFIG = "name: houses\nlabel: price\ndata: {input: a.csv}\n"
 
@@ -49,6 +51,32 @@ def test_comments_leave_entries_alone_that_have_no_fields(conveyor):
 
     assert yaml.safe_load(commented) == yaml.safe_load(conveyor("config", "show", *example))
     assert "  example:\n    rooms: 3\n" in commented
+
+
+@pytest.mark.parametrize("comments", [[], ["--comments"]])
+def test_what_is_shown_has_the_same_resources_for_each_node_when_it_is_read_again(conveyor, comments):
+    nodes = "kubeflow.nodes={Trainer: {cpu_limit: 4, memory_limit: null}, Transform: {tolerations: [{key: gpu}]}}"
+    before = load_config(Path("pipeline.yaml"), [nodes]).kubeflow
+    Path("again.yaml").write_text(conveyor("config", "show", *comments, "--set", nodes))
+
+    after = load_config(Path("again.yaml")).kubeflow
+    for node in ("Trainer", "Transform", "Pusher"):
+        assert after.resources_of(node) == before.resources_of(node)
+    assert after.resources_of("Trainer").memory_request == "1Gi"
+    assert after.resources_of("Trainer").memory_limit is None
+
+
+def test_classes_that_may_mean_the_same_are_told_and_the_remedy_works(conveyor):
+    Path("a.csv").write_text("rooms,price\n" + "3,Yes\n4,no\n5,yes\n" * 10)
+    told = conveyor("config", "validate", "--set", "task=multiclass_classification")
+    with pytest.raises(DataError) as caught:
+        conveyor("config", "validate")
+
+    assert "'Yes', 'yes'" in told
+    assert "pipeline.yaml is valid" in told
+    for remedy in (told, caught.value.fix):
+        setting = remedy.partition("set ")[2].partition("}")[0].replace(": {", "={", 1) + "}"
+        assert conveyor("config", "validate", "--set", setting).startswith("pipeline.yaml is valid")
 
 
 def test_the_schema_describes_every_field_that_is_shown(conveyor):

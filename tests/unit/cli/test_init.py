@@ -222,6 +222,36 @@ def test_rows_without_a_label_are_left_out_and_nothing_is_decided_by_them(convey
     assert conveyor("config", "validate").startswith("pipeline.yaml is valid")
 
 
+def test_a_label_of_many_words_for_true_and_false_is_read_as_these(conveyor):
+    table = houses().assign(sold=["Yes", "no", "yes ", "N", "Y", None] * (ROWS // 6))
+    table.to_csv("flats.csv", index=False)
+    told = conveyor("init", "flats.csv", "-l", "sold")
+
+    assert "Warning: sold says N, Y, Yes, no and 1 more, which is read as true and false." in told
+    config = load_config(Path("pipeline.yaml"))
+    assert (config.task.value, config.data.columns) == ("binary_classification", {"sold": "boolean"})
+    assert conveyor("config", "validate").startswith("pipeline.yaml is valid")
+
+
+@pytest.mark.parametrize("words", [["yes", "no"], ["y", "t", "f"], ["true", "false"]])
+def test_words_that_need_not_mean_the_same_stay_apart(conveyor, words):
+    houses().assign(sold=words * (ROWS // len(words))).to_parquet("flats.parquet")
+    conveyor("init", "flats.parquet", "-l", "sold", "--set", "data.columns.size=float")
+
+    assert load_config(Path("pipeline.yaml")).data.columns == {
+        "size": "float",
+        **({"sold": "boolean"} if len(words) > 2 else {}),
+    }
+
+
+def test_classes_that_may_mean_the_same_are_warned_of(conveyor):
+    houses().assign(kind=["Flat", "flat", "house"] * (ROWS // 3)).to_csv("flats.csv", index=False)
+    told = conveyor("init", "flats.csv", "-l", "kind")
+
+    assert "Warning: The label 'kind' has classes that may mean the same and are learnt apart: 'Flat', 'flat'." in told
+    assert load_config(Path("pipeline.yaml")).task.value == "multiclass_classification"
+
+
 def test_few_rows_are_warned_of(conveyor):
     houses().head(20).to_csv("few.csv", index=False)
 

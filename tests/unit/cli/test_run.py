@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
+from typer.testing import CliRunner
 
 from pipeline.cli import main as command_line
-from pipeline.errors import DataError
+from pipeline.contracts.schema import ACCEPT_COMMAND
+from pipeline.errors import DataError, UsageError
 from pipeline.local import training
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 
@@ -30,3 +34,27 @@ def test_the_error_that_ended_the_run_is_told_whatever_else_is_wrong(tmp_path, m
     assert ended.value.code == DataError.exit_code
     assert printed.err.startswith("Data error: The label 'price' is not in the data.")
     assert "No report: The metadata store cannot be read." in printed.out
+
+
+@pytest.mark.parametrize("folder", ["project", "a project"])
+@pytest.mark.parametrize("other", ["", "other"])
+def test_the_command_of_the_remedy_finds_the_configuration_of_the_run(tmp_path, monkeypatch, capsys, folder, other):
+    path = tmp_path / folder / "houses.yaml"
+    path.parent.mkdir()
+    path.write_text(f"name: houses\nlabel: price\ndata: {{input: x.csv}}\nworkspace: {tmp_path}\n")
+
+    def stop(config, *_, **__):
+        problem = Problem.of(DataError("The data breaks the schema.", fix=f"Correct the data; or accept it:\n{ACCEPT_COMMAND}"))
+        outcome = RunOutcome(run_id="first", pipeline=config.name, state=RunState.FAILED, ended=1.0, problem=problem)
+        outcome.save(config.runs_path / "first")
+        return outcome
+
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr(training, "run_pipeline", stop)
+    with pytest.raises(SystemExit):
+        command_line.main(["run", str(path), *(["--set", f"workspace={tmp_path / other}"] if other else [])])
+    remedy = next(line for line in capsys.readouterr().err.splitlines() if "conveyor schema" in line)
+
+    accepted = CliRunner().invoke(command_line.app, shlex.split(remedy)[1:])
+    assert isinstance(accepted.exception, UsageError)
+    assert accepted.exception.where == str(tmp_path / other)
