@@ -21,6 +21,7 @@ from components.schema_importer.schema_file import read_curated_schema
 from pipeline.config.loading import load_config
 from pipeline.contracts.schema import Schema
 from pipeline.training import settings
+from pipeline.training.recipe import Recipe
 from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic
 
 _Result = TypeVar("_Result")
@@ -41,13 +42,14 @@ def main() -> None:
     data, seconds = timed(lambda: TrainingData.read([f"{rows}/Split-train/*"], values, transform_output))
     count = len(data.train) + len(data.validation)
     print(f"reading and transforming {count:,} rows: {seconds:.1f} s, {seconds / count * 1e6:.1f} µs a row")
-    batches, _ = data.batches(values.training.batch_size, values.training.seed)
-    steps = data.steps_per_epoch(values.training)
-    model = compiled_model(values, transform_output, data, steps)
+    recipe = Recipe.of(values.model, values.training, len(data.train))
+    batches, _ = data.batches(recipe.batch_size, values.training.seed)
+    steps = recipe.steps_per_epoch
+    model = compiled_model(values, transform_output, data, recipe)
     model.fit(batches, epochs=1, steps_per_epoch=model.steps_per_execution, verbose=0)  # traces the training step
     _, alone = timed(lambda: sum(1 for _ in batches.take(steps)))
     _, training = timed(lambda: model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0))
-    print(f"{steps:,} batches of {values.training.batch_size:,}: {alone / steps * 1e3:.1f} ms each alone")
+    print(f"{steps:,} batches of {recipe.batch_size:,}: {alone / steps * 1e3:.1f} ms each alone")
     print(f"with a training step on each: {training / steps * 1e3:.1f} ms")
 
 

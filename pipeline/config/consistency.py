@@ -66,7 +66,7 @@ def contradictions(config: PipelineConfig) -> Iterator[Flaw]:
             config.label,
             "Remove it there.",
         )
-    if config.tuner.enabled and not config.training.validation_fraction:
+    if config.tuner.enabled and config.training.validation_fraction == 0:
         yield Flaw(
             "The tuner has no rows to compare its trials on.",
             ("training", "validation_fraction"),

@@ -23,12 +23,13 @@ class Model(Section):
 
     build_model: FunctionReference | None = None
     """Your own instead of the derived one: `file.py:function`; docs/your-own-code.md describes its arguments."""
-    numeric_bins: Annotated[int, Field(ge=2)] | None = 16
-    """Encode each standardised column piecewise linearly over this many quantile bins; null: take the value as it is."""
+    numeric_bins: Annotated[int, Field(ge=0)] | None = None
+    """Encode each standardised column piecewise linearly over this many quantile bins; 0: take the value as it is. By
+    default as many as the number of rows allows, 16 at the most."""
     hidden_units: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
     """Width of each hidden layer."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of units dropped after each hidden layer while training."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of units dropped after each hidden layer while training; more by default where rows are few."""
     embedding_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of a categorical column's embeddings dropped while training."""
     l2: Annotated[float, Field(ge=0)] = 0.0
@@ -38,18 +39,21 @@ class Model(Section):
 class Training(Section):
     """How the model is trained."""
 
-    epochs: Annotated[int, Field(ge=1)] = 10
-    """Passes over the training split at the most."""
-    batch_size: Annotated[int, Field(ge=1)] = 1024
-    """Rows a step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """The Adam optimiser's learning rate in the first step; it falls to zero along half a cosine by the last one."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Passes over the training split at the most; by default more where rows are few."""
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Rows a step; by default a power of two that grows with the number of rows to 1,024."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """The Adam optimiser's learning rate in the first step; it falls to zero along half a cosine by the last one. By default
+    0.001, and 0.002 where rows are few."""
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Steps an epoch; as many as the training split has batches when not given."""
-    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the training split held back for early stopping, so that the evaluation split stays unseen. 0: none."""
-    patience: Annotated[int, Field(ge=0)] = 2
-    """Epochs without a better validation loss before training stops and the best weights are restored. 0: never stop."""
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the training split held back for early stopping, so that the evaluation split stays unseen; a tenth by
+    default, a fifth where rows are few. 0: none."""
+    patience: Annotated[int, Field(ge=0)] | None = None
+    """Epochs without a better validation loss before training stops and the best weights are restored, a fifth of all
+    by default. 0: never stop."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """The seed of the weights, the shuffling and the dropout: a number of 32 bits, as NumPy has it."""
 

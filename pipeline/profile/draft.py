@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections import defaultdict
@@ -26,10 +25,6 @@ from pipeline.util.yaml_text import in_yaml
 _LONGEST_NAME = 40
 _TOO_FEW = 50
 _MOST_REASONS = 8
-
-# The defaults make enough steps of 10,000 rows. Smaller tables need smaller batches and more epochs for about a thousand.
-_SMALL_TABLE, _BATCHES, _SMALLEST_BATCH = 10_000, 50, 16
-_STEPS, _MOST_EPOCHS, _PATIENCE = 1000, 100, 5
 
 
 @dataclass
@@ -85,7 +80,6 @@ def draft(
     _label(made, table, unlabelled, truths)
     _divide(made, table, source)
     _use(made, table)
-    _train(made, table)
     if example := request(table, [name for name, usage in used.items() if not usage.is_ignored]):
         made.fields["gateway"] = {"example": example}
         made.comments[("gateway",)] = ["A row of the table: the request that the gateway's page shows."]
@@ -166,11 +160,3 @@ def _use(made: Draft, table: TableProfile) -> None:
         made.warnings.append(f"{rows(table.rows)} are too few to tell a good model from a bad one.")
     made.fields["features"] = features
     made.comments["features",] = lines
-
-
-def _train(made: Draft, table: TableProfile) -> None:
-    if table.rows < _SMALL_TABLE:
-        batch = max(_SMALLEST_BATCH, 1 << (table.rows // _BATCHES).bit_length())
-        epochs = min(_MOST_EPOCHS, math.ceil(_STEPS * batch / table.rows))
-        made.fields["training"] = {"epochs": epochs, "batch_size": batch, "patience": _PATIENCE}
-        made.comments["training",] = [f"Small batches and more epochs, since {rows(table.rows)} are few."]

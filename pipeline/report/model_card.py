@@ -94,9 +94,12 @@ def _model(details: RunDetails) -> tuple[tuple[str, str], ...]:
     if model.build_model:
         architecture = f"your own: {Path(model.build_model).name}"
     else:
-        units = " → ".join(map(str, model.hidden_units))
+        recipe = _recipe(details)
+        units = " → ".join(map(str, recipe["hidden_units"]))
         columns = "columns embedded, standardised or bucketised"
-        architecture = f"Keras: {columns}, then hidden layers of {units} units, dropout {model.dropout:g}"
+        architecture = f"Keras: {columns}, then hidden layers of {units} units"
+        if "dropout" in recipe:
+            architecture += f", dropout {recipe['dropout']:g}"
     parameters = details.saved_model.parameters if details.saved_model else None
     return (
         ("Architecture", architecture),
@@ -107,19 +110,28 @@ def _model(details: RunDetails) -> tuple[tuple[str, str], ...]:
 
 
 def _training(details: RunDetails) -> tuple[tuple[str, str], ...]:
-    training, settings = details.training, details.config.training
-    epochs = f"{len(training.epochs)} of at most {settings.epochs}" if training else f"at most {settings.epochs}"
+    training, recipe = details.training, _recipe(details)
+    most = f"at most {recipe['epochs']}" if "epochs" in recipe else ""
+    epochs = " of ".join(filter(None, (str(len(training.epochs)) if training else "", most)))
     if training and training.best_epoch and training.best_epoch != len(training.epochs):
         epochs += f"; the weights are those of epoch {training.best_epoch}"
     tuned = ", ".join(f"{name} {value}" for name, value in _tuned(details).items())
     return (
-        ("Epochs", epochs),
-        ("Batch size", f"{settings.batch_size:,}"),
-        ("Learning rate", f"{settings.learning_rate:g} (Adam)"),
-        ("Seed", str(settings.seed)),
+        *((("Epochs", epochs),) if epochs else ()),
+        *((("Patience", f"{recipe['patience']} epochs"),) if "patience" in recipe else ()),
+        *((("Batch size", f"{recipe['batch_size']:,}"),) if "batch_size" in recipe else ()),
+        *((("Learning rate", f"{recipe['learning_rate']:g} (Adam)"),) if "learning_rate" in recipe else ()),
+        ("Seed", str(details.config.training.seed)),
         *((("Tuned", tuned),) if tuned else ()),
         *((("Time", formats.seconds(training.seconds)),) if training and training.seconds else ()),
     )
+
+
+def _recipe(details: RunDetails) -> dict[str, Any]:
+    """What the training followed; before it, what is configured of that."""
+    sections = {**details.config.model.model_dump(), **details.config.training.model_dump()}
+    configured = {name: value for name, value in sections.items() if value is not None}
+    return {**configured, **(details.training.recipe if details.training else {})}
 
 
 def _tuned(details: RunDetails) -> dict[str, Any]:

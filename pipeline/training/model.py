@@ -13,11 +13,11 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from pipeline.config import Model
 from pipeline.contracts.schema import Schema
 from pipeline.training.features import Bag, Bucketised, FeaturePlan, Text, label_feature
 from pipeline.training.preprocessing import CATEGORICAL, NUMERIC, bag_name
 from pipeline.training.raw import dtype_name
+from pipeline.training.recipe import Recipe
 from pipeline.training.settings import TrainerSettings
 
 _MAX_EMBEDDING = 32
@@ -122,48 +122,53 @@ class PiecewiseLinear(keras.layers.Layer):
 
     Args:
       boundaries: the ascending boundaries of the bins, [columns, bins + 1]; further columns of the input are passed on.
+      keep_numbers: put the numbers, cut off at the first and the last boundary, beside the bins.
       options: those of a Keras layer.
     """
 
-    def __init__(self, boundaries: npt.NDArray[np.float32], **options: Any) -> None:
+    def __init__(self, boundaries: npt.NDArray[np.float32], keep_numbers: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self._boundaries = boundaries
+        self._keep_numbers = keep_numbers
 
     @classmethod
-    def fit(cls, values: npt.NDArray[np.float32], num_bins: int) -> PiecewiseLinear:
+    def fit(cls, values: npt.NDArray[np.float32], num_bins: int, keep_numbers: bool = False) -> PiecewiseLinear:
         """Bins of about as many rows each.
 
         Args:
           values: [N, columns], NaN where missing.
           num_bins: for each column.
+          keep_numbers: as the layer has it.
         """
         present = [column[np.isfinite(column)] for column in values.T]
         shares = np.linspace(0, 1, num_bins + 1)
-        return cls(np.array([np.quantile(column, shares) if len(column) else 0 * shares for column in present], np.float32))
+        boundaries = [np.quantile(column, shares) if len(column) else 0 * shares for column in present]
+        return cls(np.array(boundaries, np.float32), keep_numbers)
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
-        """Encodes [N, columns + others] as [N, columns * bins + others]."""
+        """Encodes [N, columns + others] as [N, columns * bins + others], or as [N, columns * (bins + 1) + others]."""
         num_columns, num_boundaries = self._boundaries.shape
         lower, width = self._boundaries[:, :-1], np.diff(self._boundaries)
         above = inputs[:, :num_columns, None] - lower
         # A value of many rows makes bins without width: a number is below all of them or above.
         share = keras.ops.where(width > 0, above / np.where(width > 0, width, 1), keras.ops.cast(above >= 0, "float32"))
         filled = keras.ops.reshape(keras.ops.clip(share, 0, 1), (-1, num_columns * (num_boundaries - 1)))
-        return keras.ops.concatenate([filled, inputs[:, num_columns:]], axis=1)
+        numbers = keras.ops.clip(inputs[:, :num_columns], self._boundaries[:, 0], self._boundaries[:, -1])
+        return keras.ops.concatenate([filled, *[numbers] * self._keep_numbers, inputs[:, num_columns:]], axis=1)
 
 
 def number_encoder(
-    settings: TrainerSettings, transform_output: tft.TFTransformOutput, features: Mapping[str, tf.Tensor]
+    settings: TrainerSettings, transform_output: tft.TFTransformOutput, features: Mapping[str, tf.Tensor], recipe: Recipe
 ) -> PiecewiseLinear | None:
-    """The encoding of the standardised columns, None where there are none or the configuration wants them as they are.
+    """The encoding of the standardised columns, None where there are none or they stay as they are.
 
     Args:
       settings: the Trainer's settings.
       transform_output: the transform graph that these settings led to.
       features: the transformed features of training rows, by name, `ROWS_FOR_BOUNDARIES` of them or fewer.
+      recipe: of which numeric_bins and keep_numbers are used.
     """
-    num_bins = settings.model.numeric_bins
-    if num_bins is None or settings.preprocessing_fn is not None:
+    if not recipe.numeric_bins or settings.preprocessing_fn is not None:
         return None
     num_columns = feature_plan(settings, transform_output).num_standardised
     if not num_columns:
@@ -171,7 +176,7 @@ def number_encoder(
     # Missing values are the mean there, and would take bins of their own.
     numeric = features[NUMERIC].numpy()
     values, missing = numeric[:, :num_columns], numeric[:, num_columns : 2 * num_columns]
-    return PiecewiseLinear.fit(np.where(missing, np.nan, values).astype(np.float32), num_bins)
+    return PiecewiseLinear.fit(np.where(missing, np.nan, values).astype(np.float32), recipe.numeric_bins, recipe.keep_numbers)
 
 
 def feature_plan(settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> FeaturePlan:
@@ -184,7 +189,7 @@ def build_model(
     inputs: Mapping[str, keras.KerasTensor],
     categories: Mapping[str, Sequence[Category]],
     num_outputs: int,
-    settings: Model,
+    recipe: Recipe,
     encoder: PiecewiseLinear | None = None,
 ) -> keras.Model:
     """Builds the derived model.
@@ -193,27 +198,27 @@ def build_model(
       inputs: by transformed feature, [N, values].
       categories: the inputs that hold indices, with what each of their columns is; all others are numbers.
       num_outputs: how many numbers the model puts out for a row.
-      settings: the section `model` of the configuration, of which hidden_units, dropout, embedding_dropout and l2 are used.
+      recipe: of which hidden_units, dropout, embedding_dropout and l2 are used.
       encoder: the encoding of the standardised columns.
 
     Returns:
       A model from the inputs to [N, num_outputs] float32: logits of a classifier (of the positive class where there are
       two), the standardised label of a regression.
     """
-    penalty = keras.regularizers.L2(settings.l2) if settings.l2 else None
+    penalty = keras.regularizers.L2(recipe.l2) if recipe.l2 else None
     encoded = []
     for name, tensor in inputs.items():
         if name in categories:
             for position, category in enumerate(categories[name]):
                 indices = tensor if category.is_bag else tensor[:, position]
-                encoded.append(_encode(indices, category, penalty, settings.embedding_dropout))
+                encoded.append(_encode(indices, category, penalty, recipe.embedding_dropout))
         else:
             numbers = keras.ops.cast(tensor, "float32")
             encoded.append(encoder(numbers) if encoder is not None and name == NUMERIC else numbers)
     hidden = keras.layers.Concatenate()(encoded) if len(encoded) > 1 else encoded[0]
-    for units in settings.hidden_units:
+    for units in recipe.hidden_units:
         hidden = keras.layers.Dense(units, activation="relu", kernel_regularizer=penalty)(hidden)
-        hidden = keras.layers.Dropout(settings.dropout)(hidden)
+        hidden = keras.layers.Dropout(recipe.dropout)(hidden)
     return keras.Model(dict(inputs), keras.layers.Dense(num_outputs)(hidden))
 
 

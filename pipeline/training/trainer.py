@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from pipeline.config import Task, Training
+from pipeline.config import Task
 from pipeline.errors import ConfigError, NodeError
 from pipeline.training import examples, raw, remarks
 from pipeline.training.export import export_model
@@ -21,6 +21,7 @@ from pipeline.training.features import label_feature
 from pipeline.training.labels import LabelEncoding
 from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, feature_plan, input_layers, number_encoder
 from pipeline.training.preprocessing import CATEGORICAL
+from pipeline.training.recipe import RECIPE_FILE, Recipe, validation_fraction
 from pipeline.training.settings import TrainerSettings
 from pipeline.util.notes import note
 from pipeline.util.progress import RowProgress, say
@@ -29,12 +30,9 @@ HISTORY_FILE = "history.json"
 """In the `model_run` artifact: a list with an object for each epoch: epoch, seconds, loss and metrics, `val_` before those
 of the validation rows."""
 
-# Steps between two returns to Python: each costs about as much as a small step.
-_STEPS_PER_EXECUTION = 16
-
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains a model and writes it to `fn_args.serving_model_dir`, curves and history to `fn_args.model_run_dir`.
+    """Trains a model and writes it to `fn_args.serving_model_dir`, curves, history and recipe to `fn_args.model_run_dir`.
 
     Args:
       fn_args: as TFX's Trainer passes them; `custom_config` is that of `pipeline.training.settings.TrainerSettings`.
@@ -71,18 +69,20 @@ def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTr
     if fn_args.hyperparameters:
         settings = settings.tuned(fn_args.hyperparameters["values"])
     strategy = _strategy()
+    recipe = Recipe.of(settings.model, settings.training, len(data.train))
     with strategy.scope():
-        num_steps = settings.training.epochs * data.steps_per_epoch(settings.training)
-        model = compiled_model(settings, transform_output, data, num_steps)
+        model = compiled_model(settings, transform_output, data, recipe)
     print(
         f"training on {len(data.train):,} rows, validating on {len(data.validation):,}; "
-        f"{model.count_params():,} weights on {strategy.num_replicas_in_sync} device(s)",
+        f"{model.count_params():,} weights on {strategy.num_replicas_in_sync} device(s)\n"
+        f"{recipe}",
         flush=True,
     )
     say("starting the first epoch")
-    history = _fit(model, data, settings.training, fn_args.model_run_dir)
-    with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w") as file:
-        file.write(json.dumps(history, indent=2))
+    history = fit(model, data, recipe, settings.training.seed, fn_args.model_run_dir)
+    for name, content in {HISTORY_FILE: history, RECIPE_FILE: recipe.to_json()}.items():
+        with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, name), "w") as file:
+            file.write(json.dumps(content, indent=2))
     say("exporting the model")
     export_model(
         model,
@@ -112,7 +112,8 @@ class TrainingData:
 
     def __init__(self, rows: examples.Rows, settings: TrainerSettings) -> None:
         self.encoding = LabelEncoding.fit(settings.task, settings.label, rows.labels)
-        self.train, self.validation = rows.divide(settings.training.validation_fraction, settings.training.seed)
+        training = settings.training
+        self.train, self.validation = rows.divide(validation_fraction(training, len(rows)), training.seed)
         self._features = rows.features
         self._labels = self.encoding.encode(rows.labels)
 
@@ -143,10 +144,6 @@ class TrainingData:
         chosen = self.train[:: math.ceil(len(self.train) / most)]
         return {name: examples.take(feature, chosen) for name, feature in self._features.items()}
 
-    def steps_per_epoch(self, training: Training) -> int:
-        """Batches in an epoch of training: as many as configured, or all there are."""
-        return training.steps_per_epoch or math.ceil(len(self.train) / training.batch_size)
-
     def batches(self, batch_size: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
         """Training rows without end, in a new order each epoch, and validation rows, None where there are none."""
         train = examples.batches(self._features, self._labels, self.train, batch_size, seed)
@@ -162,7 +159,7 @@ def make_deterministic(seed: int) -> None:
 
 
 def compiled_model(
-    settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData, num_steps: int
+    settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData, recipe: Recipe
 ) -> keras.Model:
     """Builds the derived model or the user's own, and compiles it unless it is compiled already.
 
@@ -170,7 +167,7 @@ def compiled_model(
       settings: the Trainer's settings.
       transform_output: the transform graph.
       data: what the model will be trained on.
-      num_steps: the steps of the whole training, by the end of which the learning rate is zero.
+      recipe: how it is built and will be trained.
 
     Raises:
       ConfigError: the user's own build_model does not return a model with the right output.
@@ -180,14 +177,15 @@ def compiled_model(
     indices = categories(settings, transform_output)
     own = settings.build_model
     if own is None:
-        encoder = number_encoder(settings, transform_output, data.sample(ROWS_FOR_BOUNDARIES))
-        model = build_model(inputs, indices, encoding.num_outputs, settings.model, encoder)
+        sample = data.sample(ROWS_FOR_BOUNDARIES)
+        encoder = number_encoder(settings, transform_output, sample, recipe)
+        model = build_model(inputs, indices, encoding.num_outputs, recipe, encoder)
     else:
         model = own.load()(
             inputs=inputs,
             categories=indices,
             num_outputs=encoding.num_outputs,
-            hyperparameters=settings.hyperparameters(),
+            hyperparameters={**settings.hyperparameters(), **recipe.to_json()},
         )
         _check_model(model, encoding.num_outputs, f"{own.file}:{own.function}")
     losses = {
@@ -205,12 +203,12 @@ def compiled_model(
     }
     if not model.compiled:
         loss, metric = losses[encoding.task]
-        learning_rate = keras.optimizers.schedules.CosineDecay(settings.training.learning_rate, num_steps)
+        learning_rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.num_steps)
         model.compile(
             optimizer=keras.optimizers.Adam(learning_rate),
             loss=loss,
             metrics=[metric],
-            steps_per_execution=_STEPS_PER_EXECUTION,
+            steps_per_execution=recipe.steps_per_execution,
         )
     return model
 
@@ -230,7 +228,7 @@ class _Progress(keras.callbacks.Callback):
         self._steps = RowProgress(f"epoch {epoch + 1}/{self.params['epochs']}", self.params["steps"], "steps")
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        # Called once for several steps that are executed together, which may end beyond the epoch.
+        # Called once for several steps that are executed together: a model compiled by the user may go beyond the epoch.
         done = min(batch + 1, self.params["steps"])
         self._steps.add(done - self._done)
         self._done = done
@@ -251,17 +249,32 @@ class _Progress(keras.callbacks.Callback):
         say(f"epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {values}")
 
 
-def _fit(model: keras.Model, data: TrainingData, training: Training, model_run_dir: str) -> list[dict[str, float]]:
-    train, validation = data.batches(training.batch_size, training.seed)
+def fit(model: keras.Model, data: TrainingData, recipe: Recipe, seed: int, model_run_dir: str) -> list[dict[str, float]]:
+    """Trains a compiled model.
+
+    Args:
+      model: as `compiled_model` makes it.
+      data: what it is trained on.
+      recipe: how it is trained.
+      seed: that of the order of the rows.
+      model_run_dir: where TensorBoard's curves go.
+
+    Returns:
+      The history that `HISTORY_FILE` holds.
+
+    Raises:
+      NodeError: the loss is not a number.
+    """
+    train, validation = data.batches(recipe.batch_size, seed)
     progress = _Progress()
     callbacks = [progress, keras.callbacks.TensorBoard(model_run_dir, write_graph=False)]
-    if validation is not None and training.patience:
-        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=training.patience, restore_best_weights=True))
+    if validation is not None and recipe.patience:
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True))
     model.fit(
         train,
         validation_data=validation,
-        epochs=training.epochs,
-        steps_per_epoch=data.steps_per_epoch(training),
+        epochs=recipe.epochs,
+        steps_per_epoch=recipe.steps_per_epoch,
         callbacks=callbacks,
         shuffle=False,  # the rows are shuffled already
         verbose=0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import keras
 import keras_tuner
@@ -11,6 +10,7 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
+from pipeline.training.recipe import Recipe
 from pipeline.training.settings import TunerSettings
 from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic
 from pipeline.util.progress import say
@@ -26,12 +26,11 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
       DataError: the label is missing, has one value, or does not suit the task.
     """
     settings = TunerSettings.model_validate(fn_args.custom_config)
-    training = settings.training
+    training = settings.training.model_copy(update={"epochs": settings.epochs_per_trial, "steps_per_epoch": None})
     make_deterministic(training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     data = TrainingData.read(fn_args.train_files, settings, transform_output)
-    steps_per_epoch = math.ceil(len(data.train) / training.batch_size)
-
+    untuned = Recipe.of(settings.model, training, len(data.train))
     trials = itertools.count()
 
     def build(hyperparameters: keras_tuner.HyperParameters) -> keras.Model:
@@ -41,8 +40,8 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
             say(f"trial {trial} of {settings.num_trials}")
         # Each trial starts from the same state, whatever the trials before it used up.
         keras.utils.set_random_seed(training.seed)
-        num_steps = settings.epochs_per_trial * steps_per_epoch
-        return compiled_model(settings.tuned(hyperparameters.values), transform_output, data, num_steps)
+        tried = settings.model_copy(update={"training": training}).tuned(hyperparameters.values)
+        return compiled_model(tried, transform_output, data, Recipe.of(tried.model, tried.training, len(data.train)))
 
     tuner = keras_tuner.RandomSearch(
         build,
@@ -52,14 +51,14 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         directory=fn_args.working_dir,
         project_name="search",
     )
-    train, validation = data.batches(training.batch_size, training.seed)
+    train, validation = data.batches(untuned.batch_size, training.seed)
     return TunerFnResult(
         tuner=tuner,
         fit_kwargs={
             "x": train,
             "validation_data": validation,
-            "epochs": settings.epochs_per_trial,
-            "steps_per_epoch": steps_per_epoch,
+            "epochs": untuned.epochs,
+            "steps_per_epoch": untuned.steps_per_epoch,
             "verbose": 2,
         },
     )

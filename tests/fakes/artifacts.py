@@ -210,6 +210,8 @@ def write_history(folder: Path) -> None:
     epochs = [{"epoch": i + 1, "loss": a, "val_loss": b, "seconds": 2.0} for i, (a, b) in enumerate(losses)]
     folder.mkdir(parents=True)
     (folder / "history.json").write_text(json.dumps(epochs))
+    recipe = {"epochs": 10, "batch_size": 32, "patience": 2, "learning_rate": 0.001, "hidden_units": [128, 64], "dropout": 0.3}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
 
 
 def write_model(folder: Path, classes: Sequence[str | int] = (0, 1)) -> None:

@@ -63,7 +63,7 @@ def check(columns: Sequence[str], label: str, folder: Path) -> None:
             "label": label,
             "data": {"input": "names.parquet"},
             "training": {"epochs": 1, "batch_size": ROWS},
-            "model": {"hidden_units": [4], "numeric_bins": None},
+            "model": {"hidden_units": [4], "numeric_bins": 0},
             "evaluation": {"slices": [[name] for name in sliced]},
         }
     )

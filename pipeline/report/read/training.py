@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 FILE_NAME = "history.json"
+RECIPE_FILE = "recipe.json"
 VALIDATION = "val_"
 _NOT_METRICS = frozenset({"epoch", "seconds", "learning_rate"})
 
 
 @dataclass(frozen=True)
 class Training:
-    """The epochs of a training, each with its metrics by name; those of the validation split start with `val_`."""
+    """A training.
+
+    Attributes:
+      epochs: each with its metrics by name; those of the validation split start with `val_`.
+      recipe: the choices that it followed, configured or derived, by name; empty where the run did not keep them.
+    """
 
     epochs: tuple[Mapping[str, float], ...]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def metrics(self) -> list[str]:
@@ -49,4 +57,7 @@ def read_training(folder: Path) -> Training:
     Raises:
       FileNotFoundError: it has no history.
     """
-    return Training(tuple(json.loads((folder / FILE_NAME).read_text())))
+    recipe = folder / RECIPE_FILE
+    return Training(
+        tuple(json.loads((folder / FILE_NAME).read_text())), json.loads(recipe.read_text()) if recipe.exists() else {}
+    )

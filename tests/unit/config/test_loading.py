@@ -43,7 +43,7 @@ def test_what_is_not_given_has_a_default(write):
     config = load_config(write(MINIMAL))
 
     assert config.task is Task.REGRESSION
-    assert config.training.epochs == 10
+    assert config.training.seed == 42
     assert config.schema_source.path is None
 
 

@@ -36,6 +36,12 @@ def test_the_best_epoch_is_named_when_it_was_not_the_last(card):
     assert fact(card, "Training", "Epochs") == "3 of at most 10; the weights are those of epoch 2"
 
 
+def test_what_the_training_followed_is_told(card):
+    assert fact(card, "Training", "Batch size") == "32"
+    assert fact(card, "Training", "Patience") == "2 epochs"
+    assert fact(card, "Model", "Architecture").endswith("hidden layers of 128 → 64 units, dropout 0.3")
+
+
 def test_limits_follow_from_evaluation_and_statistics(card):
     text = " ".join(card.limits)
     assert "auc 0.6000 on 40 rows, 0.8000 on all" in text

@@ -33,6 +33,11 @@ def test_bins_are_fitted_column_by_column_and_further_columns_passed_on():
     assert encode(layer, [[50, 2500, 7], [25, 0, 8]]) == [[1, 0, 1, 0, 7], [0.5, 0, 0, 0, 8]]
 
 
+def test_numbers_stand_beside_their_bins_within_the_boundaries():
+    layer = PiecewiseLinear(np.array([[-1, 0, 3]], np.float32), keep_numbers=True)
+    assert encode(layer, [[-9, 7], [1.5, 8], [9, 9]]) == [[0, 0, -1, 7], [1, 0.5, 1.5, 8], [1, 1, 3, 9]]
+
+
 def test_a_constant_column_is_encoded_too():
     layer = PiecewiseLinear.fit(np.zeros((10, 1), np.float32), num_bins=3)
     assert np.isfinite(encode(layer, [[0], [1], [-1]])).all()

@@ -97,7 +97,7 @@ def test_settings_are_the_same_after_the_way_through_json(tmp_path: Path) -> Non
     (tmp_path / "own.py").write_text("def build(**arguments): ...")
     config = _config(
         features={"departure": {"kind": "time", "parts": ["hour_of_day"]}},
-        model={"hidden_units": [8], "numeric_bins": None, "build_model": f"{tmp_path}/own.py:build"},
+        model={"hidden_units": [8], "numeric_bins": 0, "build_model": f"{tmp_path}/own.py:build"},
     )
     for settings in (for_transform(config, SCHEMA), for_trainer(config, SCHEMA), for_tuner(config, SCHEMA)):
         received = type(settings).model_validate(json.loads(json.dumps(settings.to_custom_config())))
