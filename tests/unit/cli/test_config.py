@@ -42,7 +42,7 @@ def test_comments_change_nothing_but_explain_every_field(conveyor):
     commented = conveyor("config", "show", "--comments")
 
     assert yaml.safe_load(commented) == yaml.safe_load(conveyor("config", "show"))
-    assert "  # Passes over the training split at the most.\n  epochs: 10\n" in commented
+    assert "  # Share of a categorical column's embeddings dropped while training.\n  embedding_dropout: 0.0\n" in commented
 
 
 def test_comments_leave_entries_alone_that_have_no_fields(conveyor):
