@@ -16,7 +16,7 @@ from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
-from components.evaluator import FastEvaluator, eval_config
+from components.evaluator import FastEvaluator, eval_config, gate_of
 from components.example_gen.component import ArrowExampleGen
 from components.example_gen.rules import ColumnRules
 from components.example_validator.component import STOP, STOP_IF_UNWORKABLE, SchemaValidator
@@ -109,6 +109,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         baseline_model=resolver.outputs["model"],
         schema=schema,
         eval_config=eval_config(config),
+        gate=gate_of(config),
         example_splits=["eval"],
     ).with_id(nodes.EVALUATOR.id)
     components = [example_gen, statistics_gen, schema_gen, validator, transform, hyperparameters, trainer, resolver, evaluator]

@@ -9,7 +9,8 @@ from tfx.components.evaluator.component import Evaluator
 from tfx.dsl.components.base import executor_spec
 from tfx.types import BaseChannel
 
-from components.evaluator.executor import Executor
+from components.evaluator.executor import GATE_KEY, Executor
+from components.evaluator.gate import Gate
 from components.shared.fast_executor import FORCE_KEY
 
 
@@ -29,6 +30,8 @@ class FastEvaluator(Evaluator):
       schema: a `Schema`, used by TFX's own evaluation.
       module_file: a Python file with functions for TFX's own evaluation.
       module_path: the same as an importable module.
+      gate: what the candidate has to show besides the thresholds in `eval_config`, whose thresholds of change for all rows then
+        tolerate what may be chance. TFX's own evaluation knows no chance, and keeps to the thresholds.
       force: `fast` fails where the evaluation in bulk does not apply; `stock` always uses TFX's own.
     """
 
@@ -45,6 +48,7 @@ class FastEvaluator(Evaluator):
         schema: BaseChannel | None = None,
         module_file: str | None = None,
         module_path: str | None = None,
+        gate: Gate | None = None,
         force: Literal["auto", "fast", "stock"] = "auto",
     ) -> None:
         super().__init__(
@@ -60,3 +64,4 @@ class FastEvaluator(Evaluator):
         )
         # TFX's constructor makes its own specification, so what is new is added to that.
         self.spec.exec_properties[FORCE_KEY] = force
+        self.spec.exec_properties[GATE_KEY] = gate.to_json() if gate else ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from components.evaluator.gate import Gate
 from pipeline.config import PipelineConfig, Task, Threshold
 from pipeline.config.consistency import METRICS
 from pipeline.contracts.metrics import higher_is_better
@@ -15,7 +16,7 @@ from pipeline.contracts.model import EXAMPLES_SIGNATURE, PREDICTIONS, PROBABILIT
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2
 
-# Two trainings on the same inputs agree to this much, so a smaller difference from the baseline does not count.
+# For TFMA's own validation: two trainings on the same inputs agree to this much.
 _NOISE = 1e-6
 
 
@@ -78,8 +79,9 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
     """The Evaluator's metrics and slices, and the thresholds that bless a model.
 
     Thresholds apply to all rows together; slices are measured but do not decide. Without any threshold the candidate must
-    be no worse than the baseline in the task's primary metric (auc, accuracy or mse). A first run, which has no baseline,
-    must only reach the thresholds with `min` or `max`; where there are none, the metric must be a number.
+    be no worse than the baseline in the task's primary metric (auc, accuracy or mse). For TFMA, whose own validation knows no
+    chance: a first run, which has no baseline, must only reach the thresholds with `min` or `max`; where there are none, the
+    metric must be a number. `gate_of` adds what the evaluation in bulk asks for.
 
     Args:
       config: the pipeline's configuration, of which task, label and evaluation are used.
@@ -116,6 +118,16 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
         # Options.min_slice_size stays unset: TFMA reports "metric not found" as a failed threshold for every small slice.
         options=config_pb2.Options(include_default_metrics=wrappers_pb2.BoolValue(value=False)),
     )
+
+
+def gate_of(config: PipelineConfig) -> Gate:
+    """What a candidate has to show besides its thresholds.
+
+    Where no threshold has a `min` or a `max`, no one has said what a good model is: then it must be better, in the task's
+    primary metric, than the best that says the same of every row.
+    """
+    bounded = any(each.min is not None or each.max is not None for each in config.evaluation.thresholds.values())
+    return Gate(METRICS[config.task][0], needs_constant=not bounded, confidence=config.evaluation.confidence)
 
 
 def _metric_threshold(metric: str, threshold: Threshold) -> config_pb2.MetricThreshold:

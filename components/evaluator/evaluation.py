@@ -22,12 +22,16 @@ from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
 from components.evaluator.accumulators import accumulator_for
+from components.evaluator.gate import Gate
+from components.evaluator.judge import Contestants, decide, judge
 from components.evaluator.matrices import result_function
 from components.evaluator.plan import Plan
 from components.evaluator.rows import Models, read_batches
+from components.evaluator.sample import Sample
 from components.evaluator.slices import SliceIndex, SliceKey
 from components.evaluator.sums import SliceSums
 from components.shared.fast_executor import UnsupportedError
+from pipeline.contracts.judgement import FILE_NAME
 from pipeline.util.progress import say
 
 # By metric, plot and error; TFMA has classes for the keys of the first two only.
@@ -41,7 +45,11 @@ _UNKNOWN_DATA = {"data_location": "<user provided PCollection>", "file_format": 
 
 
 def evaluate(
-    eval_config: config_pb2.EvalConfig, model_paths: Mapping[str, str], files: Sequence[str], output_path: str
+    eval_config: config_pb2.EvalConfig,
+    model_paths: Mapping[str, str],
+    files: Sequence[str],
+    output_path: str,
+    gate: Gate | None = None,
 ) -> validation_result_pb2.ValidationResult:
     """Evaluates models and writes what `tfma.ExtractEvaluateAndWriteResults` writes: metrics, plots, validations, config.
 
@@ -50,22 +58,31 @@ def evaluate(
       model_paths: the folder of each SavedModel, by model name.
       files: TFRecords of tf.Examples.
       output_path: the folder to write to.
+      gate: what the candidate has to show besides thresholds; the judgement is written to `judgement.json`.
 
     Returns:
-      Whether all thresholds are met, and which are not.
+      Whether all thresholds are met, and the gate passed, and which are not.
 
     Raises:
       DataError: no row has a label, or a label is not valid for the model or a metric.
       UnsupportedError: the config, a model or the data need TFMA itself. Nothing has been written.
     """
     plan = Plan.of(eval_config, model_paths)
-    metrics = _measure(plan, files)
+    samples = {name: Sample() for name in plan.comparisons} if gate else {}
+    metrics = _measure(plan, files, samples)
     validation = _validate(eval_config, metrics)
+    judgement = None
+    if gate and () in metrics:
+        judgement = judge(gate, eval_config, Contestants(metrics[()], samples, plan.candidate, plan.baseline))
+        validation = decide(validation, judgement, plan.candidate)
     _write(output_path, eval_config, model_paths, metrics, validation)
+    if judgement:
+        with tf.io.gfile.GFile(os.path.join(output_path, FILE_NAME), "w") as file:
+            file.write(judgement.to_json() + "\n")
     return validation
 
 
-def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
+def _measure(plan: Plan, files: Sequence[str], samples: Mapping[str, Sample]) -> dict[SliceKey, Metrics]:
     say("loading the models")
     models = Models(plan.comparisons.values())
     slices = SliceIndex(plan.slices)
@@ -82,6 +99,8 @@ def _measure(plan: Plan, files: Sequence[str]) -> dict[SliceKey, Metrics]:
         for comparison, sums in classes.items():
             labels = batch.labels[comparison].astype(np.float64)
             sums.add(numbers, np.stack([labels, 1 - labels], axis=1))
+        for name, sample in samples.items():
+            sample.add(batch.labels[plan.comparisons[name]], batch.predictions[plan.comparisons[name]])
         for comparison, accumulator in accumulators:
             accumulator.add(numbers, batch.labels[comparison], batch.predictions[comparison])
     derivations = [result_function(derived) for derived in plan.derived]

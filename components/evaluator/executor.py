@@ -14,8 +14,12 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from components.evaluator.evaluation import evaluate
+from components.evaluator.gate import Gate
 from components.shared.examples.splits import split_files
 from components.shared.fast_executor import Artifacts, FastExecutor, UnsupportedError
+
+GATE_KEY = "gate"
+"""The execution property with the gate as JSON; empty where the thresholds of the EvalConfig are all."""
 
 
 class Executor(FastExecutor):
@@ -30,7 +34,7 @@ class Executor(FastExecutor):
         Args:
           input_dict: examples; optionally model, baseline_model and schema.
           output_dict: evaluation, and blessing.
-          exec_properties: as in TFX's executor.
+          exec_properties: as in TFX's executor, and optionally `gate`.
 
         Raises:
           DataError: no row has a label, or a label is not valid for the model or a metric.
@@ -42,6 +46,7 @@ class Executor(FastExecutor):
             {spec.name: _model_path(spec, input_dict) for spec in eval_config.model_specs},
             _example_files(input_dict, exec_properties),
             artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]),
+            Gate.from_json(exec_properties[GATE_KEY]) if exec_properties.get(GATE_KEY) else None,
         )
         # As in TFX: without thresholds nothing is validated, so nothing is blessed.
         if metric_specs.metric_thresholds_from_metrics_specs(eval_config.metrics_specs, eval_config=eval_config):

@@ -53,6 +53,11 @@ class Plan:
     min_slice_size: int
     rankings: frozenset[str]
 
+    @property
+    def candidate(self) -> str:
+        """The candidate's name."""
+        return next(name for name in self.comparisons if name != self.baseline)
+
     @classmethod
     def of(cls, eval_config: config_pb2.EvalConfig, model_paths: Mapping[str, str]) -> Plan:
         """The plan of an evaluation.

@@ -16,9 +16,11 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 from tfx.types import standard_component_specs as keys
 
 from components.evaluator import FastEvaluator, eval_config
-from components.evaluator.executor import Executor
+from components.evaluator.executor import GATE_KEY, Executor
+from components.evaluator.gate import Gate
 from components.shared.fast_executor import FORCE_KEY
 from pipeline.config import PipelineConfig
+from pipeline.contracts.judgement import FILE_NAME, Judgement
 from pipeline.errors import DataError, NodeError
 
 
@@ -35,7 +37,12 @@ class _Model(tf.Module):
         return {"y": tf.cast(labels == "yes", tf.int64) - tf.cast((labels != "yes") & (labels != "no"), tf.int64)}
 
 
-def _run(folder: Path, labels: Sequence[int | bytes | None], config: config_pb2.EvalConfig | None = None) -> Path:
+def _run(
+    folder: Path,
+    labels: Sequence[int | bytes | None],
+    config: config_pb2.EvalConfig | None = None,
+    gate: Gate | None = None,
+) -> Path:
     """Evaluates rows whose score grows with their number, and returns the folder of the results."""
     split = folder / "examples" / "Split-eval"
     split.mkdir(parents=True)
@@ -55,6 +62,7 @@ def _run(folder: Path, labels: Sequence[int | bytes | None], config: config_pb2.
         keys.BLESSING_KEY: _artifact(standard_artifacts.ModelBlessing, folder / "blessing"),
     }
     properties = {keys.EVAL_CONFIG_KEY: json_format.MessageToJson(config or _config()), FORCE_KEY: "fast"}
+    properties[GATE_KEY] = gate.to_json() if gate else ""
     Executor().Do(inputs, outputs, properties)
     return folder / "evaluation"
 
@@ -107,6 +115,24 @@ def test_where_all_rows_are_of_one_class_a_ranking_is_not_a_number_and_blesses_n
     assert not math.isnan(metrics["accuracy"])
     assert not tfma.load_validation_result(str(folder)).validation_ok
     assert (tmp_path / "blessing" / "NOT_BLESSED").exists()
+
+
+@pytest.mark.parametrize(("labels", "is_better"), [([0] * 20 + [1] * 20, True), ([0, 1] * 20, False)])
+def test_only_a_model_that_is_better_than_always_saying_the_same_passes_the_gate(
+    tmp_path: Path, labels: list[int], is_better: bool
+) -> None:
+    gate = Gate("auc", needs_constant=True, confidence=0.95)
+    folder = _run(tmp_path, labels, gate=gate)
+    constant = Judgement.from_json((folder / FILE_NAME).read_text()).constant
+
+    assert constant is not None
+    assert constant.candidate == _metrics(folder)["auc"]
+    assert constant.holds == is_better
+    validation = tfma.load_validation_result(str(folder))
+    assert validation.validation_ok == is_better
+    failures = [each for overall in validation.metric_validations_per_slice for each in overall.failures]
+    assert [each.metric_threshold.value_threshold.lower_bound.value for each in failures] == ([] if is_better else [0.5])
+    assert (tmp_path / "blessing" / ("BLESSED" if is_better else "NOT_BLESSED")).exists()
 
 
 def test_without_any_label_there_is_nothing_to_evaluate(tmp_path: Path) -> None:

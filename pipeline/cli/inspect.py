@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -183,6 +184,7 @@ def _run_document(details: RunDetails) -> dict[str, Any]:
             {"metric": check.metric, "bound": check.bound, "value": check.value, "holds": check.holds}
             for check in (evaluation.checks if evaluation else ())
         ],
+        "judgement": json.loads(evaluation.judgement.to_json()) if evaluation and evaluation.judgement else None,
     }
 
 

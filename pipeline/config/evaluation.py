@@ -44,7 +44,12 @@ class Evaluation(Section):
     """Columns whose values divide the evaluation rows, each entry a column or a crossing of columns."""
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
     """Bounds by metric: for binary classification auc, accuracy, precision, recall, calibration, loss; for multiclass
-    accuracy and loss; for regression mae, mse, rmse. Without any, a model need only be no worse than the baseline."""
+    accuracy and loss; for regression mae, mse, rmse. Without a min or max, a model must be better than always saying the same
+    (in auc, accuracy or mse), and without any, no worse than the baseline in that metric."""
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """That of the interval in which a difference between models lies. All of it must be in favour of the model against always
+    saying the same, and all of it worse than max_regression against the baseline to refuse the model; the rest may be chance.
+    0 takes what is seen for the truth."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 100
     """Slices with fewer rows are left out of the report."""
 

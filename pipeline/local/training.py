@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from pipeline.config.flaws import Flaw
 
+_EXPECTED = (
+    "every metric within evaluation.thresholds; where they have no min or max, a model that is better than always saying the "
+    "same; and one that is not worse than the baseline by more than max_regression and chance"
+)
+
 AsError = Callable[["Sequence[Flaw]"], ConveyorError]
 
 
@@ -116,11 +121,12 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
     node, blessing = refusal
     if node == nodes.EVALUATOR.id:
         return NotBlessedError(
-            "A metric missed its threshold, so nothing was pushed.",
+            "The model is not good enough, so nothing was pushed.",
             where=node,
-            expected="every metric within evaluation.thresholds, and no worse than the baseline by more than max_regression",
+            expected=_EXPECTED,
             seen=" ".join(why_not_blessed(read_run_details(config, outcome.run_id))),
-            fix="Improve the model or its data; lower a threshold only when you know why. The model that is served stays.",
+            fix="Improve the model or its data; change evaluation.thresholds only when you know why. The model that is served "
+            "stays.",
         )
     log = config.runs_path / outcome.run_id / f"{node}.log"
     return NotBlessedError(

@@ -13,6 +13,7 @@ from pipeline.report import formats
 from pipeline.report.model_card import ModelCard, model_card
 from pipeline.report.read.evaluation import OVERALL, Evaluation
 from pipeline.report.read.run_details import RunDetails
+from pipeline.report.verdict import standing
 from pipeline.util import files
 
 MARKDOWN, JSON = "model_card.md", "model_card.json"
@@ -45,7 +46,9 @@ def to_markdown(card: ModelCard, details: RunDetails) -> str:
     if card.license:
         lines += [f"License: {_escaped(card.license)}", ""]
     if details.evaluation is not None:
-        lines += ["## Metrics on all evaluation rows", "", *_metrics_table(details.evaluation), ""]
+        compared = standing(details)
+        lines += ["## Metrics on all evaluation rows", "", *([_escaped(compared), ""] if compared else [])]
+        lines += [*_metrics_table(details.evaluation), ""]
     lines += ["## Limits", "", *(f"- {_escaped(limit)}" for limit in card.limits), ""]
     for heading, pairs in card.facts:
         lines += [f"## {heading}", "", "| | |", "| --- | --- |"]

@@ -149,7 +149,8 @@ def _link(path: str) -> Text:
 
 def _check_text(check: ThresholdResult) -> Text:
     mark, style = ("✓", "green") if check.holds else ("✗", "bold red")
-    return Text(f"{mark} {check.bound}{' vs baseline' if check.against_baseline else ''}", style=style)
+    versus = "baseline" if check.against_baseline else check.versus
+    return Text(f"{mark} {check.bound}{f' vs {versus}' if versus else ''}", style=style)
 
 
 def _comparison_table(evaluation: Evaluation, subject: str) -> Table:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pipeline import nodes
+from pipeline.config import Task
+from pipeline.report import formats
+from pipeline.report.read.advantage import CONSTANTS, in_words
 from pipeline.report.read.run_details import RunDetails
 from pipeline.runs.status import NodeState, RunState
 
@@ -91,16 +94,36 @@ def _stopped(details: RunDetails) -> Verdict:
 def why_not_blessed(details: RunDetails) -> tuple[str, ...]:
     """The thresholds that did not hold, a sentence each."""
     # A metric without a value fails each of its bounds for the one reason.
-    return tuple(dict.fromkeys(f"{check.sentence}." for check in (details.evaluation.failures if details.evaluation else ())))
+    failures = details.evaluation.failures if details.evaluation else ()
+    return tuple(dict.fromkeys(f"{check.sentence(details.baseline_name)}." for check in failures))
 
 
 def why_blessed(details: RunDetails) -> tuple[str, ...]:
-    """The thresholds that the candidate met, in a sentence or two."""
+    """How good the candidate is, and the thresholds that it met, a sentence each."""
     evaluation = details.evaluation
     if evaluation is None:
         return ()
     count = len(evaluation.checks)
     thresholds = "The threshold holds" if count == 1 else f"All {count} thresholds hold"
     if evaluation.has_baseline:
-        return (f"{thresholds}, also against the baseline, the latest blessed model before it.",)
-    return (f"{thresholds}. There was no baseline to compare with: no model had been blessed before.",)
+        hold = f"{thresholds}, also against the baseline, the latest blessed model before it."
+    else:
+        hold = f"{thresholds}. There was no baseline to compare with: no model had been blessed before."
+    return (*filter(None, [standing(details)]), hold)
+
+
+def standing(details: RunDetails) -> str:
+    """How good the candidate is, in a sentence: which class is positive, and how much better than others it is.
+
+    Empty where it was not compared with others.
+    """
+    judgement = details.evaluation.judgement if details.evaluation else None
+    if judgement is None or judgement.constant is None:
+        return ""
+    metric = judgement.constant.metric
+    against = [in_words(judgement.baseline[metric], details.baseline_name)] if metric in judgement.baseline else []
+    compared = ", ".join([*against, in_words(judgement.constant, CONSTANTS[metric])])
+    classes = details.saved_model.classes if details.saved_model else ()
+    is_binary = details.config.task is Task.BINARY and len(classes) == 2
+    positive = f" at telling {details.config.label} = {classes[1]}" if is_binary else ""
+    return f"{metric} {formats.metric(judgement.constant.candidate)}{positive}: {compared}."

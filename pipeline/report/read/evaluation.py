@@ -9,15 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.contracts.judgement import FILE_NAME, Advantage, Judgement
 from pipeline.contracts.metrics import PRIMARY_METRICS, higher_is_better
 from pipeline.report import formats
+from pipeline.report.read.advantage import CONSTANTS, in_words
 from pipeline.report.read.protos import read_records, tfma_protos
 from pipeline.report.read.undefined import RANKINGS, Undefined, undefined
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 OVERALL = ""
 EXAMPLE_COUNT, MEAN_LABEL = "example_count", "mean_label"
+NO_WORSE = "no worse"
+"""The bound against a baseline where no regression is allowed."""
 _NOISE = 1e-9
+# The Evaluator's bounds for the least change that counts, and for any number.
+_EQUAL, _ANY = 1e-6, "≥ 0"
 _MANY_ROWS = 400
 
 
@@ -104,6 +110,7 @@ class ThresholdResult:
       against_baseline: whether `value` is a difference.
       message: TFMA's message, where the metric could not be judged.
       undefined: why the metric has no value, if it has none.
+      advantage: the comparison that decided, where chance was taken into account.
     """
 
     metric: str
@@ -113,12 +120,27 @@ class ThresholdResult:
     against_baseline: bool = False
     message: str = ""
     undefined: Undefined | None = None
+    advantage: Advantage | None = None
 
     @property
-    def sentence(self) -> str:
-        """The metric and the bound in one line, or why the metric has no value and what to do about it."""
+    def versus(self) -> str:
+        """Whom the bound is against; empty where it is for the metric itself."""
+        if self.advantage and not self.against_baseline:
+            return CONSTANTS[self.metric]
+        return "the baseline" if self.against_baseline else ""
+
+    def sentence(self, baseline: str = "the baseline") -> str:
+        """The metric and the bound in one line, or why the metric has no value and what to do about it.
+
+        Args:
+          baseline: the baseline's name.
+        """
         if self.undefined:
             return f"{self.metric} is undefined, as {self.undefined.reason}: {self.undefined.remedy}"
+        if self.advantage:
+            compared = in_words(self.advantage, baseline if self.against_baseline else self.versus)
+            wanted = f"; wanted {self.bound}" if self.against_baseline and self.bound != NO_WORSE else ""
+            return f"{self.metric} is {formats.metric(self.advantage.candidate)}, {compared}{wanted}"
         subject = f"{self.metric} against the baseline" if self.against_baseline else self.metric
         sign = "+" if self.against_baseline else ""
         seen = "unknown" if self.value is None else f"{self.value:{sign}.4g}"
@@ -161,12 +183,14 @@ class Evaluation:
       checks: the thresholds, failed ones first.
       plots: the plots for all rows, by model: `candidate` and `baseline`.
       has_baseline: whether there was a model to compare with.
+      judgement: how the candidate compares with others; None where TFX's own Evaluator was used, or an earlier release.
     """
 
     slices: tuple[Slice, ...] = ()
     checks: tuple[ThresholdResult, ...] = ()
     plots: Mapping[str, Plots] = field(default_factory=dict)
     has_baseline: bool = False
+    judgement: Judgement | None = None
 
     @property
     def overall(self) -> Slice:
@@ -240,12 +264,15 @@ def read_evaluation(folder: Path) -> Evaluation:
         message = metrics.PlotsForSlice.FromString(record)
         if not message.slice_key.single_slice_keys:
             plots = _plots(message)
+    judged = folder / FILE_NAME
+    judgement = Judgement.from_json(judged.read_text()) if judged.is_file() else None
     by_columns = sorted(slices, key=lambda each: (len(each.key), each.columns, [_natural(value) for _, value in each.key]))
     return Evaluation(
         slices=tuple(by_columns),
-        checks=tuple(sorted(_checks(folder, by_columns), key=lambda check: check.holds)),
+        checks=tuple(sorted(_checks(folder, by_columns, judgement), key=lambda check: check.holds)),
         plots=plots,
         has_baseline=any(comparison.baseline is not None for each in slices for comparison in each.metrics.values()),
+        judgement=judgement,
     )
 
 
@@ -344,7 +371,12 @@ def _multiclass_matrix(matrices: Any) -> ConfusionMatrix | None:
     return ConfusionMatrix(counts)
 
 
-def _checks(folder: Path, slices: list[Slice]) -> Iterator[ThresholdResult]:
+def _checks(folder: Path, slices: list[Slice], judgement: Judgement | None) -> Iterator[ThresholdResult]:
+    constant = judgement.constant if judgement and judgement.needs_constant else None
+    if constant:
+        sign = ">" if higher_is_better(constant.metric) else "<"
+        bound = f"{sign} {formats.metric(constant.opponent)}"
+        yield ThresholdResult(constant.metric, bound, constant.candidate, constant.holds, advantage=constant)
     path = folder / "eval_config.json"
     if not path.is_file():
         return
@@ -360,6 +392,8 @@ def _checks(folder: Path, slices: list[Slice]) -> Iterator[ThresholdResult]:
             ]
             for threshold in [*thresholds, metric.get("threshold", {})]:
                 for against_baseline, bound in _bounds(threshold):
+                    if constant and bound == _ANY:
+                        continue
                     comparison = overall.metric(name)
                     failure = failures.get((name, against_baseline))
                     yield ThresholdResult(
@@ -370,6 +404,7 @@ def _checks(folder: Path, slices: list[Slice]) -> Iterator[ThresholdResult]:
                         against_baseline=against_baseline,
                         message=failure or "",
                         undefined=overall.undefined(name),
+                        advantage=judgement.baseline.get(name) if judgement and against_baseline else None,
                     )
 
 
@@ -383,7 +418,9 @@ def _bounds(threshold: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
     elif lower is not None and not (change and lower == 0):  # 0 beside a change only refuses metrics that are not a number
         yield False, f"≥ {_bound(lower)}"
     sign = "≥" if change.get("direction") == "HIGHER_IS_BETTER" else "≤"
-    if "absolute" in change:
+    if abs(change.get("absolute", 1)) <= _EQUAL:
+        yield True, NO_WORSE
+    elif "absolute" in change:
         yield True, f"{sign} {_bound(change['absolute'], signed=True)}"
     if "relative" in change:
         yield True, f"{sign} {_bound(change['relative'] * 100, signed=True)} %"

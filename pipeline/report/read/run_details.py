@@ -64,6 +64,11 @@ class RunDetails:
         return str(pushed.properties.get("pushed_version", "")) if pushed else ""
 
     @property
+    def baseline_name(self) -> str:
+        """The baseline as people call it."""
+        return f"version {self.baseline_version}" if self.baseline_version else "the baseline"
+
+    @property
     def blessed(self) -> bool | None:
         """Whether the Evaluator blessed the candidate; None if it did not judge."""
         blessing = self.run.output(nodes.EVALUATOR.id, "blessing")

@@ -104,9 +104,9 @@ def test_a_threshold_that_failed_comes_first_with_what_was_seen(tmp_path):
     first, second = read_evaluation(tmp_path).checks
 
     assert not first.holds
-    assert first.sentence == "auc is 0.8, wanted ≥ 0.9"
+    assert first.sentence() == "auc is 0.8, wanted ≥ 0.9"
     assert second.holds
-    assert second.sentence == "auc against the baseline is +0.05, wanted ≥ -0.01"
+    assert second.sentence() == "auc against the baseline is +0.05, wanted ≥ -0.01"
 
 
 def test_the_weakest_slices_have_enough_rows(tmp_path):

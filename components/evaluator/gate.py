@@ -1,0 +1,31 @@
+"""What a candidate has to show besides the bounds of its metrics."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a candidate has to show besides the bounds of its metrics.
+
+    Attributes:
+      metric: the metric in which it is compared with the best that says the same of every row: auc, accuracy or mse.
+      needs_constant: whether it must be better than that.
+      confidence: that of the intervals, from 0 to 1: the whole interval must say that it is better, and the whole interval that
+        it is worse than the baseline by more than is allowed.
+    """
+
+    metric: str
+    needs_constant: bool
+    confidence: float
+
+    def to_json(self) -> str:
+        """The gate as JSON, for an execution property."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Gate:
+        """Reads what `to_json` writes."""
+        return cls(**json.loads(text))

@@ -1,0 +1,39 @@
+"""How much better than another a model is, in words."""
+
+from __future__ import annotations
+
+import math
+
+from pipeline.contracts.judgement import Advantage
+from pipeline.report import formats
+
+CONSTANTS = {
+    "auc": "always saying the same",
+    "accuracy": "always saying the most frequent class",
+    "mse": "always saying the mean",
+}
+"""The best that says the same of every row, by the metric that it is best in."""
+
+
+def in_words(advantage: Advantage, opponent: str) -> str:
+    """The difference with its interval, such as `0.0012 better than version 3 (between 0.0001 and 0.0023)`.
+
+    Args:
+      advantage: the comparison.
+      opponent: the other's name.
+    """
+    than = f"{formats.metric(abs(advantage.gain))} {_side(advantage.gain)} than {opponent}"
+    if not math.isfinite(advantage.lower) or not math.isfinite(advantage.upper):
+        return f"{than}, on too few rows to tell"
+    if advantage.lower > 0 or advantage.upper < 0:
+        ends = sorted((abs(advantage.lower), abs(advantage.upper)))
+        return f"{than} (between {formats.metric(ends[0])} and {formats.metric(ends[1])})"
+    return f"{than}, which may be chance (between {_signed(advantage.lower)} and {_signed(advantage.upper)})"
+
+
+def _side(gain: float) -> str:
+    return "worse" if gain < 0 else "better"
+
+
+def _signed(gain: float) -> str:
+    return f"{formats.metric(abs(gain))} {_side(gain)}"
