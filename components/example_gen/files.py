@@ -57,6 +57,23 @@ def read_head(path: str, size: int) -> bytes:
         raise damaged(path, f"a whole {compression} file", error) from error
 
 
+def read_beyond_ascii(path: str, size: int) -> bytes:
+    """The first block of a file, decompressed, that has other bytes than ASCII's; empty where there is none.
+
+    Args:
+      path: the file.
+      size: the bytes of a block.
+
+    Raises:
+      DataError: it is compressed and damaged.
+    """
+    try:
+        with open_binary(path) as file:
+            return next((block for block in iter(lambda: file.read(size), b"") if not block.isascii()), b"")
+    except DECOMPRESSION_ERRORS as error:
+        raise damaged(path, f"a whole {compression_of(path)} file", error) from error
+
+
 def require_content(path: str) -> None:
     """Checks that a file can be opened and is not empty.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from components.example_gen.files import read_head
+from components.example_gen.files import read_beyond_ascii, read_head
 from components.example_gen.readers.dialect import Dialect
 from components.example_gen.readers.encodings import encoding_of, marked_encoding
 from components.example_gen.readers.records import Record, sample_of
@@ -57,7 +58,15 @@ class Head:
         """The encoding of the file: its mark's, the table's that was set, or its own where the table's was found out."""
         if marked := marked_encoding(self.content):
             return marked
-        return dialect.encoding if dialect.encoding_is_set else encoding_of(self.content, dialect.encoding)
+        if dialect.encoding_is_set or dialect.encoding == "utf-8":
+            return dialect.encoding
+        return encoding_of(self._telling, dialect.encoding)
+
+    @cached_property
+    def _telling(self) -> bytes:
+        """The bytes by whose form the encoding is told: the first, or, where these are ASCII's, the first that are not."""
+        is_open = not self.complete and self.content.isascii() and b"\0" not in self.content
+        return (read_beyond_ascii(self.path, HEAD_BYTES) if is_open else b"") or self.content
 
     def decoded(self, dialect: Dialect) -> str:
         """All of its text, in which characters that are not in the encoding are replaced."""

@@ -43,7 +43,7 @@ def records(text: io.TextIOBase, dialect: Dialect, *, strict: bool = False) -> I
     Raises:
       csv.Error: `strict`, and a quote is not closed.
     """
-    lines = text if dialect.comment is None else _without_comments(text, dialect.comment)
+    lines = _Lines(text, dialect.comment)
     reader = csv.reader(
         lines,
         delimiter=dialect.delimiter,
@@ -54,6 +54,7 @@ def records(text: io.TextIOBase, dialect: Dialect, *, strict: bool = False) -> I
     )
     line = 1
     for cells in reader:
+        lines.are_within_record = False
         if cells:
             yield Record(line, cells, reader.line_num + 1)
         line = reader.line_num + 1
@@ -107,5 +108,22 @@ def _is_before_blank(sample: Sequence[Record], place: int) -> bool:
     return place + 1 < len(sample) and sample[place + 1].line > sample[place].next_line
 
 
-def _without_comments(text: io.TextIOBase, comment: str) -> Iterator[str]:
-    return ("\n" if line.startswith(comment) else line for line in text)
+class _Lines:
+    """Lines of which those that are comments are blank. The lines of a record after its first are within quotes, so are none.
+
+    Attributes:
+      are_within_record: whether the next line is not the first of its record.
+    """
+
+    def __init__(self, text: io.TextIOBase, comment: str | None) -> None:
+        self._text, self._comment = text, comment
+        self.are_within_record = False
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._text)
+        is_comment = self._comment is not None and not self.are_within_record and line.startswith(self._comment)
+        self.are_within_record = True
+        return "\n" if is_comment else line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import tracemalloc
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from components.example_gen.readers.cleaning import Cleaned
 from components.example_gen.readers.delimited import DelimitedFile
 from components.example_gen.readers.dialect import Dialect
+from components.example_gen.readers.records import records
 from components.example_gen.readers.sniffing import find_dialect
 from pipeline.config import Csv
 from pipeline.errors import DataError
@@ -221,6 +223,21 @@ def test_a_line_of_a_quoted_name_after_a_byte_order_mark_is_no_comment() -> None
     assert Cleaned(io.BytesIO(text), Dialect(comment="#")).read() == text.replace(b"# end", b"")
 
 
+def test_lines_within_quotes_are_no_comments_where_records_are_counted(tmp_path: Path) -> None:
+    text = 'a,b\n1,"x\n# y\n\n# z"\n# end\n2,w\n3,""\n4,v,u\n'
+    found = list(records(io.StringIO(text), Dialect(comment="#")))
+    assert [(record.line, record.cells) for record in found[1:4]] == [
+        (2, ["1", "x\n# y\n\n# z"]),
+        (7, ["2", "w"]),
+        (8, ["3", ""]),
+    ]
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        cut(path, comment="#")
+    assert caught.value.where == f"{path}, line 9"
+
+
 HEADED = "id,name,label\n1,ann,yes\n2,bob,no\n"
 
 
@@ -286,6 +303,20 @@ def test_files_of_a_table_in_several_encodings(tmp_path: Path, first: str, secon
     for path in paths:
         [batch] = DelimitedFile(path, dialect).batches(["b"])
         assert batch.column("b").to_pylist() == ["café", "crème"]
+
+
+@pytest.mark.parametrize("name", ["long.csv", "long.csv.gz"])
+def test_a_file_whose_other_letters_come_late_is_read_by_their_form(tmp_path: Path, name: str) -> None:
+    (tmp_path / "short.csv").write_bytes("a,b\n1,café\n2,crème\n".encode("cp1252"))
+    rows = "1,x\n" * 400_000 + "2,crème brûlée\n"
+    for encoding in ("utf-8", "cp1252"):
+        content = f"a,b\n{rows}".encode(encoding)
+        (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
+        paths = [str(tmp_path / "short.csv"), str(tmp_path / name)]
+        dialect = find_dialect(paths, Csv())
+        *_, last = DelimitedFile(paths[1], dialect).batches(["b"])
+        assert dialect.encoding == "cp1252"
+        assert last.column("b")[-1].as_py() == "crème brûlée"
 
 
 def test_an_encoding_that_is_set_is_that_of_all_files(tmp_path: Path) -> None:
