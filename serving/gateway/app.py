@@ -234,13 +234,17 @@ async def _body(request: Request, limit: int) -> bytes:
 
 
 def _content(prediction: Prediction) -> dict[str, Any]:
+    """A prediction by the names that `conveyor predict` and `score` have, and last by those of the gateway's first clients."""
+    version = prediction.version
     if prediction.value is not None:
-        return {"version": prediction.version, "value": prediction.value}
+        return {"model_version": version, "prediction": prediction.value, "version": version, "value": prediction.value}
     score = {} if prediction.score is None else {"score": prediction.score}
     return {
-        "version": prediction.version,
-        "label": prediction.label,
+        "model_version": version,
+        "prediction": prediction.label,
         "probability": prediction.probability,
         **score,
         "probabilities": prediction.probabilities,
+        "version": version,
+        "label": prediction.label,
     }

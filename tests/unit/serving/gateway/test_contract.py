@@ -26,11 +26,13 @@ def test_a_row_is_answered(gateway, server):
     assert score == pytest.approx(expected)
     assert body["predictions"] == [
         {
-            "version": 3,
-            "label": int(expected > 0.5),
+            "model_version": 3,
+            "prediction": int(expected > 0.5),
             "probability": pytest.approx(max(expected, 1 - expected)),
             "score": score,
             "probabilities": pytest.approx([1 - expected, expected]),
+            "version": 3,
+            "label": int(expected > 0.5),
         }
     ]
 
@@ -222,7 +224,15 @@ class TestPage:
         assert operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/PredictResponse")
         assert list(operation["responses"]) == ["200", "422", "default"]
         assert "504: the model did not answer in time" in operation["responses"]["default"]["description"]
-        assert list(schemas["Prediction"]["properties"]) == ["version", "label", "probability", "score", "probabilities"]
+        properties = schemas["Prediction"]["properties"]
+        assert [name for name, field in properties.items() if not field.get("deprecated")] == [
+            "model_version",
+            "prediction",
+            "probability",
+            "score",
+            "probabilities",
+        ]
+        assert [name for name, field in properties.items() if field.get("deprecated")] == ["version", "label"]
 
     def test_everything_that_it_refers_to_is_there(self, page):
         references = {part.split('"')[0] for part in json.dumps(page).split('"$ref": "')[1:]}
@@ -254,11 +264,13 @@ def test_regression(start, server):
     server.model = lambda columns: {"predictions": [2.5 for _ in columns["carrier"]]}
 
     with start() as gateway:
-        assert predict(gateway, ROW).json()["predictions"] == [{"version": 3, "value": 2.5}]
+        assert predict(gateway, ROW).json()["predictions"] == [
+            {"model_version": 3, "prediction": 2.5, "version": 3, "value": 2.5}
+        ]
         page = gateway.get("/openapi.json").json()["components"]["schemas"]
         metrics = gateway.get("/metrics").text
 
-    assert list(page["Prediction"]["properties"]) == ["version", "value"]
+    assert list(page["Prediction"]["properties"]) == ["model_version", "prediction", "version", "value"]
     assert 'gateway_predicted_value_bucket{le="3.0",model="flights",version="3"} 1.0' in metrics
 
 
@@ -271,8 +283,15 @@ def test_labels_that_are_text(start, server):
         page = gateway.get("/openapi.json").json()["components"]["schemas"]
         metrics = gateway.get("/metrics").text
 
-    assert prediction == {"version": 3, "label": "late", "probability": 0.5, "probabilities": [0.25, 0.5, 0.25]}
-    assert page["Prediction"]["properties"]["label"]["type"] == "string"
+    assert prediction == {
+        "model_version": 3,
+        "prediction": "late",
+        "probability": 0.5,
+        "probabilities": [0.25, 0.5, 0.25],
+        "version": 3,
+        "label": "late",
+    }
+    assert page["Prediction"]["properties"]["prediction"]["type"] == "string"
     assert 'gateway_predicted_class_total{label="late",model="flights",version="3"} 1.0' in metrics
     assert 'gateway_predicted_score_sum{model="flights",version="3"} 0.5' in metrics
 
