@@ -75,6 +75,8 @@ class Model:
         unneeded = {self._config.label, *ignored, *empty} - set(self.schema.features)
         frame = rows.drop(columns=[name for name in rows.columns if name in unneeded])
         records: list[Any] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        # Of rows without a column pandas makes no records.
+        records = records or [{} for _ in range(len(frame))]
         answers = self._client.predict(records, timeout=float("inf"))
         columns: dict[str, list[Any]] = {
             "prediction": [one.label if one.value is None else one.value for one in answers],

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -29,6 +29,20 @@ _MOST_CANDIDATES = 10
 _EXPLANATION = "`conveyor config show --comments` explains every field."
 # A field that an error about the data asks for, such as "data.dates: day_first".
 _FIELD = re.compile(r"(?P<name>\bdata(\.\w+)+)(: (?P<value>\w+))?")
+
+
+class _Found(NamedTuple):
+    """A table that has been read.
+
+    Attributes:
+      profile: what it holds.
+      choices: what is worth telling about how its columns are read.
+      dates: the order of day and month that its values tell, as `data.dates` has it; empty where none does.
+    """
+
+    profile: TableProfile
+    choices: dict[str, str]
+    dates: str
 
 
 class Task(str, Enum):
@@ -64,7 +78,7 @@ def init(
     asks = sys.stdin.isatty() and sys.stderr.isatty() and not print_only
     source = find(str(as_path(table)))
     given = list(overrides or ())
-    found, choices = _read_with(source, given, console, asks=asks)
+    found, choices, dates = _read_with(source, given, console, asks=asks)
     if label is None and asks:
         label = _ask_for_label(found, console)
     chosen = None if task is None else training.Task(task.value)
@@ -72,10 +86,10 @@ def init(
     rows, truths = found.rows, words_for_truths(found.columns[label]) if _may_be_set(label, given) else ()
     if truths or found.columns[label].has_gaps:
         # What is decided is about the rows that a model can learn from, and about the label as it will be read.
-        found, choices = _read(source, given, console, label=label, is_truth=bool(truths))
+        found, choices, dates = _read(source, given, console, label=label, is_truth=bool(truths))
         label = require_label(found, label, chosen)
     data = {"input": _relative(source.pattern, output)}
-    made = draft(found, source, data, label, chosen, unlabelled=rows - found.rows, truths=truths)
+    made = draft(found, source, data, label, chosen, unlabelled=rows - found.rows, truths=truths, dates=dates)
     made.comments[()] = [f"Written by `{_command(table, label, task, given)}`.", _EXPLANATION]
     text = _written(made, output, given, write=not print_only)
     if print_only:
@@ -95,7 +109,7 @@ def _exists(output: Path) -> UsageError:
     )
 
 
-def _read_with(source: Source, overrides: list[str], console: Console, *, asks: bool) -> tuple[TableProfile, dict[str, str]]:
+def _read_with(source: Source, overrides: list[str], console: Console, *, asks: bool) -> _Found:
     """The table as the overrides and, where it can be asked, the person say that it is read; answers join the overrides."""
     while True:
         try:
@@ -114,7 +128,7 @@ def _read_with(source: Source, overrides: list[str], console: Console, *, asks: 
 
 def _read(
     source: Source, overrides: Sequence[str], console: Console, *, label: str | None = None, is_truth: bool = False
-) -> tuple[TableProfile, dict[str, str]]:
+) -> _Found:
     """The table and what is worth telling about how its columns are read.
 
     Args:
@@ -140,7 +154,9 @@ def _read(
         found = TableProfile.read(
             opened.kinds, opened.batches(), opened.unreadable, lambda rows: progress.update(bar, completed=rows)
         )
-    return found, opened.choices
+    orders = {decision.day_first for decision in opened.decisions.values()} - {None}
+    dates = "" if data.dates or len(orders) != 1 else "day_first" if True in orders else "month_first"
+    return _Found(found, opened.choices, dates)
 
 
 def _data(source: Source, overrides: Sequence[str]) -> tuple[Data, list[str]]:

@@ -72,9 +72,6 @@ def serve(
         with ServerProcess(command, log, fix) as process:
             _say(f"Serving {settings.name} with {server}{f': {reason}' if reason else ''}")
             _say(f"  Version  {version or read_state(settings).placement}")
-            _say(f"  gRPC     grpc://localhost:{port}/{settings.name}")
-            _say(f"  REST     http://localhost:{rest_port}/v1/models/{settings.name}")
-            _say(f"  Metrics  http://localhost:{rest_port}{_METRICS}")
             _say(f"  Log      {log}")
             _follow(settings, process, port, rest_port, stopping)
             _say("Stopping: requests under way are finished first.")
@@ -205,7 +202,7 @@ def _stop_on_signals() -> Event:
 
 
 def _follow(config: PipelineConfig, process: ServerProcess, port: int, rest_port: int, stopping: Event) -> None:
-    """Prints how versions come and go, until a signal stops the server."""
+    """Prints how versions come and go, and the addresses once one of them answers, until a signal stops the server."""
     from serving.rollout.model_servers import RunningServer
 
     server = RunningServer(f"{_HOST}:{port}", config.name)
@@ -221,6 +218,9 @@ def _follow(config: PipelineConfig, process: ServerProcess, port: int, rest_port
                 _say(f"{time.strftime('%H:%M:%S')}  version {number} {news}")
         if not advised and any(loading.is_available for loading in known.values()):
             advised = True
+            _say(f"  gRPC     grpc://localhost:{port}/{config.name}")
+            _say(f"  REST     http://localhost:{rest_port}/v1/models/{config.name}")
+            _say(f"  Metrics  http://localhost:{rest_port}{_METRICS}")
             address = "" if port == GRPC_PORT else f" --address grpc://localhost:{port}/{config.name}"
             _advise(f"http://localhost:{rest_port}/v1/models/{config.name}", address)
 

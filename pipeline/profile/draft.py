@@ -55,6 +55,7 @@ def draft(
     *,
     unlabelled: int = 0,
     truths: Sequence[str] = (),
+    dates: str = "",
 ) -> Draft:
     """Decides on everything that the table tells.
 
@@ -66,6 +67,7 @@ def draft(
       task: the kind of prediction, where the label's values are not to decide.
       unlabelled: how many rows have no label.
       truths: the words of the label, where they have been read as true and false.
+      dates: the order of day and month that the values tell, as `data.dates` has it; empty where none does.
 
     Raises:
       UsageError: no other column is of use.
@@ -78,6 +80,9 @@ def draft(
     fields = {"name": pipeline_name(source.stem), "task": decision.task.value, "label": label, "data": dict(data)}
     made = Draft(fields, {("task",): [decision.reason]}, decision, used)
     _label(made, table, unlabelled, truths)
+    if dates:
+        made.fields["data"]["dates"] = dates
+        made.comments["data", "dates"] = ["As the days above 12 tell; other files and tables that are scored may have none."]
     _divide(made, table, source)
     _use(made, table)
     if example := request(table, [name for name, usage in used.items() if not usage.is_ignored]):

@@ -53,9 +53,10 @@ class ModelFeature:
         """Encodes a value as the model takes it.
 
         Args:
-          value: None or NaN where there is none; otherwise text or bytes for a string, a number for a number. An integer may
-            be given as a time, too: a date, a datetime or either in ISO 8601, which become seconds since 1970 UTC, rounded
-            down; UTC is assumed where a time has no zone. For a list: a list, tuple or array of such values.
+          value: None or NaN where there is none, or, as in training, an infinite float; otherwise text or bytes for a string, a
+            number for a number. An integer may be given as a time, too: a date, a datetime or either in ISO 8601, which become
+            seconds since 1970 UTC, rounded down; UTC is assumed where a time has no zone. For a list: a list, tuple or array
+            of such values.
 
         Raises:
           FeatureError: the feature cannot have this value.
@@ -205,11 +206,10 @@ def _float(value: Any) -> float:
         raise _UnfitError(_EXPECTED["DT_FLOAT"])
     try:
         number = float(value)
-        if math.isfinite(number):
-            return float(struct.unpack("<f", struct.pack("<f", number))[0])
+        # In training an infinite number is no value, so that its place is taken in the same way.
+        return float(struct.unpack("<f", struct.pack("<f", number))[0]) if math.isfinite(number) else math.nan
     except OverflowError:
         raise _UnfitError("a number below 3.4e38, as the model computes with 32-bit floats") from None
-    raise _UnfitError("a finite number")
 
 
 def _integer(value: Any) -> int:

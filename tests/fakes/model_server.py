@@ -70,6 +70,8 @@ class ModelServer:
         """Listens on two ports; free ones for 0."""
         self.versions, self.labels = {3: "AVAILABLE"}, {"stable": 3}
         self.features, self.outputs, self.model = dict(FEATURES), dict(OUTPUTS), classify
+        # The features of which a row has a list: how many values it has, -1 for any number.
+        self.lists: dict[str, int] = {}
         self.faults: deque[RefusalError] = deque()
         self.seconds = 0.0
         self.calls: list[str] = []
@@ -108,6 +110,8 @@ class ModelServer:
         for name, dtype in self.features.items():
             signature.inputs[name].dtype = types_pb2.DataType.Value(dtype)
             signature.inputs[name].tensor_shape.dim.add(size=-1)
+            if name in self.lists:
+                signature.inputs[name].tensor_shape.dim.add(size=self.lists[name])
         for name, (dtype, _) in self.outputs.items():
             signature.outputs[name].dtype = types_pb2.DataType.Value(dtype)
         response = GetModelMetadataResponse(model_spec=ModelSpec(name="flights"))
@@ -174,7 +178,10 @@ class _Predictions:
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> PredictResponse:  # noqa: N802 - of the protocol
         self._server.peers.add(context.peer())
-        columns = {name: [value for (value,) in read_rows(tensor)] for name, tensor in request.inputs.items()}
+        columns = {
+            name: [row if name in self._server.lists else row[0] for row in read_rows(tensor)]
+            for name, tensor in request.inputs.items()
+        }
         version, answer = _or_abort(context, lambda: self._server.predict(request.model_spec, columns))
         response = PredictResponse(model_spec=ModelSpec(name="flights"))
         response.model_spec.version.value = version

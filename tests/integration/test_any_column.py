@@ -123,7 +123,6 @@ def test_columns_without_any_value_are_no_features(model: Any) -> None:
 def test_the_model_in_the_process_answers_as_the_table_is_scored(model: Any, output_and_folder: tuple[str, Path]) -> None:
     _, folder = output_and_folder
     rows = pq.read_table(folder / "table.parquet").slice(0, 50).drop_columns("label")
-    rows = rows.set_column(rows.schema.get_field_index("infinite"), "infinite", pa.nulls(50, pa.float64()))
     pq.write_table(rows, folder / "new.parquet")
     _conveyor(folder, "score", "--input", "new.parquet", "--output", "scored.parquet")
     scores = model.predict(rows.to_pandas())["score"].to_numpy()
@@ -140,7 +139,8 @@ def test_not_only_the_first_value_counts(model: Any) -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        {"nan": None},
+        {},
+        {"nan": None, "infinite": -math.inf},
         {"nan": 5.0},
         {"nan": 1e38, "nan_binned": -1e38},
         {"nan_vector": [1.0, 2.0], "nan_lists_binned": [3.0] * 100},

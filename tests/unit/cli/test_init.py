@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from components.example_gen.table import open_table
 from pipeline.cli.main import app
 from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError, DataError, UsageError
@@ -266,6 +267,20 @@ def test_the_order_of_day_and_month_is_asked_for_and_the_remedy_works(conveyor):
     conveyor("init", "flats.csv", "-l", "price", *caught.value.fix.rpartition("takes it as ")[2].split())
     assert load_config(Path("pipeline.yaml")).data.dates == "day_first"
     assert load_config(Path("pipeline.yaml")).features["sold"].kind == "time"
+
+
+@pytest.mark.parametrize(("date", "order"), [("31/01/2024", "day_first"), ("01/31/2024", "month_first"), ("2024-01-31", None)])
+def test_the_order_of_day_and_month_is_written_for_tables_that_do_not_tell_it(conveyor, date, order):
+    houses().assign(sold=[date, "02/03/2024" if order else date] * (ROWS // 2)).to_csv("flats.csv", index=False)
+    conveyor("init", "flats.csv", "-l", "price")
+
+    config = load_config(Path("pipeline.yaml"))
+    assert config.data.dates == order
+    Path("new.csv").write_text("sold\n02/03/2024\n")
+    if order:
+        table = open_table(config.data.model_copy(update={"input": str(Path("new.csv").absolute())}))
+        (batch,) = table.batches()
+        assert batch.column("sold")[0].as_py().month == (3 if order == "day_first" else 2)
 
 
 def test_a_folder_of_spans_is_divided_by_them(conveyor, tmp_path):

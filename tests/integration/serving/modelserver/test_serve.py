@@ -87,7 +87,7 @@ def test_it_serves_tells_where_and_ends_in_good_order(shell: Shell) -> None:
         shell.wait_for("  or: curl")
 
         assert "Serving flights with the embedded model server" in shell.printed
-        assert f"grpc://localhost:{server.port}/flights" in shell.printed
+        assert f"grpc://localhost:{server.port}/flights" in shell.printed.partition("version 1 answers")[2]
         assert f"http://localhost:{server.rest_port}/v1/models/flights" in shell.printed
         assert "version 1 answers" in shell.printed
         assert "Next: conveyor predict" in shell.printed
