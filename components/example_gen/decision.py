@@ -35,13 +35,17 @@ from pipeline.util.yaml_text import in_yaml
 _WHOLE = {Form.WHOLE, Form.LONG, Form.LONGER}
 _NUMBERS = {*_WHOLE, Form.FRACTION, Form.INFINITE}
 _NUMBERS_IN_CODE = {*_NUMBERS, Form.TRUTH, Form.CODE}
+_READABLE_AS_NUMBERS = {*_NUMBERS_IN_CODE, Form.AMOUNT}
 _ORDERED = {Form.DAY_FIRST, Form.MONTH_FIRST, Form.EITHER_ORDER}
 _TIMES = {Form.TIME, Form.ZONED_TIME, *_ORDERED}
 _INTEGERS = (Kind.BOOLEAN, Kind.INTEGER, Kind.TIME, Kind.ZONED_TIME)
 _TYPES = {"text": Kind.TEXT, "integer": Kind.INTEGER, "float": Kind.FLOAT, "boolean": Kind.BOOLEAN, "time": Kind.TIME}
 _SCHEMA_KINDS = {"bytes": Kind.TEXT, "int": Kind.INTEGER, "float": Kind.FLOAT}
 _FEW = 0.1
-_SIGN = re.compile(r"[^\d.,' _+-]")
+# With a year of two digits, or with a word that is no English month.
+_UNREAD_DATE = re.compile(
+    r"(\d{1,2}([./-])\d{1,2}\2\d{2}|(?:[^\W\d]+\.?,? )?\d{1,2}[. -]{1,2}[^\W\d]{3,10}\.?[ -]\d{2,4})([ T]\d{1,2}:\d{2}.*)?"
+)
 
 # The kinds of columns with a type that the configuration can have read as another.
 _READABLE_AS = {
@@ -126,7 +130,7 @@ class _Column:
         if feature in ("categorical", "text") and evidence.forms and natural not in (Kind.BOOLEAN, Kind.INTEGER, Kind.EMPTY):
             return Decision(Kind.TEXT)
         if feature == "numeric" and natural is Kind.TEXT and _fits(evidence, natural, Kind.FLOAT):
-            has_floats = evidence.forms.keys() & {Form.FRACTION, Form.INFINITE}
+            has_floats = evidence.forms.keys() & {Form.FRACTION, Form.INFINITE, Form.AMOUNT}
             return Decision(Kind.FLOAT if has_floats else Kind.INTEGER)
         return self._as_seen(natural, table_order)
 
@@ -221,7 +225,7 @@ class _Column:
         )
 
     def _not_of_the_model(self, natural: Kind, wanted: Kind) -> DataError:
-        wrong = self.evidence.forms.keys() - _NUMBERS_IN_CODE - {Form.NULL}
+        wrong = self.evidence.forms.keys() - _READABLE_AS_NUMBERS - {Form.NULL}
         examples = [self.evidence.forms[form].example for form in wrong if self.evidence.forms[form].example]
         return DataError(
             f"The column {self.name!r} is not of the type that the model was trained on.",
@@ -261,7 +265,7 @@ def _fits(evidence: Evidence, natural: Kind, wanted: Kind) -> bool:
         return natural in (Kind.TEXT, Kind.INTEGER) or not evidence.kinds
     if wanted is Kind.INTEGER and natural in _INTEGERS:
         return True
-    if evidence.forms and evidence.forms.keys() - {Form.NULL} <= _NUMBERS_IN_CODE:
+    if evidence.forms and evidence.forms.keys() - {Form.NULL} <= _READABLE_AS_NUMBERS:
         return True
     return natural in (Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT)
 
@@ -313,12 +317,12 @@ def _why_text(name: str, evidence: Evidence) -> str:
     if {Form.DAY_FIRST, Form.MONTH_FIRST} <= forms.keys() and forms.keys() <= _TIMES:
         day, month = forms[Form.DAY_FIRST].example, forms[Form.MONTH_FIRST].example
         return f"{name!r} is text, since {day} has the day first and {month} the month."
+    examples = [forms[form].example for form in (Form.AMOUNT, Form.TEXT) if form in forms]
+    if date := next(filter(_UNREAD_DATE.fullmatch, examples), None):
+        return f"{name!r} is text, with values such as {date!r}. To have times, write them with the year first: 2024-01-31."
     if Form.AMOUNT in forms and forms.keys() <= {*_NUMBERS, Form.AMOUNT}:
         amount = forms[Form.AMOUNT].example
-        fix = (
-            "write them without signs" if _SIGN.search(amount) else "set the mark between groups of digits: data.csv.thousands"
-        )
-        return f"{name!r} is text, with values such as {amount!r}. To have numbers, {fix}."
+        return f"{name!r} is text, with values such as {amount!r}. To have numbers: data.columns: {{{in_yaml(name)}: float}}."
     for kinds, are in ((_NUMBERS, "numbers"), (_TIMES, "times")):
         others = {form: seen for form, seen in forms.items() if form not in kinds}
         count = sum(seen.count for seen in others.values())

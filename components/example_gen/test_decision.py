@@ -196,6 +196,8 @@ def test_a_column_of_another_type_than_the_models_is_refused(seen: Evidence, sch
         ("1 2.5", "categorical", Kind.TEXT),
         ("2013-01-31", "categorical", Kind.TEXT),
         ("2013-01-31", "time", Kind.TIME),
+        ("$5 $1,200", "numeric", Kind.FLOAT),
+        ("12% 13", "numeric", Kind.FLOAT),
     ],
 )
 def test_the_kind_of_a_feature_goes_before_the_values(texts: str, feature: str, kind: Kind) -> None:
@@ -218,8 +220,10 @@ def test_the_kind_of_a_feature_goes_before_the_values(texts: str, feature: str, 
         ("31/01/2013", "the day first"),
         ("31/01/2013 01/31/2013", "text, since 31/01/2013 has the day first"),
         ("2013-01-31 2013-01-31T00:00Z", "taken for UTC"),
-        ("$5 $1,200", "To have numbers, write them without signs."),
-        ("5 1,200", "set the mark between groups of digits: data.csv.thousands."),
+        ("$5 $1,200", "To have numbers: data.columns: {x: float}."),
+        ("5 1,200", "To have numbers: data.columns: {x: float}."),
+        ("31.01.24 05.02.24", "such as '05.02.24'. To have times, write them with the year first"),
+        ("31-janvier-2024 5-mars-2024", "such as '31-janvier-2024'. To have times, write them with the year first"),
         ("1 2 3 4 5 6 7 8 9 10 11 x", "1 of its 12 values are no numbers: 'x'"),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from components.example_gen.rules import ColumnRules
-from pipeline.checks.columns import named_columns, unknown_columns
+from components.shared.examples.kinds import Kind
+from pipeline.checks.columns import named_columns, shown, unknown_columns
 from pipeline.checks.files import file_flaws, flaw_of
 from pipeline.checks.kinds import kind_flaws
 from pipeline.checks.label import label_flaws, label_remark
@@ -53,7 +54,7 @@ def examine(config: PipelineConfig) -> Findings:
     flaws += label_flaws(config, sample)
     flaws += kind_flaws(config, sample)
     if sample.has_all_columns:
-        flaws += _nothing_to_learn_from(config, sample.columns)
+        flaws += _nothing_to_learn_from(config, sample)
         known = {flaw.field for flaw in flaws}
         # The flaws of the schema say the same.
         flaws += [flaw for flaw in unknown_columns(config, sample.columns, "the data") if flaw.field not in known]
@@ -61,14 +62,15 @@ def examine(config: PipelineConfig) -> Findings:
     return Findings(flaws, [remark] if remark else [])
 
 
-def _nothing_to_learn_from(config: PipelineConfig, columns: Collection[str]) -> Iterator[Flaw]:
-    ignored = [name for name in columns if name in config.features and config.features[name].kind == "ignore"]
-    if config.label in columns and set(columns) == {config.label, *ignored}:
+def _nothing_to_learn_from(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
+    ignored = [name for name in sample.columns if name in config.features and config.features[name].kind == "ignore"]
+    empty = [name for name in sample.columns if sample.is_whole and sample.kinds.get(name) is Kind.EMPTY]
+    if config.label in sample.columns and set(sample.columns) == {config.label, *ignored, *empty}:
         yield Flaw(
             "No column is left for the model.",
             ("features",),
-            f"at least one column besides the label {config.label!r} that is not ignored",
-            f"ignored: {', '.join(ignored) or 'none'}",
+            f"at least one column besides the label {config.label!r} that has values and is not ignored",
+            f"ignored: {shown(ignored) or 'none'}" + f"; without a value in any row: {shown(empty)}" * bool(empty),
             f"Remove the setting of one: {ignored[0]}" if ignored else "Add a column to the data.",
             kind=DataError,
         )

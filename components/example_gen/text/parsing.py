@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.example_gen.text.amounts import plain_amounts
 from components.example_gen.text.characters import has_letters
 from components.example_gen.text.notation import Notation
 from components.example_gen.text.times import Order, read_times
@@ -39,7 +40,7 @@ class MisfitError(ValueError):
 
 
 def parse(texts: pa.Array, kind: Kind, day_first: bool | None, notation: Notation) -> pa.Array:
-    """Reads texts as values of a kind; spaces around them are ignored, words for null are null.
+    """Reads texts as values of a kind; spaces around them are ignored, words for null are null, amounts are numbers.
 
     Args:
       texts: string [N], with nulls.
@@ -103,6 +104,7 @@ def _numbers(texts: pa.Array, kind: Kind, notation: Notation) -> pa.Array:
         texts = pc.replace_substring_regex(texts, rf"{re.escape(notation.decimal)}0*$", "")
     pattern = notation.whole if kind is Kind.INTEGER else rf"{notation.fractional}|[+-]?(?i:inf|infinity)"
     plain = pc.if_else(pc.match_substring_regex(texts, f"^(?:{pattern})$"), notation.plain(texts), pa.scalar(None, texts.type))
+    plain = pc.coalesce(plain, plain_amounts(texts, notation, whole=kind is Kind.INTEGER))
     plain = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", plain))
     try:
         return plain.cast(_TYPES[kind])

@@ -94,3 +94,44 @@ def test_times_are_read_back(times: list[datetime.datetime], mark: str) -> None:
     for date, day_first in ((f"{{:02}}{mark}{{:02}}{mark}{{:04}}", True), (f"{{1:}}{mark}{{0:}}{mark}{{2:04}}", False)):
         texts = [f"{date.format(time.day, time.month, time.year)} {time.time().isoformat()}" for time in times]
         assert parsed(list(texts), Kind.TIME, day_first) == times
+
+
+@pytest.mark.parametrize(
+    ("texts", "values", "notation"),
+    [
+        (["$1,200.50", "-$3", "$ -3", "($1,000)", "USD 5", "5 USD", "₹7"], [1200.5, -3, -3, -1000, 5, 5, 7], PLAIN),
+        (["45%", "4.5 %", "-3%", "12"], [45, 4.5, -3, 12], PLAIN),
+        (["1,200", "1,234,567.5", "1'000", "12 000"], [1200, 1234567.5, 1000, 12000], PLAIN),
+        (["1.200,50 €", "€1.200", "45,5 %"], [1200.5, 1200, 45.5], Notation(",")),
+    ],
+)
+def test_amounts_are_numbers_where_numbers_are_wanted(texts: list[str], values: list[float], notation: Notation) -> None:
+    assert parsed(texts, Kind.FLOAT, notation=notation) == values
+    whole = [(text, value) for text, value in zip(texts, values, strict=True) if value == int(value)]
+    assert parsed([text for text, _ in whole], Kind.INTEGER, notation=notation) == [value for _, value in whole]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,20", "12,00", "1.2.3", "1,2345", "$", "%", "$-", "(5", "5)", "1,200,3", "$5 and more", "A 5", "192.168.0.1", "--5"],
+)
+def test_what_may_be_read_in_two_ways_is_no_amount(text: str) -> None:
+    with pytest.raises(MisfitError) as caught:
+        parsed(["1", text], Kind.FLOAT)
+    assert (caught.value.position, caught.value.value) == (1, text)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.decimals(-(10**9), 10**9, places=2),
+            st.sampled_from(["{}", "${}", "{} EUR", "{} %", "£ {}"]),
+            st.sampled_from(["", ","]),
+        ),
+        min_size=1,
+    )
+)
+def test_any_amount_is_its_number(amounts: list[tuple[Any, str, str]]) -> None:
+    texts = [unit.format(format(abs(number), f"{mark}.2f")) for number, unit, mark in amounts]
+    signed = [f"({text})" if number < 0 else text for (number, _, _), text in zip(amounts, texts, strict=True)]
+    assert parsed(signed, Kind.FLOAT) == [float(number) for number, _, _ in amounts]

@@ -136,6 +136,7 @@ def test_a_task_that_does_not_suit_the_label_and_the_one_that_does(project, writ
         ([{"x": 1, "sold": None}, {"x": 2, "sold": None}], "has no values"),
         ([{"x": 1, "sold": 0}, {"x": 2, "sold": 1}, {"x": 3, "sold": None}], "missing in some rows"),
         ([{"sold": 0}, {"sold": 1}], "No column is left"),
+        ([{"x": None, "sold": 0}, {"x": None, "sold": 1}], "No column is left"),
     ],
 )
 def test_a_label_that_teaches_nothing(project, rows, what):
