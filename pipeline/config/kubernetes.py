@@ -7,7 +7,7 @@ quantities `kfp.dsl.PipelineTask`. Editors with the YAML language server show `p
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -20,50 +20,43 @@ LARGEST = 2**31 - 1
 """The largest whole number of most fields of a pod: user ids, deadlines, retries."""
 
 
-def _says(message: str) -> dict[str, str]:
-    return {"patternErrorMessage": message}
+def _matching(pattern: str, says: str, **constraints: Any) -> Any:
+    """A field whose text matches a pattern, with what editors say where it does not, and further constraints."""
+    return Field(pattern=f"^{pattern}$", json_schema_extra={"patternErrorMessage": says}, **constraints)
 
 
 ObjectName = Annotated[
     str,
-    Field(
-        pattern=rf"^{_SUBDOMAIN}$",
+    _matching(
+        _SUBDOMAIN,
+        "the name of an object in Kubernetes: lower-case letters, digits, dashes and dots, as in my-secret",
         max_length=253,
-        json_schema_extra=_says(
-            "the name of an object in Kubernetes: lower-case letters, digits, dashes and dots, as in my-secret"
-        ),
     ),
 ]
 """The name of a Secret or a PersistentVolumeClaim."""
 
 Namespace = Annotated[
     str,
-    Field(
-        pattern=rf"^{_LABEL}$",
-        max_length=63,
-        json_schema_extra=_says("the name of a namespace: up to 63 lower-case letters, digits and dashes, as in my-team"),
-    ),
+    _matching(_LABEL, "the name of a namespace: up to 63 lower-case letters, digits and dashes, as in my-team", max_length=63),
 ]
 """The name of a namespace."""
 
 DataKey = Annotated[
     str,
-    Field(
-        pattern=r"^(\.?[A-Za-z0-9_-])[A-Za-z0-9._-]*$",
+    _matching(
+        r"(\.?[A-Za-z0-9_-])[A-Za-z0-9._-]*",
+        "a key of a Secret: letters, digits, dashes, underscores and dots, as in url",
         max_length=253,
-        json_schema_extra=_says("a key of a Secret: letters, digits, dashes, underscores and dots, as in url"),
     ),
 ]
 """A key of a Secret."""
 
 LabelKey = Annotated[
     str,
-    Field(
-        pattern=rf"^({_SUBDOMAIN}/)?{_QUALIFIED}$",
+    _matching(
+        rf"({_SUBDOMAIN}/)?{_QUALIFIED}",
+        "the key of a label: letters, digits, dashes, underscores and dots, after a domain and a slash or not",
         max_length=253 + 1 + 63,
-        json_schema_extra=_says(
-            "the key of a label: letters, digits, dashes, underscores and dots, after a domain and a slash or not"
-        ),
     ),
 ]
 """The key of a label or a taint."""
@@ -73,20 +66,18 @@ LabelValue = Annotated[
     BeforeValidator(
         lambda given: str(given).lower() if isinstance(given, bool) else str(given) if type(given) is int else given
     ),
-    Field(
-        pattern=rf"^({_QUALIFIED})?$",
-        max_length=63,
-        json_schema_extra=_says("the value of a label: up to 63 letters, digits, dashes, underscores and dots"),
+    _matching(
+        f"({_QUALIFIED})?", "the value of a label: up to 63 letters, digits, dashes, underscores and dots", max_length=63
     ),
 ]
 """The value of a label or a taint. YAML reads `true` and `1` as other types."""
 
 ExtendedResource = Annotated[
     str,
-    Field(
-        pattern=rf"^{_SUBDOMAIN}/{_QUALIFIED}$",
+    _matching(
+        f"{_SUBDOMAIN}/{_QUALIFIED}",
+        "a resource with its domain, as in nvidia.com/gpu",
         max_length=253 + 1 + 63,
-        json_schema_extra=_says("a resource with its domain, as in nvidia.com/gpu"),
         examples=["nvidia.com/gpu"],
     ),
 ]
@@ -94,10 +85,10 @@ ExtendedResource = Annotated[
 
 Image = Annotated[
     str,
-    Field(
-        pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
-        r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$",
-        json_schema_extra=_says("an image as registry/name:tag, the name in lower case, as in conveyor:0.1.0"),
+    _matching(
+        r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
+        r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?",
+        "an image as registry/name:tag, the name in lower case, as in conveyor:0.1.0",
         examples=["registry.example.com/conveyor:0.1.0"],
     ),
 ]
@@ -110,9 +101,9 @@ _as_text = BeforeValidator(
 Cpu = Annotated[
     str,
     _as_text,
-    Field(
-        pattern=r"^([0-9]+(\.[0-9]{1,3})?|[0-9]+m)$",
-        json_schema_extra=_says("cores, as in 2 or 0.5, or thousandths of a core, as in 500m"),
+    _matching(
+        r"([0-9]+(\.[0-9]{1,3})?|[0-9]+m)",
+        "cores, as in 2 or 0.5, or thousandths of a core, as in 500m",
         examples=["500m", "2"],
     ),
 ]
@@ -121,9 +112,9 @@ Cpu = Annotated[
 Memory = Annotated[
     str,
     _as_text,
-    Field(
-        pattern=r"^[0-9]+([KMGTPE]i?)?$",
-        json_schema_extra=_says("a whole number of bytes with a unit: K, M, G, T, P or E, or Ki, Mi, Gi and so on, as in 4Gi"),
+    _matching(
+        "[0-9]+([KMGTPE]i?)?",
+        "a whole number of bytes with a unit: K, M, G, T, P or E, or Ki, Mi, Gi and so on, as in 4Gi",
         examples=["4Gi", "1536Mi"],
     ),
 ]

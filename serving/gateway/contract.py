@@ -187,8 +187,11 @@ def _example_of_one(feature: ModelFeature, constraint: SchemaFeature) -> Any:
 def _response_model(schema: ModelSchema) -> type[BaseModel]:
     fields: dict[str, Any] = {"model_version": (int, Field(description="The version of the model that answered."))}
     if LABELS in schema.outputs:
-        label, former = str if schema.outputs[LABELS] == "DT_STRING" else int, "label"
-        fields["prediction"] = (label, Field(description="The most probable class."))
+        former = "label"
+        fields["prediction"] = (
+            str if schema.outputs[LABELS] == "DT_STRING" else int,
+            Field(description="The most probable class."),
+        )
         fields["probability"] = (float, Field(description="The probability of the prediction."))
         if SCORE in schema.outputs:
             fields["score"] = (float, Field(description="The probability of the positive class."))
@@ -197,10 +200,10 @@ def _response_model(schema: ModelSchema) -> type[BaseModel]:
             Field(description="The probability of each class, in the order of the training data's labels."),
         )
     else:
-        label, former = float, "value"
+        former = "value"
         fields["prediction"] = (float, Field(description="The prediction."))
     fields["version"] = (int, Field(description="The former name of model_version.", deprecated=True))
-    fields[former] = (label, Field(description="The former name of prediction.", deprecated=True))
+    fields[former] = (fields["prediction"][0], Field(description="The former name of prediction.", deprecated=True))
     prediction: Any = create_model("Prediction", __doc__="The prediction for one row.", **fields)
     return create_model(
         "PredictResponse",
