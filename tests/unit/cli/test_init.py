@@ -219,7 +219,7 @@ def test_rows_without_a_label_are_left_out_and_nothing_is_decided_by_them(convey
     assert "Warning: 100 of 300 rows have no value of price and are left out." in told
     text = Path("pipeline.yaml").read_text()
     assert "  # 100 of 300 rows have no value of price and are left out.\n  unlabelled: drop\n" in text
-    assert "since 200 rows are few" in text
+    assert "different values in 200 rows: a quantity." in text
     assert conveyor("config", "validate").startswith("pipeline.yaml is valid")
 
 
