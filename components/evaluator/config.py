@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from components.evaluator.gate import Gate
 from pipeline.config import PipelineConfig, Task, Threshold
 from pipeline.config.consistency import METRICS
+from pipeline.config.evaluation import Bounds
 from pipeline.contracts.metrics import higher_is_better
 from pipeline.contracts.model import EXAMPLES_SIGNATURE, PREDICTIONS, PROBABILITIES, SCORE
 
@@ -78,10 +79,10 @@ _PREDICTION_KEYS = {Task.BINARY: SCORE, Task.MULTICLASS: PROBABILITIES, Task.REG
 def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
     """The Evaluator's metrics and slices, and the thresholds that bless a model.
 
-    Thresholds apply to all rows together; slices are measured but do not decide. Without any threshold the candidate must
-    be no worse than the baseline in the task's primary metric (auc, accuracy or mse). For TFMA, whose own validation knows no
-    chance: a first run, which has no baseline, must only reach the thresholds with `min` or `max`; where there are none, the
-    metric must be a number. `gate_of` adds what the evaluation in bulk asks for.
+    Thresholds apply to all rows together, or to each slice by a column; other slices are measured but do not decide. Without
+    any for all rows, the candidate must be no worse than the baseline in the primary metric (auc, accuracy or mse). For TFMA,
+    whose own validation knows no chance: a first run, which has no baseline, must only reach the thresholds with `min` or
+    `max`; where there are none, the metric must be a number. `gate_of` adds what the evaluation in bulk asks for.
 
     Args:
       config: the pipeline's configuration, of which task, label and evaluation are used.
@@ -103,6 +104,14 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
                     slicing_specs=[config_pb2.SlicingSpec()], threshold=_metric_threshold(name, thresholds[name])
                 )
             )
+        for column, by_metric in config.evaluation.slice_thresholds.items():
+            if name in by_metric:
+                spec.per_slice_thresholds.append(
+                    config_pb2.PerSliceMetricThreshold(
+                        slicing_specs=[config_pb2.SlicingSpec(feature_keys=[column])],
+                        threshold=config_pb2.MetricThreshold(value_threshold=_value_threshold(by_metric[name])),
+                    )
+                )
         metrics.append(spec)
     return config_pb2.EvalConfig(
         model_specs=[
@@ -112,7 +121,7 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
         ],
         slicing_specs=[
             config_pb2.SlicingSpec(),
-            *(config_pb2.SlicingSpec(feature_keys=columns) for columns in config.evaluation.slices),
+            *(config_pb2.SlicingSpec(feature_keys=columns) for columns in config.evaluation.sliced_by),
         ],
         metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
         # Options.min_slice_size stays unset: TFMA reports "metric not found" as a failed threshold for every small slice.
@@ -127,7 +136,12 @@ def gate_of(config: PipelineConfig) -> Gate:
     primary metric, than the best that says the same of every row.
     """
     bounded = any(each.min is not None or each.max is not None for each in config.evaluation.thresholds.values())
-    return Gate(METRICS[config.task][0], needs_constant=not bounded, confidence=config.evaluation.confidence)
+    return Gate(
+        METRICS[config.task][0],
+        needs_constant=not bounded,
+        min_slice_rows=config.evaluation.min_slice_rows,
+        confidence=config.evaluation.confidence,
+    )
 
 
 def _metric_threshold(metric: str, threshold: Threshold) -> config_pb2.MetricThreshold:
@@ -143,11 +157,18 @@ def _metric_threshold(metric: str, threshold: Threshold) -> config_pb2.MetricThr
         )
     # Without a baseline TFX drops change thresholds, and with no threshold left it blesses nothing, not even a first model.
     # Every metric that can regress is at least 0, so this bound refuses only NaN.
-    lower = 0.0 if threshold.min is None and threshold.max is None else threshold.min
-    value = config_pb2.GenericValueThreshold()
-    if lower is not None:
-        value.lower_bound.value = lower
-    if threshold.max is not None:
-        value.upper_bound.value = threshold.max
-    result.value_threshold.CopyFrom(value)
+    any_number = Bounds(min=0.0)
+    bounds = any_number if threshold.min is None and threshold.max is None else threshold
+    result.value_threshold.CopyFrom(_value_threshold(bounds))
     return result
+
+
+def _value_threshold(bounds: Bounds) -> config_pb2.GenericValueThreshold:
+    from tensorflow_model_analysis.proto import config_pb2
+
+    value = config_pb2.GenericValueThreshold()
+    if bounds.min is not None:
+        value.lower_bound.value = bounds.min
+    if bounds.max is not None:
+        value.upper_bound.value = bounds.max
+    return value

@@ -19,6 +19,7 @@ from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.post_export_metrics import metric_keys
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
+from tensorflow_model_analysis.slicer import slicer_lib as slicer
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
 from components.evaluator.accumulators import accumulator_for
@@ -74,7 +75,9 @@ def evaluate(
     judgement = None
     if gate and () in metrics:
         judgement = judge(gate, eval_config, Contestants(metrics[()], samples, plan.candidate, plan.baseline))
-        validation = decide(validation, judgement, plan.candidate)
+        count = metric_types.MetricKey(name="example_count", model_name=plan.candidate)
+        small = [slicer.serialize_slice_key(key) for key in metrics if key and metrics[key].get(count, 0) < gate.min_slice_rows]
+        validation = decide(validation, judgement, plan.candidate, small)
     _write(output_path, eval_config, model_paths, metrics, validation)
     if judgement:
         with tf.io.gfile.GFile(os.path.join(output_path, FILE_NAME), "w") as file:

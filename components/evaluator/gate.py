@@ -13,12 +13,14 @@ class Gate:
     Attributes:
       metric: the metric in which it is compared with the best that says the same of every row: auc, accuracy or mse.
       needs_constant: whether it must be better than that.
+      min_slice_rows: thresholds by slice are for slices with at least so many rows.
       confidence: that of the intervals, from 0 to 1: the whole interval must say that it is better, and the whole interval that
         it is worse than the baseline by more than is allowed.
     """
 
     metric: str
     needs_constant: bool
+    min_slice_rows: int
     confidence: float
 
     def to_json(self) -> str:

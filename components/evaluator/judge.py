@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tensorflow_model_analysis.metrics import metric_types
-from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
+from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, validation_result_pb2
 
 from components.evaluator.gate import Gate
 from components.evaluator.sample import Sample
@@ -75,7 +75,10 @@ def judge(gate: Gate, eval_config: config_pb2.EvalConfig, contestants: Contestan
 
 
 def decide(
-    validation: validation_result_pb2.ValidationResult, judgement: Judgement, model_name: str
+    validation: validation_result_pb2.ValidationResult,
+    judgement: Judgement,
+    model_name: str,
+    small_slices: Collection[metrics_for_slice_pb2.SliceKey] = (),
 ) -> validation_result_pb2.ValidationResult:
     """A validation by TFMA, with the judgement in the place of its thresholds of change for all rows.
 
@@ -83,6 +86,7 @@ def decide(
       validation: what TFMA says of the bounds and the changes.
       judgement: what goes before that.
       model_name: the candidate's name.
+      small_slices: the slices with too few rows for thresholds.
 
     Returns:
       A validation that is passed if and only if all bounds hold and the judgement does.
@@ -98,7 +102,7 @@ def decide(
     ]
     del failed.failures[:]
     failed.failures.extend([*bounds, *_failures(judgement, model_name)])
-    kept = [each for each in result.metric_validations_per_slice if each.failures]
+    kept = [each for each in result.metric_validations_per_slice if each.failures and each.slice_key not in small_slices]
     del result.metric_validations_per_slice[:]
     result.metric_validations_per_slice.extend(kept)
     result.validation_ok = not kept and not result.missing_slices

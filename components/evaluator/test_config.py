@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluator.config import eval_config
+from components.evaluator.config import eval_config, gate_of
 from pipeline.config import PipelineConfig, Task
 from pipeline.config.consistency import METRICS
 
@@ -82,6 +82,17 @@ def test_without_thresholds_the_primary_metric_must_not_regress(task: str, prima
     config = _config(task)
     assert _threshold(config, primary).change_threshold.absolute.value == change
     assert [name for name, metric in _metrics(config).items() if metric.per_slice_thresholds] == [primary]
+
+
+def test_thresholds_by_slice_are_for_each_value_of_a_column_which_need_not_be_among_the_slices() -> None:
+    config = _config(slices=["origin"], slice_thresholds={"carrier": {"auc": {"min": 0.6}, "loss": {"max": 1.0}}})
+    assert [list(spec.feature_keys) for spec in eval_config(config).slicing_specs] == [[], ["origin"], ["carrier"]]
+    (loss,) = _metrics(config)["loss"].per_slice_thresholds
+    assert list(loss.slicing_specs) == [config_pb2.SlicingSpec(feature_keys=["carrier"])]
+    assert loss.threshold.value_threshold.upper_bound.value == 1.0
+    # The default for all rows is beside it.
+    assert len(_metrics(config)["auc"].per_slice_thresholds) == 2
+    assert gate_of(config).needs_constant
 
 
 @pytest.mark.parametrize("task", Task)

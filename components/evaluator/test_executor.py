@@ -42,13 +42,15 @@ def _run(
     labels: Sequence[int | bytes | None],
     config: config_pb2.EvalConfig | None = None,
     gate: Gate | None = None,
+    values: int | None = None,
 ) -> Path:
-    """Evaluates rows whose score grows with their number, and returns the folder of the results."""
+    """Evaluates rows whose score grows with their number, in so many steps, and returns the folder of the results."""
+    values = values or len(labels)
     split = folder / "examples" / "Split-eval"
     split.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(split / "rows")) as file:
         for i, label in enumerate(labels):
-            file.write(_example(x=i / len(labels), y=label).SerializeToString())
+            file.write(_example(x=i * values // len(labels) / values, y=label).SerializeToString())
     model = _Model()
     signatures = {"serving_default": model.serve}
     if any(isinstance(label, bytes) for label in labels):
@@ -121,7 +123,7 @@ def test_where_all_rows_are_of_one_class_a_ranking_is_not_a_number_and_blesses_n
 def test_only_a_model_that_is_better_than_always_saying_the_same_passes_the_gate(
     tmp_path: Path, labels: list[int], is_better: bool
 ) -> None:
-    gate = Gate("auc", needs_constant=True, confidence=0.95)
+    gate = Gate("auc", needs_constant=True, min_slice_rows=1, confidence=0.95)
     folder = _run(tmp_path, labels, gate=gate)
     constant = Judgement.from_json((folder / FILE_NAME).read_text()).constant
 
@@ -133,6 +135,22 @@ def test_only_a_model_that_is_better_than_always_saying_the_same_passes_the_gate
     failures = [each for overall in validation.metric_validations_per_slice for each in overall.failures]
     assert [each.metric_threshold.value_threshold.lower_bound.value for each in failures] == ([] if is_better else [0.5])
     assert (tmp_path / "blessing" / ("BLESSED" if is_better else "NOT_BLESSED")).exists()
+
+
+@pytest.mark.parametrize("min_rows", [10, 11])
+def test_a_threshold_by_slice_is_for_slices_with_enough_rows(tmp_path: Path, min_rows: int) -> None:
+    # Ten rows each have the score 0, 0.25, 0.5 and 0.75; those with 0.5 are positive, and not called so.
+    thresholds = {"x": {"accuracy": {"min": 0.9}}}
+    config = eval_config(
+        PipelineConfig.model_validate(
+            {"name": "rows", "label": "y", "data": {"input": "rows.csv"}, "evaluation": {"slice_thresholds": thresholds}}
+        )
+    )
+    gate = Gate("auc", needs_constant=False, min_slice_rows=min_rows, confidence=0.95)
+    validation = tfma.load_validation_result(str(_run(tmp_path, [0] * 20 + [1] * 20, config, gate, values=4)))
+    slices = [each.slice_key.single_slice_keys[0].float_value for each in validation.metric_validations_per_slice]
+    assert slices == ([0.5] if min_rows == 10 else [])
+    assert (tmp_path / "blessing" / ("NOT_BLESSED" if slices else "BLESSED")).exists()
 
 
 def test_without_any_label_there_is_nothing_to_evaluate(tmp_path: Path) -> None:

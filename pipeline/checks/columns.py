@@ -23,6 +23,8 @@ def named_columns(config: PipelineConfig) -> Iterator[tuple[Field, str]]:
     for place, crossing in enumerate(config.evaluation.slices):
         for name in crossing:
             yield ("evaluation", "slices", place), name
+    for name in config.evaluation.slice_thresholds:
+        yield ("evaluation", "slice_thresholds", name), name
     for name in config.data.split.columns:
         yield ("data", "split", "by"), name
     for name in config.data.columns:

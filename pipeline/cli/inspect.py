@@ -181,7 +181,7 @@ def _run_document(details: RunDetails) -> dict[str, Any]:
             for each in (evaluation.slices if evaluation else ())
         ],
         "thresholds": [
-            {"metric": check.metric, "bound": check.bound, "value": check.value, "holds": check.holds}
+            {"metric": check.metric, "slice": check.slice, "bound": check.bound, "value": check.value, "holds": check.holds}
             for check in (evaluation.checks if evaluation else ())
         ],
         "judgement": json.loads(evaluation.judgement.to_json()) if evaluation and evaluation.judgement else None,

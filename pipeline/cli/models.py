@@ -151,6 +151,8 @@ def _origin(lineage: Lineage) -> _Origin:
 def _metric(check: Any) -> str:
     from pipeline.report import formats
 
+    if check.slice:
+        return f"{check.metric} ({check.bound}) for {check.slice}"
     if check.against_baseline:
         return f"{check.metric} {formats.difference(check.value)} ({check.bound}) against the baseline"
     return f"{check.metric} {formats.metric(check.value)} ({check.bound})"

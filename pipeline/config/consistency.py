@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.config.evaluation import Bounds, Threshold
 from pipeline.config.flaws import Flaw
 from pipeline.config.training import Task
 from pipeline.contracts.metrics import higher_is_better
@@ -74,13 +75,15 @@ def contradictions(config: PipelineConfig) -> Iterator[Flaw]:
             "0",
             "Write: validation_fraction: 0.1",
         )
-    yield from _thresholds(config)
+    yield from _thresholds(config, config.evaluation.thresholds, ("evaluation", "thresholds"))
+    for column, thresholds in config.evaluation.slice_thresholds.items():
+        yield from _thresholds(config, thresholds, ("evaluation", "slice_thresholds", column))
 
 
-def _thresholds(config: PipelineConfig) -> Iterator[Flaw]:
+def _thresholds(config: PipelineConfig, thresholds: Mapping[str, Bounds], section: tuple[str, ...]) -> Iterator[Flaw]:
     known = METRICS[config.task]
-    for name, threshold in config.evaluation.thresholds.items():
-        field = ("evaluation", "thresholds", name)
+    for name, threshold in thresholds.items():
+        field = (*section, name)
         largest = 1 if name in _SHARES else None
         if name not in known:
             yield Flaw(
@@ -91,7 +94,7 @@ def _thresholds(config: PipelineConfig) -> Iterator[Flaw]:
                 did_you_mean(name, known) or f"Write {known[0]} in its place, or remove it.",
             )
             continue
-        if threshold.max_regression is not None and higher_is_better(name) is None:
+        if isinstance(threshold, Threshold) and threshold.max_regression is not None and higher_is_better(name) is None:
             yield Flaw(
                 f"{name} has no better direction, so it cannot regress.",
                 (*field, "max_regression"),

@@ -18,23 +18,29 @@ _Columns = Annotated[
 ]
 
 
-class Threshold(Section):
+class Bounds(Section):
     """The bounds within which a metric blesses the model: at least one, and all that are given must hold."""
 
     min: float | None = None
     """The metric's smallest acceptable value."""
     max: float | None = None
     """The metric's largest acceptable value."""
-    max_regression: Annotated[float, Field(ge=0)] | None = None
-    """How much worse than the baseline, the latest blessed model, the candidate may be (absolute)."""
 
     @model_validator(mode="after")
-    def _bounds_leave_room(self) -> Threshold:
-        if self.min is None and self.max is None and self.max_regression is None:
-            raise ValueError("a threshold needs at least one of min, max and max_regression")
+    def _bounds_leave_room(self) -> Bounds:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            *names, last = type(self).model_fields
+            raise ValueError(f"a threshold needs at least one of {', '.join(names)} and {last}")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"no value lies between min {self.min} and max {self.max}")
         return self
+
+
+class Threshold(Bounds):
+    """The bounds of a metric over all rows."""
+
+    max_regression: Annotated[float, Field(ge=0)] | None = None
+    """How much worse than the baseline, the latest blessed model, the candidate may be (absolute)."""
 
 
 class Evaluation(Section):
@@ -46,12 +52,20 @@ class Evaluation(Section):
     """Bounds by metric: for binary classification auc, accuracy, precision, recall, calibration, loss; for multiclass
     accuracy and loss; for regression mae, mse, rmse. Without a min or max, a model must be better than always saying the same
     (in auc, accuracy or mse), and without any, no worse than the baseline in that metric."""
+    slice_thresholds: dict[str, dict[str, Bounds]] = Field(default_factory=dict)
+    """Bounds by column and metric, which the rows of each value of the column must keep to, where they are at least
+    min_slice_rows."""
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.95
     """That of the interval in which a difference between models lies. All of it must be in favour of the model against always
     saying the same, and all of it worse than max_regression against the baseline to refuse the model; the rest may be chance.
     0 takes what is seen for the truth."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 100
-    """Slices with fewer rows are left out of the report."""
+    """Slices with fewer rows are left out of the report, and of slice_thresholds."""
+
+    @property
+    def sliced_by(self) -> tuple[tuple[str, ...], ...]:
+        """The columns, and crossings of columns, that divide the evaluation rows: also those that only thresholds name."""
+        return tuple(dict.fromkeys([*self.slices, *((column,) for column in self.slice_thresholds)]))
 
 
 class InfraValidator(Section):

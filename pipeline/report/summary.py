@@ -149,6 +149,8 @@ def _link(path: str) -> Text:
 
 def _check_text(check: ThresholdResult) -> Text:
     mark, style = ("✓", "green") if check.holds else ("✗", "bold red")
+    if check.slice:
+        return Text(f"{mark} {check.bound} for {check.slice}", style=style)
     versus = "baseline" if check.against_baseline else check.versus
     return Text(f"{mark} {check.bound}{f' vs {versus}' if versus else ''}", style=style)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from pipeline.report import formats
 from pipeline.report.read.advantage import CONSTANTS, in_words
 from pipeline.report.read.protos import read_records, tfma_protos
 from pipeline.report.read.undefined import RANKINGS, Undefined, undefined
+
+# Column and value of what the rows of a slice have in common.
+_Key = tuple[tuple[str, str], ...]
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 OVERALL = ""
@@ -111,6 +114,7 @@ class ThresholdResult:
       message: TFMA's message, where the metric could not be judged.
       undefined: why the metric has no value, if it has none.
       advantage: the comparison that decided, where chance was taken into account.
+      slice: the rows that it is for, such as `carrier = AA`, or `each carrier` where it holds for all; empty for all rows.
     """
 
     metric: str
@@ -121,6 +125,7 @@ class ThresholdResult:
     message: str = ""
     undefined: Undefined | None = None
     advantage: Advantage | None = None
+    slice: str = ""
 
     @property
     def versus(self) -> str:
@@ -135,13 +140,15 @@ class ThresholdResult:
         Args:
           baseline: the baseline's name.
         """
+        subject = f"{self.metric} for {self.slice}" if self.slice else self.metric
         if self.undefined:
-            return f"{self.metric} is undefined, as {self.undefined.reason}: {self.undefined.remedy}"
+            return f"{subject} is undefined, as {self.undefined.reason}: {self.undefined.remedy}"
         if self.advantage:
             compared = in_words(self.advantage, baseline if self.against_baseline else self.versus)
             wanted = f"; wanted {self.bound}" if self.against_baseline and self.bound != NO_WORSE else ""
             return f"{self.metric} is {formats.metric(self.advantage.candidate)}, {compared}{wanted}"
-        subject = f"{self.metric} against the baseline" if self.against_baseline else self.metric
+        if self.against_baseline:
+            subject = f"{self.metric} against the baseline"
         sign = "+" if self.against_baseline else ""
         seen = "unknown" if self.value is None else f"{self.value:{sign}.4g}"
         return f"{subject} is {seen}, wanted {self.bound}" + (f" ({self.message})" if self.message else "")
@@ -380,13 +387,16 @@ def _checks(folder: Path, slices: list[Slice], judgement: Judgement | None) -> I
     path = folder / "eval_config.json"
     if not path.is_file():
         return
-    failures = _failures(folder)
+    failures, slice_failures = _failures(folder)
     by_key = {each.key: each for each in slices}
     overall = by_key.get((), Slice((), {}))
     for specs in json.loads(path.read_text())["evalConfig"].get("metricsSpecs", []):
         for metric in specs.get("metrics", []):
             options = json.loads(metric.get("config") or "{}")
             name = options.get("name", metric["className"])
+            for each in metric.get("perSliceThresholds", []):
+                for column in (spec["featureKeys"][0] for spec in each.get("slicingSpecs", []) if spec.get("featureKeys")):
+                    yield from _slice_checks(name, column, each["threshold"], by_key, slice_failures)
             thresholds = [
                 each["threshold"] for each in metric.get("perSliceThresholds", []) if each.get("slicingSpecs") == [{}]
             ]
@@ -406,6 +416,19 @@ def _checks(folder: Path, slices: list[Slice], judgement: Judgement | None) -> I
                         undefined=overall.undefined(name),
                         advantage=judgement.baseline.get(name) if judgement and against_baseline else None,
                     )
+
+
+def _slice_checks(
+    name: str, column: str, threshold: Mapping[str, Any], slices: Mapping[_Key, Slice], failures: Collection[tuple[_Key, str]]
+) -> Iterator[ThresholdResult]:
+    """The slices by a column that a threshold does not hold for, or one result for all of them."""
+    failed = [each for key, each in slices.items() if each.columns == (column,) and (key, name) in failures]
+    for _, bound in _bounds(threshold):
+        for each in failed:
+            value = each.metric(name).candidate
+            yield ThresholdResult(name, bound, value, holds=False, undefined=each.undefined(name), slice=each.label)
+        if not failed:
+            yield ThresholdResult(name, bound, None, holds=True, slice=f"each {column}")
 
 
 def _bounds(threshold: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
@@ -430,16 +453,22 @@ def _bound(value: float, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed and value else ''}.4g}"
 
 
-def _failures(folder: Path) -> dict[tuple[str, bool], str]:
-    """TFMA's message on each failed threshold of all rows, by metric and whether it is against the baseline."""
+def _failures(folder: Path) -> tuple[dict[tuple[str, bool], str], set[tuple[_Key, str]]]:
+    """The thresholds that do not hold.
+
+    Returns:
+      Of all rows TFMA's message, by metric and whether it is against the baseline; and slices, each with the metric.
+    """
     path = folder / "validations.tfrecord"
     result = tfma_protos("validation_result_pb2").ValidationResult
     failures: dict[tuple[str, bool], str] = {}
+    of_slices: set[tuple[_Key, str]] = set()
     for record in read_records(path) if path.is_file() else ():
         for validation in result.FromString(record).metric_validations_per_slice:
-            if validation.slice_key.single_slice_keys:
-                continue
             for failure in validation.failures:
+                if validation.slice_key.single_slice_keys:
+                    of_slices.add((_slice_key(validation.slice_key), failure.metric_key.name))
+                    continue
                 against_baseline = failure.metric_threshold.HasField("change_threshold")
                 failures[failure.metric_key.name, against_baseline] = " ".join(failure.message.split())
-    return failures
+    return failures, of_slices

@@ -83,6 +83,13 @@ def with_value(fields: dict[str, Any], way: tuple[str, ...], value: Any) -> dict
             0.8,
         ),
         (
+            {"evaluation": {"slice_thresholds": {"city": {"auc": {"min": 80}}}}},
+            9,
+            "0.8 for 80 %",
+            ("evaluation", "slice_thresholds", "city", "auc", "min"),
+            0.8,
+        ),
+        (
             {"task": "regression", "evaluation": {"thresholds": {"mae": {"max": -1}}}},
             9,
             "0 or more",

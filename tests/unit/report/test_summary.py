@@ -151,7 +151,7 @@ def test_show_has_nodes_metrics_and_artifacts(workspace, conveyor):
         "slice": {},
         "metrics": {"auc": [0.8, None], "loss": [0.5, None], "example_count": [100.0, None]},
     }
-    assert document["thresholds"] == [{"metric": "auc", "bound": "≥ 0.7", "value": 0.8, "holds": True}]
+    assert document["thresholds"] == [{"metric": "auc", "slice": "", "bound": "≥ 0.7", "value": 0.8, "holds": True}]
 
 
 def test_a_metric_that_is_not_a_number_is_null_in_json(workspace, conveyor):

@@ -72,6 +72,29 @@ def test_a_metric_without_a_value_says_why(tmp_path, metric, value, mean_label, 
     assert overall.undefined("absent") is None
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_threshold_by_slice_names_the_slices_that_it_does_not_hold_for(tmp_path, fails):
+    artifacts.write_evaluation(tmp_path, baseline=False)
+    document = json.loads((tmp_path / "eval_config.json").read_text())
+    (metric,) = document["evalConfig"]["metricsSpecs"][0]["metrics"]
+    threshold = {"valueThreshold": {"lowerBound": 0.65}}
+    metric["perSliceThresholds"].append({"slicingSpecs": [{"featureKeys": ["origin"]}], "threshold": threshold})
+    (tmp_path / "eval_config.json").write_text(json.dumps(document))
+    validation = tfma_protos("validation_result_pb2").ValidationResult()
+    if fails:
+        failed = validation.metric_validations_per_slice.add()
+        failed.slice_key.single_slice_keys.add(column="origin", bytes_value=EVIL.encode())
+        failed.failures.add().metric_key.name = "auc"
+    artifacts.write_records(tmp_path / "validations.tfrecord", [validation])
+    evaluation = read_evaluation(tmp_path)
+
+    (check,) = [check for check in evaluation.checks if check.slice]
+    assert (check.bound, check.holds) == ("≥ 0.65", not fails)
+    assert check.slice == (f"origin = {EVIL}" if fails else "each origin")
+    if fails:
+        assert check.sentence() == f"auc for origin = {EVIL} is 0.6, wanted ≥ 0.65"
+
+
 def test_a_first_evaluation_has_no_baseline(tmp_path):
     artifacts.write_evaluation(tmp_path, baseline=False)
     evaluation = read_evaluation(tmp_path)
