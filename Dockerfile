@@ -36,6 +36,12 @@ RUN echo "Installing the locked packages: two to four minutes" \
 
 FROM ${BASE_IMAGE}
 
+# LightGBM needs it.
+USER root
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends libgomp1 \
+ && rm -rf /var/lib/apt/lists/*
+
 COPY --from=packages /opt/conveyor /opt/conveyor
 
 # PYTHONHASHSEED and the TF_ variables are as on the laptop, for the same results and a log without TensorFlow's start-up messages.

@@ -75,9 +75,31 @@ def contradictions(config: PipelineConfig) -> Iterator[Flaw]:
             "0",
             "Write: validation_fraction: 0.1",
         )
+    yield from _kinds(config)
     yield from _thresholds(config, config.evaluation.thresholds, ("evaluation", "thresholds"))
     for column, thresholds in config.evaluation.slice_thresholds.items():
         yield from _thresholds(config, thresholds, ("evaluation", "slice_thresholds", column))
+
+
+def _kinds(config: PipelineConfig) -> Iterator[Flaw]:
+    kind = config.model.kind
+    seen = kind if isinstance(kind, str) else ", ".join(kind)
+    if config.tuner.enabled and not {"auto", "network"} & {kind, *kind}:
+        yield Flaw(
+            "The tuner searches the hyperparameters of a network, and the model has none.",
+            ("model", "kind"),
+            "auto, or a list with network while tuner.enabled is true",
+            seen,
+            "Write: kind: auto",
+        )
+    if config.model.build_model and kind not in ("auto", "network", ("network",)):
+        yield Flaw(
+            "model.build_model is a network of your own, and model.kind names something else",
+            ("model", "kind"),
+            "network, or nothing",
+            seen,
+            "Write: kind: network",
+        )
 
 
 def _thresholds(config: PipelineConfig, thresholds: Mapping[str, Bounds], section: tuple[str, ...]) -> Iterator[Flaw]:

@@ -59,7 +59,7 @@ class PipelineConfig(Section):
     preprocessing: Preprocessing = Preprocessing()
     """From raw columns to what the model sees."""
     model: Model = Model()
-    """The Keras model."""
+    """The model."""
     training: Training = Training()
     """How the model is trained."""
     tuner: Tuner = Tuner()

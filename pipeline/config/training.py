@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,9 +18,17 @@ class Task(str, Enum):
     REGRESSION = "regression"
 
 
-class Model(Section):
-    """The Keras model."""
+MemberKind = Literal["network", "trees", "linear"]
 
+
+class Model(Section):
+    """The model."""
+
+    kind: Literal["auto", "network", "trees", "linear"] | Annotated[tuple[MemberKind, ...], Field(min_length=1)] = "network"
+    """What it is made of, one kind or a list: `network` (Keras), boosted `trees` (LightGBM), `linear`. Several are trained on
+    the same rows and add up, each with the weight that makes the validation loss smallest; what does not help is left out.
+    `auto`: a network and trees, and below 20,000 rows a linear model. Your own build_model is a network. Other fields of
+    this section, `training` and `tuner` are about the network, but `validation_fraction` and `seed`."""
     build_model: FunctionReference | None = None
     """Your own instead of the derived one: `file.py:function`; docs/your-own-code.md describes its arguments."""
     numeric_bins: Annotated[int, Field(ge=0)] | None = None

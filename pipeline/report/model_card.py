@@ -100,6 +100,8 @@ def _model(details: RunDetails) -> tuple[tuple[str, str], ...]:
         architecture = f"Keras: {columns}, then hidden layers of {units} units"
         if "dropout" in recipe:
             architecture += f", dropout {recipe['dropout']:g}"
+    if composition := details.training.composition if details.training else "":
+        architecture = f"{composition}; {architecture}" if "network" in composition else composition
     parameters = details.saved_model.parameters if details.saved_model else None
     return (
         ("Architecture", architecture),

@@ -34,6 +34,8 @@ _YEAR_LENGTH = 365.2425
 # One sine and cosine would put the days of a week on a circle, where Saturday is half way to Monday whatever the label does;
 # with three any function of seven days is a weighted sum of them.
 _HARMONICS = (1, 2, 3)
+WAVES_OF_A_PART = 2 * len(_HARMONICS)
+"""How many numbers become of a part of a time: its sines, then its cosines."""
 
 MAX_WORDS = 512
 """The words at the start of a text that count."""
@@ -179,7 +181,7 @@ def _cyclic_parts(column: tf.Tensor | tf.SparseTensor, time: Time) -> tf.Tensor:
         return tf.concat([_cyclic(seconds, part) for part in time.parts], axis=1)
     times = raw.Values.of(column)
     waves = times.mean(tf.concat([_cyclic(times.values, part) for part in time.parts], axis=1))
-    return tf.reshape(waves, [-1, 2 * len(_HARMONICS) * len(time.parts)])
+    return tf.reshape(waves, [-1, WAVES_OF_A_PART * len(time.parts)])
 
 
 def _cyclic(seconds: tf.Tensor, part: str) -> tf.Tensor:

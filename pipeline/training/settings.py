@@ -7,12 +7,13 @@ import path, the digest of the function's code is among them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import Field
 
 from pipeline.config import Feature, Model, Preprocessing, Task, Training
 from pipeline.config.section import Section
+from pipeline.config.training import MemberKind
 from pipeline.errors import ConfigError
 from pipeline.training.user_code import UserFunction
 from pipeline.util import code
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 PREPROCESSING_FN = "pipeline.training.preprocessing.preprocessing_fn"
 RUN_FN = "pipeline.training.trainer.run_fn"
 TUNER_FN = "pipeline.training.tuner.tuner_fn"
+
+# With more rows a network learns what a linear model knows.
+_MOST_ROWS_FOR_LINEAR = 20_000
 
 
 class TransformSettings(Section):
@@ -64,9 +68,19 @@ class TrainerSettings(TransformSettings):
     build_model: UserFunction | None = None
     """The user's own function instead of the derived model."""
 
+    def member_kinds(self, num_rows: int) -> tuple[MemberKind, ...]:
+        """What the model is made of, for a table of some rows: each kind once, the network first."""
+        kind = self.model.kind
+        if self.build_model is not None:
+            return ("network",)
+        if kind == "auto":
+            return ("network", "trees", "linear") if num_rows < _MOST_ROWS_FOR_LINEAR else ("network", "trees")
+        named = (kind,) if isinstance(kind, str) else kind
+        return tuple(known for known in get_args(MemberKind) if known in named)
+
     def hyperparameters(self) -> dict[str, Any]:
         """The fields of the sections `model` and `training` as one, as `build_model` functions get them."""
-        return {**self.model.model_dump(mode="json", exclude={"build_model"}), **self.training.model_dump(mode="json")}
+        return {**self.model.model_dump(mode="json", exclude={"build_model", "kind"}), **self.training.model_dump(mode="json")}
 
     def tuned(self, found: Mapping[str, Any]) -> Self:
         """These settings with the values that the tuner found in place of the configured ones.

@@ -7,8 +7,11 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -19,6 +22,9 @@ from pipeline.training import examples, raw, remarks
 from pipeline.training.export import export_model
 from pipeline.training.features import label_feature
 from pipeline.training.labels import LabelEncoding
+from pipeline.training.members.learning import Division, Member, Table, learn
+from pipeline.training.members.losses import Outputs
+from pipeline.training.members.whole import MEMBERS_FILE, weigh, whole_model
 from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, feature_plan, input_layers, number_encoder
 from pipeline.training.preprocessing import CATEGORICAL
 from pipeline.training.recipe import RECIPE_FILE, Recipe, validation_fraction
@@ -29,6 +35,8 @@ from pipeline.util.progress import RowProgress, say
 HISTORY_FILE = "history.json"
 """In the `model_run` artifact: a list with an object for each epoch: epoch, seconds, loss and metrics, `val_` before those
 of the validation rows."""
+
+_ROWS_AT_ONCE = 8192
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -68,6 +76,38 @@ def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTr
     """Trains as `run_fn` does, on rows that have been read."""
     if fn_args.hyperparameters:
         settings = settings.tuned(fn_args.hyperparameters["values"])
+    kinds = settings.member_kinds(data.num_rows)
+    model, seconds = None, 0.0
+    with ThreadPoolExecutor(1) as beside:
+        learning = beside.submit(_learn_others, kinds, settings, transform_output, data)
+        if "network" in kinds:
+            started = time.monotonic()
+            model = _train_network(fn_args, settings, transform_output, data)
+            seconds = time.monotonic() - started
+        members = learning.result()
+    if model is not None and members:
+        facts = f"{model.count_params():,} weights"
+        members.insert(0, Member("network", data.outputs(model), model, seconds, facts))
+    if members:
+        say("weighing what was trained")
+        standings = weigh(members, data.division, data.labels, data.encoding)
+        print("\n".join(map(str, standings)), flush=True)
+        _write(fn_args, MEMBERS_FILE, [standing.to_json() for standing in standings])
+        model = whole_model(members, standings, input_layers(transform_output, settings.label))
+    say("exporting the model")
+    export_model(
+        model,
+        transform_output,
+        raw_columns(settings, transform_output),
+        settings.label,
+        data.encoding,
+        fn_args.serving_model_dir,
+    )
+
+
+def _train_network(
+    fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData
+) -> keras.Model:
     strategy = _strategy()
     recipe = Recipe.of(settings.model, settings.training, len(data.train))
     with strategy.scope():
@@ -80,18 +120,22 @@ def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTr
     )
     say("starting the first epoch")
     history = fit(model, data, recipe, settings.training.seed, fn_args.model_run_dir)
-    for name, content in {HISTORY_FILE: history, RECIPE_FILE: recipe.to_json()}.items():
-        with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, name), "w") as file:
-            file.write(json.dumps(content, indent=2))
-    say("exporting the model")
-    export_model(
-        model,
-        transform_output,
-        raw_columns(settings, transform_output),
-        settings.label,
-        data.encoding,
-        fn_args.serving_model_dir,
-    )
+    _write(fn_args, HISTORY_FILE, history)
+    _write(fn_args, RECIPE_FILE, recipe.to_json())
+    return model
+
+
+def _learn_others(
+    kinds: Sequence[str], settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData
+) -> list[Member]:
+    plan = feature_plan(settings, transform_output) if settings.preprocessing_fn is None else None
+    table = Table(plan, categories(settings, transform_output), data.take, data.labels, data.division, data.encoding)
+    return [learn(kind, table) for kind in kinds if kind != "network"]
+
+
+def _write(fn_args: FnArgs, name: str, content: object) -> None:
+    with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, name), "w") as file:
+        file.write(json.dumps(content, indent=2))
 
 
 class TrainingData:
@@ -105,6 +149,7 @@ class TrainingData:
       encoding: how the label is learnt.
       train: the indices of the rows to train on.
       validation: the indices of the rows held back for early stopping; may be empty.
+      labels: [N] of all rows, class indices or the standardised label.
 
     Raises:
       DataError: the label is missing, has one value, or does not suit the task.
@@ -115,7 +160,8 @@ class TrainingData:
         training = settings.training
         self.train, self.validation = rows.divide(validation_fraction(training, len(rows)), training.seed)
         self._features = rows.features
-        self._labels = self.encoding.encode(rows.labels)
+        self._seed = training.seed
+        self.labels = self.encoding.encode(rows.labels)
 
     @classmethod
     def read(cls, patterns: Sequence[str], settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> TrainingData:
@@ -135,6 +181,27 @@ class TrainingData:
             examples.check_dense(transform_output.transformed_feature_spec(), label_feature(settings.label))
         return cls(examples.read(patterns, transform_output, columns, settings.label), settings)
 
+    @property
+    def num_rows(self) -> int:
+        """All rows."""
+        return len(self.labels)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> dict[str, tf.Tensor]:
+        """The transformed features of some rows by name, [N, values]; of bags padded with 0."""
+        return {name: examples.take(feature, rows) for name, feature in self._features.items()}
+
+    @property
+    def division(self) -> Division:
+        """Which rows are learnt from, and which judge."""
+        return Division(self.train, self.validation, self._seed, self.encoding.num_outputs)
+
+    def outputs(self, model: keras.Model) -> Outputs:
+        """What a model puts out for the validation rows, [N, outputs]."""
+        if not len(self.validation):
+            return np.zeros((0, self.encoding.num_outputs))
+        rows = examples.batches(self._features, self.labels, self.validation, _ROWS_AT_ONCE, shuffle_seed=None)
+        return np.asarray(model.predict(rows.map(lambda features, labels: features), verbose=0), np.float64)
+
     def sample(self, most: int) -> dict[str, tf.Tensor]:
         """The transformed features of some rows to train on, by name, [N, values].
 
@@ -142,14 +209,16 @@ class TrainingData:
           most: how many rows at most. They are spread over all rows, which are often in the order of time.
         """
         chosen = self.train[:: math.ceil(len(self.train) / most)]
-        return {name: examples.take(feature, chosen) for name, feature in self._features.items()}
+        return self.take(chosen)
 
     def batches(self, batch_size: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
         """Training rows without end, in a new order each epoch, and validation rows, None where there are none."""
-        train = examples.batches(self._features, self._labels, self.train, batch_size, seed)
+        train = examples.batches(self._features, self.labels, self.train, batch_size, seed)
         if not len(self.validation):
             return train, None
-        return train, examples.batches(self._features, self._labels, self.validation, max(batch_size, 8192), shuffle_seed=None)
+        return train, examples.batches(
+            self._features, self.labels, self.validation, max(batch_size, _ROWS_AT_ONCE), shuffle_seed=None
+        )
 
 
 def make_deterministic(seed: int) -> None:

@@ -214,6 +214,17 @@ def write_history(folder: Path) -> None:
     (folder / "recipe.json").write_text(json.dumps(recipe))
 
 
+def write_members(folder: Path) -> None:
+    """Trees and a linear model that add up, beside a network that does not help."""
+    weights = {"network": 0.0, "trees": 0.75, "linear": 0.25, "whole": 1.0}
+    members = [
+        {"kind": kind, "weight": weight, "metrics": {"loss": 0.5, "auc": 0.75}, "seconds": 2.0, "facts": f"of {kind}"}
+        for kind, weight in weights.items()
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "members.json").write_text(json.dumps(members))
+
+
 def write_model(folder: Path, classes: Sequence[str | int] = (0, 1)) -> None:
     """A model's files, with the contract that the Trainer writes."""
     contract = folder / "Format-Serving" / "assets.extra" / "conveyor.json"

@@ -288,6 +288,33 @@ def test_the_curves_are_kept(trained: Trained, label: str) -> None:
     assert list(trained.model_run.rglob("events.out.tfevents.*"))
 
 
+KINDS = {"numbers": ["network", "trees", "linear"], "classes": ["trees", "linear"], "words": ["trees"], "amounts": ["linear"]}
+
+
+def test_other_kinds_of_models_answer_as_one(trained: Trained, label: str, tmp_path: Path) -> None:
+    config = _config(label, model={"kind": KINDS[label]})
+    model = _train(config, trained.rows, trained.graph, tmp_path / "trainer")
+    *members, whole = json.loads((model.model_run / "members.json").read_text())
+    assert [member["kind"] for member in members] == KINDS[label]
+    assert sum(member["weight"] for member in members) == pytest.approx(1)
+    assert whole["metrics"]["loss"] <= min(member["metrics"]["loss"] for member in members) + 0.02
+    assert (model.model_run / "history.json").exists() is ("network" in KINDS[label])
+    asked = [*trained.rows[:50], {}, {"carrier": "never seen", "distance": math.inf, "seats": -7}]
+    answers = model.predict(asked)
+    (tmp_path / "requests.json").write_text(json.dumps({"predict_raw": _raw_inputs(asked)}))
+    command = [sys.executable, "-I", "-c", LOAD_AS_TF_SERVING, model.model, str(tmp_path / "requests.json")]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    for name, values in json.loads(finished.stdout)["predict_raw"].items():
+        if answers[name].dtype.kind == "f":
+            np.testing.assert_allclose(values, answers[name], rtol=1e-5)
+    servable = Servable("model", 1, Path(model.model), SessionOptions.from_flags(Flags()))
+    try:
+        assert warm_up(servable, Path(model.model)) == 4
+    finally:
+        servable.close()
+
+
 def test_the_same_rows_give_the_same_model(tmp_path: Path) -> None:
     config, rows = _config("numbers"), _rows("numbers")
     models = []

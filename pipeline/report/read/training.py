@@ -10,6 +10,8 @@ from typing import Any
 
 FILE_NAME = "history.json"
 RECIPE_FILE = "recipe.json"
+MEMBERS_FILE = "members.json"
+WHOLE = "whole"
 VALIDATION = "val_"
 _NOT_METRICS = frozenset({"epoch", "seconds", "learning_rate"})
 
@@ -21,10 +23,13 @@ class Training:
     Attributes:
       epochs: each with its metrics by name; those of the validation split start with `val_`.
       recipe: the choices that it followed, configured or derived, by name; empty where the run did not keep them.
+      members: what the model is made of, where it is more than a network: for each member and, last, for the whole its kind,
+        weight, metrics on validation rows, seconds and facts.
     """
 
     epochs: tuple[Mapping[str, float], ...]
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    members: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def metrics(self) -> list[str]:
@@ -43,6 +48,17 @@ class Training:
         losses = {index: epoch["val_loss"] for index, epoch in enumerate(self.epochs, start=1) if "val_loss" in epoch}
         return min(losses, key=lambda index: losses[index]) if losses else None
 
+    @property
+    def member_metrics(self) -> list[str]:
+        """Names of the metrics of members, the loss first."""
+        return list(dict.fromkeys(name for member in self.members for name in member["metrics"]))
+
+    @property
+    def composition(self) -> str:
+        """The members by their weights, such as `network 0.60, trees 0.40`; empty where there is only a network."""
+        kept = [member for member in self.members if member["weight"] and member["kind"] != WHOLE]
+        return ", ".join(f"{member['kind']} {member['weight']:.2f}" for member in kept)
+
     def curve(self, name: str) -> list[tuple[float, float]]:
         """Epoch, counted from 1, and value of a metric."""
         return [(index, epoch[name]) for index, epoch in enumerate(self.epochs, start=1) if name in epoch]
@@ -55,9 +71,12 @@ def read_training(folder: Path) -> Training:
       folder: the artifact's folder.
 
     Raises:
-      FileNotFoundError: it has no history.
+      FileNotFoundError: it has neither a history nor members.
     """
-    recipe = folder / RECIPE_FILE
-    return Training(
-        tuple(json.loads((folder / FILE_NAME).read_text())), json.loads(recipe.read_text()) if recipe.exists() else {}
-    )
+    members = _read(folder / MEMBERS_FILE, None)
+    epochs = json.loads((folder / FILE_NAME).read_text()) if members is None else _read(folder / FILE_NAME, [])
+    return Training(tuple(epochs), _read(folder / RECIPE_FILE, {}), tuple(members or ()))
+
+
+def _read(file: Path, otherwise: Any) -> Any:
+    return json.loads(file.read_text()) if file.exists() else otherwise

@@ -54,6 +54,14 @@ def with_value(fields: dict[str, Any], way: tuple[str, ...], value: Any) -> dict
             ("training", "validation_fraction"),
             0.1,
         ),
+        ({"tuner": {"enabled": True}, "model": {"kind": "trees"}}, 8, "kind: auto", ("model", "kind"), "auto"),
+        (
+            {"model": {"build_model": "a.py:build", "kind": ["network", "trees"]}},
+            7,
+            "kind: network",
+            ("model", "kind"),
+            "network",
+        ),
         (
             {"evaluation": {"thresholds": {"acuracy": {"min": 0.5}}}},
             7,

@@ -118,9 +118,31 @@ def test_the_tuners_values_go_before_the_configured_ones() -> None:
 
 
 def test_your_own_model_gets_the_fields_of_two_sections() -> None:
-    assert set(for_trainer(_config()).hyperparameters()) == {*Model.model_fields, *Training.model_fields} - {"build_model"}
+    assert set(for_trainer(_config()).hyperparameters()) == {*Model.model_fields, *Training.model_fields} - {
+        "build_model",
+        "kind",
+    }
 
 
 def test_tensorflow_is_not_needed() -> None:
     program = "import sys; import pipeline.training.settings; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "num_rows", "expected"),
+    [
+        ("auto", 1000, ("network", "trees", "linear")),
+        ("auto", 1_000_000, ("network", "trees")),
+        ("trees", 1000, ("trees",)),
+        (["linear", "network", "linear"], 1_000_000, ("network", "linear")),
+    ],
+)
+def test_what_a_model_is_made_of(kind: Any, num_rows: int, expected: tuple[str, ...]) -> None:
+    assert for_trainer(_config(model={"kind": kind})).member_kinds(num_rows) == expected
+
+
+def test_a_model_of_your_own_is_a_network(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def build_model(): pass")
+    config = _config(model={"kind": "auto", "build_model": str(tmp_path / "own.py:build_model")})
+    assert for_trainer(config).member_kinds(1000) == ("network",)

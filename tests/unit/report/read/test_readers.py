@@ -230,6 +230,16 @@ def test_training_knows_its_best_epoch(tmp_path):
     assert Training(({"epoch": 1, "loss": 0.5},)).best_epoch is None
 
 
+def test_the_members_of_a_model_stand_beside_the_whole(tmp_path):
+    artifacts.write_members(tmp_path / "run")
+    training = read_training(tmp_path / "run")
+
+    assert training.epochs == ()
+    assert training.best_epoch is None
+    assert training.member_metrics == ["loss", "auc"]
+    assert training.composition == "trees 0.75, linear 0.25"
+
+
 def test_a_model_of_another_trainer_has_a_size_only(tmp_path):
     artifacts.write_model(tmp_path)
     assert read_saved_model(tmp_path).classes == ("0", "1")

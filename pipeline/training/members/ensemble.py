@@ -1,0 +1,50 @@
+"""The weights of members: those with which their outputs add up to the smallest loss on rows that none has learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import scipy.optimize
+
+from pipeline.config import Task
+from pipeline.training.members.losses import Outputs, gradients, losses
+
+_SMALLEST_WEIGHT = 0.05
+# Worth as many rows' losses: on few rows, by chance alone one of several good members looks much better than the others.
+_EVIDENCE = 4.0
+
+
+def best_weights(task: Task, outputs: Sequence[Outputs], labels: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The weights of members, [members], 0 for those that do not help; they add up to 1.
+
+    The loss of a sum of logits is convex in the weights, as is that of a sum of numbers, so there is one best sum.
+
+    Args:
+      task: the kind of prediction.
+      outputs: what each member puts out for rows that it has not learnt from.
+      labels: [N], class indices or the standardised label of these rows.
+    """
+    stacked = np.stack(outputs)
+    equal = np.full(len(outputs), 1 / len(outputs))
+    if len(outputs) == 1 or not len(labels):
+        return equal
+
+    def objective(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        added = np.tensordot(weights, stacked, axes=1)
+        slopes = np.tensordot(stacked, gradients(task, added, labels), axes=2)
+        away = weights - equal
+        total = losses(task, added, labels).sum() + 0.5 * _EVIDENCE * away @ away
+        return total / len(labels), (slopes + _EVIDENCE * away) / len(labels)
+
+    found = scipy.optimize.minimize(
+        objective,
+        equal,
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, 1)] * len(equal),
+        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1, "jac": np.ones_like},
+    ).x
+    kept = np.where(found >= _SMALLEST_WEIGHT, found, 0)
+    return kept / kept.sum()

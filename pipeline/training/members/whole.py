@@ -1,0 +1,136 @@
+"""The model that is served: the members that help, each with its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import scipy.stats
+
+from pipeline.config import Task
+from pipeline.training.labels import LabelEncoding
+from pipeline.training.members.ensemble import best_weights
+from pipeline.training.members.learning import Division, Member
+from pipeline.training.members.losses import Outputs, losses
+
+MEMBERS_FILE = "members.json"
+"""In the `model_run` artifact: a list with an object for each member and, last, for the whole, as `Standing` describes them."""
+
+WHOLE = "whole"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How good a member is on rows that it has not learnt from.
+
+    Attributes:
+      kind: what it is: network, trees or linear; `whole` for the sum of all.
+      weight: its share of the sum; 0 where it does not help.
+      metrics: by name: the loss that weights make small, and what the task is judged by; empty without such rows.
+      seconds: how long its training took.
+      facts: what was chosen, in words.
+    """
+
+    kind: str
+    weight: float
+    metrics: Mapping[str, float]
+    seconds: float
+    facts: str
+
+    def __str__(self) -> str:
+        values = "".join(f"  {name} {value:.4f}" for name, value in self.metrics.items())
+        return f"{self.kind:<8} {self.weight:4.2f}  {self.seconds:.1f} s{values}  {self.facts}".rstrip()
+
+    def to_json(self) -> dict[str, object]:
+        """The object in the file."""
+        return asdict(self)
+
+
+def weigh(
+    members: Sequence[Member], division: Division, labels: npt.NDArray[np.float32], encoding: LabelEncoding
+) -> list[Standing]:
+    """Weighs members by the rows that they have not learnt from.
+
+    Args:
+      members: at least one; a network's outputs are those for the validation rows.
+      division: the rows that judge them.
+      labels: [N] of all rows, class indices or the standardised label.
+      encoding: what outputs mean.
+
+    Returns:
+      How each stands, in the same order, and the whole.
+    """
+    task = encoding.task
+    others = [member for member in members if member.kind != "network"]
+    weights = dict.fromkeys((member.kind for member in members), 1.0)
+    expected = labels[division.judged]
+    outputs = {member.kind: member.outputs for member in others}
+    if others:
+        # Trees and linear models may have been judged by more rows than the network: these say how they stand to each other.
+        shares = best_weights(task, list(outputs.values()), expected)
+        weights.update(zip(outputs, shares, strict=True))
+    if len(others) < len(members):
+        (network,) = (member for member in members if member.kind == "network")
+        rows = division.validation if division.is_in_folds else slice(None)
+        outputs = {kind: values[rows] for kind, values in outputs.items()}
+        expected = labels[division.validation]
+        if others:
+            beside = _added(weights, outputs)
+            share, rest = best_weights(task, [network.outputs, beside], expected)
+            weights = {kind: share if kind == "network" else rest * weight for kind, weight in weights.items()}
+        outputs["network"] = network.outputs
+    standings = [
+        Standing(
+            member.kind,
+            float(weights[member.kind]),
+            _metrics(outputs[member.kind], expected, encoding),
+            member.seconds,
+            member.facts,
+        )
+        for member in members
+    ]
+    added = _added(weights, outputs)
+    seconds = sum(member.seconds for member in members)
+    return [*standings, Standing(WHOLE, 1.0, _metrics(added, expected, encoding), seconds, "")]
+
+
+def whole_model(
+    members: Sequence[Member], standings: Sequence[Standing], inputs: Mapping[str, keras.KerasTensor]
+) -> keras.Model:
+    """The weighted sum of members, without those that have no weight.
+
+    Args:
+      members: the members.
+      standings: how they stand, in the same order.
+      inputs: the inputs by transformed feature, [N, values].
+
+    Returns:
+      A model from the inputs to [N, outputs].
+    """
+    kept = [(member, standing.weight) for member, standing in zip(members, standings, strict=False) if standing.weight]
+    terms = [weight * member.layer(dict(inputs)) for member, weight in kept]
+    return keras.Model(dict(inputs), terms[0] if len(terms) == 1 else keras.layers.Add()(terms))
+
+
+def _added(weights: Mapping[str, float], outputs: Mapping[str, Outputs]) -> Outputs:
+    return np.sum([weights[kind] * values for kind, values in outputs.items()], axis=0)
+
+
+def _metrics(outputs: Outputs, labels: npt.NDArray[np.float32], encoding: LabelEncoding) -> dict[str, float]:
+    if not len(labels):
+        return {}
+    found = {"loss": float(losses(encoding.task, outputs, labels).mean())}
+    if encoding.task is Task.REGRESSION:
+        return {**found, "rmse": encoding.deviation * float(np.sqrt(np.mean((outputs[:, 0] - labels) ** 2)))}
+    if encoding.task is Task.MULTICLASS:
+        return {**found, "accuracy": float(np.mean(outputs.argmax(axis=1) == labels))}
+    num_positive = int(labels.sum())
+    if num_positive in (0, len(labels)):
+        return found
+    # The area under the curve is the share of pairs in order: Mann and Whitney's U.
+    ranks = scipy.stats.rankdata(outputs[:, 0])[labels == 1].sum()
+    pairs = num_positive * (len(labels) - num_positive)
+    return {**found, "auc": float((ranks - num_positive * (num_positive + 1) / 2) / pairs)}
