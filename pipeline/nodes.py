@@ -80,7 +80,9 @@ TRAINER = Node(
     scalars="training",
     parameters=("steps_per_epoch",),
 )
-EVALUATOR = Node("Evaluator", (BLESSING_KEY, "evaluation"), sections=("blessing", "evaluation"), scalars="evaluation")
+EVALUATOR = Node(
+    "Evaluator", (BLESSING_KEY, "evaluation"), sections=("blessing", "evaluation", "importance"), scalars="evaluation"
+)
 RESOLVER = Node(
     "Resolver",
     ("model", "model_blessing"),

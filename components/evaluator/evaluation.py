@@ -22,17 +22,21 @@ from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib as slicer
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
+from components.evaluator import importance
 from components.evaluator.accumulators import accumulator_for
 from components.evaluator.gate import Gate
 from components.evaluator.judge import Contestants, decide, judge
 from components.evaluator.matrices import result_function
 from components.evaluator.plan import Plan
+from components.evaluator.reservoir import Reservoir
 from components.evaluator.rows import Models, read_batches
 from components.evaluator.sample import Sample
 from components.evaluator.slices import SliceIndex, SliceKey
 from components.evaluator.sums import SliceSums
 from components.shared.fast_executor import UnsupportedError
-from pipeline.contracts.judgement import FILE_NAME
+from pipeline.contracts import importance as importance_contract
+from pipeline.contracts import judgement as judgement_contract
+from pipeline.contracts.importance import Importance
 from pipeline.util.progress import say
 
 # By metric, plot and error; TFMA has classes for the keys of the first two only.
@@ -42,6 +46,7 @@ Metrics = dict[Any, Any]
 _TOO_SMALL = (
     "Example count for this slice key is lower than the minimum required value: %d. No data is aggregated for this slice."
 )
+_SAMPLE_SEED = 11
 _UNKNOWN_DATA = {"data_location": "<user provided PCollection>", "file_format": "<unknown>"}
 
 
@@ -59,7 +64,8 @@ def evaluate(
       model_paths: the folder of each SavedModel, by model name.
       files: TFRecords of tf.Examples.
       output_path: the folder to write to.
-      gate: what the candidate has to show besides thresholds; the judgement is written to `judgement.json`.
+      gate: what the candidate has to show besides thresholds; the judgement is written to `judgement.json`, and what the model
+        leans on to `importance.json`, where it takes raw columns and they are not too many.
 
     Returns:
       Whether all thresholds are met, and the gate passed, and which are not.
@@ -69,8 +75,11 @@ def evaluate(
       UnsupportedError: the config, a model or the data need TFMA itself. Nothing has been written.
     """
     plan = Plan.of(eval_config, model_paths)
+    say("loading the models")
+    models = Models(plan.comparisons.values())
     samples = {name: Sample() for name in plan.comparisons} if gate else {}
-    metrics = _measure(plan, files, samples)
+    asked = _rows_to_ask(plan, models) if gate else None
+    metrics = _measure(plan, models, files, samples, asked)
     validation = _validate(eval_config, metrics)
     judgement = None
     if gate and () in metrics:
@@ -80,14 +89,37 @@ def evaluate(
         validation = decide(validation, judgement, plan.candidate, small)
     _write(output_path, eval_config, model_paths, metrics, validation)
     if judgement:
-        with tf.io.gfile.GFile(os.path.join(output_path, FILE_NAME), "w") as file:
-            file.write(judgement.to_json() + "\n")
+        _write_text(os.path.join(output_path, judgement_contract.FILE_NAME), judgement.to_json())
+    if gate and asked and (found := _importance(plan, models, asked, gate)):
+        _write_text(os.path.join(output_path, importance_contract.FILE_NAME), found.to_json())
     return validation
 
 
-def _measure(plan: Plan, files: Sequence[str], samples: Mapping[str, Sample]) -> dict[SliceKey, Metrics]:
-    say("loading the models")
-    models = Models(plan.comparisons.values())
+def _rows_to_ask(plan: Plan, models: Models) -> Reservoir | None:
+    """An empty sample for the rows with which the candidate is asked what it leans on; None where it cannot be."""
+    model = models.raw(plan.comparisons[plan.candidate])
+    size = importance.rows_to_ask(len(model.columns)) if model else 0
+    return Reservoir(size, _SAMPLE_SEED) if size else None
+
+
+def _importance(plan: Plan, models: Models, asked: Reservoir, gate: Gate) -> Importance | None:
+    model = models.raw(plan.comparisons[plan.candidate])
+    if model is None or not len(asked.labels):
+        return None
+    say(f"asking the model with each of {len(model.columns)} columns shuffled")
+    # An error in the label's own unit.
+    metric = "rmse" if gate.metric == "mse" else gate.metric
+    return importance.measure(model, tf.constant(asked.examples), asked.labels, metric)
+
+
+def _write_text(path: str, text: str) -> None:
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(text + "\n")
+
+
+def _measure(
+    plan: Plan, models: Models, files: Sequence[str], samples: Mapping[str, Sample], asked: Reservoir | None
+) -> dict[SliceKey, Metrics]:
     slices = SliceIndex(plan.slices)
     if not slices.columns.isdisjoint(models.transformed):
         raise UnsupportedError("a model transforms a column that rows are sliced by")
@@ -102,6 +134,8 @@ def _measure(plan: Plan, files: Sequence[str], samples: Mapping[str, Sample]) ->
         for comparison, sums in classes.items():
             labels = batch.labels[comparison].astype(np.float64)
             sums.add(numbers, np.stack([labels, 1 - labels], axis=1))
+        if asked:
+            asked.add(batch.examples.numpy(), batch.labels[plan.comparisons[plan.candidate]])
         for name, sample in samples.items():
             sample.add(batch.labels[plan.comparisons[name]], batch.predictions[plan.comparisons[name]])
         for comparison, accumulator in accumulators:

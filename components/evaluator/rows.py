@@ -12,6 +12,7 @@ import tensorflow as tf
 from absl import logging
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from components.evaluator.raw_model import RawModel
 from components.evaluator.slices import Column
 from components.shared.examples.tfrecord import compression_of
 from components.shared.fast_executor import UnsupportedError
@@ -50,12 +51,14 @@ class Batch:
 
     Attributes:
       num_rows: N.
+      examples: the rows as serialized tf.Examples, [N].
       columns: the columns asked for, by name.
       labels: [N] integers or floats, all finite.
       predictions: [N, outputs], all finite.
     """
 
     num_rows: int
+    examples: tf.Tensor
     columns: Mapping[str, Column]
     labels: Mapping[Comparison, npt.NDArray[Any]]
     predictions: Mapping[Comparison, npt.NDArray[np.float32]]
@@ -71,6 +74,7 @@ class Models:
     def __init__(self, comparisons: Iterable[Comparison]) -> None:
         self._comparisons = sorted(set(comparisons))
         models = {path: tf.saved_model.load(path) for path in {comparison.path for comparison in self._comparisons}}
+        self._models = models
         self._predict = {
             (path, name): _Signature(models[path], name) for path, name in {(c.path, c.signature) for c in self._comparisons}
         }
@@ -93,6 +97,11 @@ class Models:
     def transformed(self) -> set[str]:
         """The columns that a model transforms: its label, where that is not a class index."""
         return {name for signature in self._label.values() for name in signature.outputs}
+
+    def raw(self, comparison: Comparison) -> RawModel | None:
+        """The model of a comparison, to be asked with raw columns; None where it does not take them."""
+        model = self._models[comparison.path]
+        return RawModel(model, comparison.path, comparison.output) if RawModel.suits(model, comparison.path) else None
 
     def predict(self, examples: tf.Tensor) -> dict[Comparison, npt.NDArray[np.float32]]:
         """Predictions, [N, outputs], for serialized examples, [N].
@@ -187,6 +196,7 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models) -
             if len(examples):
                 yield Batch(
                     num_rows=len(examples),
+                    examples=examples,
                     columns=decoded,
                     labels=models.labels(examples, decoded),
                     predictions=models.predict(examples),

@@ -61,6 +61,21 @@ def constant_interval(metric: str, gain: float, candidate: Sample, constant: flo
     return _around(gain, _mean_error(differences), len(labels), confidence)
 
 
+def metric_of(metric: str, sample: Sample) -> float:
+    """A metric of some rows; NaN where it has none, such as the AUC of rows of a single class.
+
+    Args:
+      metric: auc, exact where TFMA's is of a curve with steps, accuracy or rmse.
+      sample: the rows.
+    """
+    if metric == "accuracy":
+        return float(np.mean(sample.correct))
+    if metric == "auc":
+        is_positive = sample.labels > 0.5
+        return math.nan if is_positive.all() or not is_positive.any() else float(np.mean(_placements(sample)[is_positive]))
+    return math.sqrt(np.mean(_squared(sample)))
+
+
 def best_constant(metric: str, sample: Sample) -> tuple[float, float]:
     """What says the same of every row and is best at it, in hindsight.
 

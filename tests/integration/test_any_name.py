@@ -21,7 +21,7 @@ from tensorflow_transform.tf_metadata import schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 import conveyor
-from components.evaluator.config import eval_config
+from components.evaluator.config import eval_config, gate_of
 from components.evaluator.evaluation import evaluate
 from components.shared.examples.encoder import encode
 from components.shared.examples.kinds import Kind
@@ -30,6 +30,8 @@ from components.shared.examples.writer import SplitWriter
 from components.transform.analysis import analyze
 from components.transform.materialization import Materializer
 from pipeline.config import PipelineConfig
+from pipeline.contracts.importance import FILE_NAME as IMPORTANCE_FILE
+from pipeline.contracts.importance import Importance
 from pipeline.report.read.evaluation import read_evaluation
 from pipeline.report.read.transformation import read_transformation
 from pipeline.training import settings as training_settings
@@ -98,7 +100,9 @@ def check(columns: Sequence[str], label: str, folder: Path) -> None:
     )
     _check_served(Path(model), table, label, files)
 
-    evaluate(eval_config(config), {"": model}, files, str(folder / "evaluation"))
+    evaluate(eval_config(config), {"": model}, files, str(folder / "evaluation"), gate_of(config))
+    importance = Importance.from_json((folder / "evaluation" / IMPORTANCE_FILE).read_text())
+    assert {each.column for each in importance.columns} == set(columns)
     slices = {each.key: each.rows for each in read_evaluation(folder / "evaluation").slices}
     assert slices == {(): ROWS, **{((name, f"v{n}"),): len(range(n, ROWS, 3)) for name in sliced for n in range(3)}}
 

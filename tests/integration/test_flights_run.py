@@ -56,7 +56,11 @@ def test_a_first_run_ends_with_a_pushed_version_and_a_report(project: Project, r
     assert (project.workspace / "models" / "flights" / "1" / "saved_model.pb").is_file()
     assert {first.states[node] for node in CHAIN} == {"complete"}
     report = project.workspace / "runs" / "flights" / first.run_id / "report.html"
-    assert report.read_text().startswith("<!doctype html>")
+    page = report.read_text()
+    assert page.startswith("<!doctype html>")
+    assert "What the model leans on" in page
+    card = project.workspace / "models" / "flights" / "1" / "model_card.md"
+    assert card.read_text() == (report.parent / "model_card.md").read_text()
     assert "Traceback" not in first.done.stderr
 
 

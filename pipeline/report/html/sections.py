@@ -9,6 +9,7 @@ from typing import Any
 from pipeline import nodes
 from pipeline.report import formats
 from pipeline.report.html.evaluation_view import EvaluationView
+from pipeline.report.html.importance_view import ImportanceView
 from pipeline.report.html.lineage import LineageView, view_lineage
 from pipeline.report.model_card import ModelCard, model_card
 from pipeline.report.read.data import Data
@@ -81,6 +82,10 @@ def _evaluation(details: RunDetails) -> EvaluationView | None:
     if details.evaluation is None:
         return None
     return EvaluationView(details.evaluation, details.config.evaluation.min_slice_rows, classes)
+
+
+def _importance(details: RunDetails) -> ImportanceView | None:
+    return ImportanceView(details.importance) if details.importance else None
 
 
 def _blessing(details: RunDetails) -> Statement | None:
@@ -162,6 +167,7 @@ def _push(details: RunDetails) -> Statement | None:
 _SECTIONS: Mapping[str, tuple[str, Callable[[RunDetails], Any]]] = {
     "graph": ("Pipeline", lambda details: details.outcome),
     "evaluation": ("Evaluation", _evaluation),
+    "importance": ("What the model leans on", _importance),
     "blessing": ("Verdict", _blessing),
     "training": ("Training", lambda details: details.training),
     "serving": ("Serving check", lambda details: details.infra_blessing),
@@ -178,5 +184,5 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[RunDetails], Any]]] = {
     "model_card": ("Model card", _model_card),
 }
 # The sections of nodes that only name properties stand between the two.
-_FIRST_OF_RUN = ("graph", "evaluation", "training", "serving", "anomalies", "data", "statistics", "schema")
+_FIRST_OF_RUN = ("graph", "evaluation", "importance", "training", "serving", "anomalies", "data", "statistics", "schema")
 _LAST_OF_RUN = ("lineage", "model_card")

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from pipeline import nodes
 from pipeline.config import PipelineConfig
+from pipeline.contracts import importance
 from pipeline.report.read.anomalies import Anomalies, read_anomalies
 from pipeline.report.read.data import Data, data_of
 from pipeline.report.read.evaluation import Evaluation, read_evaluation
@@ -123,6 +124,12 @@ class RunDetails:
     def saved_model(self) -> SavedModel | None:
         """The candidate on disk."""
         return _content(read_saved_model, self.model)
+
+    @cached_property
+    def importance(self) -> importance.Importance | None:
+        """How much the candidate leans on each column, where that was measured."""
+        evaluation = self.run.output(nodes.EVALUATOR.id, "evaluation")
+        return _content(lambda folder: importance.Importance.from_json((folder / importance.FILE_NAME).read_text()), evaluation)
 
     @cached_property
     def evaluation(self) -> Evaluation | None:
