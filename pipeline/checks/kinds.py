@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from components.shared.examples.kinds import Kind
 from pipeline.config.flaws import Flaw
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataError
 from pipeline.training.features import kind_of_feature
+from pipeline.util.yaml_text import in_yaml
 
 if TYPE_CHECKING:
     from pipeline.checks.sample import Sample
@@ -26,7 +27,7 @@ _TYPES: dict[Kind, ColumnType] = {
 
 
 def kind_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
-    """The features whose kind or options do not suit the values of their column.
+    """The features whose kind or options do not suit the values of their column, also because it has none.
 
     Args:
       config: the pipeline's configuration.
@@ -37,8 +38,18 @@ def kind_flaws(config: PipelineConfig, sample: Sample) -> Iterator[Flaw]:
     is_certain = sample.is_whole or (sample.has_types and sample.has_all_columns)
     for name, feature in config.features.items():
         kind = sample.kinds.get(name, Kind.EMPTY)
+        if kind is Kind.EMPTY:
+            if sample.is_whole and name in sample.columns and feature.kind != "ignore":
+                yield Flaw(
+                    f"The column {name!r} has no value in any row, so it cannot be a feature.",
+                    ("features", name),
+                    "a value in some row",
+                    "no value in any row",
+                    f"Write: {in_yaml(name)}: {{kind: ignore}}",
+                    kind=DataError,
+                )
         # Whatever other rows have, text stays text.
-        if kind is Kind.TEXT or (is_certain and kind is not Kind.EMPTY):
+        elif kind is Kind.TEXT or is_certain:
             try:
                 kind_of_feature(name, feature, _TYPES[kind])
             except ConfigError as error:

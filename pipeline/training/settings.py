@@ -176,7 +176,8 @@ def check_names(names: Iterable[str], columns: Iterable[str]) -> None:
                 where=f"features.{name}",
                 expected=f"one of {', '.join(known)}",
                 seen=name,
-                fix=did_you_mean(name, known) or "Remove it from the section `features`.",
+                fix=did_you_mean(name, known)
+                or "Remove it from the section `features`. A column without a value in any row is none.",
             )
 
 

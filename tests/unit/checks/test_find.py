@@ -185,6 +185,34 @@ def test_a_kind_that_does_not_suit_the_values_is_told_and_the_remedy_works(proje
     assert project(data={"input": path}, features={column: {}}) == []
 
 
+@pytest.mark.parametrize("kind", ["numeric", "categorical", "time", "text"])
+@pytest.mark.parametrize("write", [csv, parquet])
+def test_a_column_without_values_suits_no_kind_and_the_remedy_works(project, write, kind):
+    path = str(write(Path(f"table.{write.__name__}"), [{**row, "never": None} for row in ROWS]))
+    (flaw,) = project(data={"input": path}, features={"never": {"kind": kind}})
+
+    assert flaw.field == ("features", "never")
+    assert project(data={"input": path}, features=yaml.safe_load(flaw.fix.removeprefix("Write: "))) == []
+    assert project(data={"input": path}) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        ([], "An input file has no rows."),
+        ([{"x": 1, "sold": 0}], "The label 'sold' has a single value: there is nothing to learn."),
+        ([{"x": 1, "sold": 0}] * 20, "The label 'sold' has a single value: there is nothing to learn."),
+        ([{"sold": 0}, {"sold": 1}], "No column is left for the model."),
+        ([{"x": 1, "sold": 0}, {"x": 2, "sold": 1}], None),
+    ],
+)
+def test_the_smallest_tables(project, rows, what):
+    Path("table.csv").write_text("x,sold\n")
+    found = project(data={"input": str(csv(Path("table.csv"), rows) if rows else "table.csv")})
+
+    assert [flaw.what for flaw in found] == ([what] if what else [])
+
+
 def test_text_is_told_by_the_beginning_of_a_large_table_and_numbers_by_all_of_it(project):
     path = csv(Path("table.csv"), [{"city": "ABC"[row % 3], "rooms": row, "sold": row % 2} for row in range(200_000)])
     (flaw,) = project(data={"input": str(path)}, features={"city": {"kind": "numeric"}, "rooms": {"kind": "text"}})
