@@ -30,12 +30,13 @@ def best_weights(task: Task, outputs: Sequence[Outputs], labels: npt.NDArray[np.
     equal = np.full(len(outputs), 1 / len(outputs))
     if len(outputs) == 1 or not len(labels):
         return equal
+    unit = _unit(task, outputs, labels)
 
     def objective(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         added = np.tensordot(weights, stacked, axes=1)
-        slopes = np.tensordot(stacked, gradients(task, added, labels), axes=2)
+        slopes = np.tensordot(stacked, gradients(task, added, labels), axes=2) / unit
         away = weights - equal
-        total = losses(task, added, labels).sum() + 0.5 * _EVIDENCE * away @ away
+        total = losses(task, added, labels).sum() / unit + 0.5 * _EVIDENCE * away @ away
         return total / len(labels), (slopes + _EVIDENCE * away) / len(labels)
 
     found = scipy.optimize.minimize(
@@ -43,8 +44,16 @@ def best_weights(task: Task, outputs: Sequence[Outputs], labels: npt.NDArray[np.
         equal,
         jac=True,
         method="SLSQP",
+        options={"ftol": 1e-9},
         bounds=[(0, 1)] * len(equal),
         constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1, "jac": np.ones_like},
     ).x
     kept = np.where(found >= _SMALLEST_WEIGHT, found, 0)
     return kept / kept.sum()
+
+
+def _unit(task: Task, outputs: Sequence[Outputs], labels: npt.NDArray[np.floating]) -> float:
+    """What loss is a nat of evidence: of a number, the variance that the best member leaves, as if its errors were normal."""
+    if task is not Task.REGRESSION:
+        return 1.0
+    return 2 * min(float(losses(task, values, labels).mean()) for values in outputs) or 1.0

@@ -44,6 +44,13 @@ def test_a_few_rows_hardly_move_the_weights_from_equal_ones() -> None:
     np.testing.assert_allclose(best_weights(Task.BINARY, outputs, LABELS[Task.BINARY][:5]), [0.5, 0.5], atol=0.25)
 
 
+def test_the_scale_of_a_number_does_not_change_the_weights() -> None:
+    labels, outputs = LABELS[Task.REGRESSION][:100], [noisy(0.2)[:100] / 2, noisy(1.0)[:100] / 2]
+    weights = [best_weights(Task.REGRESSION, [scale * values for values in outputs], scale * labels) for scale in (1.0, 0.01)]
+    np.testing.assert_allclose(weights[0], weights[1], atol=1e-2)
+    assert weights[0][0] > 0.8
+
+
 def test_without_rows_the_weights_are_equal() -> None:
     assert best_weights(Task.BINARY, [np.zeros((0, 1))] * 4, np.zeros(0)).tolist() == [0.25] * 4
 
