@@ -43,6 +43,14 @@ def contradictions(config: PipelineConfig) -> Iterator[Flaw]:
             config.data.input,
             "Write {SPAN} in place of {VERSION}, or beside it.",
         )
+    if config.positive_class is not None and config.task is not Task.BINARY:
+        yield Flaw(
+            f"positive_class is for a label with two classes, and the task is {config.task.value}",
+            ("positive_class",),
+            "no positive_class",
+            str(config.positive_class),
+            "Remove positive_class, or set: task: binary_classification",
+        )
     if config.label in config.data.split.columns:
         yield Flaw(
             f"data.split.by names {config.label}, the label: its values must occur in both splits",

@@ -42,6 +42,9 @@ class PipelineConfig(Section):
     """The kind of prediction."""
     label: Annotated[str, Field(min_length=1)]
     """The column that the model learns to predict."""
+    positive_class: str | int | bool | None = None
+    """The class of a binary label whose probability the score is. By default the larger number or the word for true; of other
+    text the class that at most 40 % of the rows have, or else the last in the alphabet."""
     workspace: Annotated[
         str,
         Field(min_length=1, validate_default=True),

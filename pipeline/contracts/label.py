@@ -1,19 +1,23 @@
 """The requirements on a label: a column that is there, has a value in every row, varies, is text, and has no unknown class.
 
 ExampleGen, ExampleValidator and Trainer each check them as soon as they can: by the columns, the statistics and the values.
+Which of two classes is positive is decided here too, for `conveyor init` and for Trainer.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.util.suggestions import did_you_mean
 from pipeline.util.yaml_text import in_yaml
 
 _MOST_GROUPS = 5
+# Two classes that are about as frequent would change places with the data, and with them what a score means.
+_RARE = 0.4
 _ONE_WAY = "Write them in one way in the data if they do."
 
 DROP_UNLABELLED = "Set data.unlabelled: drop, which leaves the rows out whose label is not known."
@@ -77,6 +81,62 @@ def _truth(word: str) -> bool | None:
 
 def _plain(word: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", word).casefold().split())
+
+
+@dataclass(frozen=True)
+class ClassOrder:
+    """Two classes.
+
+    Attributes:
+      negative: the first.
+      positive: the second: a score is its probability.
+      reason: why it is positive.
+    """
+
+    negative: str | int
+    positive: str | int
+    reason: str
+
+
+def in_order(label: str, counts: Mapping[str | int, int], positive: str | int | None = None) -> ClassOrder:
+    """Which of two classes is positive.
+
+    Args:
+      label: the label's name.
+      counts: the rows of either class.
+      positive: the class that the configuration names; a truth value stands for a word or a number that means it.
+
+    Returns:
+      The class that is named; otherwise the larger number, the word for true, the class that at most 40 % of the rows have,
+      or else the last in the alphabet.
+
+    Raises:
+      ConfigError: the class that is named is not one of the two.
+    """
+    first, last = sorted(counts)
+    if positive is not None:
+        named = [each for each in (first, last) if str(each) == str(positive)]
+        if isinstance(positive, bool):
+            named = named or [each for each in (first, last) if _truth(str(each)) is positive]
+        if not named:
+            raise ConfigError(
+                f"The label {label!r} has no class {positive!r}.",
+                where="positive_class",
+                expected=f"{first!r} or {last!r}",
+                seen=repr(positive),
+                fix=f"Set positive_class: {in_yaml(str(last))}",
+            )
+        return ClassOrder(last if named[0] == first else first, named[0], "as configured")
+    if isinstance(first, int):
+        return ClassOrder(first, last, "the larger number")
+    texts = [str(first), str(last)]
+    if are_truths(texts):
+        false, true = sorted(texts, key=lambda each: _truth(each) is True)
+        return ClassOrder(false, true, "the word for true")
+    rare, frequent = sorted(texts, key=counts.__getitem__)
+    if counts[rare] <= _RARE * sum(counts.values()):
+        return ClassOrder(frequent, rare, "the rarer one")
+    return ClassOrder(first, last, "the last in the alphabet, as both are frequent")
 
 
 def require_column(label: str, columns: Collection[str], where: str) -> None:

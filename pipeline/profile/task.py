@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.config.training import Task
+from pipeline.contracts.label import in_order
 from pipeline.profile.columns import ColumnProfile
 from pipeline.profile.words import among, number, shortened
 
@@ -35,9 +36,11 @@ def decide(column: ColumnProfile) -> Decision:
     """The task that suits a column that can be a label."""
     found = f"{shortened(column.name)} has {among(column)}"
     if column.distinct == 2 and (column.is_whole or not column.is_number):
-        classes = tuple(map(str, sorted(column.counts)))
-        order = "the larger" if column.is_number else "the last in the alphabet"
-        return Decision(Task.BINARY, f"{found}: binary. The positive class is {shortened(classes[1])!r}, {order}.", classes)
+        counts = {int(value) if column.is_number else str(value): rows for value, rows in column.counts.items()}
+        order = in_order(column.name, counts)
+        positive = shortened(str(order.positive))
+        reason = f"{found}: binary. The positive class is {positive!r}, {order.reason}."
+        return Decision(Task.BINARY, reason, (str(order.negative), str(order.positive)))
     if not column.is_number:
         return Decision(Task.MULTICLASS, f"{found}: classes.")
     limit = _SHARE_OF_LARGE if column.rows > _LARGE_TABLE else _SHARE_OF_SMALL

@@ -75,6 +75,8 @@ def _columns(details: RunDetails) -> tuple[tuple[str, str], ...]:
         return ()
     columns, classes = details.saved_model.columns, details.saved_model.classes
     pairs = [("From", f"{len(columns)} columns: {', '.join(columns)}")]
+    if details.config.task is Task.BINARY and len(classes) == 2:
+        pairs = [("Positive class", classes[1]), *pairs]
     return (("Classes", ", ".join(classes)), *pairs) if classes else tuple(pairs)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipeline.config import Task
-from pipeline.contracts.label import remedy_for, require_known_classes, require_text, require_values, require_variety
+from pipeline.contracts.label import in_order, remedy_for, require_known_classes, require_text, require_values, require_variety
 from pipeline.errors import DataError
 from pipeline.training import raw
 
@@ -21,26 +21,33 @@ class LabelEncoding:
 
     Attributes:
       task: the kind of prediction.
-      classes: for classifiers, the label's values in sorted order; strings or integers. Of two, the last is positive.
+      classes: for classifiers, the label's values; strings or integers. Of a binary label the last is positive; more classes
+        are sorted.
+      reason: why the last of two classes is positive.
       mean: for regression, the label's mean in the training data.
       deviation: for regression, the label's standard deviation in the training data.
     """
 
     task: Task
     classes: tuple[str | int, ...] = ()
+    reason: str = ""
     mean: float = 0.0
     deviation: float = 1.0
 
     @classmethod
-    def fit(cls, task: Task, name: str, values: npt.NDArray[np.generic]) -> LabelEncoding:
+    def fit(
+        cls, task: Task, name: str, values: npt.NDArray[np.generic], positive_class: str | int | None = None
+    ) -> LabelEncoding:
         """Finds the encoding for a column of labels.
 
         Args:
           task: the kind of prediction.
           name: the label's name, for error messages.
           values: [N] bytes, integers or floats, in the training rows.
+          positive_class: that of a binary label, where it is configured.
 
         Raises:
+          ConfigError: the label has no such positive class.
           DataError: a row has no label, all have the same, or the values do not suit the task or are not text.
         """
         where = f"column {name}, split train"
@@ -55,7 +62,7 @@ class LabelEncoding:
                 seen=f"for instance {_text(values[0])!r}",
                 fix="Set `task: multiclass_classification`, or choose another label.",
             )
-        unique = np.unique(values)
+        unique, counts = np.unique(values, return_counts=True)
         require_variety(name, [_text(value) for value in unique[:2]], where)
         if task is Task.REGRESSION:
             numbers = values.astype(np.float64)
@@ -79,7 +86,11 @@ class LabelEncoding:
                 fix=("" if is_number else remedy_for(name, [str(_text(value)) for value in unique]))
                 or "Set `task: multiclass_classification`, or correct the label.",
             )
-        return cls(task, tuple(int(value) if is_number else str(_text(value)) for value in unique))
+        classes = tuple(int(value) if is_number else str(_text(value)) for value in unique)
+        if task is not Task.BINARY:
+            return cls(task, classes)
+        order = in_order(name, dict(zip(classes, map(int, counts), strict=True)), positive_class)
+        return cls(task, (order.negative, order.positive), order.reason)
 
     @property
     def num_outputs(self) -> int:
@@ -96,7 +107,8 @@ class LabelEncoding:
         if self.task is Task.REGRESSION:
             return ((values.astype(np.float64) - self.mean) / self.deviation).astype(np.float32)
         keys = np.array([key.encode() if isinstance(key, str) else key for key in self.classes])
-        return np.searchsorted(keys, values.astype(keys.dtype)).astype(np.float32)
+        order = np.argsort(keys)
+        return order[np.searchsorted(keys, values.astype(keys.dtype), sorter=order)].astype(np.float32)
 
     def check_known(self, name: str, values: npt.NDArray[np.generic], where: str) -> None:
         """Checks that a classifier knows all labels that it will be evaluated on.

@@ -34,9 +34,10 @@ class Recipe:
     Attributes:
       batch_size: rows a step. By default the power of two next to a 32nd of the rows, between 16 and 1,024.
       epochs: passes over the rows at the most. By default as many as 1,500 steps take, between 10 and 100.
-      steps_per_epoch: steps in each of them: as configured, or as many as the rows have batches, rounded up to a multiple
-        of `steps_per_execution`.
-      steps_per_execution: steps that TensorFlow executes without a return to Python, 16 at the most.
+      steps_per_epoch: steps in each of them: as configured, or as many as the rows have batches. Keras rounds them up to a
+        multiple of `steps_per_execution`.
+      steps_per_execution: steps that TensorFlow executes without a return to Python: up to 16, so that an epoch is rounded up
+        by a sixteenth at the most, and not at all where it is one execution.
       learning_rate: that of the first step. By default 0.002 below 10,000 rows, 0.001 from there.
       patience: epochs without a better validation loss before training stops; 0: it does not. By default a fifth of the
         epochs, and at least 2.
@@ -75,16 +76,13 @@ class Recipe:
         batches = math.ceil(num_rows / batch_size)
         epochs = training.epochs or min(_MOST_EPOCHS, max(_LEAST_EPOCHS, math.ceil(_STEPS / batches)))
         steps = training.steps_per_epoch or batches
-        executions = math.ceil(steps / _STEPS_PER_EXECUTION)
-        steps_per_execution = math.ceil(steps / executions)
         is_small = num_rows < _FEW_ROWS
         patience, bins, dropout = training.patience, model.numeric_bins, model.dropout
         return cls(
             batch_size=batch_size,
             epochs=epochs,
-            # Keras executes no fewer: a schedule of less would end before the training does.
-            steps_per_epoch=executions * steps_per_execution,
-            steps_per_execution=steps_per_execution,
+            steps_per_epoch=steps,
+            steps_per_execution=math.ceil(steps / math.ceil(steps / _STEPS_PER_EXECUTION)),
             learning_rate=training.learning_rate or (_RATE_OF_FEW if is_small else _RATE),
             patience=max(_LEAST_PATIENCE, round(_PATIENCE * epochs)) if patience is None else patience,
             numeric_bins=min(_MOST_BINS, max(_LEAST_BINS, num_rows // _ROWS_A_BIN)) if bins is None else bins,
@@ -97,7 +95,7 @@ class Recipe:
 
     @property
     def num_steps(self) -> int:
-        """The steps of the whole training, by the end of which the learning rate is zero."""
+        """The steps by the end of which the learning rate is zero."""
         return self.epochs * self.steps_per_epoch
 
     def to_json(self) -> dict[str, Any]:

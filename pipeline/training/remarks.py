@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.config import Task
 from pipeline.contracts.model import ColumnType
 from pipeline.training.features import Bucketised, Categorical, FeaturePlan
+from pipeline.training.labels import LabelEncoding
 
 _MIN_ROWS = 50
 _MAX_RARE = 0.5
@@ -28,6 +30,22 @@ def on_lists(plan: FeaturePlan) -> Iterator[str]:
     told = [f"{_listed(names)} {use}" for use, names in uses.items() if names]
     if told:
         yield f"Columns of lists are used whole: {'; '.join(told)}."
+
+
+def on_positive_class(encoding: LabelEncoding, labels: npt.NDArray[np.float32]) -> str:
+    """Which class of two is positive; empty where the label has no text or no such class, and where its order is plain.
+
+    Args:
+      encoding: how the label is learnt.
+      labels: the labels of the training rows as they are learnt, [N].
+    """
+    if encoding.task is not Task.BINARY or isinstance(encoding.classes[1], int) or encoding.reason == "the word for true":
+        return ""
+    negative, positive = encoding.classes
+    return (
+        f"The positive class is {positive!r}, {encoding.reason} ({labels.mean():.1%} of the rows): a score is its probability. "
+        f"To make it {negative!r}, set `positive_class: {json.dumps(negative, ensure_ascii=False)}`."
+    )
 
 
 def on_rare_values(

@@ -61,6 +61,8 @@ class TrainerSettings(TransformSettings):
 
     task: Task = Task.BINARY
     """The kind of prediction."""
+    positive_class: str | int | bool | None = None
+    """The class of a binary label whose probability the score is."""
     model: Model = Model()
     """The derived model; the user's own function is in `build_model` instead."""
     training: Training = Training()
@@ -200,6 +202,7 @@ def _preprocessing(config: PipelineConfig, schema: Schema | None) -> dict[str, A
 def _training(config: PipelineConfig) -> dict[str, Any]:
     return {
         "task": config.task,
+        "positive_class": config.positive_class,
         "model": config.model.model_copy(update={"build_model": None}),
         "training": config.training,
         "build_model": _user_function(config, "model.build_model", config.model.build_model),

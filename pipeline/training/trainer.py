@@ -56,6 +56,8 @@ def run_fn(fn_args: FnArgs) -> None:
     data = TrainingData.read(fn_args.train_files, settings, transform_output)
     evaluated = examples.read_labels(fn_args.eval_files or (), transform_output, settings.label)
     data.encoding.check_known(settings.label, evaluated, f"column {settings.label}, split eval")
+    if remark := remarks.on_positive_class(data.encoding, data.labels):
+        note(remark)
     if settings.preprocessing_fn is None:
         _tell_remarks(settings, transform_output, data)
     train(fn_args, settings, transform_output, data)
@@ -156,7 +158,7 @@ class TrainingData:
     """
 
     def __init__(self, rows: examples.Rows, settings: TrainerSettings) -> None:
-        self.encoding = LabelEncoding.fit(settings.task, settings.label, rows.labels)
+        self.encoding = LabelEncoding.fit(settings.task, settings.label, rows.labels, settings.positive_class)
         training = settings.training
         self.train, self.validation = rows.divide(validation_fraction(training, len(rows)), training.seed)
         self._features = rows.features

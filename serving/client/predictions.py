@@ -20,7 +20,7 @@ class Prediction:
       version: the version of the model that answered.
       latency: seconds that the call took in which the row was answered, attempts that failed included.
       label: classification only: the label of the most probable class.
-      probabilities: classification only: the probability of each class, in the order of the training data's labels.
+      probabilities: classification only: the probability of each class, in the model's order; of two, the second is positive.
       score: binary classification only: the probability of the positive class.
       value: regression only: the predicted number.
     """

@@ -197,7 +197,7 @@ def _response_model(schema: ModelSchema) -> type[BaseModel]:
             fields["score"] = (float, Field(description="The probability of the positive class."))
         fields["probabilities"] = (
             list[float],
-            Field(description="The probability of each class, in the order of the training data's labels."),
+            Field(description="The probability of each class, in the model's order; of two, the second is positive."),
         )
     else:
         former = "value"

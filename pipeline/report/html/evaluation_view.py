@@ -47,6 +47,11 @@ class EvaluationView:
         return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
     @property
+    def positive_class(self) -> str:
+        """The class of two whose probability the score is; empty where there is none."""
+        return self.classes[1] if len(self.classes) == 2 and "auc" in self.evaluation.overall.metrics else ""
+
+    @property
     def slice_metrics(self) -> list[str]:
         """The metrics that are compared slice by slice, besides the primary one."""
         return [name for name in _SLICE_METRICS if name in self.evaluation.overall.metrics]

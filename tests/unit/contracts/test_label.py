@@ -1,12 +1,14 @@
-"""Which classes of a label may mean the same."""
+"""Which classes of a label may mean the same, and which is positive."""
 
 from __future__ import annotations
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.contracts.label import TRUTHS, alike, are_truths, remark_on
+from pipeline.contracts.label import TRUTHS, alike, are_truths, in_order, remark_on
+from pipeline.errors import ConfigError
 
 SPELLINGS = st.tuples(
     st.sampled_from(["", " ", "\t"]), st.sampled_from([str, str.upper, str.title]), st.sampled_from(["", "  "])
@@ -48,3 +50,38 @@ def test_many_groups_are_counted():
     classes = [spelling for number in range(9) for spelling in (f"Class {number}", f"class {number}")]
 
     assert "'Class 4', 'class 4' and 4 more. Write them in one way" in remark_on("kind", classes)
+
+
+@pytest.mark.parametrize(
+    ("counts", "positive", "order"),
+    [
+        ({0: 1, 1: 99}, None, (0, 1)),
+        ({3: 99, 2: 1}, None, (2, 3)),
+        ({"yes": 99, "no": 1}, None, ("no", "yes")),
+        ({"YES": 99, "no": 1}, None, ("no", "YES")),
+        ({"fraud": 1, "paid": 99}, None, ("paid", "fraud")),
+        ({"a": 40, "b": 60}, None, ("b", "a")),
+        ({"a": 41, "b": 59}, None, ("a", "b")),
+        ({"a": 59, "b": 41}, None, ("a", "b")),
+        ({0: 1, 1: 99}, 0, (1, 0)),
+        ({0: 1, 1: 99}, "0", (1, 0)),
+        ({0: 1, 1: 99}, False, (1, 0)),
+        ({"1": 99, "2": 1}, 1, ("2", "1")),
+        ({"yes": 99, "no": 1}, False, ("yes", "no")),
+        ({"True": 99, "False": 1}, False, ("True", "False")),
+        ({"fraud": 1, "paid": 99}, "paid", ("fraud", "paid")),
+    ],
+)
+def test_which_of_two_classes_is_positive(
+    counts: dict[str | int, int], positive: str | int | bool | None, order: tuple[str | int, str | int]
+) -> None:
+    decided = in_order("kind", counts, positive)
+    assert (decided.negative, decided.positive) == order
+
+
+def test_a_positive_class_that_is_none_is_refused_with_one_that_is() -> None:
+    counts: dict[str | int, int] = {"fraud": 1, "it: paid": 2}
+    with pytest.raises(ConfigError, match="no class 'frod'") as refused:
+        in_order("kind", counts, "frod")
+    assert yaml.safe_load(refused.value.fix.removeprefix("Set ")) == {"positive_class": "it: paid"}
+    assert in_order("kind", counts, "it: paid").positive == "it: paid"

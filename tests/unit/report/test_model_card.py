@@ -29,6 +29,7 @@ def card(workspace, config):
 def test_the_model_is_described_by_its_own_files(card):
     assert fact(card, "Task", "From") == "2 columns: distance, origin"
     assert fact(card, "Task", "Classes") == "0, 1"
+    assert fact(card, "Task", "Positive class") == "1"
     assert fact(card, "Model", "Size on disk") == "2.1 kB"
 
 

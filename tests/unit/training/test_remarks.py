@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import yaml
 
+from pipeline.config import Task
 from pipeline.training import remarks
 from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Text, Time, Vector
+from pipeline.training.labels import LabelEncoding
 
 
 def test_every_column_of_lists_is_named_with_its_use():
@@ -46,3 +50,28 @@ def test_values_that_repeat_few_rows_and_no_values_are_no_matter():
     assert not _remarks([[1, 2] * 50, [0] * 100], 3)
     assert not _remarks([[*range(1, 41)], [0] * 40], 60)
     assert not _remarks([[1] * 50 + [5] * 50, [1, 2, 3, 3, 2] * 20], 3)
+
+
+@pytest.mark.parametrize("named", [None, "paid: late"])
+def test_the_positive_class_of_text_is_told_and_the_remedy_names_the_other(named: str | None):
+    labels = np.array([b"paid: late"] * 3 + [b"paid"], object)
+    encoding = LabelEncoding.fit(Task.BINARY, "kind", labels, named)
+    remark = remarks.on_positive_class(encoding, encoding.encode(labels))
+    negative, positive = encoding.classes
+    assert repr(positive) in remark
+    assert ("75.0%" if named else "25.0%") in remark
+    remedy = yaml.safe_load(remark.split("`")[1])
+    assert LabelEncoding.fit(Task.BINARY, "kind", labels, **remedy).classes == (positive, negative)
+
+
+@pytest.mark.parametrize("values", [[0, 1], [b"no", b"yes"]])
+def test_an_order_that_is_plain_is_not_told(values: list[object]):
+    labels = np.array(values, object if isinstance(values[0], bytes) else None)
+    encoding = LabelEncoding.fit(Task.BINARY, "kind", labels)
+    assert not remarks.on_positive_class(encoding, encoding.encode(labels))
+
+
+def test_several_classes_have_no_positive_one():
+    labels = np.array([b"a", b"b", b"c"], object)
+    encoding = LabelEncoding.fit(Task.MULTICLASS, "kind", labels)
+    assert not remarks.on_positive_class(encoding, encoding.encode(labels))

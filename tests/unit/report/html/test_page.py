@@ -38,6 +38,7 @@ def test_a_whole_run_has_every_section(workspace, config):
     ]
     assert "Blessed and pushed as version 2" in html
     assert "also against the baseline" in html
+    assert "The positive class is <b>1</b>" in html
     assert "2013-10-01" in html  # a time in the data, as a day
     assert html.count("data:") == html.count("url(") == 0
 
