@@ -68,7 +68,11 @@ def create_scoring_pipeline(
         newest_span=span,
         compression=config.data.compression,
         schema=resolver.outputs["schema"],
-        unneeded=[config.label, *(name for name, feature in config.features.items() if feature.kind == "ignore")],
+        unneeded=[
+            config.label,
+            *filter(None, [config.training.weight]),
+            *(name for name, feature in config.features.items() if feature.kind == "ignore"),
+        ],
     ).with_id(nodes.EXAMPLE_GEN.id)
     bulk_inferrer = BulkInferrer(examples=example_gen.outputs["examples"], model=resolver.outputs["model"]).with_id(
         nodes.BULK_INFERRER.id

@@ -27,6 +27,8 @@ def named_columns(config: PipelineConfig) -> Iterator[tuple[Field, str]]:
         yield ("evaluation", "slice_thresholds", name), name
     for name in config.data.split.columns:
         yield ("data", "split", "by"), name
+    if config.training.weight is not None:
+        yield ("training", "weight"), config.training.weight
     for name in config.data.columns:
         yield ("data", "columns", name), name
     for name in config.gateway.example:

@@ -67,6 +67,31 @@ def contradictions(config: PipelineConfig) -> Iterator[Flaw]:
             "true",
             "Remove it.",
         )
+    if config.training.class_weights is not None and config.task is Task.REGRESSION:
+        yield Flaw(
+            "training.class_weights is for the classes of a label, and the task is regression",
+            ("training", "class_weights"),
+            "no class_weights",
+            str(config.training.class_weights),
+            "Remove class_weights, or weigh rows by a column: training.weight",
+        )
+    if config.training.weight == config.label:
+        yield Flaw(
+            f"training.weight names {config.label}, the label",
+            ("training", "weight"),
+            "columns other than the label",
+            config.label,
+            "Name another column, or remove weight.",
+        )
+    weight = config.training.weight
+    if weight in config.features and config.features[weight].kind != "ignore":
+        yield Flaw(
+            f"features names {weight}, the weight of rows: it is not one of the model's inputs",
+            ("features", weight),
+            "columns other than the weight",
+            weight,
+            "Remove it from features, or remove training.weight.",
+        )
     if config.label in config.features:
         yield Flaw(
             f"features names {config.label}, the label: what the model predicts is not one of its inputs",

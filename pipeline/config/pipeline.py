@@ -117,7 +117,8 @@ class PipelineConfig(Section):
     def unread(self) -> frozenset[str]:
         """The columns that are ignored as features and that nothing else uses: they are not read from the data."""
         ignored = {name for name, feature in self.features.items() if feature.kind == "ignore"}
-        return frozenset(ignored.difference(self.data.split.columns, *self.evaluation.sliced_by))
+        weight = filter(None, [self.training.weight])
+        return frozenset(ignored.difference(self.data.split.columns, weight, *self.evaluation.sliced_by))
 
     def resolve(self, path: str) -> str:
         """A path of the configuration as an absolute path, placeholders but {SPAN} and {VERSION} replaced."""

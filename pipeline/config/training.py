@@ -5,9 +5,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pipeline.config.section import FunctionReference, Section
+
+ClassName = Annotated[str, BeforeValidator(str)]
+"""A class as text, which YAML may have read as a number."""
 
 
 class Task(str, Enum):
@@ -62,6 +65,12 @@ class Training(Section):
     patience: Annotated[int, Field(ge=0)] | None = None
     """Epochs without a better validation loss before training stops and the best weights are restored, a fifth of all
     by default. 0: never stop."""
+    class_weights: Literal["balanced"] | dict[ClassName, Annotated[float, Field(gt=0)]] | None = None
+    """How much a row of each class counts in training, by class, 1 where not given; `balanced`: all classes count the same
+    in total. Probabilities are then those of rows with these shares, not of the data's."""
+    weight: Annotated[str, Field(min_length=1)] | None = None
+    """The column that says how much each row counts in training. The derived model does not see it, and the Evaluator's metrics
+    count each row once."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """The seed of the weights, the shuffling and the dropout: a number of 32 bits, as NumPy has it."""
 

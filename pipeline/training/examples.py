@@ -18,6 +18,8 @@ from pipeline.util.progress import RowProgress
 
 _READ_BATCH_SIZE = 16_384
 _BATCHES_AT_ONCE = 2
+# Beside the transformed features while rows are read: no column's name is empty.
+_WEIGHT = ""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,12 @@ class Rows:
     Attributes:
       features: the model's inputs.
       labels: [N]; bytes, integers or floats; `raw.MISSING` where there is none.
+      weights: the values of the weight column, [N], as the labels; None where there is no such column.
     """
 
     features: Features
     labels: npt.NDArray[np.generic]
+    weights: npt.NDArray[np.generic] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,7 +76,13 @@ class Rows:
         return np.sort(order[num_held_back:]), np.sort(order[:num_held_back])
 
 
-def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, columns: Collection[str], label: str) -> Rows:
+def read(
+    patterns: Sequence[str],
+    transform_output: tft.TFTransformOutput,
+    columns: Collection[str],
+    label: str,
+    weight: str | None = None,
+) -> Rows:
     """Reads raw examples into memory and transforms them on the way, which takes less time than to write them transformed.
 
     Args:
@@ -80,6 +90,7 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
       transform_output: the transform graph.
       columns: the raw columns that it needs, besides the label.
       label: the label's name.
+      weight: the column of the rows' weights, which is not transformed.
     """
     learned = label_feature(label)
     specs = transform_output.raw_feature_spec()
@@ -90,18 +101,24 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
     @tf.autograph.experimental.do_not_convert
     def prepare(examples: tf.Tensor) -> dict[str, tf.Tensor | tuple[tf.Tensor, tf.Tensor]]:
         transformed = transform(tf.io.parse_example(examples, needed))
-        return {
+        rows = {
             name: raw.to_dense(values) if name == learned else _to_rows(values, tf.size(examples))
             for name, values in transformed.items()
         }
+        if weight is None:
+            return rows
+        return {**rows, _WEIGHT: raw.to_dense(tf.io.parse_example(examples, {weight: specs[weight]})[weight])}
 
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     records = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).flat_map(_records)
     features: dict[str, _Column | _BagColumn] = {}
     labels: list[npt.NDArray[np.generic]] = []
+    weights: list[npt.NDArray[np.generic]] = []
     parts = records.batch(_READ_BATCH_SIZE).map(prepare, _BATCHES_AT_ONCE, deterministic=True)
     for part in RowProgress("reading").through(parts.as_numpy_iterator(), lambda part: len(part[learned])):
         labels.append(part[learned])
+        if weight is not None:
+            weights.append(part.pop(_WEIGHT))
         for name, values in part.items():
             if name != learned:
                 column = features.get(name) or features.setdefault(
@@ -109,7 +126,9 @@ def read(patterns: Sequence[str], transform_output: tft.TFTransformOutput, colum
                 )
                 column.append(values)
     return Rows(
-        {name: column.to_feature() for name, column in features.items()}, np.concatenate(labels) if labels else np.empty(0)
+        {name: column.to_feature() for name, column in features.items()},
+        np.concatenate(labels) if labels else np.empty(0),
+        np.concatenate(weights) if weights else None,
     )
 
 
@@ -216,8 +235,9 @@ def batches(
     indices: npt.NDArray[np.int64],
     batch_size: int,
     shuffle_seed: int | None,
+    weights: npt.NDArray[np.float32] | None = None,
 ) -> tf.data.Dataset:
-    """Batches of (features, labels), prefetched.
+    """Batches of (features, labels), or of (features, labels, weights), prefetched.
 
     Args:
       features: the features of all rows.
@@ -226,14 +246,15 @@ def batches(
       batch_size: rows a batch; the last one of an epoch may be smaller.
       shuffle_seed: makes epoch after epoch without end, each in an order of its own, the same for the same seed. None: one
         epoch in the order of the indices.
+      weights: those of all rows, [N]; None where all count the same.
     """
-    rows, encoded = tf.constant(indices), tf.constant(labels)
+    rows, targets = tf.constant(indices), [tf.constant(each) for each in (labels, weights) if each is not None]
 
     def in_order(order: tf.Tensor) -> tf.data.Dataset:
-        def batch(start: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        def batch(start: tf.Tensor) -> tuple[dict[str, tf.Tensor] | tf.Tensor, ...]:
             chosen = order[start : start + batch_size]
             taken = {name: take(feature, chosen) for name, feature in features.items()}
-            return taken, tf.gather(encoded, chosen)
+            return taken, *(tf.gather(each, chosen) for each in targets)
 
         return tf.data.Dataset.range(0, len(indices), batch_size).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 

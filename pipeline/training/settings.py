@@ -191,6 +191,8 @@ def _preprocessing(config: PipelineConfig, schema: Schema | None) -> dict[str, A
             if name != config.label:
                 # Every option of a column implies its kind, so whatever the configuration says of a column goes first.
                 features.setdefault(name, Feature.model_validate({"kind": kind}))
+    if config.training.weight is not None:
+        features[config.training.weight] = Feature(kind="ignore")
     return {
         "label": config.label,
         "features": features,

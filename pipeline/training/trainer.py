@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -18,7 +19,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.config import Task
 from pipeline.errors import ConfigError, NodeError
-from pipeline.training import examples, raw, remarks
+from pipeline.training import examples, raw, remarks, weights
 from pipeline.training.export import export_model
 from pipeline.training.features import label_feature
 from pipeline.training.labels import LabelEncoding
@@ -92,7 +93,7 @@ def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTr
         members.insert(0, Member("network", data.outputs(model), model, seconds, facts))
     if members:
         say("weighing what was trained")
-        standings = weigh(members, data.division, data.labels, data.encoding)
+        standings = weigh(members, data.division, data.labels, data.encoding, data.weights)
         print("\n".join(map(str, standings)), flush=True)
         _write(fn_args, MEMBERS_FILE, [standing.to_json() for standing in standings])
         model = whole_model(members, standings, input_layers(transform_output, settings.label))
@@ -131,7 +132,9 @@ def _learn_others(
     kinds: Sequence[str], settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData
 ) -> list[Member]:
     plan = feature_plan(settings, transform_output) if settings.preprocessing_fn is None else None
-    table = Table(plan, categories(settings, transform_output), data.take, data.labels, data.division, data.encoding)
+    table = Table(
+        plan, categories(settings, transform_output), data.take, data.labels, data.division, data.encoding, data.weights
+    )
     return [learn(kind, table) for kind in kinds if kind != "network"]
 
 
@@ -152,6 +155,7 @@ class TrainingData:
       train: the indices of the rows to train on.
       validation: the indices of the rows held back for early stopping; may be empty.
       labels: [N] of all rows, class indices or the standardised label.
+      weights: how much each of all rows counts, [N]; None where all count the same.
 
     Raises:
       DataError: the label is missing, has one value, or does not suit the task.
@@ -164,6 +168,8 @@ class TrainingData:
         self._features = rows.features
         self._seed = training.seed
         self.labels = self.encoding.encode(rows.labels)
+        column = None if rows.weights is None else weights.checked(str(training.weight), rows.weights)
+        self.weights = weights.row_weights(training.class_weights, self.encoding, self.labels, column)
 
     @classmethod
     def read(cls, patterns: Sequence[str], settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> TrainingData:
@@ -175,13 +181,17 @@ class TrainingData:
           transform_output: the transform graph.
 
         Raises:
-          ConfigError: the user's own preprocessing_fn returned features that cannot be batched.
-          DataError: the label is missing, has one value, or does not suit the task.
+          ConfigError: the user's own preprocessing_fn returned features that cannot be batched, or there is no such positive
+            class, weighted class or column of weights.
+          DataError: the label is missing, has one value, or does not suit the task, or rows cannot be weighed.
         """
         columns = raw_columns(settings, transform_output)
         if settings.preprocessing_fn is not None:
             examples.check_dense(transform_output.transformed_feature_spec(), label_feature(settings.label))
-        return cls(examples.read(patterns, transform_output, columns, settings.label), settings)
+        weight = settings.training.weight
+        if weight is not None:
+            weights.require_column(weight, transform_output.raw_feature_spec())
+        return cls(examples.read(patterns, transform_output, columns, settings.label, weight), settings)
 
     @property
     def num_rows(self) -> int:
@@ -215,12 +225,9 @@ class TrainingData:
 
     def batches(self, batch_size: int, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
         """Training rows without end, in a new order each epoch, and validation rows, None where there are none."""
-        train = examples.batches(self._features, self.labels, self.train, batch_size, seed)
-        if not len(self.validation):
-            return train, None
-        return train, examples.batches(
-            self._features, self.labels, self.validation, max(batch_size, _ROWS_AT_ONCE), shuffle_seed=None
-        )
+        rows = functools.partial(examples.batches, self._features, self.labels, weights=self.weights)
+        train = rows(self.train, batch_size, seed)
+        return train, rows(self.validation, max(batch_size, _ROWS_AT_ONCE), None) if len(self.validation) else None
 
 
 def make_deterministic(seed: int) -> None:

@@ -6,6 +6,7 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from pipeline.config import PipelineConfig
 from pipeline.training import settings
 from pipeline.training.preprocessing import preprocessing_fn
 from pipeline.training.recipe import Recipe
-from pipeline.training.trainer import TrainingData, compiled_model, fit, make_deterministic
+from pipeline.training.trainer import TrainingData, compiled_model, fit, make_deterministic, raw_columns
 
 COLUMNS = ("a", "b", "c", "d")
 ROWS = (150, 1_000, 10_000)
@@ -42,36 +43,56 @@ def _table(num_rows: int) -> pa.RecordBatch:
 
 
 def _write(table: pa.RecordBatch, folder: Path) -> list[str]:
+    kinds = {name: Kind.INTEGER if pa.types.is_integer(table[name].type) else Kind.FLOAT for name in table.schema.names}
     with ThreadPoolExecutor() as pool:
         writer = SplitWriter(str(folder), "gzip", pool)
-        writer.write(encode(table, {**dict.fromkeys(COLUMNS, Kind.FLOAT), "label": Kind.INTEGER}))
+        writer.write(encode(table, kinds))
         writer.close()
     return [str(path) for path in sorted(folder.iterdir())]
 
 
+class Training:
+    """A table on its way through Transform to the Trainer."""
+
+    def __init__(self, table: pa.RecordBatch, folder: Path, **sections: Any) -> None:
+        document = {"name": "fit", "task": "binary_classification", "label": "label", "data": {"input": "fit.parquet"}}
+        config = PipelineConfig.model_validate({**document, **sections})
+        files = _write(table, folder / "examples")
+        custom = settings.for_transform(config).to_custom_config()
+        dtypes = {name: tf.int64 if pa.types.is_integer(table[name].type) else tf.float32 for name in table.schema.names}
+        schema = schema_utils.schema_from_feature_spec({name: tf.io.VarLenFeature(dtype) for name, dtype in dtypes.items()})
+        prepare = functools.partial(preprocessing_fn, custom_config=custom)
+        graph = str(folder / "graph")
+        analyze(prepare, "", schema, [SplitPart(tuple(files))], graph, str(folder / "temporary"))
+        self.folder = folder
+        self.transform_output, self.settings = tft.TFTransformOutput(graph), settings.for_trainer(config)
+        self.data = TrainingData.read(files, self.settings, self.transform_output)
+        self.recipe = Recipe.of(self.settings.model, self.settings.training, len(self.data.train))
+
+    def reached(self, recipe: Recipe) -> float:
+        """The smallest validation loss."""
+        make_deterministic(self.settings.training.seed)
+        model = compiled_model(self.settings, self.transform_output, self.data, recipe)
+        run = str(self.folder / f"run-{recipe.epochs}")
+        return min(epoch["val_loss"] for epoch in fit(model, self.data, recipe, self.settings.training.seed, run))
+
+
 @pytest.mark.parametrize("num_rows", ROWS)
 def test_the_loss_falls_to_where_a_long_training_takes_it(num_rows: int, tmp_path: Path) -> None:
-    config = PipelineConfig.model_validate(
-        {"name": "fit", "task": "binary_classification", "label": "label", "data": {"input": "fit.parquet"}}
-    )
-    files = _write(_table(num_rows), tmp_path / "examples")
-    specs = {**dict.fromkeys(COLUMNS, tf.io.VarLenFeature(tf.float32)), "label": tf.io.VarLenFeature(tf.int64)}
-    custom = settings.for_transform(config).to_custom_config()
-    schema = schema_utils.schema_from_feature_spec(specs)
-    prepare = functools.partial(preprocessing_fn, custom_config=custom)
-    graph = str(tmp_path / "graph")
-    analyze(prepare, "", schema, [SplitPart(tuple(files))], graph, str(tmp_path / "temporary"))
-    transform_output, values = tft.TFTransformOutput(graph), settings.for_trainer(config)
-    data = TrainingData.read(files, values, transform_output)
-    derived = Recipe.of(values.model, values.training, len(data.train))
-
-    def reached(recipe: Recipe) -> float:
-        make_deterministic(values.training.seed)
-        model = compiled_model(values, transform_output, data, recipe)
-        history = fit(model, data, recipe, values.training.seed, str(tmp_path / f"run-{recipe.epochs}"))
-        return min(epoch["val_loss"] for epoch in history)
-
-    long = replace(derived, epochs=2 * derived.epochs, patience=derived.epochs // 2)
-    loss = reached(derived)
+    training = Training(_table(num_rows), tmp_path)
+    derived = training.recipe
+    loss = training.reached(derived)
     assert loss < 0.5  # nothing learnt: 0.69
-    assert loss < 1.05 * reached(long) + 0.01
+    long = replace(derived, epochs=2 * derived.epochs, patience=derived.epochs // 2)
+    assert loss < 1.05 * training.reached(long) + 0.01
+
+
+def test_rows_of_no_weight_teach_nothing(tmp_path: Path) -> None:
+    """Half of the rows have the wrong label: with them there is nothing to learn."""
+    table = _table(1_000)
+    is_wrong = np.arange(len(table)) % 2
+    label = np.where(is_wrong, 1 - table["label"].to_numpy(), table["label"].to_numpy())
+    columns = {**{name: table[name] for name in COLUMNS}, "label": pa.array(label), "weight": pa.array(2 - 2 * is_wrong)}
+    training = Training(pa.record_batch(columns), tmp_path, training={"weight": "weight"})
+    assert raw_columns(training.settings, training.transform_output) == COLUMNS
+    assert training.reached(training.recipe) < 0.5

@@ -40,11 +40,13 @@ class TreeRows:
       numbers: [N, columns] float32, NaN where missing.
       categories: [N, columns] int32.
       labels: [N] float32: class indices, or the standardised label.
+      weights: [N] float32: how much each row counts; None where all count the same.
     """
 
     numbers: npt.NDArray[np.float32]
     categories: npt.NDArray[np.int32]
     labels: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,7 +57,8 @@ class TreeRows:
         return np.concatenate([self.numbers, self.categories.astype(np.float32)], axis=1)
 
     def __getitem__(self, rows: npt.NDArray[np.int64] | slice) -> TreeRows:
-        return TreeRows(self.numbers[rows], self.categories[rows], self.labels[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return TreeRows(self.numbers[rows], self.categories[rows], self.labels[rows], weights)
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,9 @@ def _threads(num_rows: int) -> int:
 def _dataset(lightgbm: Any, rows: TreeRows, options: dict[str, Any], reference: Any = None) -> Any:
     matrix = rows.matrix
     categorical = list(range(rows.numbers.shape[1], matrix.shape[1]))
-    return lightgbm.Dataset(matrix, rows.labels, reference=reference, categorical_feature=categorical, params=options)
+    return lightgbm.Dataset(
+        matrix, rows.labels, weight=rows.weights, reference=reference, categorical_feature=categorical, params=options
+    )
 
 
 def _load() -> Any:

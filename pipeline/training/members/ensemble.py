@@ -16,7 +16,12 @@ _SMALLEST_WEIGHT = 0.05
 _EVIDENCE = 4.0
 
 
-def best_weights(task: Task, outputs: Sequence[Outputs], labels: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def best_weights(
+    task: Task,
+    outputs: Sequence[Outputs],
+    labels: npt.NDArray[np.floating],
+    row_weights: npt.NDArray[np.floating] | None = None,
+) -> npt.NDArray[np.float64]:
     """The weights of members, [members], 0 for those that do not help; they add up to 1.
 
     The loss of a sum of logits is convex in the weights, as is that of a sum of numbers, so there is one best sum.
@@ -25,18 +30,20 @@ def best_weights(task: Task, outputs: Sequence[Outputs], labels: npt.NDArray[np.
       task: the kind of prediction.
       outputs: what each member puts out for rows that it has not learnt from.
       labels: [N], class indices or the standardised label of these rows.
+      row_weights: how much each of these rows counts, [N]; None where all count the same.
     """
     stacked = np.stack(outputs)
     equal = np.full(len(outputs), 1 / len(outputs))
     if len(outputs) == 1 or not len(labels):
         return equal
-    unit = _unit(task, outputs, labels)
+    counts = np.ones(len(labels)) if row_weights is None else row_weights
+    unit = _unit(task, outputs, labels, counts)
 
     def objective(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         added = np.tensordot(weights, stacked, axes=1)
-        slopes = np.tensordot(stacked, gradients(task, added, labels), axes=2) / unit
+        slopes = np.tensordot(stacked, counts[:, np.newaxis] * gradients(task, added, labels), axes=2) / unit
         away = weights - equal
-        total = losses(task, added, labels).sum() / unit + 0.5 * _EVIDENCE * away @ away
+        total = counts @ losses(task, added, labels) / unit + 0.5 * _EVIDENCE * away @ away
         return total / len(labels), (slopes + _EVIDENCE * away) / len(labels)
 
     found = scipy.optimize.minimize(
@@ -52,8 +59,8 @@ def best_weights(task: Task, outputs: Sequence[Outputs], labels: npt.NDArray[np.
     return kept / kept.sum()
 
 
-def _unit(task: Task, outputs: Sequence[Outputs], labels: npt.NDArray[np.floating]) -> float:
+def _unit(task: Task, outputs: Sequence[Outputs], labels: npt.NDArray[np.floating], counts: npt.NDArray[np.floating]) -> float:
     """What loss is a nat of evidence: of a number, the variance that the best member leaves, as if its errors were normal."""
     if task is not Task.REGRESSION:
         return 1.0
-    return 2 * min(float(losses(task, values, labels).mean()) for values in outputs) or 1.0
+    return 2 * min(float((counts * losses(task, values, labels)).mean()) for values in outputs) or 1.0

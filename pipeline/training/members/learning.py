@@ -102,6 +102,7 @@ class Table:
       labels: [N] of all rows, class indices or the standardised label.
       division: the rows to learn from.
       encoding: what outputs mean.
+      weights: how much each of all rows counts, [N]; None where all count the same.
     """
 
     plan: FeaturePlan | None
@@ -110,6 +111,7 @@ class Table:
     labels: npt.NDArray[np.float32]
     division: Division
     encoding: LabelEncoding
+    weights: npt.NDArray[np.float32] | None = None
 
 
 def learn(kind: str, table: Table) -> Member:
@@ -146,15 +148,19 @@ def learn_linear(table: Table) -> Member:
     features = table.take(np.arange(division.num_rows))
     columns = LinearColumns.of(list(features), table.categories)
     matrix, judged = columns.matrix(features), division.judged
+    counts = np.ones(division.num_rows) if table.weights is None else table.weights
     found = []
     for penalty in PENALTIES:
         outputs = np.zeros((division.num_rows, num_outputs))
         for learnt_from, others in division.parts():
-            weights = fit_linear(matrix[learnt_from], table.labels[learnt_from], task, num_outputs, penalty)
+            weights = fit_linear(
+                matrix[learnt_from], table.labels[learnt_from], task, num_outputs, penalty, counts[learnt_from]
+            )
             outputs[others] = linear_outputs(matrix[others], weights)
-        found.append((float(losses(task, outputs[judged], table.labels[judged]).mean()), penalty, outputs[judged]))
+        lost = float((counts[judged] * losses(task, outputs[judged], table.labels[judged])).mean())
+        found.append((lost, penalty, outputs[judged]))
     _, penalty, outputs = min(found, key=lambda tried: tried[0])
-    weights = fit_linear(matrix, table.labels, task, num_outputs, penalty)
+    weights = fit_linear(matrix, table.labels, task, num_outputs, penalty, counts)
     return Member("linear", outputs, lambda inputs: Linear(columns, weights)(inputs), _since(started), f"penalty {penalty:g}")
 
 
@@ -164,7 +170,7 @@ def _tree_rows(table: Table) -> tuple[TreeColumns, TreeRows]:
     columns = TreeColumns.fit(table.plan, table.categories, table.take(order[:: math.ceil(len(order) / ROWS_FOR_BOUNDARIES)]))
     parts = [columns(table.take(order[start : start + _ROWS_AT_ONCE])) for start in range(0, len(order), _ROWS_AT_ONCE)]
     numbers, categories = (np.concatenate([part.numpy() for part in side]) for side in zip(*parts, strict=True))
-    return columns, TreeRows(numbers, categories, table.labels)
+    return columns, TreeRows(numbers, categories, table.labels, table.weights)
 
 
 def _since(started: float) -> float:

@@ -112,7 +112,12 @@ class Linear(keras.layers.Layer):
 
 
 def fit_linear(
-    rows: scipy.sparse.csr_matrix, labels: npt.NDArray[np.floating], task: Task, num_outputs: int, penalty: float
+    rows: scipy.sparse.csr_matrix,
+    labels: npt.NDArray[np.floating],
+    task: Task,
+    num_outputs: int,
+    penalty: float,
+    row_weights: npt.NDArray[np.floating] | None = None,
 ) -> npt.NDArray[np.float64]:
     """The weights with the smallest loss, [1 + columns, num_outputs], the constant first.
 
@@ -122,14 +127,16 @@ def fit_linear(
       task: the kind of prediction.
       num_outputs: how many numbers the model puts out for a row.
       penalty: half of it times the sum of the squared weights but the constant is added to the losses of all rows.
+      row_weights: how much each row counts, [N]; None where all count the same.
     """
+    counts = np.ones(len(labels)) if row_weights is None else row_weights
     shape = (1 + rows.shape[1], num_outputs)
 
     def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         weights = flat.reshape(shape)
         outputs = linear_outputs(rows, weights)
-        slopes = gradients(task, outputs, labels)
-        total = losses(task, outputs, labels).sum() + 0.5 * penalty * (weights[1:] ** 2).sum()
+        slopes = counts[:, np.newaxis] * gradients(task, outputs, labels)
+        total = counts @ losses(task, outputs, labels) + 0.5 * penalty * (weights[1:] ** 2).sum()
         slope = np.concatenate([slopes.sum(axis=0, keepdims=True), rows.T @ slopes + penalty * weights[1:]])
         return total / len(labels), slope.ravel() / len(labels)
 

@@ -50,7 +50,11 @@ class Standing:
 
 
 def weigh(
-    members: Sequence[Member], division: Division, labels: npt.NDArray[np.float32], encoding: LabelEncoding
+    members: Sequence[Member],
+    division: Division,
+    labels: npt.NDArray[np.float32],
+    encoding: LabelEncoding,
+    row_weights: npt.NDArray[np.float32] | None = None,
 ) -> list[Standing]:
     """Weighs members by the rows that they have not learnt from.
 
@@ -59,6 +63,7 @@ def weigh(
       division: the rows that judge them.
       labels: [N] of all rows, class indices or the standardised label.
       encoding: what outputs mean.
+      row_weights: how much each of all rows counts, [N], in the losses that weights make small; metrics count each once.
 
     Returns:
       How each stands, in the same order, and the whole.
@@ -67,10 +72,11 @@ def weigh(
     others = [member for member in members if member.kind != "network"]
     weights = dict.fromkeys((member.kind for member in members), 1.0)
     expected = labels[division.judged]
+    counts = np.ones(len(labels)) if row_weights is None else row_weights
     outputs = {member.kind: member.outputs for member in others}
     if others:
         # Trees and linear models may have been judged by more rows than the network: these say how they stand to each other.
-        shares = best_weights(task, list(outputs.values()), expected)
+        shares = best_weights(task, list(outputs.values()), expected, counts[division.judged])
         weights.update(zip(outputs, shares, strict=True))
     if len(others) < len(members):
         (network,) = (member for member in members if member.kind == "network")
@@ -79,7 +85,7 @@ def weigh(
         expected = labels[division.validation]
         if others:
             beside = _added(weights, outputs)
-            share, rest = best_weights(task, [network.outputs, beside], expected)
+            share, rest = best_weights(task, [network.outputs, beside], expected, counts[division.validation])
             weights = {kind: share if kind == "network" else rest * weight for kind, weight in weights.items()}
         outputs["network"] = network.outputs
     standings = [

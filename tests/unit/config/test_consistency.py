@@ -47,6 +47,21 @@ def with_value(fields: dict[str, Any], way: tuple[str, ...], value: Any) -> dict
         ({"data": {"input": "a.csv", "split": {"method": "window"}}}, 6, "method: hash", ("data", "split", "method"), "hash"),
         ({"data": {"input": "{VERSION}.csv"}}, 4, "{SPAN} in place of {VERSION}", ("data", "input"), "{SPAN}.csv"),
         ({"task": "regression", "positive_class": "a"}, 6, "Remove positive_class", ("positive_class",), None),
+        (
+            {"task": "regression", "training": {"class_weights": "balanced"}},
+            7,
+            "Remove class_weights",
+            ("training", "class_weights"),
+            None,
+        ),
+        ({"training": {"weight": "price"}}, 6, "remove weight", ("training", "weight"), None),
+        (
+            {"features": {"size": {"kind": "numeric"}}, "training": {"weight": "size"}},
+            6,
+            "Remove it",
+            ("features", "size"),
+            None,
+        ),
         ({"features": {"price": {"kind": "numeric"}}}, 6, "Remove it", ("features", "price"), None),
         (
             {"tuner": {"enabled": True}, "training": {"validation_fraction": 0}},

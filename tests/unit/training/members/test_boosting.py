@@ -32,6 +32,16 @@ def test_what_is_learnt_holds_for_other_rows(num_rows: int) -> None:
     np.testing.assert_allclose(outputs, boosted.outputs(others)[:, 0], rtol=1e-6, atol=1e-6)
 
 
+def test_rows_of_no_weight_teach_nothing() -> None:
+    true = rows(2000)
+    is_wrong = np.arange(2000) % 2
+    labels = np.where(is_wrong, 1 - true.labels, true.labels).astype(np.float32)
+    weighed = TreeRows(true.numbers, true.categories, labels, (2 - 2 * is_wrong).astype(np.float32))
+    others = rows(1000, 2)
+    outputs = boost(weighed, weighed[np.arange(500)], Task.BINARY, 1, seed=1).outputs(others)[:, 0]
+    assert np.mean((outputs > 0) == others.labels) > 0.7
+
+
 def test_training_stops_where_more_trees_would_not_help() -> None:
     boosted = boost(rows(300), rows(300, 1), Task.BINARY, 1, seed=1)
     assert 1 <= boosted.rounds < 200

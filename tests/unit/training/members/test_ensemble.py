@@ -59,3 +59,11 @@ def test_several_classes_are_weighed_together() -> None:
     labels = RANDOM.integers(0, 3, 1000)
     good = np.eye(3)[labels] * 3 + RANDOM.normal(size=(1000, 3))
     assert best_weights(Task.MULTICLASS, [good, 4 * RANDOM.normal(size=(1000, 3))], labels).tolist() == [1, 0]
+
+
+def test_rows_of_no_weight_do_not_judge() -> None:
+    good = noisy(0.2)
+    half = np.arange(len(good)) % 2
+    outputs = [np.where(half[:, np.newaxis], -good, good), good]
+    assert best_weights(Task.BINARY, outputs, LABELS[Task.BINARY]).tolist() == [0, 1]
+    assert best_weights(Task.BINARY, outputs, LABELS[Task.BINARY], 2.0 - 2 * half) == pytest.approx([0.5, 0.5])

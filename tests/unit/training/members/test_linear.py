@@ -67,3 +67,10 @@ def test_the_layer_answers_for_numbers_alone() -> None:
     outputs = Linear(columns, weights)(features)
     assert outputs.shape == (4, 1)
     np.testing.assert_allclose(outputs, linear_outputs(columns.matrix(features), weights), atol=1e-5)
+
+
+def test_rows_count_as_much_as_their_weights() -> None:
+    labels, row_weights = (STRENGTH > 0).astype(np.float32), RANDOM.integers(0, 4, 300).astype(float)
+    weights = fit_linear(ROWS, labels, Task.BINARY, 1, 1.0, row_weights)
+    expected = LogisticRegression(C=1.0, tol=1e-8).fit(ROWS, labels, sample_weight=row_weights)
+    np.testing.assert_allclose(linear_outputs(ROWS, weights)[:, 0], expected.decision_function(ROWS), atol=5e-3)
