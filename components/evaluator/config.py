@@ -133,12 +133,15 @@ def gate_of(config: PipelineConfig) -> Gate:
     """What a candidate has to show besides its thresholds.
 
     Where no threshold has a `min` or a `max`, no one has said what a good model is: then it must be better, in the task's
-    primary metric, than the best that says the same of every row.
+    primary metric, than the best that says the same of every row. Without any threshold no one has said either how much two
+    trainings may differ by: then one standard error of the metric, as in the rule of Breiman, Friedman, Olshen and Stone
+    (Classification and Regression Trees, 1984, section 3.4.3), by which a model that close is as good.
     """
     bounded = any(each.min is not None or each.max is not None for each in config.evaluation.thresholds.values())
     return Gate(
         METRICS[config.task][0],
         needs_constant=not bounded,
+        allows_standard_error=not config.evaluation.thresholds,
         min_slice_rows=config.evaluation.min_slice_rows,
         confidence=config.evaluation.confidence,
     )

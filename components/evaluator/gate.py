@@ -13,6 +13,7 @@ class Gate:
     Attributes:
       metric: the metric in which it is compared with the best that says the same of every row: auc, accuracy or mse.
       needs_constant: whether it must be better than that.
+      allows_standard_error: whether it may be worse than the baseline by one standard error of the baseline's metric.
       min_slice_rows: thresholds by slice are for slices with at least so many rows.
       confidence: that of the intervals, from 0 to 1: the whole interval must say that it is better, and the whole interval that
         it is worse than the baseline by more than is allowed.
@@ -20,6 +21,7 @@ class Gate:
 
     metric: str
     needs_constant: bool
+    allows_standard_error: bool
     min_slice_rows: int
     confidence: float
 

@@ -13,7 +13,7 @@ from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, v
 
 from components.evaluator.gate import Gate
 from components.evaluator.sample import Sample
-from components.evaluator.significance import best_constant, constant_interval, gain_interval
+from components.evaluator.significance import best_constant, constant_interval, gain_interval, standard_error
 from pipeline.contracts.judgement import Advantage, Judgement
 from pipeline.contracts.metrics import higher_is_better
 
@@ -66,11 +66,12 @@ def judge(gate: Gate, eval_config: config_pb2.EvalConfig, contestants: Contestan
             ours, theirs = (contestants.value(metric, name) for name in (contestants.candidate, contestants.baseline))
             gain = _gain(metric, ours, theirs)
             if math.isfinite(gain):
-                lower, upper = gain_interval(
-                    metric, gain, candidate, contestants.samples[contestants.baseline], gate.confidence
-                )
-                holds = upper >= -max(allowed, _EQUAL) or gain >= -max(allowed, _EQUAL)
-                baseline[metric] = Advantage(metric, ours, theirs, gain, lower, upper, holds)
+                other = contestants.samples[contestants.baseline]
+                lower, upper = gain_interval(metric, gain, candidate, other, gate.confidence)
+                if metric == gate.metric and gate.allows_standard_error:
+                    allowed = standard_error(metric, other)
+                holds = max(gain, upper) >= -max(allowed, _EQUAL)
+                baseline[metric] = Advantage(metric, ours, theirs, gain, lower, upper, holds, allowed)
     return Judgement(gate.confidence, constant, gate.needs_constant, baseline)
 
 

@@ -76,6 +76,19 @@ def metric_of(metric: str, sample: Sample) -> float:
     return math.sqrt(np.mean(_squared(sample)))
 
 
+def standard_error(metric: str, sample: Sample) -> float:
+    """The standard error of a metric of one model.
+
+    Args:
+      metric: auc, accuracy or mse.
+      sample: the model's rows.
+    """
+    if metric == "auc":
+        is_positive, placements = sample.labels > 0.5, _placements(sample)
+        return math.hypot(_mean_error(placements[is_positive]), _mean_error(placements[~is_positive]))
+    return _mean_error(sample.correct.astype(np.float64) if metric == "accuracy" else _squared(sample))
+
+
 def best_constant(metric: str, sample: Sample) -> tuple[float, float]:
     """What says the same of every row and is best at it, in hindsight.
 

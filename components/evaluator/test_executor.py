@@ -123,7 +123,7 @@ def test_where_all_rows_are_of_one_class_a_ranking_is_not_a_number_and_blesses_n
 def test_only_a_model_that_is_better_than_always_saying_the_same_passes_the_gate(
     tmp_path: Path, labels: list[int], is_better: bool
 ) -> None:
-    gate = Gate("auc", needs_constant=True, min_slice_rows=1, confidence=0.95)
+    gate = Gate("auc", needs_constant=True, allows_standard_error=True, min_slice_rows=1, confidence=0.95)
     folder = _run(tmp_path, labels, gate=gate)
     constant = Judgement.from_json((folder / FILE_NAME).read_text()).constant
 
@@ -146,7 +146,7 @@ def test_a_threshold_by_slice_is_for_slices_with_enough_rows(tmp_path: Path, min
             {"name": "rows", "label": "y", "data": {"input": "rows.csv"}, "evaluation": {"slice_thresholds": thresholds}}
         )
     )
-    gate = Gate("auc", needs_constant=False, min_slice_rows=min_rows, confidence=0.95)
+    gate = Gate("auc", needs_constant=False, allows_standard_error=True, min_slice_rows=min_rows, confidence=0.95)
     validation = tfma.load_validation_result(str(_run(tmp_path, [0] * 20 + [1] * 20, config, gate, values=4)))
     slices = [each.slice_key.single_slice_keys[0].float_value for each in validation.metric_validations_per_slice]
     assert slices == ([0.5] if min_rows == 10 else [])

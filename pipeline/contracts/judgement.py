@@ -25,6 +25,7 @@ class Advantage:
         tell.
       upper: its upper end; inf where the rows do not tell.
       holds: whether that is good enough for a blessing.
+      allowed: by how much it may be worse; inf where that does not matter.
     """
 
     metric: str
@@ -34,6 +35,7 @@ class Advantage:
     lower: float
     upper: float
     holds: bool
+    allowed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Judgement:
 
 
 # What null stands for.
-_UNKNOWN = {"lower": -math.inf, "upper": math.inf}
+_UNKNOWN = {"lower": -math.inf, "upper": math.inf, "allowed": math.inf}
 
 
 def _finite(advantage: Advantage) -> dict[str, Any]:

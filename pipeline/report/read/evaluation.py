@@ -404,6 +404,10 @@ def _checks(folder: Path, slices: list[Slice], judgement: Judgement | None) -> I
                 for against_baseline, bound in _bounds(threshold):
                     if constant and bound == _ANY:
                         continue
+                    advantage = judgement.baseline.get(name) if judgement and against_baseline else None
+                    if advantage and bound == NO_WORSE and advantage.allowed > _EQUAL:
+                        allowed = -advantage.allowed if higher_is_better(name) else advantage.allowed
+                        bound = f"{'≥' if allowed < 0 else '≤'} {_bound(allowed, signed=True)}"
                     comparison = overall.metric(name)
                     failure = failures.get((name, against_baseline))
                     yield ThresholdResult(
@@ -414,7 +418,7 @@ def _checks(folder: Path, slices: list[Slice], judgement: Judgement | None) -> I
                         against_baseline=against_baseline,
                         message=failure or "",
                         undefined=overall.undefined(name),
-                        advantage=judgement.baseline.get(name) if judgement and against_baseline else None,
+                        advantage=advantage,
                     )
 
 
