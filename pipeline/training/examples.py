@@ -61,19 +61,23 @@ class Rows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def divide(self, fraction: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def divide(
+        self, fraction: float, seed: int, classes: npt.NDArray[np.int64] | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Divides the rows at random, the same way for the same seed and number of rows.
 
         Args:
           fraction: the share of the rows in the second part.
           seed: the seed of the division.
+          classes: the class of each row, [N], to give each its share of both parts; None to divide whatever it is.
 
         Returns:
           The indices of both parts, ascending.
         """
         order = np.random.default_rng(seed).permutation(len(self))
-        num_held_back = round(fraction * len(self))
-        return np.sort(order[num_held_back:]), np.sort(order[:num_held_back])
+        groups = [order] if classes is None else [order[classes[order] == each] for each in np.unique(classes)]
+        held_back = np.concatenate([group[: round(fraction * len(group))] for group in groups])
+        return np.setdiff1d(order, held_back), np.sort(held_back)
 
 
 def read(

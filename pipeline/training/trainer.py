@@ -23,7 +23,7 @@ from pipeline.training import examples, raw, remarks, weights
 from pipeline.training.export import export_model
 from pipeline.training.features import label_feature
 from pipeline.training.labels import LabelEncoding
-from pipeline.training.members.learning import Division, Member, Table, learn
+from pipeline.training.members.learning import Division, Indices, Member, Table, learn
 from pipeline.training.members.losses import Outputs
 from pipeline.training.members.whole import MEMBERS_FILE, weigh, whole_model
 from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, feature_plan, input_layers, number_encoder
@@ -38,6 +38,8 @@ HISTORY_FILE = "history.json"
 of the validation rows."""
 
 _ROWS_AT_ONCE = 8192
+# Of a class: with fewer expected among the validation rows, each class gets its share exactly.
+_ROWS_OF_A_CLASS = 100
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -164,10 +166,10 @@ class TrainingData:
     def __init__(self, rows: examples.Rows, settings: TrainerSettings) -> None:
         self.encoding = LabelEncoding.fit(settings.task, settings.label, rows.labels, settings.positive_class)
         training = settings.training
-        self.train, self.validation = rows.divide(validation_fraction(training, len(rows)), training.seed)
+        self.labels = self.encoding.encode(rows.labels)
+        self.train, self.validation = self._divide(rows, validation_fraction(training, len(rows)), training.seed)
         self._features = rows.features
         self._seed = training.seed
-        self.labels = self.encoding.encode(rows.labels)
         column = None if rows.weights is None else weights.checked(str(training.weight), rows.weights)
         self.weights = weights.row_weights(training.class_weights, self.encoding, self.labels, column)
 
@@ -192,6 +194,14 @@ class TrainingData:
         if weight is not None:
             weights.require_column(weight, transform_output.raw_feature_spec())
         return cls(examples.read(patterns, transform_output, columns, settings.label, weight), settings)
+
+    def _divide(self, rows: examples.Rows, fraction: float, seed: int) -> tuple[Indices, Indices]:
+        """The rows to train on and those held back, among which chance might leave few of a rare class, or none."""
+        if self.encoding.task is Task.REGRESSION:
+            return rows.divide(fraction, seed)
+        classes = self.labels.astype(np.int64)
+        is_rare = fraction * np.bincount(classes).min() < _ROWS_OF_A_CLASS
+        return rows.divide(fraction, seed, classes if is_rare else None)
 
     @property
     def num_rows(self) -> int:

@@ -160,3 +160,14 @@ def test_rows_with_any_number_of_values_are_padded_in_their_batch(
 
     assert examples.take(bag, np.array([3, 0, 2])).numpy().tolist() == [[2, 3, 4], [0, 0, 0], [1, 0, 0]]
     assert [features["bag_0"].tolist() for features, _ in data.as_numpy_iterator()] == [[[0], [1]], [[2, 3, 4]]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_class_has_its_share_of_both_parts(seed: int):
+    classes = np.array([0] * 90 + [1] * 10)
+    train, held_back = Rows({}, classes).divide(0.2, seed, classes)
+    assert np.bincount(classes[train]).tolist() == [72, 8]
+    assert np.bincount(classes[held_back]).tolist() == [18, 2]
+    assert sorted([*train, *held_back]) == list(range(100))
+    assert train.tolist() == sorted(train)
+    assert held_back.tolist() == sorted(held_back)
