@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import tensorflow_transform as tft
 from pipeline.errors import ConfigError
 from pipeline.training import raw
 from pipeline.training.features import label_feature
+from pipeline.training.transformation import Transformation
 from pipeline.util.progress import RowProgress
 
 _READ_BATCH_SIZE = 16_384
@@ -82,36 +83,31 @@ class Rows:
 
 def read(
     patterns: Sequence[str],
-    transform_output: tft.TFTransformOutput,
-    columns: Collection[str],
+    transformation: Transformation,
     label: str,
-    weight: str | None = None,
+    weight: Mapping[str, tf.io.VarLenFeature | tf.io.FixedLenFeature] | None = None,
 ) -> Rows:
     """Reads raw examples into memory and transforms them on the way, which takes less time than to write them transformed.
 
     Args:
       patterns: file patterns of TFRecord files, gzipped where the name ends in .gz.
-      transform_output: the transform graph.
-      columns: the raw columns that it needs, besides the label.
+      transformation: computes the features.
       label: the label's name.
-      weight: the column of the rows' weights, which is not transformed.
+      weight: the spec of the column of the rows' weights, by its name; it is not transformed.
     """
     learned = label_feature(label)
-    specs = transform_output.raw_feature_spec()
-    needed = {name: specs[name] for name in (*columns, label)}
-    transform = transform_output.transform_features_layer()
 
     # Without it TensorFlow would rewrite the transform graph's Python: a second or two.
     @tf.autograph.experimental.do_not_convert
     def prepare(examples: tf.Tensor) -> dict[str, tf.Tensor | tuple[tf.Tensor, tf.Tensor]]:
-        transformed = transform(tf.io.parse_example(examples, needed))
         rows = {
             name: raw.to_dense(values) if name == learned else _to_rows(values, tf.size(examples))
-            for name, values in transformed.items()
+            for name, values in transformation.of_labelled(examples).items()
         }
         if weight is None:
             return rows
-        return {**rows, _WEIGHT: raw.to_dense(tf.io.parse_example(examples, {weight: specs[weight]})[weight])}
+        (weighed,) = tf.io.parse_example(examples, weight).values()
+        return {**rows, _WEIGHT: raw.to_dense(weighed)}
 
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     records = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).flat_map(_records)

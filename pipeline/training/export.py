@@ -18,6 +18,7 @@ from pipeline.contracts import model as contract
 from pipeline.contracts.schema import Schema
 from pipeline.training import raw
 from pipeline.training.labels import LabelEncoding
+from pipeline.training.transformation import Features, Transformation
 from pipeline.training.warmup import write_warmup_requests
 
 _OWN_NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
@@ -26,7 +27,7 @@ _OWN_NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
 def export_model(
     model: keras.Model,
     transform_output: tft.TFTransformOutput,
-    columns: tuple[str, ...],
+    transformation: Transformation,
     label: str,
     encoding: LabelEncoding,
     destination: str,
@@ -38,35 +39,32 @@ def export_model(
     Args:
       model: from transformed features to logits or the standardised label.
       transform_output: the transform graph.
-      columns: the raw columns that the model needs.
+      transformation: computes the model's features.
       label: the label's name.
       encoding: what the model's outputs mean.
       destination: the folder of the SavedModel.
     """
     specs = transform_output.raw_feature_spec()
     lists = Schema.of(transform_output.raw_metadata.schema).lists
-    needed = {name: specs[name] for name in columns}
-    inputs = _input_names(columns)
-    transform = transform_output.transform_features_layer()
+    needed = {name: specs[name] for name in transformation.columns}
+    inputs = _input_names(transformation.columns)
 
-    def predict(columns: dict[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
-        transformed = transform(columns)
+    def predict(transformed: Features) -> dict[str, tf.Tensor]:
         features = {name: raw.to_columns(transformed[name], layer.shape[1]) for name, layer in model.input.items()}
         return _outputs(model(features, training=False), encoding)
 
     def predict_raw(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return predict({column: raw.to_raw(tensors[name], needed[column]) for name, column in inputs.items()})
+        return predict(transformation.of_columns({column: tensors[name] for name, column in inputs.items()}))
 
     # ExportArchive rather than tf.saved_model.save of the model: only then do TF1-style loaders, which TF Serving has,
     # find the variables of a Keras 3 model.
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.track(transform)
+    archive.track(transformation.resource)
     examples = tf.TensorSpec([None], tf.string, name=contract.EXAMPLES_INPUT)
-    parsing = {name: raw.optional(spec) for name, spec in needed.items()}
     archive.add_endpoint(
         contract.EXAMPLES_SIGNATURE,
-        lambda examples: predict(tf.io.parse_example(examples, parsing)),
+        lambda examples: predict(transformation.of_examples(examples)),
         input_signature=[examples],
     )
     tensors = {
@@ -81,7 +79,7 @@ def export_model(
             input_signature=[examples],
         )
     archive.write_out(destination, verbose=False)
-    if tuple(inputs) != columns:
+    if tuple(inputs) != transformation.columns:
         _rename_inputs(destination, inputs)
     write_warmup_requests({column: tensors[name] for name, column in inputs.items()}, destination)
     _write_description(needed, label, encoding, model.count_params(), destination)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -18,14 +21,16 @@ from pipeline.training.features import (
     Categorical,
     FeaturePlan,
     Text,
-    Time,
-    Vector,
     label_feature,
 )
 from pipeline.training.settings import TransformSettings
 
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
+
+ANALYSED = "analysed_"
+"""How the names of those operations of the transform graph begin that hold what the derived preprocessing found in the data.
+The key of `Analysis` follows."""
 
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 _DAYS_IN_GREGORIAN_CYCLE = 146_097
@@ -77,11 +82,71 @@ def preprocessing_fn(
             )
         return {label_feature(label): inputs[label], **outputs}
     dtypes = {name: raw.dtype_name(tensor.dtype) for name, tensor in inputs.items()}
-    plan = FeaturePlan.of(settings, dtypes, settings.lists)
-    groups = {NUMERIC: _numeric(plan, inputs), CATEGORICAL: _categorical(plan, inputs)}
-    features = {name: tf.concat(parts, axis=1) for name, parts in groups.items() if parts}
-    bags = {bag_name(position): _bag(raw.Values.of(inputs[bag.name]), bag) for position, bag in enumerate(plan.bags)}
-    return {label_feature(label): inputs[label], **features, **bags}
+    features = derived_features(FeaturePlan.of(settings, dtypes, settings.lists), inputs, _Analyzers())
+    return {label_feature(label): inputs[label], **features}
+
+
+class Analysis(Protocol):
+    """What features depend on besides their own row. Keys tell the values of a plan apart."""
+
+    def moments(self, key: str, values: tf.Tensor) -> tf.Tensor | npt.NDArray[np.float64]:
+        """Means and standard deviations, [2, columns] float64, of [N, columns] float64, NaN where missing."""
+
+    def boundaries(self, key: str, values: tf.Tensor, buckets: int) -> tf.Tensor | npt.NDArray[np.float32]:
+        """Boundaries between buckets of about as many rows, [columns, buckets - 1] float32, of values as in `moments`."""
+
+    def look_up(self, values: Sequence[tf.Tensor], columns: Sequence[Categorical]) -> tf.Tensor:
+        """Indices, [N, columns] int64, of a tensor [N] for each column: the vocabulary from 0, then the OOV buckets.
+
+        Whatever stands for a missing value has any index.
+        """
+
+
+def derived_features(plan: FeaturePlan, inputs: Columns, analysis: Analysis) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    """The features that a plan describes.
+
+    Args:
+      plan: how each column is prepared.
+      inputs: the plan's columns, as tf.Transform passes them or as `raw.parse_first` returns them.
+      analysis: computes what the features need of all rows, or knows it already.
+    """
+    groups = {NUMERIC: _numeric(plan, inputs, analysis), CATEGORICAL: _categorical(plan, inputs, analysis)}
+    features: dict[str, tf.Tensor | tf.SparseTensor] = {
+        name: tf.concat(parts, axis=1) for name, parts in groups.items() if parts
+    }
+    for position, bag in enumerate(plan.bags):
+        name = bag_name(position)
+        features[name] = _bag(name, raw.Values.of(inputs[bag.name]), bag, analysis)
+    return features
+
+
+class _Analyzers:
+    """TFT's analyzers. What they find has a name, for those who do not run the transform graph."""
+
+    def moments(self, key: str, values: tf.Tensor) -> tf.Tensor:
+        # Elementwise: each analyzer costs a fixed time in Beam. In 64 bits, since the order in which Beam adds up batches is
+        # not fixed, and in 32 bits the sums depend on it.
+        mean = tft.mean(values, reduce_instance_dims=False)
+        return tf.stack([mean, tf.sqrt(tft.var(values, reduce_instance_dims=False))], name=f"{ANALYSED}{key}")
+
+    def boundaries(self, key: str, values: tf.Tensor, buckets: int) -> tf.Tensor:
+        # TFT's analyzer fails for a column without any value.
+        is_empty = tf.reduce_all(raw.is_missing(values), axis=0)
+        filler = tf.where(is_empty, tf.constant(0, tf.float64), tf.constant(math.nan, tf.float64))
+        finite = tf.concat([values, filler[tf.newaxis]], axis=0)
+        boundaries = tft.quantiles(finite, buckets, epsilon=1 / (100 * buckets), reduce_instance_dims=False)
+        return tf.identity(boundaries, name=f"{ANALYSED}{key}")
+
+    def look_up(self, values: Sequence[tf.Tensor], columns: Sequence[Categorical]) -> tf.Tensor:
+        return tf.stack([self._look_up(*pair) for pair in zip(values, columns, strict=True)], axis=1)
+
+    def _look_up(self, values: tf.Tensor, column: Categorical) -> tf.Tensor:
+        vocabulary = tft.vocabulary(
+            tf.boolean_mask(values, tf.logical_not(raw.is_missing(values))),
+            top_k=column.vocabulary,
+            vocab_filename=column.vocabulary_file,
+        )
+        return tft.apply_vocabulary(values, vocabulary, num_oov_buckets=column.oov_buckets)
 
 
 def bag_name(position: int) -> str:
@@ -89,26 +154,34 @@ def bag_name(position: int) -> str:
     return f"bag_{position}"
 
 
-def _numeric(plan: FeaturePlan, inputs: Columns) -> list[tf.Tensor]:
-    parts = [_cyclic_parts(inputs[time.name], time) for time in plan.time]
-    vectors = [part for vector in plan.vectors for part in _vector(inputs[vector.name], vector)]
-    return (_standardise(plan, inputs) if plan.num_standardised else []) + parts + vectors
+def _numeric(plan: FeaturePlan, inputs: Columns, analysis: Analysis) -> list[tf.Tensor]:
+    vectors = [
+        part
+        for position, vector in enumerate(plan.vectors)
+        for part in _vector(f"vector_{position}", raw.to_vector(inputs[vector.name], vector.size), analysis)
+    ]
+    return (_standardise(plan, inputs, analysis) if plan.num_standardised else []) + _cycles(plan, inputs) + vectors
 
 
-def _categorical(plan: FeaturePlan, inputs: Columns) -> list[tf.Tensor]:
-    indices = [_look_up(raw.to_dense(inputs[column.name]), column)[:, tf.newaxis] for column in plan.categorical]
-    return indices + _bucketise({column.name: raw.to_dense(inputs[column.name]) for column in plan.bucketised}, plan.bucketised)
+def _categorical(plan: FeaturePlan, inputs: Columns, analysis: Analysis) -> list[tf.Tensor]:
+    indices = []
+    if plan.categorical:
+        values = [raw.to_dense(inputs[column.name]) for column in plan.categorical]
+        indices.append(_indices(values, plan.categorical, analysis))
+    if plan.bucketised:
+        numbers = raw.to_matrix([inputs[column.name] for column in plan.bucketised])
+        indices.append(_bucketise(CATEGORICAL, numbers, plan.bucketised, analysis))
+    return indices
 
 
-def _bag(values: raw.Values, bag: Bag) -> tf.SparseTensor:
+def _bag(key: str, values: raw.Values, bag: Bag, analysis: Analysis) -> tf.SparseTensor:
     """An index, from 1, for each value of a row, or for each word and pair of words of its text."""
     if isinstance(bag, Text):
         words, rows = _hash_words(values.values, bag.hash_buckets)
         return raw.Values(words, tf.gather(values.rows, rows), values.num_rows).to_rows(words)
     if isinstance(bag, Categorical):
-        return values.to_rows(_look_up(values.values, bag))
-    column = {bag.name: values.values}
-    return values.to_rows(tf.reshape(_bucketise(column, [bag])[0], [-1]))
+        return values.to_rows(tf.reshape(_indices([values.values], [bag], analysis), [-1]))
+    return values.to_rows(tf.reshape(_bucketise(key, raw.to_matrix([values.values]), [bag], analysis), [-1]))
 
 
 def _hash_words(texts: tf.Tensor, buckets: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -120,10 +193,11 @@ def _hash_words(texts: tf.Tensor, buckets: int) -> tuple[tf.Tensor, tf.Tensor]:
     return 1 + tf.strings.to_hash_bucket_fast(phrases.flat_values, buckets), phrases.value_rowids()
 
 
-def _standardise(plan: FeaturePlan, inputs: Columns) -> list[tf.Tensor]:
+def _standardise(plan: FeaturePlan, inputs: Columns, analysis: Analysis) -> list[tf.Tensor]:
     """Values less their mean, by their standard deviation, the mean where missing; and indicators of the missing ones."""
     numbers = [raw.to_matrix([inputs[name] for name in plan.numeric])] if plan.numeric else []
-    standardised, missing = _z_scores(tf.concat([*numbers, *(_summary(inputs[name]) for name in plan.pooled)], axis=1))
+    values = tf.concat([*numbers, *(_summary(inputs[name]) for name in plan.pooled)], axis=1)
+    standardised, missing = _z_scores(NUMERIC, values, analysis)
     return [standardised, tf.cast(missing, tf.float32)]
 
 
@@ -131,65 +205,73 @@ def _summary(column: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
     return tf.reshape(raw.Values.of(column).summary(), [-1, POOLED_NUMBERS])
 
 
-def _vector(column: tf.Tensor | tf.SparseTensor, vector: Vector) -> list[tf.Tensor]:
-    standardised, missing = _z_scores(raw.to_vector(column, vector.size))
+def _vector(key: str, values: tf.Tensor, analysis: Analysis) -> list[tf.Tensor]:
+    standardised, missing = _z_scores(key, values, analysis)
     return [standardised, tf.reduce_mean(tf.cast(missing, tf.float32), axis=1, keepdims=True)]
 
 
-def _z_scores(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _z_scores(key: str, values: tf.Tensor, analysis: Analysis) -> tuple[tf.Tensor, tf.Tensor]:
     """Standardised values, [N, columns] float32, 0 where missing, and which are missing, of [N, columns] float64."""
-    # Together and elementwise: each analyzer costs a fixed time in Beam. In 64 bits, since the order in which Beam adds up
-    # batches is not fixed, and in 32 bits the sums depend on it.
-    mean = tft.mean(values, reduce_instance_dims=False)
-    deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
+    moments = analysis.moments(key, values)
     missing = raw.is_missing(values)
-    standardised = tf.where(missing, tf.zeros_like(values), tf.math.divide_no_nan(values - mean, deviation))
+    standardised = tf.where(missing, tf.constant(0, tf.float64), tf.math.divide_no_nan(values - moments[0], moments[1]))
     return tf.cast(standardised, tf.float32), missing
 
 
-def _bucketise(columns: Mapping[str, tf.Tensor], bucketised: Sequence[Bucketised]) -> list[tf.Tensor]:
-    """Indices of quantiles, 0 for missing; one analyzer for all columns with the same number of buckets."""
-    indices: dict[str, tf.Tensor] = {}
-    for buckets in sorted({column.buckets for column in bucketised}):
-        names = [column.name for column in bucketised if column.buckets == buckets]
-        values = _stack(columns, names)
-        missing = raw.is_missing(values)
-        finite = tf.where(missing, tf.constant(math.nan, tf.float64), values)
-        # TFT's analyzer fails for a column without any value.
-        filler = tf.where(tf.reduce_all(missing, axis=0), tf.constant(0, tf.float64), tf.constant(math.nan, tf.float64))
-        finite = tf.concat([finite, filler[tf.newaxis]], axis=0)
-        boundaries = tft.quantiles(finite, buckets, epsilon=1 / (100 * buckets), reduce_instance_dims=False)
-        below = tf.cast(values, tf.float32)[:, :, tf.newaxis] >= boundaries[tf.newaxis]
-        index = tf.where(missing, tf.zeros_like(missing, tf.int64), 1 + tf.reduce_sum(tf.cast(below, tf.int64), axis=2))
-        indices.update({name: index[:, position : position + 1] for position, name in enumerate(names)})
-    return [indices[column.name] for column in bucketised]
+def _bucketise(key: str, values: tf.Tensor, columns: Sequence[Bucketised], analysis: Analysis) -> tf.Tensor:
+    """Indices of quantiles, [N, columns] int64, 0 for missing; one analyzer for all columns with the same number of buckets.
+
+    Args:
+      key: tells the columns from others.
+      values: [N, columns] float64, NaN where missing.
+      columns: what the values are of.
+      analysis: knows the quantiles.
+    """
+    parts, order = [], []
+    for buckets in sorted({column.buckets for column in columns}):
+        positions = [position for position, column in enumerate(columns) if column.buckets == buckets]
+        group = values if len(positions) == len(columns) else tf.gather(values, positions, axis=1)
+        boundaries = analysis.boundaries(f"{key}_{buckets}", group, buckets)
+        below = tf.cast(group, tf.float32)[:, :, tf.newaxis] >= boundaries
+        index = 1 + tf.reduce_sum(tf.cast(below, tf.int64), axis=2)
+        parts.append(tf.where(raw.is_missing(group), tf.constant(0, tf.int64), index))
+        order += positions
+    return raw.in_order(parts, order)
 
 
-def _look_up(values: tf.Tensor, column: Categorical) -> tf.Tensor:
-    missing = raw.is_missing(values)
-    vocabulary = tft.vocabulary(
-        tf.boolean_mask(values, tf.logical_not(missing)), top_k=column.vocabulary, vocab_filename=column.vocabulary_file
-    )
-    index = 1 + tft.apply_vocabulary(values, vocabulary, num_oov_buckets=column.oov_buckets)
-    return tf.where(missing, tf.zeros_like(index), index)
+def _indices(values: Sequence[tf.Tensor], columns: Sequence[Categorical], analysis: Analysis) -> tf.Tensor:
+    """The vocabularies' indices from 1, 0 for missing, [N, columns] int64, of a tensor [N] for each column."""
+    index = 1 + analysis.look_up(values, columns)
+    return tf.where(raw.are_missing(values), tf.constant(0, tf.int64), index)
 
 
-def _cyclic_parts(column: tf.Tensor | tf.SparseTensor, time: Time) -> tf.Tensor:
-    """The parts of a time side by side, [N, 6 * parts] float32; of a list, their means."""
-    if not time.is_list:
-        seconds = raw.to_dense(column)
-        return tf.concat([_cyclic(seconds, part) for part in time.parts], axis=1)
-    times = raw.Values.of(column)
-    waves = times.mean(tf.concat([_cyclic(times.values, part) for part in time.parts], axis=1))
-    return tf.reshape(waves, [-1, WAVES_OF_A_PART * len(time.parts)])
+def _cycles(plan: FeaturePlan, inputs: Columns) -> list[tf.Tensor]:
+    """The parts of all times side by side, [N, 6 * parts] float32 each; neighbours that are prepared alike are in one."""
+    cycles = []
+    for (is_list, parts), times in itertools.groupby(plan.time, key=lambda time: (time.is_list, time.parts)):
+        if is_list:
+            cycles += [_mean_cycles(raw.Values.of(inputs[time.name]), parts) for time in times]
+        else:
+            cycles.append(_cyclic_parts(tf.stack([raw.to_dense(inputs[time.name]) for time in times], axis=1), parts))
+    return cycles
+
+
+def _mean_cycles(times: raw.Values, parts: Sequence[str]) -> tf.Tensor:
+    return tf.reshape(times.mean(_cyclic_parts(times.values[:, tf.newaxis], parts)), [-1, WAVES_OF_A_PART * len(parts)])
+
+
+def _cyclic_parts(seconds: tf.Tensor, parts: Sequence[str]) -> tf.Tensor:
+    """The parts of times [N, times], [N, times * 6 * parts] float32."""
+    waves = tf.concat([_cyclic(seconds, part) for part in parts], axis=2)
+    return tf.reshape(waves, [-1, seconds.shape[1] * WAVES_OF_A_PART * len(parts)])
 
 
 def _cyclic(seconds: tf.Tensor, part: str) -> tf.Tensor:
-    """Sines and cosines of the harmonics of a cycle, [N, 6] float32; all are 0 for a missing time."""
+    """Sines and cosines of the harmonics of a cycle, [..., 6] float32; all are 0 for a missing time."""
     position, period = _position(seconds, part)
-    angle = tf.cast(position, tf.float64)[:, tf.newaxis] * (2 * math.pi / period) * tf.constant([_HARMONICS], tf.float64)
-    waves = tf.concat([tf.sin(angle), tf.cos(angle)], axis=1)
-    return tf.cast(tf.where(raw.is_missing(seconds)[:, tf.newaxis], tf.zeros_like(waves), waves), tf.float32)
+    angle = tf.cast(position, tf.float64)[..., tf.newaxis] * (2 * math.pi / period * tf.constant(_HARMONICS, tf.float64))
+    waves = tf.concat([tf.sin(angle), tf.cos(angle)], axis=-1)
+    return tf.cast(tf.where(raw.is_missing(seconds)[..., tf.newaxis], tf.constant(0, tf.float64), waves), tf.float32)
 
 
 def _position(seconds: tf.Tensor, part: str) -> tuple[tf.Tensor, float]:
@@ -218,11 +300,3 @@ def _civil(days: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     day_of_year = day_of_cycle - (365 * year + year // 4 - year // 100)
     month = (5 * day_of_year + 2) // 153
     return day_of_year, day_of_year - (153 * month + 2) // 5
-
-
-def _stack(columns: Mapping[str, tf.Tensor], names: Sequence[str]) -> tf.Tensor:
-    """Numeric columns side by side, [N, names] float64, NaN where missing."""
-    missing = tf.constant(math.nan, tf.float64)
-    return tf.stack(
-        [tf.where(raw.is_missing(columns[name]), missing, tf.cast(columns[name], tf.float64)) for name in names], axis=1
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,21 +42,51 @@ def to_dense(tensor: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
 def to_matrix(columns: Sequence[tf.Tensor | tf.SparseTensor]) -> tf.Tensor:
     """The first number of each row of some columns side by side, [N, columns] float64, NaN where missing.
 
-    Sparse columns are taken together: the graph of a wide table has few operations.
+    Columns of a kind are taken together: the graph of a wide table has few operations.
 
     Args:
       columns: raw columns of numbers as tf.Transform passes them, at least one.
     """
-    groups: dict[tf.DType | None, list[int]] = defaultdict(list)
+    groups: dict[tuple[bool, tf.DType], list[int]] = defaultdict(list)
     for position, column in enumerate(columns):
-        groups[column.dtype if isinstance(column, tf.SparseTensor) else None].append(position)
+        groups[isinstance(column, tf.SparseTensor), column.dtype].append(position)
     parts = []
-    for dtype, positions in groups.items():
+    for (is_sparse, _), positions in groups.items():
         group = [columns[position] for position in positions]
-        dense = _sparse_to_matrix(group) if dtype else tf.stack([_to_float(to_dense(column)) for column in group], axis=1)
-        parts.append(dense)
-    order = [position for positions in groups.values() for position in positions]
-    return tf.gather(tf.concat(parts, axis=1), np.argsort(order), axis=1)
+        parts.append(
+            _sparse_to_matrix(group) if is_sparse else _to_float(tf.stack([to_dense(column) for column in group], axis=1))
+        )
+    return in_order(parts, [position for positions in groups.values() for position in positions])
+
+
+def are_missing(columns: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Which values of some columns, [N] each, are missing: [N, columns], boolean."""
+    parts, order = stack_by_type(columns)
+    return in_order([is_missing(part) for part in parts], order)
+
+
+def stack_by_type(columns: Sequence[tf.Tensor]) -> tuple[list[tf.Tensor], list[int]]:
+    """Columns, [N] each, of the same type side by side.
+
+    Returns:
+      A matrix for each type, [N, columns of the type], and which column each of theirs is.
+    """
+    groups: dict[tf.DType, list[int]] = defaultdict(list)
+    for position, column in enumerate(columns):
+        groups[column.dtype].append(position)
+    matrices = [tf.stack([columns[position] for position in positions], axis=1) for positions in groups.values()]
+    return matrices, [position for positions in groups.values() for position in positions]
+
+
+def in_order(parts: Sequence[tf.Tensor], order: Sequence[int]) -> tf.Tensor:
+    """Matrices side by side, their columns in another order.
+
+    Args:
+      parts: [N, columns] each, at least one.
+      order: the position that each column of theirs is to have.
+    """
+    together = tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
+    return together if list(order) == sorted(order) else tf.gather(together, np.argsort(order), axis=1)
 
 
 def _sparse_to_matrix(columns: Sequence[tf.SparseTensor]) -> tf.Tensor:
@@ -130,6 +160,41 @@ class Values:
         ]
         missing = tf.constant(math.nan, tf.float64)
         return tf.stack([*(tf.where(count > 0, number, missing) for number in numbers), count], axis=1)
+
+
+def parse_first(
+    examples: tf.Tensor, specs: Mapping[str, tf.io.VarLenFeature | tf.io.FixedLenFeature], whole: Container[str]
+) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    """Columns of serialized tf.Examples: some as they are, and of each other column the first value of each row, [N].
+
+    Columns of a type are taken together; those of a fixed shape are as `to_dense` takes them.
+
+    Args:
+      examples: [N] string.
+      specs: the specs of the columns.
+      whole: the columns of which all values are wanted, as tf.Transform passes them.
+    """
+    single = {name: spec for name, spec in specs.items() if isinstance(spec, tf.io.VarLenFeature) and name not in whole}
+    padded = {
+        name: tf.io.FixedLenSequenceFeature([], spec.dtype, allow_missing=True, default_value=MISSING[spec.dtype])
+        for name, spec in single.items()
+    }
+    columns: dict[str, tf.Tensor | tf.SparseTensor] = tf.io.parse_example(examples, {**specs, **padded})
+    groups: dict[tf.DType, list[str]] = defaultdict(list)
+    for name, spec in single.items():
+        groups[spec.dtype].append(name)
+    for dtype, names in groups.items():
+        first = _first_values([columns[name] for name in names], tf.constant(MISSING[dtype], dtype))
+        columns.update(zip(names, tf.unstack(first, len(names), axis=1), strict=True))
+    return columns
+
+
+def _first_values(columns: Sequence[tf.Tensor], missing: tf.Tensor) -> tf.Tensor:
+    """The first column of each matrix [N, width], [N, columns], missing where it has none."""
+    widths = tf.reshape(tf.concat(tf.shape_n(columns), axis=0), [-1, 2])[:, 1]
+    values = tf.concat([*columns, tf.fill([tf.shape(columns[0])[0], 1], missing)], axis=1)
+    first = tf.where(widths > 0, tf.cumsum(widths, exclusive=True), tf.reduce_sum(widths))
+    return tf.gather(values, first, axis=1)
 
 
 def to_raw(tensor: tf.Tensor, spec: tf.io.VarLenFeature | tf.io.FixedLenFeature) -> tf.Tensor | tf.SparseTensor:

@@ -30,6 +30,7 @@ from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories
 from pipeline.training.preprocessing import CATEGORICAL
 from pipeline.training.recipe import RECIPE_FILE, Recipe, validation_fraction
 from pipeline.training.settings import TrainerSettings
+from pipeline.training.transformation import transformation
 from pipeline.util.notes import note
 from pipeline.util.progress import RowProgress, say
 
@@ -103,7 +104,7 @@ def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTr
     export_model(
         model,
         transform_output,
-        raw_columns(settings, transform_output),
+        transformation(settings, transform_output),
         settings.label,
         data.encoding,
         fn_args.serving_model_dir,
@@ -187,13 +188,13 @@ class TrainingData:
             class, weighted class or column of weights.
           DataError: the label is missing, has one value, or does not suit the task, or rows cannot be weighed.
         """
-        columns = raw_columns(settings, transform_output)
         if settings.preprocessing_fn is not None:
             examples.check_dense(transform_output.transformed_feature_spec(), label_feature(settings.label))
-        weight = settings.training.weight
-        if weight is not None:
-            weights.require_column(weight, transform_output.raw_feature_spec())
-        return cls(examples.read(patterns, transform_output, columns, settings.label, weight), settings)
+        name, specs = settings.training.weight, transform_output.raw_feature_spec()
+        if name is not None:
+            weights.require_column(name, specs)
+        weight = {name: specs[name]} if name is not None else None
+        return cls(examples.read(patterns, transformation(settings, transform_output), settings.label, weight), settings)
 
     def _divide(self, rows: examples.Rows, fraction: float, seed: int) -> tuple[Indices, Indices]:
         """The rows to train on and those held back, among which chance might leave few of a rare class, or none."""
@@ -375,13 +376,6 @@ def _strategy() -> tf.distribute.Strategy:
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
-
-
-def raw_columns(settings: TrainerSettings, transform_output: tft.TFTransformOutput) -> tuple[str, ...]:
-    """The raw columns that the model needs: all of them where the user's own preprocessing_fn may use any."""
-    if settings.preprocessing_fn is not None:
-        return tuple(sorted(set(transform_output.raw_feature_spec()) - {settings.label}))
-    return feature_plan(settings, transform_output).names
 
 
 def _check_model(model: object, num_outputs: int, where: str) -> None:

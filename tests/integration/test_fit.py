@@ -24,7 +24,8 @@ from pipeline.config import PipelineConfig
 from pipeline.training import settings
 from pipeline.training.preprocessing import preprocessing_fn
 from pipeline.training.recipe import Recipe
-from pipeline.training.trainer import TrainingData, compiled_model, fit, make_deterministic, raw_columns
+from pipeline.training.trainer import TrainingData, compiled_model, fit, make_deterministic
+from pipeline.training.transformation import transformation
 
 COLUMNS = ("a", "b", "c", "d")
 ROWS = (150, 1_000, 10_000)
@@ -94,5 +95,5 @@ def test_rows_of_no_weight_teach_nothing(tmp_path: Path) -> None:
     label = np.where(is_wrong, 1 - table["label"].to_numpy(), table["label"].to_numpy())
     columns = {**{name: table[name] for name in COLUMNS}, "label": pa.array(label), "weight": pa.array(2 - 2 * is_wrong)}
     training = Training(pa.record_batch(columns), tmp_path, training={"weight": "weight"})
-    assert raw_columns(training.settings, training.transform_output) == COLUMNS
+    assert transformation(training.settings, training.transform_output).columns == COLUMNS
     assert training.reached(training.recipe) < 0.5

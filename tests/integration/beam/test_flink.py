@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics, DatasetFeatureStatisticsList
 
 from pipeline.training import examples
+from pipeline.training.transformation import GraphTransformation
 from tests.integration.beam.session_cluster import SessionCluster
 from tests.integration.conftest import Project
 
@@ -94,8 +95,7 @@ def _rows(project: Project, split: str, graph: Path) -> np.ndarray:
     """The rows of a split as a transform graph makes them, as numbers."""
     (folder,) = (project.workspace / "artifacts" / "flights" / "ExampleGen" / "examples").iterdir()
     output = tft.TFTransformOutput(str(graph))
-    columns = output.raw_feature_spec().keys() - {"late"}
-    rows = examples.read([str(folder / f"Split-{split}" / "*")], output, columns, "late")
+    rows = examples.read([str(folder / f"Split-{split}" / "*")], GraphTransformation(output, "late"), "late")
     return np.column_stack([tf.cast(values, tf.float64).numpy() for _, values in sorted(rows.features.items())])
 
 

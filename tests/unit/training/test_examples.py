@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from pipeline.training import examples, raw
 from pipeline.training.examples import Rows, batches, read
+from pipeline.training.transformation import GraphTransformation
 
 NUM_ROWS = 10
 FEATURES = {"numeric": tf.Variable(tf.reshape(tf.range(2.0 * NUM_ROWS), [NUM_ROWS, 2]))}
@@ -77,7 +78,7 @@ def test_rows_are_divided_into_two_parts(fraction):
 
 
 class TransformGraph:
-    """What `read` needs of a tft.TFTransformOutput: it doubles numbers and leaves the label."""
+    """What a transformation needs of a tft.TFTransformOutput: it doubles numbers and leaves the label."""
 
     def raw_feature_spec(self) -> dict[str, object]:
         return {"number": tf.io.FixedLenFeature([], tf.int64), "label": tf.io.VarLenFeature(tf.string)}
@@ -106,7 +107,7 @@ def test_rows_are_read_in_the_order_of_the_files(tmp_path: Path, monkeypatch: py
                     example.features.feature["label"].bytes_list.value.append(b"%d" % number)
                 writer.write(example.SerializeToString())
 
-    rows = read([str(tmp_path / "*")], TransformGraph(), ["number"], "label")
+    rows = read([str(tmp_path / "*")], GraphTransformation(TransformGraph(), "label"), "label")
 
     numbers = np.arange(num_rows, dtype=np.float32)
     assert rows.features["twice"].dtype == tf.float32
@@ -126,14 +127,14 @@ def test_features_of_any_type_that_holds_numbers(tmp_path: Path, dtype: tf.DType
             example.features.feature["number"].int64_list.value.append(number)
             writer.write(example.SerializeToString())
 
-    values = read([str(tmp_path / "*")], Graph(), ["number"], "label").features["cast"]
+    values = read([str(tmp_path / "*")], GraphTransformation(Graph(), "label"), "label").features["cast"]
 
     assert values.dtype == dtype
     assert tf.cast(values, tf.int64).numpy().tolist() == tf.cast(tf.cast([[0], [1], [2]], dtype), tf.int64).numpy().tolist()
 
 
 def test_no_files_are_no_rows(tmp_path: Path):
-    assert len(read([str(tmp_path / "*")], TransformGraph(), ["number"], "label")) == 0
+    assert len(read([str(tmp_path / "*")], GraphTransformation(TransformGraph(), "label"), "label")) == 0
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
@@ -154,7 +155,7 @@ def test_rows_with_any_number_of_values_are_padded_in_their_batch(
             example.features.feature["number"].int64_list.value.extend(numbers)
             writer.write(example.SerializeToString())
 
-    rows = read([str(tmp_path / "rows")], Graph(), ["number"], "label")
+    rows = read([str(tmp_path / "rows")], GraphTransformation(Graph(), "label"), "label")
     bag = rows.features["bag_0"]
     data = batches(rows.features, np.zeros(5, np.float32), np.array([1, 2, 3]), 2, shuffle_seed=None)
 

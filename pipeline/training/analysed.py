@@ -1,0 +1,98 @@
+"""What an analysis has found, as constants and one table: for rows that are transformed without the transform graph."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from pipeline.training import raw
+from pipeline.training.features import Categorical, FeaturePlan
+from pipeline.training.preprocessing import ANALYSED
+
+_FILE = "vocabularies"
+
+
+class Analysed(tf.Module):
+    """The `pipeline.training.preprocessing.Analysis` that led to a transform graph.
+
+    The vocabularies of all columns are one table, whose keys begin with the number of the vocabulary: a few operations look up
+    any number of columns.
+
+    Args:
+      plan: that of the transform graph.
+      transform_output: the transform graph.
+    """
+
+    def __init__(self, plan: FeaturePlan, transform_output: tft.TFTransformOutput) -> None:
+        super().__init__()
+        self._found = _found(transform_output.transform_savedmodel_dir)
+        columns = [*plan.categorical, *(bag for bag in plan.bags if isinstance(bag, Categorical))]
+        vocabularies = [transform_output.vocabulary_by_name(column.vocabulary_file) for column in columns]
+        self._numbers = {column.name: number for number, column in enumerate(columns)}
+        self._sizes = [len(vocabulary) for vocabulary in vocabularies]
+        self._starts = [0, *accumulate(self._sizes)]
+        if columns:
+            # The file becomes an asset of a SavedModel that is written while this object lives.
+            self._folder = TemporaryDirectory()
+            path = os.path.join(self._folder.name, _FILE)
+            with open(path, "wb") as file:
+                for number, vocabulary in enumerate(vocabularies):
+                    file.writelines(b"%d %s\n" % (number, token) for token in vocabulary)
+            self._table = tf.lookup.StaticHashTable(_line_numbers(path), -1)
+
+    def moments(self, key: str, values: tf.Tensor) -> npt.NDArray[np.float64]:
+        """Means and standard deviations, [2, columns]."""
+        return self._found[key]
+
+    def boundaries(self, key: str, values: tf.Tensor, buckets: int) -> npt.NDArray[np.float32]:
+        """Boundaries between buckets, [columns, buckets - 1]."""
+        return self._found[key]
+
+    def look_up(self, values: Sequence[tf.Tensor], columns: Sequence[Categorical]) -> tf.Tensor:
+        """Indices, [N, columns] int64, those that `tft.apply_vocabulary` gives."""
+        parts, order = raw.stack_by_type(values)
+        texts = raw.in_order([part if part.dtype == tf.string else tf.as_string(part) for part in parts], order)
+        numbers = [self._numbers[column.name] for column in columns]
+        prefixes = tf.broadcast_to(tf.constant([f"{number} " for number in numbers]), tf.shape(texts))
+        line = self._table.lookup(tf.strings.join([prefixes, texts]))
+        starts, sizes = (tf.constant([part[number] for number in numbers], tf.int64) for part in (self._starts, self._sizes))
+        return tf.where(line < 0, sizes + _buckets(texts, columns), line - starts)
+
+
+# Loaded by the Trainer to read rows, and again to export the model.
+@lru_cache(maxsize=1)
+def _found(saved_model: str) -> dict[str, npt.NDArray[Any]]:
+    """What the operations hold whose names begin with `ANALYSED`, by key."""
+    # They depend on no row, so the rest of the function need not run.
+    graph = tf.saved_model.load(saved_model).transform_fn.graph
+    names = [operation.name for operation in graph.get_operations() if operation.name.startswith(ANALYSED)]
+    captured = {inner.name: outer.numpy() for outer, inner in graph.captures if outer.dtype != tf.resource}
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.import_graph_def(graph.as_graph_def(), name="")
+        found = session.run([f"{name}:0" for name in names], captured) if names else []
+    return {name.removeprefix(ANALYSED): value for name, value in zip(names, found, strict=True)}
+
+
+def _line_numbers(path: str) -> tf.lookup.TextFileInitializer:
+    return tf.lookup.TextFileInitializer(
+        path, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
+    )
+
+
+def _buckets(texts: tf.Tensor, columns: Sequence[Categorical]) -> tf.Tensor:
+    """The out-of-vocabulary bucket of each text, [N, columns] int64 or what can be broadcast to it."""
+    num_buckets = [column.oov_buckets for column in columns]
+    buckets = tf.constant(0, tf.int64)
+    for number in sorted(set(num_buckets) - {1}):
+        hashes = tf.strings.to_hash_bucket_fast(texts, number)
+        buckets = tf.where([each == number for each in num_buckets], hashes, buckets)
+    return buckets
