@@ -18,11 +18,14 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
 from pipeline.util.progress import say
 
 _PROBE = Path(__file__).with_name("probe.py")
 _SPLIT = "eval"
 _LOG_TAIL = 4000
+# The model must answer a row without each of its features, one by one.
+_SECONDS_A_FEATURE = 0.1
 
 
 class Executor(base_executor.BaseExecutor):
@@ -47,11 +50,12 @@ class Executor(base_executor.BaseExecutor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         split = artifact_utils.get_split_uri(input_dict["examples"], _SPLIT)
         say(f"loading the model, which answers {exec_properties['requests']:,} rows")
+        folder = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
         verdict = probe(
-            path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model)),
+            folder,
             sorted(fileio.glob(os.path.join(split, "*"))),
             exec_properties["requests"],
-            exec_properties["timeout_seconds"],
+            exec_properties["timeout_seconds"] + _SECONDS_A_FEATURE * _num_features(folder),
         )
         blessed = verdict["blessed"]
         io_utils.write_string_file(os.path.join(blessing.uri, "INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED"), "")
@@ -84,13 +88,22 @@ def probe(model: str, files: list[str], requests: int, timeout_seconds: float) -
             process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_seconds)
         except subprocess.TimeoutExpired:
             return _refusal(
-                f"It did not load and answer {requests} rows within {timeout_seconds:g} s (infra_validator.timeout_seconds)."
+                f"It did not load and answer {requests} rows within {timeout_seconds:g} s "
+                f"(infra_validator.timeout_seconds, and {_SECONDS_A_FEATURE:g} s for each feature)."
             )
         if process.returncode == 0:
             result: dict[str, Any] = json.loads(verdict.read_text())
             return result
         logging.warning("The model's process ended with:\n%s", process.stderr[-_LOG_TAIL:])
         return _refusal(f"The process that served it ended: {_cause_of_death(process)}.")
+
+
+def _num_features(model: str) -> int:
+    """How many features a model takes; 0 where it does not describe itself."""
+    path = os.path.join(model, DESCRIPTION_PATH)
+    if not fileio.exists(path):
+        return 0
+    return len(ModelDescription.from_json(io_utils.read_string_file(path)).features)
 
 
 def _refusal(message: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from components.infra_validator import executor, probe
 from components.infra_validator.component import ProcessInfraValidator, infra_validator_for
 from components.infra_validator.docker import engine_answers
 from pipeline import config
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
 from pipeline.errors import ConfigError
 
 Outputs = dict[str, tf.Tensor]
@@ -131,6 +132,21 @@ def test_a_model_that_takes_too_long_is_not_blessed(tmp_path: Path, split: Path)
     assert blessing.get_int_custom_property("blessed") == 0
     assert [path.name for path in (tmp_path / "blessing").iterdir()] == ["INFRA_NOT_BLESSED"]
     assert "within 1 s" in blessing.get_string_custom_property("message")
+
+
+def test_a_model_with_many_features_has_more_time(tmp_path: Path, split: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    description = tmp_path / "model" / "Format-Serving" / DESCRIPTION_PATH
+    description.parent.mkdir(parents=True)
+    description.write_text(ModelDescription(features={f"column {number}": "float" for number in range(30)}).to_json())
+    limits = []
+
+    def probe_(model: str, files: list[str], requests: int, timeout_seconds: float) -> dict[str, Any]:
+        limits.append(timeout_seconds)
+        return {"blessed": True, "message": "", "measures": {}}
+
+    monkeypatch.setattr(executor, "probe", probe_)
+    execute(str(tmp_path / "model" / "Format-Serving"), split, tmp_path / "blessing", requests=15, timeout_seconds=5)
+    assert limits == [pytest.approx(5 + 3)]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ class InfraValidator(Section):
     requests: Annotated[int, Field(ge=1)] = 100
     """How many rows of the evaluation split the candidate must answer."""
     timeout_seconds: Annotated[int, Field(ge=1)] = 120
-    """Seconds to load and to answer."""
+    """Seconds to load and to answer; for each feature of the model, which is left out of a request once, the process has a
+    tenth of a second more."""
     image: Image = "tensorflow/serving:2.20.0"
     """docker: the image that serves."""
 
