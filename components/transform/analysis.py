@@ -25,6 +25,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from components.shared.examples.splits import SplitPart
 from components.shared.fast_executor import UnsupportedError
 from components.shared.span_results import SpanResults
+from components.transform.fingerprints import analyzers_fingerprint, quick_fingerprints
 from components.transform.operations import Interpreter, Signature
 from components.transform.passes import Batch
 from components.transform.reader import Reader
@@ -67,7 +68,7 @@ def analyze(
         raise UnsupportedError("the preprocessing function returns no tensors by name, or has variables")
     asset_map = annotators.get_asset_annotations(graph)
     annotators.clear_asset_annotations(graph)
-    fingerprint = graph_tools.get_analyzers_fingerprint(graph, inputs)
+    fingerprint = analyzers_fingerprint(graph, inputs)
     saved_model, _, _ = analysis_graph_builder.build(graph, inputs, outputs)
     columns = list(graph_tools.get_dependent_inputs(graph, inputs, outputs))
 
@@ -81,9 +82,10 @@ def analyze(
     replacements = dict(binding.get() for binding in bindings)
 
     folder = os.path.join(output, tft.TFTransformOutput.TRANSFORM_FN_DIR)
-    impl_helper.trace_and_write_v2_saved_model(
-        folder, preprocessing_fn, reader.type_specs, temporary, fingerprint, replacements, {}, None
-    )
+    with quick_fingerprints():
+        impl_helper.trace_and_write_v2_saved_model(
+            folder, preprocessing_fn, reader.type_specs, temporary, fingerprint, replacements, {}, None
+        )
     _write_metadata(output, folder, schema, asset_map)
     return columns
 
