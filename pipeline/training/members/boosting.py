@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import nodes
 from pipeline.config import Task
 from pipeline.errors import NodeError
 from pipeline.training.members.forest import Forest
@@ -157,7 +158,7 @@ def _load() -> Any:
     except OSError as error:
         raise NodeError(
             "LightGBM, which trains the trees, cannot be loaded.",
-            where="Trainer",
+            where=nodes.TRAINER.id,
             expected="the system library libgomp.so.1",
             seen=str(error),
             fix="Install it, on Debian and Ubuntu by: apt-get install libgomp1. Or set `model.kind: network`.",
