@@ -39,7 +39,7 @@ def test_the_remedy_of_a_stopped_run_works(tmp_path: Path) -> None:
 
     stopped = conveyor("run", "--to", "ExampleValidator")
     assert stopped.returncode == 3
-    command = re.search(r"(conveyor schema accept.*?) \(", stopped.stderr)
+    command = re.search(r"^ *(conveyor schema accept.*)$", stopped.stderr, re.M)
     assert command is not None, stopped.stderr
 
     accepted = conveyor(*shlex.split(command[1])[1:])
