@@ -85,6 +85,10 @@ def draft(
         made.comments["data", "dates"] = ["As the days above 12 tell; other files and tables that are scored may have none."]
     _divide(made, table, source)
     _use(made, table)
+    made.fields["model"] = {"kind": "auto"}
+    made.comments["model", "kind"] = [
+        "A network, boosted trees and, below 20,000 rows, a linear model: each counts as much as it helps on rows held back."
+    ]
     if example := request(table, [name for name, usage in used.items() if not usage.is_ignored]):
         made.fields["gateway"] = {"example": example}
         made.comments[("gateway",)] = ["A row of the table: the request that the gateway's page shows."]
