@@ -13,7 +13,8 @@ from pipeline import nodes
 from pipeline.config import PipelineConfig, Task
 from pipeline.report.html.evaluation_view import MOST_CLASSES_SHOWN, EvaluationView
 from pipeline.report.html.page import render_nodes, render_report
-from pipeline.report.read.evaluation import CANDIDATE, EXAMPLE_COUNT, Plots
+from pipeline.report.read.evaluation import CANDIDATE, EXAMPLE_COUNT
+from pipeline.report.read.plots import Plots
 from pipeline.report.read.run_details import RunDetails
 from pipeline.report.read.training import VALIDATION
 

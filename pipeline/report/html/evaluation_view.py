@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pipeline.report.html.charts import Series
-from pipeline.report.read.evaluation import BASELINE, CANDIDATE, EXAMPLE_COUNT, ConfusionMatrix, Evaluation, Plots, Slice
+from pipeline.report.read.evaluation import BASELINE, CANDIDATE, EXAMPLE_COUNT, Evaluation, Slice
+from pipeline.report.read.plots import ConfusionMatrix, Plots
 
 # What is compared slice by slice, besides the primary metric, as far as it was measured.
 _SLICE_METRICS = ("precision", "recall", "calibration", "loss", "mae", "rmse")

@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.report.read.evaluation import EXAMPLE_COUNT, Comparison, ConfusionMatrix, Evaluation, Plots, Slice
+from pipeline.report.read.evaluation import EXAMPLE_COUNT, Comparison, Evaluation, Slice
+from pipeline.report.read.plots import ConfusionMatrix, Plots
 
 _TRIES = 4_000
 
