@@ -6,13 +6,20 @@ ConveyorError                       exit code 1
     UsageError                      exit code 2
         ConfigError
         UnknownModelError           serving.errors
+        NotExplainableError         serving.errors
     DataError                       exit code 3
         RejectedError               serving.errors
         FeatureError                serving.errors
     NotBlessedError                 exit code 4
+    DriftError                      exit code 5
+    WorseError                      exit code 5
     NodeError
+        PodLostError            pipeline.kubeflow.failures
     StorageError
         DatabaseDownError           pipeline.runs.database
+        DamagedInputError           pipeline.runs.verification
+        DamagedRunError             pipeline.runs.status
+        DamagedStoreError           pipeline.runs.sqlite_store
     ProgramError                    pipeline.util.programs
     ApiError                        pipeline.kubeflow.api_errors
     ServingError                    serving.errors
@@ -20,7 +27,7 @@ ConveyorError                       exit code 1
         DeadlineError               serving.errors
 
 Other exceptions do not reach the command line on their own. Each is raised and caught within one package, except those of
-components.shared, which the components raise or catch:
+components.shared and pipeline.util, which those who use them raise or catch:
 
 FlawedError                         pipeline.config.flaws
 ColumnError                         components.shared.examples.encoder
@@ -30,21 +37,21 @@ MisfitError                         components.example_gen.text.parsing
 RefusedError                        components.infra_validator.probe
 ChangedError                        pipeline.local.unchanged
 RemoteTraceback                     pipeline.runs.status
+BrokenStateError                    pipeline.util.states
+NotDataError                        pipeline.util.states
 UneditableError                     pipeline.util.text_proto
 _UnfitError                         serving.client.features
+RefusedError                        serving.connections
+HostileError                        serving.gateway.jwks
 RefusedError                        serving.gateway.oidc
 ProblemError                        serving.gateway.problems
 AwayError                           serving.gateway.shared_store
+TooLargeError                       serving.modelserver.protocol.rest.api
 StatusError                         serving.modelserver.status
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import traceback
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 
@@ -112,6 +119,20 @@ class NotBlessedError(ConveyorError):
     headline = "The model was not blessed"
 
 
+class DriftError(ConveyorError):
+    """The rows that are served are no longer like those that the model was trained on."""
+
+    exit_code = 5
+    headline = "Drift"
+
+
+class WorseError(ConveyorError):
+    """A candidate is worse than the version that serves, on what was really asked."""
+
+    exit_code = 5
+    headline = "The candidate is worse"
+
+
 class NodeError(ConveyorError):
     """A node of the pipeline failed for a reason that is not the data's."""
 
@@ -122,47 +143,3 @@ class StorageError(ConveyorError):
     """The workspace cannot be written to: a full disk, missing rights, another run at work."""
 
     headline = "Storage error"
-
-
-def as_conveyor_error(error: BaseException, title: str, log: Path | str) -> ConveyorError:
-    """The error that a user sees for an exception that a node raised.
-
-    Args:
-      error: what was raised.
-      title: what was going on, such as the node's id.
-      log: where the traceback is: a file, or in words.
-
-    Returns:
-      The ConveyorError among the exception and its causes, or a new one that names the exception.
-    """
-    for cause in _causes(error):
-        if isinstance(cause, ConveyorError):
-            return cause
-    for cause in _causes(error):
-        if (isinstance(cause, OSError) and cause.errno == errno.ENOSPC) or os.strerror(errno.ENOSPC) in str(cause):
-            return StorageError(
-                f"{title} could not write: the disk is full.",
-                where=str(getattr(cause, "filename", None) or title),
-                seen=str(cause).strip().splitlines()[0],
-                fix="Free some space, then run again: nodes that are complete are not repeated.",
-            )
-    lines = str(error).strip().splitlines() or [""]
-    return NodeError(
-        f"{title} failed with {type(error).__name__}.",
-        where=_last_frame(error),
-        seen=lines[0][:500],
-        fix=f"The traceback is at the end of {log}.",
-    )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _last_frame(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

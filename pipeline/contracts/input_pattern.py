@@ -11,7 +11,7 @@ import os
 import re
 
 from pipeline.errors import UsageError
-from pipeline.util.paths import require_path
+from pipeline.util.paths import is_object, require_path
 
 _PLACEHOLDERS = ("{SPAN}", "{VERSION}")
 _TOKENS = re.compile(r"(\{SPAN\}|\{VERSION\}|\*|\?)")
@@ -30,9 +30,11 @@ def check(pattern: str, known: tuple[str, ...] = ()) -> None:
       known: placeholders that are replaced before the pattern is used, such as {workspace}.
 
     Raises:
-      UsageError: it is an address, has a placeholder that does not exist, or two with nothing between them.
+      UsageError: it is an address of anything but objects in S3 or Cloud Storage, has a placeholder that does not exist, or two
+        with nothing between them.
     """
-    require_path(pattern)
+    if not is_object(pattern):
+        require_path(pattern)
     unknown = sorted(set(_UNKNOWN.findall(pattern)) - {*_PLACEHOLDERS, *known})
     if unknown:
         raise UsageError(

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.util.suggestions import did_you_mean
+from pipeline.util.suggestions import closest, did_you_mean
 from pipeline.util.yaml_text import in_yaml
 
 _MOST_GROUPS = 5
@@ -119,12 +119,13 @@ def in_order(label: str, counts: Mapping[str | int, int], positive: str | int | 
         if isinstance(positive, bool):
             named = named or [each for each in (first, last) if _truth(str(each)) is positive]
         if not named:
+            meant = closest(str(positive), [str(first), str(last)]) or str(last)
             raise ConfigError(
                 f"The label {label!r} has no class {positive!r}.",
                 where="positive_class",
                 expected=f"{first!r} or {last!r}",
                 seen=repr(positive),
-                fix=f"Set positive_class: {in_yaml(str(last))}",
+                fix=f"Set positive_class: {in_yaml(meant)}",
             )
         return ClassOrder(last if named[0] == first else first, named[0], "as configured")
     if isinstance(first, int):
@@ -137,6 +138,28 @@ def in_order(label: str, counts: Mapping[str | int, int], positive: str | int | 
     if counts[rare] <= _RARE * sum(counts.values()):
         return ClassOrder(frequent, rare, "the rarer one")
     return ClassOrder(first, last, "the last in the alphabet, as both are frequent")
+
+
+def require_weighed_classes(label: str, weighed: Collection[str], classes: Collection[str]) -> None:
+    """Checks that the label has the classes that are weighed.
+
+    Args:
+      label: the label's name.
+      weighed: the classes in the configuration.
+      classes: the label's classes.
+
+    Raises:
+      ConfigError: one is none of them.
+    """
+    for name in weighed:
+        if name not in classes:
+            raise ConfigError(
+                f"The label {label!r} has no class {name!r}.",
+                where=f"training.class_weights.{name}",
+                expected=f"one of {', '.join(classes)}",
+                seen=name,
+                fix=did_you_mean(name, classes) or "Name a class of the label, or remove the entry.",
+            )
 
 
 def require_column(label: str, columns: Collection[str], where: str) -> None:

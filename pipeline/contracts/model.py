@@ -7,11 +7,20 @@ before its first `MISSING`. So model servers may pad the rows of several request
 
 | task                      | outputs                                                                              |
 | ------------------------- | ------------------------------------------------------------------------------------ |
-| binary classification     | `probabilities` [N, 2], `labels` [N, 1], `score` [N, 1]: that of the positive class  |
+| binary classification     | `probabilities` [N, 2], `labels` [N, 1], `score` [N, 1]: that of the positive class; |
+|                           | `probability` [N, 1]: that of the label, where the threshold is not 0.5              |
 | multiclass classification | `probabilities` [N, classes], `labels` [N, 1]                                        |
 | regression                | `predictions` [N, 1]                                                                 |
 
-Labels are of the label's own type, all other outputs float32. Of two classes, the second is the positive one.
+Labels are of the label's own type, all other outputs float32. Of two classes, the second is the positive one: the label of rows
+whose score is above the model's threshold. Of several, the label is the most probable one. Probabilities are calibrated.
+
+A model that can be explained has the signature `reference_rows`, as a model server hands out no files: it gives rows of the
+training data by their `numbers`, [N] int64, as `rows`, [N] string: JSON objects of values by column, without what is missing.
+There are up to `REFERENCE_ROWS`, in the order of what the model predicts for them; behind the last comes the first again.
+
+A signature whose name is `digest_` and 32 hexadecimal digits is `serving_default` once more. It says which model this is, also
+to those who only see what a model server tells: a version's number may be given again, after the version was deleted.
 
 Where labels are not class indices themselves, the function `transformed_labels` turns serialized tf.Examples into indices.
 """
@@ -20,16 +29,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 EXAMPLES_SIGNATURE = "serving_default"
 EXAMPLES_INPUT = "examples"
 COLUMNS_SIGNATURE = "predict_raw"
+REFERENCE_SIGNATURE = "reference_rows"
+REFERENCE_INPUT = "numbers"
+REFERENCE_OUTPUT = "rows"
+REFERENCE_ROWS = 32
+"""How many rows of the training data a model carries. Each costs an explanation a prediction for each feature."""
+
+DIGEST_SIGNATURE = "digest_"
+"""The beginning of the name of the signature that has the model's digest in it."""
 
 PROBABILITIES = "probabilities"
 LABELS = "labels"
+PROBABILITY = "probability"
 SCORE = "score"
 PREDICTIONS = "predictions"
 
@@ -61,6 +79,11 @@ def free_name(name: str, taken: Collection[str]) -> str:
     return name
 
 
+def digest_of(signatures: Iterable[str]) -> str:
+    """The digest of a model by the names of its signatures; empty where an earlier release has written it."""
+    return next((name.removeprefix(DIGEST_SIGNATURE) for name in signatures if name.startswith(DIGEST_SIGNATURE)), "")
+
+
 @dataclass(frozen=True)
 class ModelDescription:
     """A model's description of itself, which travels within its SavedModel.
@@ -71,6 +94,10 @@ class ModelDescription:
       classes: a classifier's label values by class index.
       parameters: how many weights it has.
       features: the types of the raw columns that it takes, by name.
+      threshold: of two classes, the score above which a row is positive.
+      threshold_reason: why it is this one, in words that follow a comma; empty for the default.
+      calibration: how logits are corrected, in words; empty where they are not.
+      digest: the digest of what the SavedModel consists of; empty where an earlier release has written it.
     """
 
     task: str | None = None
@@ -78,6 +105,10 @@ class ModelDescription:
     classes: list[str | int] = field(default_factory=list)
     parameters: int | None = None
     features: dict[str, ColumnType] = field(default_factory=dict)
+    threshold: float | None = None
+    threshold_reason: str = ""
+    calibration: str = ""
+    digest: str = ""
 
     def to_json(self) -> str:
         """The text of the file."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.errors import UsageError
+from pipeline.util import git
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds `pipeline`: the checkout, or where a package without one was installed."""
 
 UNKNOWN = "unknown"
 """The revision where git is missing or does not know the checkout."""
-
-_GIT_SECONDS = 30
 
 
 def require_file(path: str, command: str) -> Path:
@@ -39,20 +37,13 @@ def require_file(path: str, command: str) -> Path:
 
 
 def revision(sources: Iterable[str]) -> str:
-    """The checkout's commit, with `-dirty` where sources have changed since; `unknown` without git.
+    """The checkout's commit, with `-dirty` where sources have changed since; `unknown` where git does not tell both.
 
     Args:
       sources: files and folders, relative to the checkout.
     """
-    commit = _git("rev-parse", "HEAD")
-    if not commit:
+    commit = git.ask(ROOT, "rev-parse", "HEAD")
+    changed = git.ask(ROOT, "status", "--porcelain", "--", *sources) if commit else None
+    if changed is None:
         return UNKNOWN
-    return f"{commit}-dirty" if _git("status", "--porcelain", "--", *sources) else commit
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=_GIT_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return f"{commit}-dirty" if changed else f"{commit}"

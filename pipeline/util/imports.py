@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.util.stderr import stderr_to
 
 
 @contextmanager
@@ -20,3 +24,20 @@ def heavy_imports() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """A block that imports and uses TensorFlow and its data validation, whose native code writes much to stderr.
+
+    Its garbage stays for good, as with `heavy_imports`: what is done again and again belongs into `silently`.
+    """
+    with silently(), heavy_imports():
+        yield
+
+
+@contextmanager
+def silently() -> Iterator[None]:
+    """A block that uses what `quietly` has imported."""
+    with Path(os.devnull).open("wb") as nowhere, stderr_to(nowhere):
+        yield

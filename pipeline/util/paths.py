@@ -1,4 +1,4 @@
-"""Paths as people write them: `~` for a home folder; addresses such as s3://bucket/folder, which are not paths, are refused."""
+"""Paths as people write them, with `~` for a home folder, and addresses such as s3://bucket/folder, which are not paths."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from pipeline.errors import UsageError
 
 # One slash, too: pathlib makes it of two. A single letter would be a drive of Windows.
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/+(?P<rest>.*)", re.DOTALL)
+_OBJECT = re.compile(r"(s3|gs)://[^/*?{}]+/[^/].*", re.DOTALL)
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is the address of objects in a store that inputs are read from: s3://BUCKET/KEY or gs://BUCKET/KEY."""
+    return _OBJECT.fullmatch(text) is not None
 
 
 def require_path(text: str, where: str = "") -> None:

@@ -47,6 +47,16 @@ def has_succeeded(pod: Mapping[str, Any]) -> bool:
     return bool(_status(pod).get("phase") == "Succeeded")
 
 
+def has_failed(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod has ended without having done its work."""
+    return bool(_status(pod).get("phase") == "Failed")
+
+
+def has_ended(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod has ended, with its work done or not."""
+    return has_succeeded(pod) or has_failed(pod)
+
+
 def issues(pod: Mapping[str, Any]) -> list[PodIssue]:
     """What keeps the pod from running, or ended it; empty where nothing does."""
     scheduled = _condition(pod, "PodScheduled")

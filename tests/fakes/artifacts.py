@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from components.shared.examples.tfrecord import frame
 from pipeline.report.read.protos import tfma_protos
 from pipeline.training.features import vocabulary_file
 
@@ -19,10 +20,10 @@ OVERALL: tuple[tuple[str, str], ...] = ()
 
 
 def write_records(path: Path, messages: Iterable[Any]) -> None:
-    """A TFRecord file, but for its checksums."""
+    """A TFRecord file, written with ExampleGen's code."""
     path.parent.mkdir(parents=True, exist_ok=True)
     records = [message.SerializeToString() for message in messages]
-    path.write_bytes(b"".join(struct.pack("<QI", len(record), 0) + record + bytes(4) for record in records))
+    path.write_bytes(frame(pa.array(records, pa.large_binary())) if records else b"")
 
 
 def metrics_for_slice(key: Iterable[tuple[str, str]], values: Mapping[str, Mapping[str, float]]) -> Any:
@@ -130,11 +131,32 @@ def write_transform_graph(folder: Path) -> None:
 
 
 def write_search(folder: Path) -> None:
-    """The results of a search of two trials, as TFX's Tuner writes them."""
+    """The results of a search of three trials, as TFX's Tuner writes them."""
+    complete = {"state": "complete", "seconds": 2.0, "member": "network", "is_chosen": False}
     trials = [
-        {"trial_id": "1", "score": 0.6, "learning_rate": 0.001, "layers": 2},
-        {"trial_id": "0", "score": 0.5, "learning_rate": 0.01, "layers": 3},
+        {
+            "trial_id": "network-0",
+            "score": 0.6,
+            "number": 0,
+            "is_chosen": False,
+            **complete,
+            "learning_rate": 0.001,
+            "layers": 2,
+        },
+        {"trial_id": "network-1", "score": 0.5, "number": 1, **complete, "is_chosen": True, "learning_rate": 0.01, "layers": 3},
+        {
+            "trial_id": "network-2",
+            "score": None,
+            "number": 2,
+            "is_chosen": False,
+            **complete,
+            "learning_rate": 0.9,
+            "layers": 1,
+        },
+        {"trial_id": "whole-configured", "score": 0.6, "member": "whole", "is_chosen": False},
+        {"trial_id": "whole-chosen", "score": 0.5, "member": "whole", "is_chosen": True},
     ]
+    trials[2]["state"] = "failed"
     folder.mkdir(parents=True)
     (folder / "tuner_results.json").write_text(json.dumps(trials))
 
@@ -218,18 +240,26 @@ def write_members(folder: Path) -> None:
     """Trees and a linear model that add up, beside a network that does not help."""
     weights = {"network": 0.0, "trees": 0.75, "linear": 0.25, "whole": 1.0}
     members = [
-        {"kind": kind, "weight": weight, "metrics": {"loss": 0.5, "auc": 0.75}, "seconds": 2.0, "facts": f"of {kind}"}
+        {
+            "kind": kind,
+            "weight": weight,
+            "metrics": {"loss": 0.5, "auc": 0.7 if kind == "linear" else 0.75},
+            "seconds": 2.0,
+            "facts": f"of {kind}",
+        }
         for kind, weight in weights.items()
     ]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "members.json").write_text(json.dumps(members))
 
 
-def write_model(folder: Path, classes: Sequence[str | int] = (0, 1)) -> None:
+def write_model(folder: Path, classes: Sequence[str | int] = (0, 1), **described: Any) -> None:
     """A model's files, with the contract that the Trainer writes."""
     contract = folder / "Format-Serving" / "assets.extra" / "conveyor.json"
     contract.parent.mkdir(parents=True)
     contract.write_text(
-        json.dumps({"classes": classes, "parameters": 1234, "features": {"distance": "float32", "origin": "string"}})
+        json.dumps(
+            {"classes": classes, "parameters": 1234, "features": {"distance": "float32", "origin": "string"}, **described}
+        )
     )
     (folder / "Format-Serving" / "saved_model.pb").write_bytes(bytes(2000))

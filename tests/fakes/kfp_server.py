@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 from zlib import crc32
 
 import yaml
+
+from tests.fakes.identity import Identity
 
 NOT_YET = {"run": "1970-01-01T00:00:00Z", "step": "0001-01-01T00:00:00Z"}
 START = datetime(2026, 3, 1, 6, 0, tzinfo=timezone.utc)
@@ -66,7 +69,8 @@ class Workflow:
             return "PENDING"
         if self.done < 3 * len(self._running_order()):
             return "RUNNING"
-        return "FAILED" if self.fails else "SUCCEEDED"
+        # A hook that fails does not fail its workflow.
+        return "FAILED" if self.fails - {self.exit_task} else "SUCCEEDED"
 
     def _running_order(self) -> list[str]:
         """The tasks that get a pod: up to the first that fails, and the exit task."""
@@ -79,7 +83,7 @@ class Workflow:
 
     def steps(self) -> list[dict[str, Any]]:
         """As the API lists them: every step of the workflow, by name, without a pod's name or an error."""
-        found = [self._step("flights-x7k2p", self.state, 0, None), self._step("exit-handler-1", "RUNNING", 0, None)]
+        found = [self._step(name, *self._whole) for name in ("flights-x7k2p", "root", "exit-handler-1")]
         for number, key in enumerate(self._running_order()):
             progress = self.done - 3 * number
             start = 60 * number
@@ -94,15 +98,22 @@ class Workflow:
             end = start + 50 if ended else None
             found += [self._step(key, state, start + 10, end), self._step("executor", state, start + 10, end)]
             found.append(self._step("executor(0)", state if ended else "PENDING", start + 10, end))
-            if ended and key in self.fails:
-                # Argo calls them Omitted.
+            if ended and key in self.fails and key in self.tasks:
+                # Argo calls them Omitted, for which the API has no state.
                 for other in self.tasks[self.tasks.index(key) + 1 :]:
-                    found.append(self._step(f"{other}-driver", "RUNTIME_STATE_UNSPECIFIED", start + 50, start + 50))
-                    found.append(self._step(other, "RUNTIME_STATE_UNSPECIFIED", start + 50, start + 50))
+                    found.append(self._step(f"{other}-driver", None, start + 50, start + 50))
+                    found.append(self._step(other, None, start + 50, start + 50))
         return found
 
-    def _step(self, name: str, state: str, start: int, end: int | None) -> dict[str, Any]:
-        return {
+    @property
+    def _whole(self) -> tuple[str, int, int | None]:
+        """The state and the times of the steps that stand for the run as a whole."""
+        return (self.state, 0, 600) if self.state in FINAL_STATES else ("RUNNING", 0, None)
+
+    def _step(self, name: str, state: str | None, start: int, end: int | None) -> dict[str, Any]:
+        if end is None and self.state in FINAL_STATES:
+            state, end = "FAILED", start + 50
+        step = {
             "run_id": self.run_id,
             "task_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.run_id}{name}")),
             "display_name": name,
@@ -112,6 +123,7 @@ class Workflow:
             "state": state,
             "child_tasks": [{"pod_name": f"flights-x7k2p-{crc32(name.encode())}"}],
         }
+        return {key: value for key, value in step.items() if value is not None}
 
 
 @dataclass
@@ -123,8 +135,10 @@ class KfpServer:
       workflows: by run id.
       fails: keys of tasks that fail in runs yet to be started.
       stride: by how many steps a run goes on with each look at it.
+      recorded: answers about runs that a real server gave, in the place of this one's, by run id.
       faults: answers for the next requests, instead of the true ones: a status and a body.
       requests: method and path of every request.
+      identity: who is let through, on a Kubeflow with profiles; None: everybody, and namespaces do not count.
     """
 
     host: str = ""
@@ -136,9 +150,15 @@ class KfpServer:
     workflows: dict[str, Workflow] = field(default_factory=dict)
     fails: set[str] = field(default_factory=set)
     stride: int = 1
+    recorded: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: list[tuple[int, str]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    identity: Identity | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def replay(self, run_id: str, answer: dict[str, Any]) -> None:
+        """Lets a run be from now on what a real server has answered about one."""
+        self.recorded[run_id] = {key: value for key, value in answer.items() if key not in ("run_id", "display_name")}
 
     def finish(self, run_id: str) -> None:
         """Lets a run go on to its end."""
@@ -150,6 +170,8 @@ class KfpServer:
         if run_id not in self.runs:
             raise RefusalError(404, 5, f"Failed to get a run: ResourceNotFoundError: Run {run_id} not found.")
         run, workflow = self.runs[run_id], self.workflows[run_id]
+        if run_id in self.recorded:
+            return {**run, **self.recorded[run_id]}
         run["state"] = workflow.state
         run["run_details"] = {"task_details": workflow.steps()}
         if run["state_history"][-1]["state"] != run["state"]:
@@ -167,9 +189,9 @@ class KfpServer:
         self.pipelines[made["pipeline_id"]] = made
         return made
 
-    def _get_pipeline_by_name(self, name: str, **_: Any) -> dict[str, Any]:
+    def _get_pipeline_by_name(self, name: str, query: dict[str, str], **_: Any) -> dict[str, Any]:
         for each in self.pipelines.values():
-            if each["name"] == name:
+            if each["name"] == name and self._within(each, query):
                 return each
         raise RefusalError(404, 5, f"Failed to get a pipeline with name {name}: ResourceNotFoundError")
 
@@ -199,12 +221,22 @@ class KfpServer:
         return self.versions[version_id]
 
     def _create_experiment(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self._require_namespace(body, "An experiment")
         made = {**body, "experiment_id": str(uuid.uuid4()), "created_at": moment(0), "storage_state": "AVAILABLE"}
         self.experiments[made["experiment_id"]] = made
         return made
 
     def _list_experiments(self, query: dict[str, str], **_: Any) -> dict[str, Any]:
-        return page("experiments", list(self.experiments.values()), query)
+        self._require_namespace(query, "An experiment")
+        return page("experiments", [each for each in self.experiments.values() if self._within(each, query)], query)
+
+    def _within(self, made: dict[str, Any], query: dict[str, str]) -> bool:
+        """Whether an object is in the namespace that is asked about, on a Kubeflow with profiles."""
+        return self.identity is None or made.get("namespace") == query.get("namespace")
+
+    def _require_namespace(self, given: dict[str, Any], what: str) -> None:
+        if self.identity is not None and not given.get("namespace"):
+            raise RefusalError(400, 3, f"{what} cannot have an empty namespace in multi-user mode")
 
     def _create_run(self, body: dict[str, Any], **_: Any) -> dict[str, Any]:
         source = body["pipeline_version_reference"]
@@ -256,6 +288,7 @@ class KfpServer:
         self._check_parameters(spec, body["runtime_config"].get("parameters", {}))
         made = {
             **body,
+            "namespace": self.experiments[body["experiment_id"]].get("namespace"),
             "recurring_run_id": str(uuid.uuid4()),
             "status": "ENABLED" if body["mode"] == "ENABLE" else "DISABLED",
             "created_at": moment(len(self.schedules)),
@@ -264,7 +297,8 @@ class KfpServer:
         return made
 
     def _list_schedules(self, query: dict[str, str], **_: Any) -> dict[str, Any]:
-        return page("recurringRuns", list(self.schedules.values()), query)
+        self._require_namespace(query, "a recurring run")
+        return page("recurringRuns", [each for each in self.schedules.values() if self._within(each, query)], query)
 
     def _change_schedule(self, schedule_id: str, verb: str, **_: Any) -> dict[str, Any]:
         self.schedules[schedule_id]["status"] = "ENABLED" if verb == "enable" else "DISABLED"
@@ -351,11 +385,15 @@ class _Handler(BaseHTTPRequestHandler):
             if state.faults:
                 self.send(*state.faults.pop(0))
                 return
+            refusal = state.identity and state.identity.check(self.path, self.headers, body)
+            if refusal:
+                self.send(*refusal)
+                return
             try:
                 self.send(200, json.dumps(self.dispatch(state, body)))
-            except RefusalError as refusal:
-                error = {"error": str(refusal), "code": refusal.code, "message": str(refusal), "details": []}
-                self.send(refusal.status, json.dumps(error))
+            except RefusalError as error:
+                answer = {"error": str(error), "code": error.code, "message": str(error), "details": []}
+                self.send(error.status, json.dumps(answer))
 
     def dispatch(self, state: KfpServer, body: bytes) -> dict[str, Any]:
         url = urlsplit(self.path)
@@ -379,6 +417,8 @@ class _Handler(BaseHTTPRequestHandler):
     def send(self, status: int, text: str) -> None:
         content = text.encode()
         self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "/dex/auth")
         self.send_header("Content-Type", "application/json" if text.startswith("{") else "text/html")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -394,11 +434,13 @@ class _HttpServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve() -> Iterator[KfpServer]:
-    """A server on a free port of this machine."""
+def serve(tls: ssl.SSLContext | None = None) -> Iterator[KfpServer]:
+    """A server on a free port of this machine, over https where a context is given."""
     state = KfpServer()
     server = _HttpServer(state)
-    state.host = f"http://127.0.0.1:{server.server_port}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    state.host = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

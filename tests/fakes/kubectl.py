@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.kfp_records import Record
 from tests.fakes.machine import install_program
 
 _READY = {
@@ -29,6 +30,7 @@ class FakeKubectl:
         (self._state / "logs").mkdir()
         (self._state / "contexts").write_text("kind-conveyor\n")
         (self._state / "running").touch()
+        (self._state / "workflows.json").write_text(json.dumps({"items": []}))
         for name, content in _READY.items():
             path = self._state / "objects" / name
             path.parent.mkdir(parents=True)
@@ -59,9 +61,32 @@ class FakeKubectl:
         self._write()
         return pod
 
+    def replay(self, record: Record) -> None:
+        """Puts the pods and the workflow of a recorded run there, and takes away all others."""
+        self.pods = record.pods
+        for pod in self.pods:
+            if pod["status"]["phase"] != "Pending":
+                name = pod["metadata"]["name"]
+                (self._state / "logs" / name).write_text(f"log of {name}\n")
+        self._write()
+        workflows = [record.workflow] if record.workflow else []
+        (self._state / "workflows.json").write_text(json.dumps({"items": workflows}))
+
+    def fail(self, command: str, stderr: str) -> None:
+        """Lets the next command line that contains `command` fail."""
+        with (self._state / "failures").open("a") as failures:
+            failures.write(f"{command}\n{stderr}\n")
+
     def remove(self, name: str) -> None:
         """Removes an object, such as `secret/conveyor-metadata`."""
         (self._state / "objects" / name).unlink()
+
+    def move_to(self, namespace: str) -> None:
+        """Makes the namespace of the runs that of a profile."""
+        objects = self._state / "objects"
+        (objects / "namespace" / "kubeflow").rename(objects / "namespace" / namespace)
+        (objects / "serviceaccount").mkdir()
+        (objects / "serviceaccount" / "default-editor").write_text("{}")
 
     @property
     def calls(self) -> list[str]:

@@ -72,8 +72,8 @@ class Machine:
             failures.write(f"{command}\n{stderr}\n")
 
     def tells(self, **lists: list[dict[str, Any]]) -> None:
-        """Lets the cluster tell of `pods`, `events` and `deployments`."""
-        for kind in ("pods", "events", "deployments"):
+        """Lets the cluster tell of `pods`, `events`, `deployments` and `workflows`."""
+        for kind in ("pods", "events", "deployments", "workflows"):
             self.write(f"{kind}.json", json.dumps({"items": lists.get(kind, [])}))
 
     def has_cluster(self) -> None:
@@ -87,6 +87,14 @@ class Machine:
         self.put("persistentvolumeclaim/conveyor", status={"phase": "Bound"})
         self.put("secret/conveyor-metadata", data={"url": ""})
         self.put("job/conveyor-prepare", status={"succeeded": 1})
+        self.put("configmap/workflow-controller-configmap", data={"workflowDefaults": "spec: {}\n"})
+
+    def has_profile(self, name: str) -> None:
+        """Gives the machine a cluster of the context `shared`, with a profile in which nothing is installed."""
+        self.write("contexts", "shared\n")
+        self.write("running", "")
+        self.put(f"namespace/{name}", metadata={})
+        self.put("serviceaccount/default-editor", metadata={})
 
     def has_real_cluster(self) -> None:
         """Gives the machine an empty cluster of the context `production`, and manifests that are edited for it."""

@@ -88,7 +88,7 @@ case "$line" in
     [ "$1" = --namespace ] && shift 2
     case "$*" in
       "get --raw "*) echo '{"major": "1", "minor": "33"}' ;;
-      "get pods "* | "get events "* | "get deployments "*) cat "$2.json" ;;
+      "get pods "* | "get events "* | "get deployments "* | "get workflows.argoproj.io "*) cat "${2%%.*}.json" ;;
       "get "*) cat "objects/$2/$3" 2>/dev/null || true ;;
       "logs "*) cat "logs/$2" 2>/dev/null || fail "Error from server (BadRequest): main is waiting to start" ;;
       "create --filename -")

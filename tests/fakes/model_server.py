@@ -19,7 +19,7 @@ from google.protobuf import json_format
 from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 
-from pipeline.contracts.model import COLUMNS_SIGNATURE
+from pipeline.contracts.model import COLUMNS_SIGNATURE, DIGEST_SIGNATURE, REFERENCE_SIGNATURE
 from serving.client import Address
 from serving.client.grpc import read_rows, to_tensor
 from serving.protocol import (
@@ -72,6 +72,10 @@ class ModelServer:
         self.features, self.outputs, self.model = dict(FEATURES), dict(OUTPUTS), classify
         # The features of which a row has a list: how many values it has, -1 for any number.
         self.lists: dict[str, int] = {}
+        # What a row is compared with to explain it.
+        self.references: list[Mapping[str, Any]] = []
+        # The model's digest; empty for one that an earlier release has written.
+        self.digest = ""
         self.faults: deque[RefusalError] = deque()
         self.seconds = 0.0
         self.calls: list[str] = []
@@ -114,6 +118,10 @@ class ModelServer:
                 signature.inputs[name].tensor_shape.dim.add(size=self.lists[name])
         for name, (dtype, _) in self.outputs.items():
             signature.outputs[name].dtype = types_pb2.DataType.Value(dtype)
+        if self.references:
+            signatures.signature_def[REFERENCE_SIGNATURE].inputs["numbers"].dtype = types_pb2.DT_INT64
+        if self.digest:
+            signatures.signature_def[f"{DIGEST_SIGNATURE}{self.digest}"].CopyFrom(signature)
         response = GetModelMetadataResponse(model_spec=ModelSpec(name="flights"))
         response.model_spec.version.value = version
         response.metadata["signature_def"].Pack(signatures)
@@ -131,7 +139,13 @@ class ModelServer:
 
     def predict(self, spec: Any, columns: Columns) -> tuple[int, dict[str, list[Any]]]:
         """The version that answers, and its answer."""
-        version = self._begin("predict", spec)
+        is_reference = spec.signature_name == REFERENCE_SIGNATURE
+        version = self._begin("reference" if is_reference else "predict", spec)
+        if is_reference:
+            if not self.references:
+                raise RefusalError(grpc.StatusCode.INVALID_ARGUMENT, "Serving signature name not found in signature def")
+            rows = [json.dumps(self.references[number % len(self.references)]) for number in columns["numbers"]]
+            return version, {"rows": rows}
         if self.seconds:
             self._awake.wait(self.seconds)
         if set(columns) != set(self.features):
@@ -186,8 +200,8 @@ class _Predictions:
         response = PredictResponse(model_spec=ModelSpec(name="flights"))
         response.model_spec.version.value = version
         for name, values in answer.items():
-            dtype, width = self._server.outputs[name]
-            tensor = to_tensor(dtype, values)
+            dtype, width = ("DT_STRING", 1) if name == "rows" else self._server.outputs[name]
+            tensor = to_tensor(dtype, [value.encode() for value in values] if name == "rows" else values)
             tensor.tensor_shape.dim[0].size = len(values) // width
             tensor.tensor_shape.dim.add(size=width)
             response.outputs[name].CopyFrom(tensor)
@@ -241,12 +255,14 @@ def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def _document(self, path: re.Match[str], body: Any) -> Any:
-            spec = ModelSpec(name=path["name"], version_label=path["label"])
+            spec = ModelSpec(name=path["name"], version_label=path["label"], signature_name=(body or {}).get("signature_name"))
             if path["version"]:
                 spec.version.value = int(path["version"])
             if path["rest"] == ":predict":
                 columns = {name: [_plain(value) for value in values] for name, values in body["inputs"].items()}
                 _, answer = server.predict(spec, columns)
+                if "rows" in answer:
+                    return {"outputs": answer["rows"]}
                 return {"outputs": {name: _nested(answer[name], server.outputs[name][1]) for name in answer}}
             if path["rest"] is None:
                 return json_format.MessageToDict(server.status(spec), preserving_proto_field_name=True)

@@ -67,6 +67,14 @@ match given:
             else:
                 data[key] = value
         save("configmap", name, content)
+    case ["annotate", "pods", *names, "--overwrite", annotation] if all(Path(f"pod-{{name}}.json").exists() for name in names):
+        if Path("pods-may-not-be-changed").exists():
+            fail("(Forbidden): pods is forbidden: User cannot patch resource")
+        key, _, value = annotation.partition("=")
+        for name in names:
+            pod = load("pod", name)
+            pod["metadata"].setdefault("annotations", {{}})[key] = value
+            save("pod", name, pod)
     case ["scale", target, replicas]:
         name = target.partition("/")[2]
         content = load("deployment", name)

@@ -126,7 +126,7 @@ class Workspace:
             },
             outputs={"blessing": blessing, "evaluation": evaluation},
             types={"blessing": "ModelBlessing"},
-            properties={"blessed": int(min_auc <= 0.8)},
+            properties={"blessed": int(min_auc <= 0.8), "current_model_id": self.made[names["model"]]},
         )
         pushed = {"pushed": 1, "pushed_version": version, "pushed_destination": str(self.config.serving_path / version)}
         self.execute(

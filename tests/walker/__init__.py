@@ -10,11 +10,12 @@ would refuse, or run otherwise than meant, is refused or run so here.
 """
 
 from tests.walker.package import Package, PackageError
-from tests.walker.pod import Exit, Pod, ProcessRunner, Runner
+from tests.walker.pod import IMAGE_ENVIRONMENT, Exit, Pod, ProcessRunner, Runner
 from tests.walker.results import Artifact, Attempt, Run, State, TaskResult
 from tests.walker.walk import walk
 
 __all__ = [
+    "IMAGE_ENVIRONMENT",
     "Artifact",
     "Attempt",
     "Exit",

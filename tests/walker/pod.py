@@ -12,6 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+IMAGE_ENVIRONMENT = {
+    "LOGNAME": "conveyor",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
+"""What the task image sets, but for the place of the code."""
+
 _GRACE_SECONDS = 30
 """Between SIGTERM and SIGKILL, as Kubernetes has it by default."""
 

@@ -80,8 +80,9 @@ def test_which_of_two_classes_is_positive(
 
 
 def test_a_positive_class_that_is_none_is_refused_with_one_that_is() -> None:
-    counts: dict[str | int, int] = {"fraud": 1, "it: paid": 2}
-    with pytest.raises(ConfigError, match="no class 'frod'") as refused:
-        in_order("kind", counts, "frod")
-    assert yaml.safe_load(refused.value.fix.removeprefix("Set ")) == {"positive_class": "it: paid"}
-    assert in_order("kind", counts, "it: paid").positive == "it: paid"
+    counts: dict[str | int, int] = {"it: fraud": 1, "paid": 2}
+    for wrong, meant in (("fraud", "it: fraud"), ("payd", "paid"), ("nothing of the kind", "paid")):
+        with pytest.raises(ConfigError, match=f"no class '{wrong}'") as refused:
+            in_order("kind", counts, wrong)
+        assert yaml.safe_load(refused.value.fix.removeprefix("Set ")) == {"positive_class": meant}
+        assert in_order("kind", counts, meant).positive == meant

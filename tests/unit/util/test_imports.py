@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
+from pipeline.cli import monitor
 from pipeline.util.imports import heavy_imports
 
 
@@ -27,3 +29,19 @@ def test_a_failed_import_leaves_the_collector_on() -> None:
     with pytest.raises(ImportError), heavy_imports():
         import no_such_package  # noqa: F401
     assert gc.isenabled()
+
+
+class _Garbage:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_one_look_of_the_monitor_leaves_is_collected() -> None:
+    class Watch:
+        def look(self, current: object, now: object) -> weakref.ref[_Garbage]:
+            return weakref.ref(_Garbage())
+
+    left = monitor._look(Watch(), None, None)  # type: ignore[arg-type]
+    gc.collect()
+
+    assert left() is None  # type: ignore[operator]
