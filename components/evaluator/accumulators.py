@@ -8,7 +8,6 @@ them, for the version of TFMA that the project pins.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,41 +27,11 @@ from tensorflow_model_analysis.metrics import (
 )
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
+from components.evaluator import metrics
+from components.evaluator.accumulator import Accumulator
+from components.evaluator.predicted_rows import PredictedRows
 from components.evaluator.sums import BinnedSums, FloatArray, IntArray, SliceSums
 from components.shared.fast_executor import UnsupportedError
-from pipeline.errors import DataError
-
-Labels = npt.NDArray[Any]
-Predictions = npt.NDArray[Any]
-
-
-class Accumulator(ABC):
-    """The accumulators of one combiner, for all slices at once."""
-
-    def __init__(self, combiner: Any) -> None:
-        self._combiner = combiner
-
-    @abstractmethod
-    def add(self, slices: Sequence[IntArray], labels: Labels, predictions: Predictions) -> None:
-        """Adds a batch of rows.
-
-        Args:
-          slices: for each slicing spec, the number of the slice that a row belongs to, [N]; -1 where it belongs to none.
-          labels: one finite number a row, [N], integers or floats.
-          predictions: finite numbers, [N, outputs].
-
-        Raises:
-          DataError: the metric does not exist for a label.
-          UnsupportedError: this accumulator cannot add such predictions.
-        """
-
-    @abstractmethod
-    def accumulated(self, slice_id: int) -> Any:
-        """The combiner's accumulator after the rows of one slice."""
-
-    def output(self, slice_id: int) -> dict[metric_types.MetricKey, Any]:
-        """The combiner's output for one slice."""
-        return self._combiner.extract_output(self.accumulated(slice_id))
 
 
 class _ExampleCount(Accumulator):
@@ -70,8 +39,8 @@ class _ExampleCount(Accumulator):
         super().__init__(combiner)
         self._sums = SliceSums(width=1)
 
-    def add(self, slices: Sequence[IntArray], labels: Labels, predictions: Predictions) -> None:
-        self._sums.add(slices, np.ones((len(labels), 1)))
+    def add(self, slices: Sequence[IntArray], rows: PredictedRows) -> None:
+        self._sums.add(slices, rows.weighed(rows.ones))
 
     def accumulated(self, slice_id: int) -> float:
         return float(self._sums.of(slice_id)[0])
@@ -84,8 +53,8 @@ class _Totals(Accumulator):
         super().__init__(combiner)
         self._sums = SliceSums(width=3)
 
-    def add(self, slices: Sequence[IntArray], labels: Labels, predictions: Predictions) -> None:
-        self._sums.add(slices, _columns(labels, _scores(predictions), np.ones(len(labels))))
+    def add(self, slices: Sequence[IntArray], rows: PredictedRows) -> None:
+        self._sums.add(slices, rows.weighed(rows.labels, rows.scores, rows.ones))
 
     def accumulated(self, slice_id: int) -> Any:
         totals = calibration._WeightedLabelsPredictionsExamples()
@@ -105,14 +74,13 @@ class _Histogram(Accumulator):
         self._num_buckets: int = combiner._num_buckets
         self._sums = BinnedSums(num_bins=self._num_buckets + 2, width=3)
 
-    def add(self, slices: Sequence[IntArray], labels: Labels, predictions: Predictions) -> None:
-        if self._combiner._fractional_labels:
-            _check_fractions(labels)
-        scores = _scores(predictions)
+    def add(self, slices: Sequence[IntArray], rows: PredictedRows) -> None:
+        labels = rows.fractions if self._combiner._fractional_labels else rows.labels
+        scores = rows.scores
         # As _CalibrationHistogramCombiner._bucket_index does it: bucket 0 is below the interval, the last one above.
         position = (scores - self._combiner._left) / self._combiner._range * self._num_buckets + 1
         buckets = np.clip(np.trunc(position), 0, self._num_buckets + 1).astype(np.int64)
-        self._sums.add(slices, buckets, _columns(labels, scores, np.ones(len(labels))))
+        self._sums.add(slices, buckets, rows.weighed(labels, scores, rows.ones))
 
     def accumulated(self, slice_id: int) -> dict[int, calibration_histogram.Bucket]:
         buckets, sums = self._sums.of(slice_id)
@@ -132,15 +100,14 @@ class _ConfusionMatrix(Accumulator):
         self._thresholds: list[float] = combiner._binary_confusion_matrices._thresholds
         self._sums = SliceSums(width=4 * len(self._thresholds))
 
-    def add(self, slices: Sequence[IntArray], labels: Labels, predictions: Predictions) -> None:
-        _check_fractions(labels)
-        scores = _scores(predictions)
+    def add(self, slices: Sequence[IntArray], rows: PredictedRows) -> None:
+        labels, scores = rows.fractions, rows.scores
         columns = []
         for threshold in self._thresholds:
             above = scores > threshold
             # A label between 0 and 1 is so much of a positive, and the rest a negative.
             columns += [labels * above, (1 - labels) * ~above, (1 - labels) * above, labels * ~above]
-        self._sums.add(slices, _columns(*columns))
+        self._sums.add(slices, rows.weighed(*columns))
 
     def accumulated(self, slice_id: int) -> dict[float, Any]:
         matrices = self._sums.of(slice_id).reshape(-1, 4).tolist()
@@ -158,9 +125,11 @@ class _RegressionError(Accumulator):
         self._error = _REGRESSION_ERRORS[type(combiner)]
         self._sums = SliceSums(width=2)
 
-    def add(self, slices: Sequence[IntArray], labels: Labels, predictions: Predictions) -> None:
-        errors = self._error(labels - _single(predictions))
-        self._sums.add(slices, _columns(np.ones(len(labels)), errors))
+    def add(self, slices: Sequence[IntArray], rows: PredictedRows) -> None:
+        errors = self._error(rows.labels, rows.prediction)
+        # A row for which the error is undefined does not count.
+        counts = np.isfinite(errors)
+        self._sums.add(slices, rows.weighed(counts, np.where(counts, errors, 0)))
 
     def accumulated(self, slice_id: int) -> Any:
         return mean_regression_error._MeanRegressionErrorAccumulator(*self._sums.of(slice_id).tolist())
@@ -175,17 +144,17 @@ class _MultiClassMatrix(Accumulator):
         self._num_classes = 0
         self._sums: BinnedSums | None = None
 
-    def add(self, slices: Sequence[IntArray], labels: Labels, predictions: Predictions) -> None:
-        actual = _class_ids(labels, predictions)
+    def add(self, slices: Sequence[IntArray], rows: PredictedRows) -> None:
+        actual, predictions = rows.class_ids, rows.predictions
         if self._sums is None:
             self._num_classes = predictions.shape[1]
             self._sums = BinnedSums(len(self._thresholds) * self._num_classes * (self._num_classes + 1), width=1)
-        rows = np.arange(len(labels))
+        order = np.arange(len(rows))
         predicted = np.argmax(predictions, axis=1)
         for i, threshold in enumerate(self._thresholds):
-            predicted = np.where(predictions[rows, predicted] > threshold, predicted, _NO_PREDICTION)
+            predicted = np.where(predictions[order, predicted] > threshold, predicted, _NO_PREDICTION)
             bins = (i * self._num_classes + actual) * (self._num_classes + 1) + predicted - _NO_PREDICTION
-            self._sums.add(slices, bins, np.ones((len(labels), 1)))
+            self._sums.add(slices, bins, rows.weighed(rows.ones))
 
     def accumulated(self, slice_id: int) -> Any:
         matrices = multi_class_confusion_matrix_metrics.Matrices({threshold: {} for threshold in self._thresholds})
@@ -214,20 +183,20 @@ class _KerasMeans(Accumulator):
                 raise UnsupportedError(f"the metric {metric.name!r} ({type(metric).__name__}) is computed row by row")
         self._sums = SliceSums(width=len(self._metrics) + 1)
 
-    def add(self, slices: Sequence[IntArray], labels: Labels, predictions: Predictions) -> None:
+    def add(self, slices: Sequence[IntArray], rows: PredictedRows) -> None:
         values = []
         for metric in self._metrics:
-            if type(metric) in _SPARSE_METRICS:
-                _class_ids(labels, predictions)
-            else:
-                _single(predictions)
+            labels = rows.class_ids if type(metric) in _SPARSE_METRICS else rows.labels
+            predictions = rows.predictions if type(metric) in _SPARSE_METRICS else rows.prediction[:, np.newaxis]
             options = {key: value for key, value in metric.get_config().items() if key not in ("name", "dtype")}
             values.append(
                 _ROW_VALUES[type(metric)](
                     tf.constant(labels[:, np.newaxis], tf.float32), tf.constant(predictions, tf.float32), **options
-                ).numpy()
+                )
+                .numpy()
+                .reshape(len(rows))
             )
-        self._sums.add(slices, _columns(*values, np.ones(len(labels))))
+        self._sums.add(slices, rows.weighed(*values, rows.ones))
 
     def accumulated(self, slice_id: int) -> Any:
         accumulator = self._combiner.create_accumulator()
@@ -246,22 +215,41 @@ _ACCUMULATORS: dict[type, type[Accumulator]] = {
     binary_confusion_matrices._BinaryConfusionMatrixCombiner: _ConfusionMatrix,
     mean_regression_error._MeanAbsoluteErrorCombiner: _RegressionError,
     mean_regression_error._MeanSquaredErrorCombiner: _RegressionError,
+    mean_regression_error._MeanAbsolutePercentageErrorCombiner: _RegressionError,
     multi_class_confusion_matrix_metrics._MultiClassConfusionMatrixCombiner: _MultiClassMatrix,
     tf_metric_wrapper._CompilableMetricsCombiner: _KerasMeans,
+    **metrics.ACCUMULATORS,
 }
 
-_REGRESSION_ERRORS: dict[type, Callable[[FloatArray], FloatArray]] = {
-    mean_regression_error._MeanAbsoluteErrorCombiner: np.abs,
-    mean_regression_error._MeanSquaredErrorCombiner: lambda errors: errors.astype(np.float64) ** 2,
+
+def is_weighted(computation: metric_types.MetricComputation) -> bool:
+    """Whether rows count by their weights."""
+    return any(key.example_weighted for key in computation.keys)
+
+
+def _percentage_errors(labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(labels == 0, np.nan, 100 * np.abs((labels - predictions) / labels))
+
+
+_REGRESSION_ERRORS: dict[type, Callable[[Any, Any], FloatArray]] = {
+    mean_regression_error._MeanAbsoluteErrorCombiner: lambda labels, predictions: np.abs(labels - predictions),
+    mean_regression_error._MeanSquaredErrorCombiner: lambda labels, predictions: (labels - predictions).astype(np.float64) ** 2,
+    mean_regression_error._MeanAbsolutePercentageErrorCombiner: _percentage_errors,
 }
 
 _ROW_VALUES: dict[type, Callable[..., tf.Tensor]] = {
     tf_keras.metrics.BinaryCrossentropy: tf_keras.metrics.binary_crossentropy,
     tf_keras.metrics.SparseCategoricalAccuracy: tf_keras.metrics.sparse_categorical_accuracy,
     tf_keras.metrics.SparseCategoricalCrossentropy: tf_keras.metrics.sparse_categorical_crossentropy,
+    tf_keras.metrics.SparseTopKCategoricalAccuracy: tf_keras.metrics.sparse_top_k_categorical_accuracy,
     tf_keras.metrics.RootMeanSquaredError: tf_keras.metrics.mean_squared_error,
 }
-_SPARSE_METRICS = (tf_keras.metrics.SparseCategoricalAccuracy, tf_keras.metrics.SparseCategoricalCrossentropy)
+_SPARSE_METRICS = (
+    tf_keras.metrics.SparseCategoricalAccuracy,
+    tf_keras.metrics.SparseCategoricalCrossentropy,
+    tf_keras.metrics.SparseTopKCategoricalAccuracy,
+)
 
 
 def accumulator_for(computation: metric_types.MetricComputation) -> Accumulator:
@@ -273,49 +261,9 @@ def accumulator_for(computation: metric_types.MetricComputation) -> Accumulator:
     name = ", ".join(sorted({key.name for key in computation.keys})) or type(computation.combiner).__name__
     if any(type(step) is not metric_types.StandardMetricInputsPreprocessor for step in computation.preprocessors):
         raise UnsupportedError(f"the metric {name!r} prepares its input itself")
-    if any(key.sub_key or key.aggregation_type or key.example_weighted or key.output_name for key in computation.keys):
-        raise UnsupportedError(f"the metric {name!r} is weighted, aggregated, or for one class or output of several")
+    if any(key.sub_key or key.aggregation_type or key.output_name for key in computation.keys):
+        raise UnsupportedError(f"the metric {name!r} is aggregated, or for one class or output of several")
     kind = _ACCUMULATORS.get(type(computation.combiner))
     if kind is None:
         raise UnsupportedError(f"the metric {name!r} is computed row by row")
     return kind(computation.combiner)
-
-
-def _columns(*columns: npt.NDArray[Any]) -> FloatArray:
-    return np.stack(columns, axis=1).astype(np.float64)
-
-
-def _single(predictions: Predictions) -> Predictions:
-    if predictions.shape[1] != 1:
-        raise UnsupportedError("a metric for one prediction a row is used with a model that makes several")
-    return predictions[:, 0]
-
-
-def _scores(predictions: Predictions) -> FloatArray:
-    # TFMA compares with thresholds and boundaries as Python floats, that is in double precision.
-    return _single(predictions).astype(np.float64)
-
-
-def _check_fractions(labels: Labels) -> None:
-    _refuse((labels < 0) | (labels > 1), labels, expected="numbers between 0 and 1")
-
-
-def _class_ids(labels: Labels, predictions: Predictions) -> IntArray:
-    num_classes = predictions.shape[1]
-    if num_classes == 1:
-        raise UnsupportedError("a metric for classes is used with a model that makes a single prediction")
-    wrong = (labels < 0) | (labels >= num_classes) | (labels % 1 != 0)
-    _refuse(wrong, labels, expected=f"class indices from 0 to {num_classes - 1}, as many as the model has classes")
-    return labels.astype(np.int64)
-
-
-def _refuse(wrong: npt.NDArray[np.bool_], labels: Labels, expected: str) -> None:
-    # TFMA fails on such labels too, in the middle of a Beam pipeline.
-    if wrong.any():
-        raise DataError(
-            "The label has values that the metrics cannot be computed for.",
-            where="the rows that the model is evaluated on",
-            expected=expected,
-            seen=str(labels[wrong][0]),
-            fix="Check the label in the data, and that the task in the configuration suits it.",
-        )

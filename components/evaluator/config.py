@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,13 @@ from components.evaluator.gate import Gate
 from pipeline.config import PipelineConfig, Task, Threshold
 from pipeline.config.consistency import METRICS
 from pipeline.config.evaluation import Bounds
-from pipeline.contracts.metrics import higher_is_better
+from pipeline.contracts.metrics import BELOW_ZERO, higher_is_better
 from pipeline.contracts.model import EXAMPLES_SIGNATURE, PREDICTIONS, PROBABILITIES, SCORE
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2
+
+_OWN = "components.evaluator.metrics"
 
 # For TFMA's own validation: two trainings on the same inputs agree to this much.
 _NOISE = 1e-6
@@ -23,10 +26,11 @@ _NOISE = 1e-6
 
 @dataclass(frozen=True)
 class _Metric:
-    """A metric class of TFMA or Keras."""
+    """A metric class of TFMA or Keras, or of the module that is named."""
 
     class_name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    module: str = ""
 
 
 # The metrics that thresholds can name, which pipeline.config.consistency lists.
@@ -36,18 +40,28 @@ _METRICS: dict[Task, dict[str, _Metric]] = {
         "accuracy": _Metric("BinaryAccuracy"),
         "precision": _Metric("Precision"),
         "recall": _Metric("Recall"),
+        "selection_rate": _Metric("PredictedPositiveRate"),
+        "false_positive_rate": _Metric("FPR"),
         "calibration": _Metric("Calibration"),
         # Keras' class, not TFMA's BinaryCrossEntropy, which is infinite for one certain and wrong prediction.
         "loss": _Metric("BinaryCrossentropy"),
     },
     Task.MULTICLASS: {
         "accuracy": _Metric("SparseCategoricalAccuracy"),
+        "macro_f1": _Metric("MacroF1", module=_OWN),
+        "auc_ovr": _Metric("OneVersusRestAuc", module=_OWN),
+        "top_3_accuracy": _Metric("SparseTopKCategoricalAccuracy", options={"k": 3}),
+        "top_5_accuracy": _Metric("SparseTopKCategoricalAccuracy", options={"k": 5}),
         "loss": _Metric("SparseCategoricalCrossentropy"),
     },
     Task.REGRESSION: {
-        "mse": _Metric("MeanSquaredError"),
         "rmse": _Metric("RootMeanSquaredError"),
+        "mse": _Metric("MeanSquaredError"),
         "mae": _Metric("MeanAbsoluteError"),
+        "mape": _Metric("MeanAbsolutePercentageError"),
+        "median_absolute_error": _Metric("AbsoluteErrorQuantile", options={"quantile": 0.5}, module=_OWN),
+        "p90_absolute_error": _Metric("AbsoluteErrorQuantile", options={"quantile": 0.9}, module=_OWN),
+        "r2": _Metric("CoefficientOfDetermination", module=_OWN),
     },
 }
 
@@ -79,8 +93,9 @@ _PREDICTION_KEYS = {Task.BINARY: SCORE, Task.MULTICLASS: PROBABILITIES, Task.REG
 def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
     """The Evaluator's metrics and slices, and the thresholds that bless a model.
 
-    Thresholds apply to all rows together, or to each slice by a column; other slices are measured but do not decide. Without
-    any for all rows, the candidate must be no worse than the baseline in the primary metric (auc, accuracy or mse). For TFMA,
+    Thresholds apply to all rows together, or to each slice by a column; other slices are measured but do not decide. Where rows
+    have weights, all metrics but the number of rows are weighed. Without
+    any for all rows, the candidate must be no worse than the baseline in the primary metric (auc, accuracy or rmse). For TFMA,
     whose own validation knows no chance: a first run, which has no baseline, must only reach the thresholds with `min` or
     `max`; where there are none, the metric must be a number. `gate_of` adds what the evaluation in bulk asks for.
 
@@ -95,9 +110,12 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
     from tensorflow_model_analysis.proto import config_pb2
 
     thresholds = config.evaluation.thresholds or {METRICS[config.task][0]: Threshold(max_regression=_NOISE)}
-    metrics = []
+    metrics: list[config_pb2.MetricConfig] = []
+    counts: list[config_pb2.MetricConfig] = []
     for name, metric in {**_FURTHER[config.task], **_METRICS[config.task]}.items():
-        spec = config_pb2.MetricConfig(class_name=metric.class_name, config=json.dumps({"name": name, **metric.options}))
+        spec = config_pb2.MetricConfig(
+            class_name=metric.class_name, module=metric.module, config=json.dumps({"name": name, **metric.options})
+        )
         if name in thresholds:
             spec.per_slice_thresholds.append(
                 config_pb2.PerSliceMetricThreshold(
@@ -109,21 +127,28 @@ def eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
                 spec.per_slice_thresholds.append(
                     config_pb2.PerSliceMetricThreshold(
                         slicing_specs=[config_pb2.SlicingSpec(feature_keys=[column])],
-                        threshold=config_pb2.MetricThreshold(value_threshold=_value_threshold(by_metric[name])),
+                        threshold=_metric_threshold(name, by_metric[name]),
                     )
                 )
-        metrics.append(spec)
+        (counts if config.evaluation.weight and name == "example_count" else metrics).append(spec)
+    specs = [config_pb2.MetricsSpec(metrics=metrics)]
+    if counts:
+        unweighted = config_pb2.ExampleWeightOptions(unweighted=True)
+        specs.append(config_pb2.MetricsSpec(metrics=counts, example_weights=unweighted))
     return config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
-                signature_name=EXAMPLES_SIGNATURE, prediction_key=_PREDICTION_KEYS[config.task], label_key=config.label
+                signature_name=EXAMPLES_SIGNATURE,
+                prediction_key=_PREDICTION_KEYS[config.task],
+                label_key=config.label,
+                example_weight_key=config.evaluation.weight,
             )
         ],
         slicing_specs=[
             config_pb2.SlicingSpec(),
             *(config_pb2.SlicingSpec(feature_keys=columns) for columns in config.evaluation.sliced_by),
         ],
-        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
+        metrics_specs=specs,
         # Options.min_slice_size stays unset: TFMA reports "metric not found" as a failed threshold for every small slice.
         options=config_pb2.Options(include_default_metrics=wrappers_pb2.BoolValue(value=False)),
     )
@@ -144,6 +169,7 @@ def gate_of(config: PipelineConfig) -> Gate:
         allows_standard_error=not config.evaluation.thresholds,
         min_slice_rows=config.evaluation.min_slice_rows,
         confidence=config.evaluation.confidence,
+        max_gaps=config.evaluation.max_gaps,
     )
 
 
@@ -159,8 +185,8 @@ def _metric_threshold(metric: str, threshold: Threshold) -> config_pb2.MetricThr
             config_pb2.GenericChangeThreshold(direction=better, absolute=wrappers_pb2.DoubleValue(value=change))
         )
     # Without a baseline TFX drops change thresholds, and with no threshold left it blesses nothing, not even a first model.
-    # Every metric that can regress is at least 0, so this bound refuses only NaN.
-    any_number = Bounds(min=0.0)
+    # This bound refuses only NaN.
+    any_number = Bounds(min=-sys.float_info.max if metric in BELOW_ZERO else 0.0)
     bounds = any_number if threshold.min is None and threshold.max is None else threshold
     result.value_threshold.CopyFrom(_value_threshold(bounds))
     return result

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from numbers import Number
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import json_format
-from google.protobuf.message import Message
-from tensorflow_model_analysis import constants
-from tensorflow_model_analysis import version as tfma_version
 from tensorflow_model_analysis.api.types import StructuredMetricValue
 from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.metrics import metric_types
@@ -23,31 +19,31 @@ from tensorflow_model_analysis.slicer import slicer_lib as slicer
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
 from components.evaluator import importance
-from components.evaluator.accumulators import accumulator_for
+from components.evaluator.accumulators import accumulator_for, is_weighted
+from components.evaluator.contestants import Contestants
+from components.evaluator.decision import decide
 from components.evaluator.gate import Gate
-from components.evaluator.judge import Contestants, decide, judge
+from components.evaluator.judge import judge
+from components.evaluator.kept_rows import KeptRows
 from components.evaluator.matrices import result_function
 from components.evaluator.plan import Plan
+from components.evaluator.raw_model import RawModel
 from components.evaluator.reservoir import Reservoir
+from components.evaluator.results import Metrics, select, write_results, write_text
 from components.evaluator.rows import Models, read_batches
-from components.evaluator.sample import Sample
 from components.evaluator.slices import SliceIndex, SliceKey
 from components.evaluator.sums import SliceSums
 from components.shared.fast_executor import UnsupportedError
 from pipeline.contracts import importance as importance_contract
 from pipeline.contracts import judgement as judgement_contract
+from pipeline.contracts import wrong_rows as wrong_rows_contract
 from pipeline.contracts.importance import Importance
 from pipeline.util.progress import say
-
-# By metric, plot and error; TFMA has classes for the keys of the first two only.
-Metrics = dict[Any, Any]
 
 # TFMA's own wording, which its viewers know.
 _TOO_SMALL = (
     "Example count for this slice key is lower than the minimum required value: %d. No data is aggregated for this slice."
 )
-_SAMPLE_SEED = 11
-_UNKNOWN_DATA = {"data_location": "<user provided PCollection>", "file_format": "<unknown>"}
 
 
 def evaluate(
@@ -64,8 +60,9 @@ def evaluate(
       model_paths: the folder of each SavedModel, by model name.
       files: TFRecords of tf.Examples.
       output_path: the folder to write to.
-      gate: what the candidate has to show besides thresholds; the judgement is written to `judgement.json`, and what the model
-        leans on to `importance.json`, where it takes raw columns and they are not too many.
+      gate: what the candidate has to show besides thresholds; the judgement is written to `judgement.json`. Of a model that
+        takes raw columns, the rows that it is most wrong about are written to `wrong_rows.json`, and what it leans on to
+        `importance.json` if they are not too many.
 
     Returns:
       Whether all thresholds are met, and the gate passed, and which are not.
@@ -77,69 +74,58 @@ def evaluate(
     plan = Plan.of(eval_config, model_paths)
     say("loading the models")
     models = Models(plan.comparisons.values())
-    samples = {name: Sample() for name in plan.comparisons} if gate else {}
-    asked = _rows_to_ask(plan, models) if gate else None
-    metrics = _measure(plan, models, files, samples, asked)
+    slices = SliceIndex(plan.slices)
+    kept = KeptRows(plan, models, slices, gate.metric) if gate else None
+    metrics = _measure(plan, models, files, slices, kept)
     validation = _validate(eval_config, metrics)
     judgement = None
-    if gate and () in metrics:
-        judgement = judge(gate, eval_config, Contestants(metrics[()], samples, plan.candidate, plan.baseline))
+    if gate and kept and () in metrics:
+        contestants = Contestants(metrics, kept.samples, plan.candidate, plan.baseline, kept.membership)
+        judgement = judge(gate, eval_config, contestants)
         count = metric_types.MetricKey(name="example_count", model_name=plan.candidate)
         small = [slicer.serialize_slice_key(key) for key in metrics if key and metrics[key].get(count, 0) < gate.min_slice_rows]
         validation = decide(validation, judgement, plan.candidate, small)
-    _write(output_path, eval_config, model_paths, metrics, validation)
+    write_results(output_path, eval_config, model_paths, metrics, validation)
     if judgement:
-        _write_text(os.path.join(output_path, judgement_contract.FILE_NAME), judgement.to_json())
-    if gate and asked and (found := _importance(plan, models, asked, gate)):
-        _write_text(os.path.join(output_path, importance_contract.FILE_NAME), found.to_json())
+        write_text(output_path, judgement_contract.FILE_NAME, judgement.to_json())
+    model = models.raw(plan.comparisons[plan.candidate])
+    if gate and kept and model and () in metrics:
+        write_text(output_path, wrong_rows_contract.FILE_NAME, kept.worst.rows(model.columns).to_json())
+        if found := _importance(model, kept.asked, gate):
+            write_text(output_path, importance_contract.FILE_NAME, found.to_json())
     return validation
 
 
-def _rows_to_ask(plan: Plan, models: Models) -> Reservoir | None:
-    """An empty sample for the rows with which the candidate is asked what it leans on; None where it cannot be."""
-    model = models.raw(plan.comparisons[plan.candidate])
-    size = importance.rows_to_ask(len(model.columns)) if model else 0
-    return Reservoir(size, _SAMPLE_SEED) if size else None
-
-
-def _importance(plan: Plan, models: Models, asked: Reservoir, gate: Gate) -> Importance | None:
-    model = models.raw(plan.comparisons[plan.candidate])
-    if model is None or not len(asked.labels):
+def _importance(model: RawModel, asked: Reservoir | None, gate: Gate) -> Importance | None:
+    if asked is None or not len(asked.labels):
         return None
     say(f"asking the model with each of {len(model.columns)} columns shuffled")
-    # An error in the label's own unit.
-    metric = "rmse" if gate.metric == "mse" else gate.metric
-    return importance.measure(model, tf.constant(asked.examples), asked.labels, metric)
-
-
-def _write_text(path: str, text: str) -> None:
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(text + "\n")
+    return importance.measure(model, tf.constant(asked.examples), asked.labels, asked.weights, gate.metric)
 
 
 def _measure(
-    plan: Plan, models: Models, files: Sequence[str], samples: Mapping[str, Sample], asked: Reservoir | None
+    plan: Plan, models: Models, files: Sequence[str], slices: SliceIndex, kept: KeptRows | None
 ) -> dict[SliceKey, Metrics]:
-    slices = SliceIndex(plan.slices)
     if not slices.columns.isdisjoint(models.transformed):
         raise UnsupportedError("a model transforms a column that rows are sliced by")
     sizes = SliceSums(width=1)
     classes = {comparison: SliceSums(width=2) for comparison in plan.comparisons.values() if plan.rankings}
     accumulators = [
-        (plan.comparisons[computation.keys[0].model_name], accumulator_for(computation)) for computation in plan.computations
+        (plan.comparisons[computation.keys[0].model_name], is_weighted(computation), accumulator_for(computation))
+        for computation in plan.computations
     ]
-    for batch in read_batches(files, slices.columns, models):
+    for batch in read_batches(files, slices.columns, models, plan.weight):
         numbers = slices.number(batch.columns, batch.num_rows)
-        sizes.add(numbers, np.ones((batch.num_rows, 1)))
+        ones = np.ones(batch.num_rows)
+        sizes.add(numbers, ones[:, np.newaxis])
         for comparison, sums in classes.items():
-            labels = batch.labels[comparison].astype(np.float64)
-            sums.add(numbers, np.stack([labels, 1 - labels], axis=1))
-        if asked:
-            asked.add(batch.examples.numpy(), batch.labels[plan.comparisons[plan.candidate]])
-        for name, sample in samples.items():
-            sample.add(batch.labels[plan.comparisons[name]], batch.predictions[plan.comparisons[name]])
-        for comparison, accumulator in accumulators:
-            accumulator.add(numbers, batch.labels[comparison], batch.predictions[comparison])
+            labels = batch.rows[comparison].labels.astype(np.float64)
+            sums.add(numbers, batch.rows[comparison].weighed(labels, 1 - labels))
+        if kept:
+            kept.add(batch, numbers)
+        counted = {comparison: replace(rows, weights=ones) for comparison, rows in batch.rows.items()}
+        for comparison, weighted, accumulator in accumulators:
+            accumulator.add(numbers, batch.rows[comparison] if weighted else counted[comparison])
     derivations = [result_function(derived) for derived in plan.derived]
     metrics = {}
     for key, number in sorted(slices.slices.items(), key=str):
@@ -147,7 +133,7 @@ def _measure(
             metrics[key] = {metric_keys.ERROR_METRIC: _TOO_SMALL % plan.min_slice_size}
         else:
             values: Metrics = {}
-            for _, accumulator in accumulators:
+            for _, _, accumulator in accumulators:
                 values.update(accumulator.output(number))
             for derive in derivations:
                 values.update(derive(values))
@@ -193,7 +179,7 @@ def _validate(
     result = validations.create_accumulator()
     thresholds = _with_thresholds(eval_config)
     for key, values in metrics.items():
-        validation = metrics_validator.validate_metrics((key, _select(values, plots=False)), thresholds)
+        validation = metrics_validator.validate_metrics((key, select(values, plots=False)), thresholds)
         result = validations.add_input(result, validation)
     return validations.extract_output(result)
 
@@ -207,44 +193,3 @@ def _with_thresholds(eval_config: config_pb2.EvalConfig) -> config_pb2.EvalConfi
         del spec.metrics[:]
         spec.metrics.extend(decisive)
     return result
-
-
-def _select(metrics: Metrics, plots: bool) -> Metrics:
-    return {key: value for key, value in metrics.items() if isinstance(key, metric_types.PlotKey) == plots}
-
-
-def _write(
-    folder: str,
-    eval_config: config_pb2.EvalConfig,
-    model_paths: Mapping[str, str],
-    metrics: Mapping[SliceKey, Metrics],
-    validation: validation_result_pb2.ValidationResult,
-) -> None:
-    tf.io.gfile.makedirs(folder)
-    slices = metrics.items()
-    records = {
-        "metrics-00000-of-00001": [
-            writer.convert_slice_metrics_to_proto((key, _select(values, plots=False)), None) for key, values in slices
-        ],
-        "plots-00000-of-00001": [
-            writer.convert_slice_plots_to_proto((key, _select(values, plots=True)), None) for key, values in slices
-        ],
-        "attributions-00000-of-00001": [writer.convert_slice_attributions_to_proto((key, {})) for key in metrics],
-        constants.VALIDATIONS_KEY: [validation],
-    }
-    for name, messages in records.items():
-        _write_records(os.path.join(folder, f"{name}.tfrecord"), messages)
-    run = config_pb2.EvalRun(
-        eval_config=eval_config,
-        version=tfma_version.VERSION,
-        model_locations=dict(model_paths),
-        **_UNKNOWN_DATA,
-    )
-    with tf.io.gfile.GFile(os.path.join(folder, "eval_config.json"), "w") as file:
-        file.write(json_format.MessageToJson(run) + "\n")
-
-
-def _write_records(path: str, messages: Iterable[Message]) -> None:
-    with tf.io.TFRecordWriter(path) as file:
-        for message in messages:
-            file.write(message.SerializeToString())

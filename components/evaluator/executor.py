@@ -15,8 +15,10 @@ from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from components.evaluator.evaluation import evaluate
 from components.evaluator.gate import Gate
+from components.evaluator.thresholds import DEFAULT, at_thresholds, threshold_of
 from components.shared.examples.splits import split_files
 from components.shared.fast_executor import Artifacts, FastExecutor, UnsupportedError
+from pipeline.errors import NodeError
 
 GATE_KEY = "gate"
 """The execution property with the gate as JSON; empty where the thresholds of the EvalConfig are all."""
@@ -28,6 +30,10 @@ class Executor(FastExecutor):
     NODE = "Evaluator"
     STOCK = stock.Executor
 
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+        """Executes the node as `FastExecutor` says, with metrics at the threshold by which each model decides."""
+        super().Do(input_dict, output_dict, {**exec_properties, **_at_thresholds(input_dict, exec_properties)})
+
     def run_fast(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Evaluates the model.
 
@@ -38,19 +44,48 @@ class Executor(FastExecutor):
 
         Raises:
           DataError: no row has a label, or a label is not valid for the model or a metric.
+          NodeError: gaps are to be judged, which TFX's own executor does not do.
           UnsupportedError: the config, a model or the data need TFX's own executor.
         """
-        eval_config = _eval_config(input_dict, exec_properties)
-        validation = evaluate(
-            eval_config,
-            {spec.name: _model_path(spec, input_dict) for spec in eval_config.model_specs},
-            _example_files(input_dict, exec_properties),
-            artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]),
-            Gate.from_json(exec_properties[GATE_KEY]) if exec_properties.get(GATE_KEY) else None,
-        )
+        gate = Gate.from_json(exec_properties[GATE_KEY]) if exec_properties.get(GATE_KEY) else None
+        try:
+            eval_config = _eval_config(input_dict, exec_properties)
+            validation = evaluate(
+                eval_config,
+                {spec.name: _model_path(spec, input_dict) for spec in eval_config.model_specs},
+                _example_files(input_dict, exec_properties),
+                artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]),
+                gate,
+            )
+        except UnsupportedError as reason:
+            if gate and gate.max_gaps:
+                raise _unjudgeable(reason) from reason
+            raise
         # As in TFX: without thresholds nothing is validated, so nothing is blessed.
         if metric_specs.metric_thresholds_from_metrics_specs(eval_config.metrics_specs, eval_config=eval_config):
             _bless(validation.validation_ok, input_dict, output_dict, exec_properties)
+
+
+def _unjudgeable(reason: UnsupportedError) -> NodeError:
+    return NodeError(
+        "Gaps between slices cannot be judged.",
+        where="evaluation.max_gaps",
+        expected="models and data that the evaluation in bulk takes",
+        seen=str(reason),
+        fix="Change the data or the model, or remove evaluation.max_gaps: TFX's own Evaluator is then used.",
+    )
+
+
+def _at_thresholds(input_dict: Artifacts, exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """The EvalConfig as an execution property, with metrics at the threshold of each model; nothing where all have 0.5."""
+    key = standard_component_specs.EVAL_CONFIG_KEY
+    if not exec_properties.get(key) or not input_dict.get(standard_component_specs.MODEL_KEY):
+        return {}
+    eval_config = _complete(input_dict, exec_properties)
+    thresholds = {spec.name: threshold_of(_model_path(spec, input_dict)) for spec in eval_config.model_specs}
+    if set(thresholds.values()) == {DEFAULT}:
+        return {}
+    return {key: proto_utils.proto_to_json(at_thresholds(eval_config, thresholds))}
 
 
 def _eval_config(input_dict: Artifacts, exec_properties: dict[str, Any]) -> config_pb2.EvalConfig:
@@ -61,14 +96,18 @@ def _eval_config(input_dict: Artifacts, exec_properties: dict[str, Any]) -> conf
         raise UnsupportedError("there is no EvalConfig")
     if not input_dict.get(standard_component_specs.MODEL_KEY):
         raise UnsupportedError("there is no model")
+    eval_config = _complete(input_dict, exec_properties)
+    tfma.utils.verify_eval_config(eval_config)
+    return eval_config
+
+
+def _complete(input_dict: Artifacts, exec_properties: dict[str, Any]) -> config_pb2.EvalConfig:
     eval_config = config_pb2.EvalConfig()
     proto_utils.json_to_proto(exec_properties[standard_component_specs.EVAL_CONFIG_KEY], eval_config)
     # TFX always rubber-stamps: without a baseline, change thresholds are left out.
-    eval_config = tfma.utils.update_eval_config_with_defaults(
+    return tfma.utils.update_eval_config_with_defaults(
         eval_config, has_baseline=bool(input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)), rubber_stamp=True
     )
-    tfma.utils.verify_eval_config(eval_config)
-    return eval_config
 
 
 def _model_path(spec: config_pb2.ModelSpec, input_dict: Artifacts) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.evaluator.predicted_rows import PredictedRows
 from components.evaluator.raw_model import RawModel, is_missing
 from components.evaluator.sample import Sample
 from components.evaluator.significance import gain_interval, metric_of
@@ -37,24 +38,27 @@ def rows_to_ask(num_columns: int) -> int:
     return rows if rows >= _FEWEST_ROWS else 0
 
 
-def measure(model: RawModel, examples: tf.Tensor, labels: npt.NDArray[Any], metric: str) -> Importance | None:
+def measure(
+    model: RawModel, examples: tf.Tensor, labels: npt.NDArray[Any], weights: npt.NDArray[Any], metric: str
+) -> Importance | None:
     """Shuffles each column in turn, and sets the most important ones to a row of values.
 
     Args:
       model: the model.
       examples: serialized tf.Examples, [N].
       labels: their labels as numbers, [N].
+      weights: how much each counts, [N].
       metric: auc, accuracy or rmse.
 
     Returns:
       What was found; None where the metric has no value on these rows.
     """
     columns = model.parse(examples)
-    original = _sample(labels, model.predict(columns))
+    original = _sample(labels, model.predict(columns), weights)
     value = metric_of(metric, original)
     if not math.isfinite(value):
         return None
-    found = [_importance(name, model, columns, labels, metric, original) for name in model.columns]
+    found = [_importance(name, model, columns, metric, original) for name in model.columns]
     found.sort(key=lambda each: (-each.loss, each.column))
     shown = [each.column for each in found[:_COLUMNS_SHOWN] if each.lower > 0]
     part = {name: values[:_DEPENDENCE_ROWS] for name, values in columns.items()}
@@ -66,12 +70,11 @@ def _importance(
     name: str,
     model: RawModel,
     columns: Mapping[str, npt.NDArray[Any]],
-    labels: npt.NDArray[Any],
     metric: str,
     original: Sample,
 ) -> ColumnImportance:
-    order = np.random.default_rng(_SEED).permutation(len(labels))
-    shuffled = _sample(labels, model.predict({**columns, name: columns[name][order]}))
+    order = np.random.default_rng(_SEED).permutation(len(original))
+    shuffled = _sample(original.labels, model.predict({**columns, name: columns[name][order]}), original.weights)
     sign = 1 if higher_is_better(metric) else -1
     loss = sign * (metric_of(metric, original) - metric_of(metric, shuffled))
     lower, upper = gain_interval(metric, loss, original, shuffled, _CONFIDENCE)
@@ -104,7 +107,7 @@ def _values(present: npt.NDArray[Any]) -> Sequence[Any]:
     return values[np.argsort(-counts, kind="stable")][:_VALUES].tolist()
 
 
-def _sample(labels: npt.NDArray[Any], predictions: npt.NDArray[np.float32]) -> Sample:
+def _sample(labels: npt.NDArray[Any], predictions: npt.NDArray[np.float32], weights: npt.NDArray[Any]) -> Sample:
     sample = Sample()
-    sample.add(labels, predictions)
+    sample.add(PredictedRows(labels, predictions, weights))
     return sample

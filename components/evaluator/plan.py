@@ -17,12 +17,11 @@ from components.shared.fast_executor import UnsupportedError
 _MODEL_FIELDS = (
     "label_keys",
     "prediction_keys",
-    "example_weight_key",
     "example_weight_keys",
     "preprocessing_function_names",
     "padding_options",
 )
-_METRICS_FIELDS = ("output_names", "output_weights", "binarize", "aggregate", "example_weights", "query_key")
+_METRICS_FIELDS = ("output_names", "output_weights", "binarize", "aggregate", "query_key")
 
 # Metrics that rank positives before negatives, with TFMA's default names.
 _RANKINGS = {
@@ -42,6 +41,7 @@ class Plan:
       derived: the metrics that are derived from them, in the order in which they can be computed.
       baseline: the baseline's name, if there is one.
       min_slice_size: the number of rows below which a slice is reported as an error.
+      weight: the column that says how much each row counts in metrics; empty where each counts once.
       rankings: the names of the metrics that are defined only where there are both positives and negatives.
     """
 
@@ -51,6 +51,7 @@ class Plan:
     derived: tuple[metric_types.DerivedMetricComputation, ...]
     baseline: str | None
     min_slice_size: int
+    weight: str
     rankings: frozenset[str]
 
     @property
@@ -86,6 +87,7 @@ class Plan:
             derived=derived,
             baseline=next((spec.name for spec in eval_config.model_specs if spec.is_baseline), None),
             min_slice_size=eval_config.options.min_slice_size.value,
+            weight=eval_config.model_specs[0].example_weight_key,
             rankings=frozenset(
                 json.loads(metric.config or "{}").get("name", _RANKINGS[metric.class_name])
                 for spec in eval_config.metrics_specs
@@ -101,6 +103,8 @@ def _check(eval_config: config_pb2.EvalConfig) -> None:
         _refuse_fields(spec, _MODEL_FIELDS)
         if spec.model_type not in ("", constants.TF_GENERIC) or not spec.signature_name or not spec.label_key:
             raise UnsupportedError("a model in the EvalConfig has a type of its own, or no signature_name or label_key")
+    if len({spec.example_weight_key for spec in eval_config.model_specs}) > 1:
+        raise UnsupportedError("models have different weights")
     for spec in eval_config.metrics_specs:
         _refuse_fields(spec, _METRICS_FIELDS)
     if any(spec.feature_values or spec.slice_keys_sql for spec in eval_config.slicing_specs):

@@ -12,8 +12,10 @@ import tensorflow as tf
 from absl import logging
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from components.evaluator.predicted_rows import PredictedRows
 from components.evaluator.raw_model import RawModel
 from components.evaluator.slices import Column
+from components.evaluator.weights import row_weights
 from components.shared.examples.tfrecord import compression_of
 from components.shared.fast_executor import UnsupportedError
 from pipeline.contracts.label import require_known_classes
@@ -53,15 +55,13 @@ class Batch:
       num_rows: N.
       examples: the rows as serialized tf.Examples, [N].
       columns: the columns asked for, by name.
-      labels: [N] integers or floats, all finite.
-      predictions: [N, outputs], all finite.
+      rows: labels and predictions, all finite, and weights.
     """
 
     num_rows: int
     examples: tf.Tensor
     columns: Mapping[str, Column]
-    labels: Mapping[Comparison, npt.NDArray[Any]]
-    predictions: Mapping[Comparison, npt.NDArray[np.float32]]
+    rows: Mapping[Comparison, PredictedRows]
 
 
 class Models:
@@ -167,20 +167,21 @@ def _has(model: Any, name: str) -> bool:
     return name in model.signatures or hasattr(model, name)
 
 
-def read_batches(files: Sequence[str], columns: Iterable[str], models: Models) -> Iterator[Batch]:
+def read_batches(files: Sequence[str], columns: Iterable[str], models: Models, weight: str = "") -> Iterator[Batch]:
     """Reads TFRecord files of tf.Examples in their order. Rows without a label are left out, as they are in training.
 
     Args:
       files: TFRecords, gzipped where the name ends in .gz.
       columns: the features to decode besides the labels.
       models: the models that make the predictions and transform labels.
+      weight: the column that says how much each row counts; without one, each counts once.
 
     Raises:
-      DataError: no row has a label, or a model does not know a label.
+      DataError: no row has a label, a model does not know a label, or a row has no weight.
       UnsupportedError: a row has several values in one of the columns, or a label or prediction is not a finite number.
     """
     label_names = sorted(models.label_columns)
-    names = sorted({*columns, *label_names})
+    names = sorted({*columns, *label_names, *filter(None, [weight])})
     decoder = ExamplesToRecordBatchDecoder()
     num_rows, num_labelled = 0, 0
     progress = RowProgress("evaluating")
@@ -194,13 +195,10 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models) -
                 examples = tf.boolean_mask(examples, has_label)
                 decoded = _decode(decoder, examples, names)
             if len(examples):
-                yield Batch(
-                    num_rows=len(examples),
-                    examples=examples,
-                    columns=decoded,
-                    labels=models.labels(examples, decoded),
-                    predictions=models.predict(examples),
-                )
+                labels, predictions = models.labels(examples, decoded), models.predict(examples)
+                weights = row_weights(weight, decoded[weight]) if weight else np.ones(len(examples))
+                rows = {each: PredictedRows(labels[each], predictions[each], weights) for each in predictions}
+                yield Batch(len(examples), examples, decoded, rows)
     if num_labelled < num_rows:
         logging.warning("%d of %d rows have no label and are left out.", num_rows - num_labelled, num_rows)
     if num_rows and not num_labelled:

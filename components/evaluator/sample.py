@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.evaluator.predicted_rows import PredictedRows
 from components.evaluator.sums import FloatArray, IntArray
 
 # Keras' epsilon: probabilities are clipped to it before their logarithm is taken.
@@ -14,31 +15,52 @@ _EPSILON = 1e-7
 
 
 class Sample:
-    """The labels of rows and a model's predictions of them: a few bytes a row, also where classes are many."""
+    """The labels and weights of rows and a model's predictions of them: a few bytes a row, also where classes are many.
 
-    def __init__(self) -> None:
+    Args:
+      threshold: of two classes, the score above which the model calls a row positive.
+    """
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self._threshold = threshold
         self._labels: list[npt.NDArray[Any]] = []
+        self._weights: list[npt.NDArray[Any]] = []
         self._predictions: list[npt.NDArray[Any]] = []
         self._probabilities: list[npt.NDArray[np.float32]] = []
+        self._ranks: list[npt.NDArray[np.int64]] = []
 
-    def add(self, labels: npt.NDArray[Any], predictions: npt.NDArray[np.float32]) -> None:
-        """Adds rows.
-
-        Args:
-          labels: one number a row, [N]; class indices where predictions are of classes.
-          predictions: scores or numbers, [N, 1], or the probability of each class, [N, classes].
-        """
-        self._labels.append(labels)
-        if predictions.shape[1] == 1:
-            self._predictions.append(predictions[:, 0])
+    def add(self, rows: PredictedRows) -> None:
+        """Adds rows, whose labels are class indices where the model gives a probability to each of several classes."""
+        self._labels.append(rows.labels)
+        self._weights.append(rows.weights)
+        if rows.predictions.shape[1] == 1:
+            self._predictions.append(rows.prediction)
         else:
-            self._predictions.append(np.argmax(predictions, axis=1))
-            self._probabilities.append(predictions[np.arange(len(labels)), labels.astype(np.int64)])
+            self._predictions.append(np.argmax(rows.predictions, axis=1))
+            probabilities = rows.predictions[np.arange(len(rows)), rows.labels.astype(np.int64)]
+            self._probabilities.append(probabilities)
+            self._ranks.append(np.count_nonzero(rows.predictions > probabilities[:, np.newaxis], axis=1))
+
+    def of(self, rows: IntArray) -> Sample:
+        """Some of the rows, by their numbers."""
+        part = Sample(self._threshold)
+        for name, values in vars(self).items():
+            if isinstance(values, list):
+                setattr(part, name, [np.concatenate(values)[rows]] if values else [])
+        return part
+
+    def __len__(self) -> int:
+        return sum(map(len, self._labels))
 
     @property
     def labels(self) -> FloatArray:
         """The labels, [N]."""
         return _joined(self._labels)
+
+    @property
+    def weights(self) -> FloatArray:
+        """How much each row counts, [N]."""
+        return _joined(self._weights)
 
     @property
     def predictions(self) -> FloatArray:
@@ -52,9 +74,18 @@ class Sample:
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
-        """Whether the class of a row is predicted, [N]; of two classes, by a score above 0.5."""
-        predicted = self.predictions
-        return (predicted if self.is_of_classes else predicted > 0.5) == self.labels
+        """Whether the class of a row is predicted, [N]."""
+        return (self.predictions if self.is_of_classes else self.called_positive) == self.labels
+
+    @property
+    def called_positive(self) -> npt.NDArray[np.bool_]:
+        """Of two classes, which rows the model calls positive, [N]."""
+        return self.predictions > self._threshold
+
+    @property
+    def ranks(self) -> FloatArray:
+        """How many classes are more probable than the row's own, [N]."""
+        return _joined(self._ranks)
 
     @property
     def losses(self) -> FloatArray:
@@ -65,9 +96,9 @@ class Sample:
         return -(labels * np.log(scores) + (1 - labels) * np.log1p(-scores))
 
     @property
-    def class_counts(self) -> IntArray:
-        """How many rows are of each class, [classes]."""
-        return np.bincount(self.labels.astype(np.int64))
+    def class_counts(self) -> FloatArray:
+        """The weight of the rows of each class, [classes]."""
+        return np.bincount(self.labels.astype(np.int64), self.weights).astype(np.float64)
 
 
 def _joined(parts: list[npt.NDArray[Any]]) -> FloatArray:

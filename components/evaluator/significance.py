@@ -1,18 +1,19 @@
-"""How far a difference between two predictors on the same rows may be chance.
+"""How far a metric, or a difference between two predictors on the same rows, may be chance.
 
-Metrics but AUC and accuracy are smooth functions of means over rows, so a difference of two is, but for terms of the order of
-1/N, a mean of one number a row, the difference of the metrics' influence functions (van der Vaart, Asymptotic Statistics, 1998,
-chapter 20), of which Student's t gives the interval. What both get equally wrong cancels. Nothing is drawn at random.
+A difference of two metrics is, but for terms of the order of 1/N, a mean of one number a row, the difference of their
+influences, of which Student's t gives the interval. What both get equally wrong cancels. AUC and accuracy have intervals of
+their own. Rows with weights count as a sample drawn with unequal chances: the error of a mean is that of a ratio of sums
+(Cochran, Sampling Techniques, 1977, chapter 6). Nothing is drawn at random.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
 
+from components.evaluator.influences import RATES, Mask, influences, of_root, squared_errors
 from components.evaluator.sample import Sample
 from components.evaluator.sums import FloatArray
 
@@ -25,7 +26,7 @@ def gain_interval(metric: str, gain: float, candidate: Sample, baseline: Sample,
     """Where the true gain of a candidate over a baseline lies.
 
     Args:
-      metric: auc, accuracy, precision, recall, loss, mse, rmse or mae.
+      metric: one that thresholds can name, other than calibration and auc_ovr.
       gain: the gain seen: the difference of the metrics, positive where the candidate is better.
       candidate: the candidate's rows.
       baseline: the baseline's predictions of the same rows.
@@ -35,65 +36,80 @@ def gain_interval(metric: str, gain: float, candidate: Sample, baseline: Sample,
       Lower and upper end, infinite where the rows do not tell.
     """
     if metric == "accuracy":
-        return _paired_proportions(candidate.correct, baseline.correct, confidence)
+        return _paired_proportions(candidate.correct, baseline.correct, candidate.weights, confidence)
     if metric == "auc":
-        return _around(gain, _auc_error(candidate, baseline), len(candidate.labels), confidence)
-    influences = _INFLUENCES[metric](candidate) - _INFLUENCES[metric](baseline)
-    return _around(gain, _mean_error(influences), len(influences), confidence)
+        # DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988), by ranks as of Sun and Xu (IEEE Signal Processing Letters 21,
+        # 2014).
+        return _around(gain, _auc_error(_placements(candidate) - _placements(baseline), candidate), candidate, confidence)
+    differences = influences(metric, candidate) - influences(metric, baseline)
+    return _around(gain, _mean_error(differences, candidate.weights), candidate, confidence)
 
 
 def constant_interval(metric: str, gain: float, candidate: Sample, constant: float, confidence: float) -> Interval:
     """Where the true gain of a candidate over one that says the same of every row lies.
 
     Args:
-      metric: auc, accuracy or mse.
+      metric: auc, accuracy or rmse.
       gain: the gain seen.
       candidate: the candidate's rows.
       constant: what the other says: a class index, or a number. Of AUC every constant has a half.
       confidence: that of the interval, from 0 to 1.
     """
-    labels = candidate.labels
     if metric == "auc":
-        return _around(gain, _chance_auc_error(candidate), len(labels), confidence)
+        return _around(gain, _chance_auc_error(candidate), candidate, confidence)
     if metric == "accuracy":
-        return _paired_proportions(candidate.correct, labels == constant, confidence)
-    differences = (labels - candidate.predictions) ** 2 - (labels - constant) ** 2
-    return _around(gain, _mean_error(differences), len(labels), confidence)
+        return _paired_proportions(candidate.correct, candidate.labels == constant, candidate.weights, confidence)
+    constants = (candidate.labels - constant) ** 2
+    differences = of_root(squared_errors(candidate), candidate) - of_root(constants, candidate)
+    return _around(gain, _mean_error(differences, candidate.weights), candidate, confidence)
 
 
 def metric_of(metric: str, sample: Sample) -> float:
-    """A metric of some rows; NaN where it has none, such as the AUC of rows of a single class.
+    """A metric of some rows; NaN where it has none, such as the AUC of rows of a single class, or rows without weight.
 
     Args:
       metric: auc, exact where TFMA's is of a curve with steps, accuracy or rmse.
       sample: the rows.
     """
+    if not sample.weights.any():
+        return math.nan
     if metric == "accuracy":
-        return float(np.mean(sample.correct))
+        return float(np.average(sample.correct, weights=sample.weights))
     if metric == "auc":
         is_positive = sample.labels > 0.5
-        return math.nan if is_positive.all() or not is_positive.any() else float(np.mean(_placements(sample)[is_positive]))
-    return math.sqrt(np.mean(_squared(sample)))
+        if not all(sample.weights[each].any() for each in (is_positive, ~is_positive)):
+            return math.nan
+        return float(np.average(_placements(sample)[is_positive], weights=sample.weights[is_positive]))
+    return math.sqrt(np.average(squared_errors(sample), weights=sample.weights))
 
 
 def standard_error(metric: str, sample: Sample) -> float:
-    """The standard error of a metric of one model.
+    """The standard error of a metric of one model; infinite or NaN where the rows do not tell.
+
+    That of a share has one row more on both sides, as of Agresti and Caffo (American Statistician 54, 2000): it is not 0
+    where no row, or every one, counts.
 
     Args:
-      metric: auc, accuracy or mse.
+      metric: one that thresholds can name, other than calibration and auc_ovr.
       sample: the model's rows.
     """
     if metric == "auc":
-        is_positive, placements = sample.labels > 0.5, _placements(sample)
-        return math.hypot(_mean_error(placements[is_positive]), _mean_error(placements[~is_positive]))
-    return _mean_error(sample.correct.astype(np.float64) if metric == "accuracy" else _squared(sample))
+        return _auc_error(_placements(sample), sample)
+    if metric in RATES:
+        part, whole = RATES[metric](sample)
+        if not (sample.weights * whole).any():
+            return math.nan
+        rows = _effective_rows(sample.weights[whole])
+        share = (rows * np.average(part[whole], weights=sample.weights[whole]) + 1) / (rows + 2)
+        return math.sqrt(share * (1 - share) / (rows + 2))
+    return _mean_error(influences(metric, sample), sample.weights)
 
 
 def best_constant(metric: str, sample: Sample) -> tuple[float, float]:
     """What says the same of every row and is best at it, in hindsight.
 
     Args:
-      metric: auc, accuracy or mse.
+      metric: auc, accuracy or rmse.
       sample: rows with their labels.
 
     Returns:
@@ -101,33 +117,45 @@ def best_constant(metric: str, sample: Sample) -> tuple[float, float]:
     """
     if metric == "auc":
         return 0.5, 0.5
-    labels = sample.labels
     if metric == "accuracy":
         counts = sample.class_counts
-        return float(np.argmax(counts)), float(np.max(counts) / len(labels))
-    return float(np.mean(labels)), float(np.var(labels))
+        return float(np.argmax(counts)), float(np.max(counts) / np.sum(counts))
+    mean = float(np.average(sample.labels, weights=sample.weights))
+    return mean, math.sqrt(np.average((sample.labels - mean) ** 2, weights=sample.weights))
 
 
-def _around(gain: float, standard_error: float, rows: int, confidence: float) -> Interval:
-    if rows < 2 or not math.isfinite(standard_error):
+def _around(gain: float, standard_error: float, sample: Sample, confidence: float) -> Interval:
+    if len(sample) < 2 or not math.isfinite(standard_error):
         return _UNKNOWN
-    half = float(stats.t.ppf((1 + confidence) / 2, rows - 1)) * standard_error
+    half = float(stats.t.ppf((1 + confidence) / 2, len(sample) - 1)) * standard_error
     return gain - half, gain + half
 
 
-def _mean_error(values: FloatArray) -> float:
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.inf
+def _mean_error(values: FloatArray, weights: FloatArray) -> float:
+    """The standard error of a weighted mean."""
+    rows, total = len(values), float(np.sum(weights))
+    if rows < 2 or not total:
+        return math.inf
+    deviations = weights * (values - np.average(values, weights=weights))
+    return float(np.sqrt(np.sum(deviations**2) * rows / (rows - 1)) / total)
 
 
-def _paired_proportions(candidate: np.ndarray, other: np.ndarray, confidence: float) -> Interval:
+def _effective_rows(weights: FloatArray) -> float:
+    """How many rows of equal weight say as much (Kish, Survey Sampling, 1965)."""
+    return float(np.sum(weights) ** 2 / np.sum(weights**2))
+
+
+def _paired_proportions(candidate: Mask, other: Mask, weights: FloatArray, confidence: float) -> Interval:
     """The interval of Agresti and Min (Statistics in Medicine 24, 2005).
 
     It adds half a row to each cell of the table of who is right, which brings it close to an exact McNemar test where rows are
-    few, and gives it a width where no row tells the two apart.
+    few, and gives it a width where no row tells the two apart. Weighted rows are scaled to their effective number.
     """
-    rows = len(candidate) + 2
-    wins = float(np.count_nonzero(candidate & ~other)) + 0.5
-    losses = float(np.count_nonzero(other & ~candidate)) + 0.5
+    effective = _effective_rows(weights)
+    counts = weights * (effective / np.sum(weights))
+    rows = effective + 2
+    wins = float(np.sum(counts[candidate & ~other])) + 0.5
+    losses = float(np.sum(counts[other & ~candidate])) + 0.5
     gain = (wins - losses) / rows
     half = float(stats.norm.ppf((1 + confidence) / 2)) * math.sqrt(wins + losses - rows * gain**2) / rows
     return gain - half, gain + half
@@ -135,63 +163,30 @@ def _paired_proportions(candidate: np.ndarray, other: np.ndarray, confidence: fl
 
 def _placements(sample: Sample) -> FloatArray:
     """For each row the share of rows of the other class that it is on the right side of, a tie being half of one, [N]."""
-    is_positive = sample.labels > 0.5
+    is_positive, weights = sample.labels > 0.5, sample.weights
     _, inverse = np.unique(sample.predictions, return_inverse=True)
-    positives, negatives = (np.bincount(inverse[each], minlength=inverse.max() + 1) for each in (is_positive, ~is_positive))
+    positives, negatives = (np.bincount(inverse, weights * each) for each in (is_positive, ~is_positive))
     below = (np.cumsum(negatives) - negatives / 2) / negatives.sum()
     above = (positives.sum() - np.cumsum(positives) + positives / 2) / positives.sum()
     return np.where(is_positive, below[inverse], above[inverse])
 
 
-def _auc_error(candidate: Sample, baseline: Sample) -> float:
-    """The standard error of a difference of AUCs on the same rows.
-
-    That of DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988), by ranks as of Sun and Xu (IEEE Signal Processing Letters
-    21, 2014).
-    """
-    differences = _placements(candidate) - _placements(baseline)
-    is_positive = candidate.labels > 0.5
-    return math.hypot(_mean_error(differences[is_positive]), _mean_error(differences[~is_positive]))
+def _auc_error(placements: FloatArray, sample: Sample) -> float:
+    """The standard error of an AUC, or of a difference of AUCs, of which these are the placements."""
+    is_positive = sample.labels > 0.5
+    return math.hypot(*(_mean_error(placements[each], sample.weights[each]) for each in (is_positive, ~is_positive)))
 
 
 def _chance_auc_error(sample: Sample) -> float:
     """The standard error of the AUC of scores that know nothing.
 
-    That of the Mann-Whitney statistic, corrected for ties (Lehmann, Nonparametrics, 1975).
+    That of the Mann-Whitney statistic, corrected for ties (Lehmann, Nonparametrics, 1975): where rows count the same, the root
+    of (m + n + 1) / 12mn.
     """
-    rows, positives = len(sample.labels), float(np.count_nonzero(sample.labels > 0.5))
-    pairs = positives * (rows - positives)
-    if not pairs:
+    rows, is_positive = len(sample), sample.labels > 0.5
+    if not all((sample.weights * each).any() for each in (is_positive, ~is_positive)):
         return math.inf
+    one, other = (1 / _effective_rows(sample.weights[each]) for each in (is_positive, ~is_positive))
     ties = np.unique(sample.predictions, return_counts=True)[1].astype(np.float64)
-    correction = float(np.sum(ties**3 - ties)) / (rows * (rows - 1))
-    return math.sqrt((rows + 1 - correction) / (12 * pairs))
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> FloatArray:
-    """The influence of each row on a share of some of the rows, such as precision; nothing where there are none of them."""
-    count = np.count_nonzero(whole)
-    if not count:
-        return np.full(len(whole), math.nan)
-    mean = np.count_nonzero(part & whole) / count
-    return (part & whole) * (len(whole) / count) - whole * (mean * len(whole) / count)
-
-
-def _squared(sample: Sample) -> FloatArray:
-    return (sample.labels - sample.predictions) ** 2
-
-
-def _root(sample: Sample) -> FloatArray:
-    squares = _squared(sample)
-    root = math.sqrt(np.mean(squares))
-    return squares / (2 * root) if root else squares
-
-
-_INFLUENCES: dict[str, Callable[[Sample], FloatArray]] = {
-    "precision": lambda sample: _share(sample.labels > 0.5, sample.predictions > 0.5),
-    "recall": lambda sample: _share(sample.predictions > 0.5, sample.labels > 0.5),
-    "loss": lambda sample: sample.losses,
-    "mse": _squared,
-    "rmse": _root,
-    "mae": lambda sample: np.abs(sample.labels - sample.predictions),
-}
+    distinct = max(1 - float(np.sum(ties**3 - ties)) / (rows**3 - rows), 0.0)
+    return math.sqrt((one + other + one * other) / 12 * distinct)

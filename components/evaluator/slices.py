@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2
+from tensorflow_model_analysis.slicer import slicer_lib as slicer
 
 from components.evaluator.sums import IntArray
 from components.shared.fast_executor import UnsupportedError
@@ -64,6 +66,11 @@ class SliceIndex:
         return {column for spec in self._specs for column in spec}
 
     @property
+    def specs(self) -> Sequence[tuple[str, ...]]:
+        """The columns of each spec, in the order in which rows are numbered by them."""
+        return self._specs
+
+    @property
     def slices(self) -> Mapping[SliceKey, int]:
         """The slices seen, with their numbers."""
         return self._ids
@@ -104,6 +111,18 @@ class SliceIndex:
             combined, code = divmod(combined, len(values))
             key.append((name, values[code]))
         return self._ids.setdefault(tuple(reversed(key)), len(self._ids))
+
+
+def value_of(key: SliceKey) -> str:
+    """The value that the rows of a slice by one column have, as the results of an evaluation have it."""
+    (single,) = slicer.serialize_slice_key(key).single_slice_keys
+    return value_in(single)
+
+
+def value_in(single: metrics_for_slice_pb2.SingleSliceKey) -> str:
+    """The value in the results of an evaluation."""
+    value = getattr(single, single.WhichOneof("kind") or "bytes_value")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _codes(name: str, column: Column) -> tuple[IntArray, list[Any]]:

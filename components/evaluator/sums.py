@@ -65,7 +65,7 @@ class BinnedSums:
         """
         for ids in slices:
             member = ids >= 0
-            self._pending.append(_merged(ids[member] * self._num_bins + bins[member], values[member]))
+            self._pending.append(merged(ids[member] * self._num_bins + bins[member], values[member]))
             self._num_pending += len(self._pending[-1][0])
         if self._num_pending > _PENDING_ENTRIES:
             self._merge()
@@ -79,11 +79,12 @@ class BinnedSums:
     def _merge(self) -> None:
         if self._pending:
             keys, sums = zip((self._keys, self._sums), *self._pending, strict=True)
-            self._keys, self._sums = _merged(np.concatenate(keys), np.concatenate(sums))
+            self._keys, self._sums = merged(np.concatenate(keys), np.concatenate(sums))
             self._pending, self._num_pending = [], 0
 
 
-def _merged(keys: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
+def merged(keys: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
+    """The distinct ones of K keys, ascending, and the sums of the rows of values, [K, width], that they have in common."""
     unique, inverse = np.unique(keys, return_inverse=True)
     columns = [np.bincount(inverse, weights=values[:, column], minlength=len(unique)) for column in range(values.shape[1])]
     return unique, np.stack(columns, axis=1)

@@ -9,8 +9,10 @@ import pytest
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluator import metrics
 from components.evaluator.accumulators import accumulator_for
 from components.evaluator.matrices import result_function
+from components.evaluator.predicted_rows import PredictedRows
 from components.shared.fast_executor import UnsupportedError
 from pipeline.errors import DataError
 
@@ -26,7 +28,9 @@ SLICES = [np.where(np.arange(ROWS) % 3, 0, 2), np.where(np.arange(ROWS) % 2, 1, 
 
 
 def _computations(class_name: str, config: str = "", **options: Any) -> list[Any]:
-    spec = config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name=class_name, config=config)], **options)
+    module = metrics.__name__ if hasattr(metrics, class_name) else ""
+    metric = config_pb2.MetricConfig(class_name=class_name, module=module, config=config)
+    spec = config_pb2.MetricsSpec(metrics=[metric], **options)
     model = config_pb2.ModelSpec(label_key="y")
     return metric_specs.to_computations([spec], eval_config=config_pb2.EvalConfig(model_specs=[model], metrics_specs=[spec]))
 
@@ -82,6 +86,12 @@ CASES = {
     "absolute error": ("MeanAbsoluteError", "", FRACTIONS, 1000 * SCORES[:, np.newaxis]),
     "squared error": ("MeanSquaredError", "", np.arange(ROWS), SCORES[:, np.newaxis]),
     "root of the squared error": ("RootMeanSquaredError", "", np.arange(ROWS), SCORES[:, np.newaxis]),
+    "percentage error": ("MeanAbsolutePercentageError", "", np.arange(ROWS) % 5, SCORES[:, np.newaxis]),
+    "share of variance explained": ("CoefficientOfDetermination", "", 10 * FRACTIONS, 10 * SCORES[:, np.newaxis]),
+    "median error": ("AbsoluteErrorQuantile", "", FRACTIONS, 1000 * SCORES[:, np.newaxis]),
+    "large error": ("AbsoluteErrorQuantile", '"quantile": 0.9', np.arange(ROWS), SCORES[:, np.newaxis]),
+    "AUC of each class": ("OneVersusRestAuc", "", np.arange(ROWS) % 3, PROBABILITIES),
+    "label among the two most probable": ("SparseTopKCategoricalAccuracy", '"k": 2', np.arange(ROWS) % 3, PROBABILITIES),
     "accuracy of classes": ("SparseCategoricalAccuracy", "", np.arange(ROWS) % 3, PROBABILITIES),
     "cross-entropy of classes": ("SparseCategoricalCrossentropy", "", np.arange(ROWS) % 3, PROBABILITIES),
     "matrix of classes": ("MultiClassConfusionMatrixPlot", '"thresholds": [0.4, 0.9, 0.6]', np.arange(ROWS) % 3, PROBABILITIES),
@@ -94,7 +104,8 @@ def test_rows_in_bulk_are_accumulated_as_row_after_row(case: str) -> None:
     for computation in _sums(_computations(class_name, config)):
         accumulator = accumulator_for(computation)
         for rows in (slice(0, 7), slice(7, None)):
-            accumulator.add([ids[rows] for ids in SLICES], labels[rows], predictions[rows])
+            part = PredictedRows(labels[rows], predictions[rows], np.ones(len(labels[rows])))
+            accumulator.add([ids[rows] for ids in SLICES], part)
         for number, member in enumerate([SLICES[0] == 0, SLICES[1] == 1, SLICES[0] == 2]):
             expected = _row_by_row(computation.combiner, labels[member], predictions[member])
             assert _numbers(accumulator.output(number)) == _approximately(_numbers(expected))
@@ -108,9 +119,9 @@ def test_confusion_matrices_of_a_histogram_are_tfmas_to_the_bit(class_name: str,
     computations = _computations(class_name, config)
     (histogram,) = _sums(computations)
     matrices = next(c for c in computations if isinstance(c, metric_types.DerivedMetricComputation))
-    metrics = _row_by_row(histogram.combiner, FRACTIONS, SCORES[:, np.newaxis])
+    counts = _row_by_row(histogram.combiner, FRACTIONS, SCORES[:, np.newaxis])
     assert result_function(matrices) is not matrices.result
-    assert result_function(matrices)(metrics) == matrices.result(metrics)
+    assert result_function(matrices)(counts) == matrices.result(counts)
 
 
 @pytest.mark.parametrize(
@@ -136,5 +147,5 @@ def test_other_metrics_are_left_to_tfma(class_name: str, options: dict[str, Any]
 def test_labels_that_a_metric_does_not_exist_for_are_named(class_name: str, label: int, predictions: np.ndarray) -> None:
     (computation,) = _sums(_computations(class_name))
     with pytest.raises(DataError) as caught:
-        accumulator_for(computation).add([np.array([0])], np.array([label]), predictions)
+        accumulator_for(computation).add([np.array([0])], PredictedRows(np.array([label]), predictions, np.ones(1)))
     assert caught.value.seen == str(label)

@@ -70,13 +70,16 @@ def test_max_regression_is_a_change_in_the_worse_direction(metric: str, directio
 def test_max_regression_keeps_a_bound_for_the_run_without_a_baseline() -> None:
     threshold = _threshold(_config(thresholds={"auc": {"max_regression": 0.01}}), "auc")
     assert threshold.value_threshold.lower_bound.value == 0
+    # R² may be below 0, and still be a number.
+    threshold = _threshold(_config("regression", thresholds={"r2": {"max_regression": 0.01}}), "r2")
+    assert threshold.value_threshold.lower_bound.value < -1e300
     threshold = _threshold(_config(thresholds={"auc": {"max_regression": 0.01, "min": 0.7}}), "auc")
     assert threshold.value_threshold.lower_bound.value == 0.7
 
 
 @pytest.mark.parametrize(
     ("task", "primary", "change"),
-    [("binary_classification", "auc", -1e-6), ("multiclass_classification", "accuracy", -1e-6), ("regression", "mse", 1e-6)],
+    [("binary_classification", "auc", -1e-6), ("multiclass_classification", "accuracy", -1e-6), ("regression", "rmse", 1e-6)],
 )
 def test_without_thresholds_the_primary_metric_must_not_regress(task: str, primary: str, change: float) -> None:
     config = _config(task)

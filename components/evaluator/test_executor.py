@@ -15,7 +15,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 from tfx.types import standard_component_specs as keys
 
-from components.evaluator import FastEvaluator, eval_config
+from components.evaluator import FastEvaluator, eval_config, gate_of
 from components.evaluator.executor import GATE_KEY, Executor
 from components.evaluator.gate import Gate
 from components.shared.fast_executor import FORCE_KEY
@@ -153,6 +153,54 @@ def test_a_threshold_by_slice_is_for_slices_with_enough_rows(tmp_path: Path, min
     assert (tmp_path / "blessing" / ("NOT_BLESSED" if slices else "BLESSED")).exists()
 
 
+def test_rows_count_as_much_as_their_weight_says_but_their_number_is_that_of_rows(tmp_path: Path) -> None:
+    config = eval_config(
+        PipelineConfig.model_validate(
+            {"name": "rows", "label": "y", "data": {"input": "rows.csv"}, "evaluation": {"weight": "x"}}
+        )
+    )
+    # The weights are 0, 0.25, 0.5 and 0.75, and so are the scores.
+    gate = Gate("auc", needs_constant=False, allows_standard_error=True, min_slice_rows=1, confidence=0.95)
+    metrics = _metrics(_run(tmp_path, [1, 0, 0, 1], config, gate))
+    assert metrics["example_count"] == 4
+    assert metrics["mean_label"] == 0.5
+    assert metrics["mean_prediction"] == pytest.approx((0.25**2 + 0.5**2 + 0.75**2) / 1.5)
+    assert metrics["accuracy"] == 1.0
+    constant = Judgement.from_json((tmp_path / "evaluation" / FILE_NAME).read_text()).constant
+    assert constant is not None
+    assert constant.candidate == metrics["auc"]
+
+
+def test_a_column_that_some_rows_lack_cannot_weigh_them(tmp_path: Path) -> None:
+    config = _config()
+    config.model_specs[0].example_weight_key = "z"
+    with pytest.raises(DataError, match="cannot weigh rows") as caught:
+        _run(tmp_path, [0, 1], config)
+    assert caught.value.seen == "2 of 2 rows without a weight"
+
+
+def test_gaps_are_not_left_to_tfx_which_does_not_judge_them(tmp_path: Path) -> None:
+    config = _config()
+    config.model_specs[0].prediction_key = "other"
+    limits = {"x": {"recall": 0.1}}
+    gate = Gate("auc", needs_constant=False, allows_standard_error=True, min_slice_rows=1, confidence=0.95, max_gaps=limits)
+    with pytest.raises(NodeError, match="Gaps between slices cannot be judged") as caught:
+        _run(tmp_path, [0, 1], config, gate)
+    assert "no output 'other'" in caught.value.seen
+
+
+def test_a_gap_between_slices_that_is_too_large_refuses(tmp_path: Path) -> None:
+    # Rows with a score above 0.5 are called positive, others are not: as different as two slices can be.
+    evaluation = {"max_gaps": {"x": {"selection_rate": 0.1}}, "min_slice_rows": 10}
+    config = PipelineConfig.model_validate(
+        {"name": "rows", "label": "y", "data": {"input": "rows.csv"}, "evaluation": evaluation}
+    )
+    folder = _run(tmp_path, [0] * 20 + [1] * 20, eval_config(config), gate_of(config), values=4)
+    (gap,) = Judgement.from_json((folder / FILE_NAME).read_text()).gaps
+    assert (gap.low, gap.high, gap.high_value) == (0, 1, "0.75")
+    assert (tmp_path / "blessing" / "NOT_BLESSED").exists()
+
+
 def test_without_any_label_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No row has a label") as caught:
         _run(tmp_path, [None, None])
@@ -183,10 +231,6 @@ def _with_confidence_intervals(config: config_pb2.EvalConfig) -> None:
     config.options.compute_confidence_intervals.value = True
 
 
-def _with_weights(config: config_pb2.EvalConfig) -> None:
-    config.model_specs[0].example_weight_key = "x"
-
-
 def _with_one_value_of_a_slice(config: config_pb2.EvalConfig) -> None:
     config.slicing_specs.add(feature_values={"x": "1"})
 
@@ -215,7 +259,6 @@ def _with_another_output(config: config_pb2.EvalConfig) -> None:
     ("change", "reason"),
     [
         (_with_confidence_intervals, "confidence intervals"),
-        (_with_weights, "example_weight_key"),
         (_with_one_value_of_a_slice, "feature keys alone"),
         (_with_compared_slices, "compared with each other"),
         (_with_default_metrics, "compiled with"),

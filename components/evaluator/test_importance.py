@@ -35,7 +35,7 @@ class Model:
 
 
 def found(model: Model, labels: Any, metric: str) -> Importance:
-    importance = measure(model, None, np.asarray(labels), metric)  # type: ignore[arg-type]
+    importance = measure(model, None, np.asarray(labels), np.ones(ROWS), metric)  # type: ignore[arg-type]
     assert importance is not None
     return importance
 
@@ -121,7 +121,7 @@ def test_lists_are_shuffled_as_a_whole_and_missing_values_too():
 def test_a_metric_without_a_value_says_nothing(numbers):
     model = Model(numbers, lambda columns: sigmoid(columns["used"]))
 
-    assert measure(model, None, np.ones(ROWS, np.int64), "auc") is None  # type: ignore[arg-type]
+    assert measure(model, None, np.ones(ROWS, np.int64), np.ones(ROWS), "auc") is None  # type: ignore[arg-type]
 
 
 def test_it_is_the_same_each_time(numbers):
@@ -152,9 +152,10 @@ def test_each_row_is_as_likely_to_be_kept_wherever_it_stands(batch: int):
         reservoir = Reservoir(20, seed)
         for start in range(0, 100, batch):
             rows = np.arange(start, min(start + batch, 100))
-            reservoir.add(rows.astype(object), rows / 2)
+            reservoir.add(rows.astype(object), rows / 2, rows / 3)
         assert len(reservoir.examples) == 20
         assert list(reservoir.examples / 2) == list(reservoir.labels)
+        assert list(reservoir.examples / 3) == list(reservoir.weights)
         kept[reservoir.examples.astype(int)] += 1
 
     assert kept.min() > 20  # of 40 that are expected, with a deviation below 6
@@ -164,6 +165,6 @@ def test_each_row_is_as_likely_to_be_kept_wherever_it_stands(batch: int):
 
 def test_fewer_rows_than_wanted_are_all_kept():
     reservoir = Reservoir(20, 0)
-    reservoir.add(np.array([b"a", b"b"], object), np.array([0, 1]))
+    reservoir.add(np.array([b"a", b"b"], object), np.array([0, 1]), np.ones(2))
 
     assert list(reservoir.examples) == [b"a", b"b"]

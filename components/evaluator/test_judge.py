@@ -7,24 +7,30 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
+from sklearn.metrics import f1_score
 from tensorflow_model_analysis.metrics import metric_types
-from tensorflow_model_analysis.proto import validation_result_pb2
 
 from components.evaluator.config import eval_config, gate_of
-from components.evaluator.judge import Contestants, decide, judge
+from components.evaluator.contestants import Contestants
+from components.evaluator.judge import judge
+from components.evaluator.membership import Membership
+from components.evaluator.predicted_rows import PredictedRows
 from components.evaluator.sample import Sample
-from components.evaluator.significance import best_constant, constant_interval, gain_interval
+from components.evaluator.significance import best_constant, constant_interval, gain_interval, metric_of, standard_error
+from components.evaluator.slices import Column, SliceIndex
 from pipeline.config import PipelineConfig, Task
-from pipeline.contracts.judgement import Advantage, Judgement
+from pipeline.config.consistency import METRICS as METRICS_OF_TASKS
+from pipeline.contracts.judgement import Judgement
 from pipeline.contracts.metrics import higher_is_better
 
 SEEDS = range(100)
-PRIMARY = {Task.BINARY: "auc", Task.MULTICLASS: "accuracy", Task.REGRESSION: "mse"}
+PRIMARY = {Task.BINARY: "auc", Task.MULTICLASS: "accuracy", Task.REGRESSION: "rmse"}
 
 
 def _auc(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -38,10 +44,24 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": lambda labels, predictions: float(np.mean(predictions.argmax(axis=1) == labels)),
     "precision": lambda labels, predictions: float(np.mean(labels[predictions[:, 0] > 0.5])),
     "recall": lambda labels, predictions: float(np.mean(predictions[labels == 1, 0] > 0.5)),
+    "selection_rate": lambda labels, predictions: float(np.mean(predictions[:, 0] > 0.5)),
+    "false_positive_rate": lambda labels, predictions: float(np.mean(predictions[labels == 0, 0] > 0.5)),
     "mse": lambda labels, predictions: float(np.mean((labels - predictions[:, 0]) ** 2)),
     "rmse": lambda labels, predictions: float(np.sqrt(np.mean((labels - predictions[:, 0]) ** 2))),
     "mae": lambda labels, predictions: float(np.mean(np.abs(labels - predictions[:, 0]))),
+    "mape": lambda labels, predictions: float(100 * np.mean(np.abs(1 - predictions[:, 0] / labels))),
+    "median_absolute_error": lambda labels, predictions: float(np.median(np.abs(labels - predictions[:, 0]))),
+    "p90_absolute_error": lambda labels, predictions: float(np.quantile(np.abs(labels - predictions[:, 0]), 0.9)),
+    "r2": lambda labels, predictions: float(1 - np.mean((labels - predictions[:, 0]) ** 2) / np.var(labels)),
+    "macro_f1": lambda labels, predictions: float(f1_score(labels, predictions.argmax(axis=1), average="macro")),
+    "top_3_accuracy": lambda labels, predictions: float(
+        np.mean(np.any(predictions.argsort(axis=1)[:, -3:] == labels[:, np.newaxis], axis=1))
+    ),
 }
+
+
+def _task_of(metric: str) -> Task:
+    return next(task for task in (Task.REGRESSION, Task.MULTICLASS, Task.BINARY) if metric in METRICS_OF_TASKS[task])
 
 
 def _predictions(task: Task, labels: np.ndarray, skill: float, noise: np.ndarray) -> np.ndarray:
@@ -67,24 +87,50 @@ def _sample(labels: np.ndarray, predictions: np.ndarray) -> Sample:
     sample = Sample()
     half = len(labels) // 2
     for rows in (slice(0, half), slice(half, None)):
-        sample.add(labels[rows], predictions[rows])
+        sample.add(PredictedRows(labels[rows], predictions[rows], np.ones(len(labels))[rows]))
     return sample
 
 
+def _grouped(groups: np.ndarray) -> Membership:
+    index = SliceIndex([(), ("group",)])
+    membership = Membership(index, ["group"])
+    column = Column(pa.array([f"g{each}".encode() for each in groups]), np.ones(len(groups), np.bool_))
+    membership.add(index.number({"group": column}, len(groups)))
+    return membership
+
+
 def _judge(
-    task: Task, labels: np.ndarray, candidate: np.ndarray, baseline: np.ndarray | None = None, **evaluation: Any
+    task: Task,
+    labels: np.ndarray,
+    candidate: np.ndarray,
+    baseline: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    **evaluation: Any,
 ) -> Judgement:
+    """The judgement of rows that may be in groups, the slices by the column `group`."""
     config = PipelineConfig.model_validate(
         {"name": "rows", "label": "y", "task": task.value, "data": {"input": "rows.csv"}, "evaluation": evaluation}
     )
     models = {"candidate": candidate} | ({} if baseline is None else {"baseline": baseline})
+    membership = _grouped(np.zeros(len(labels), np.int64) if groups is None else groups)
+    members = {(): np.arange(len(labels)), **membership.rows("group")}
+    names = {PRIMARY[task], *config.evaluation.thresholds}
+    names |= {
+        metric
+        for by_metric in (*config.evaluation.slice_thresholds.values(), *config.evaluation.max_gaps.values())
+        for metric in by_metric
+    }
     metrics = {
-        metric_types.MetricKey(name=metric, model_name=name): METRICS[metric](labels, predictions)
-        for name, predictions in models.items()
-        for metric in {PRIMARY[task], *config.evaluation.thresholds}
+        key: {
+            metric_types.MetricKey(name=metric, model_name=name): METRICS[metric](labels[rows], predictions[rows])
+            for name, predictions in models.items()
+            for metric in names
+        }
+        for key, rows in members.items()
     }
     samples = {name: _sample(labels, predictions) for name, predictions in models.items()}
-    contestants = Contestants(metrics, samples, "candidate", None if baseline is None else "baseline")
+    baseline_name = None if baseline is None else "baseline"
+    contestants = Contestants(metrics, samples, "candidate", baseline_name, membership)
     return judge(gate_of(config), eval_config(config), contestants)
 
 
@@ -145,7 +191,7 @@ def test_on_100000_rows_a_loss_of_a_hundredth_is_refused_and_such_a_gain_is_bles
     assert refused.constant.holds
     lost = refused.baseline[PRIMARY[task]]
     assert not lost.holds
-    assert lost.gain == pytest.approx(-0.02 if task is Task.REGRESSION else -0.01, abs=0.004)
+    assert lost.gain == pytest.approx(-0.01, abs=0.004)
     assert lost.lower < lost.gain < lost.upper < 0
 
 
@@ -185,12 +231,143 @@ def test_a_confidence_of_nothing_takes_what_is_seen_for_the_truth() -> None:
     assert not _judge(Task.BINARY, labels, worse, better, thresholds=limited, confidence=0).holds
 
 
-@pytest.mark.parametrize("metric", ["auc", "precision", "recall", "mse", "rmse", "mae"])
+GAPS = {"selection_rate": 0.05, "recall": 0.05, "false_positive_rate": 0.05, "auc": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("metric", "weights"), [("auc", [0, 0, 0, 0]), ("auc", [1, 0, 1, 0]), ("accuracy", [0, 0, 0, 0]), ("rmse", [0, 0, 0, 0])]
+)
+def test_rows_without_weight_have_no_metric(metric: str, weights: list[int]) -> None:
+    sample = Sample()
+    predictions = np.array([[0.1], [0.9], [0.4], [0.6]], np.float32)
+    sample.add(PredictedRows(np.array([0, 1, 0, 1]), predictions, np.array(weights, float)))
+    assert math.isnan(metric_of(metric, sample))
+
+
+def _gap_judged(seed: int, extra: float, confidence: float = 0.95, metric: str = "selection_rate") -> Judgement:
+    """Of four groups, one of which gets higher scores."""
+    random = np.random.default_rng(seed)
+    labels, groups = _labels(Task.BINARY, 4_000, random), random.integers(0, 4, 4_000)
+    scores = _predictions(Task.BINARY, labels, 1.0, random.normal(size=(4_000, 3)) + extra * (groups == 2)[:, np.newaxis])
+    limits = {metric: GAPS[metric]}
+    return _judge(Task.BINARY, labels, scores, groups=groups, max_gaps={"group": limits}, confidence=confidence)
+
+
+@pytest.mark.parametrize("metric", GAPS)
+def test_groups_that_are_treated_alike_have_no_gap_but_by_chance(metric: str) -> None:
+    judged = [_gap_judged(seed, 0.0, metric=metric).gaps for seed in SEEDS[:40]]
+    assert all(gap.metric == metric for (gap,) in judged)
+    assert sum(gap.lower <= 0 for (gap,) in judged) >= 38
+    assert sum(gap.holds for (gap,) in judged) >= 38
+
+
+def test_a_gap_that_is_sure_to_be_larger_than_allowed_refuses_and_names_both_ends() -> None:
+    judged = _gap_judged(1, 1.0)
+    (gap,) = judged.gaps
+    assert not gap.holds
+    assert not judged.holds
+    assert gap.high_value == "g2"
+    assert gap.low_value != "g2"
+    assert gap.allowed < gap.lower < gap.size < gap.upper
+
+
+def test_a_gap_within_chance_of_what_is_allowed_holds_until_confidence_is_nothing() -> None:
+    within = next(judged.gaps[0] for seed in SEEDS if (judged := _gap_judged(seed, 0.0)).gaps[0].size > 0.05)
+    assert within.holds
+    seed = next(seed for seed in SEEDS if _gap_judged(seed, 0.0).gaps[0].size == within.size)
+    assert not _gap_judged(seed, 0.0, confidence=0).gaps[0].holds
+
+
+def test_small_groups_and_single_ones_have_no_gap() -> None:
+    random = np.random.default_rng(0)
+    labels = _labels(Task.BINARY, 300, random)
+    scores = _predictions(Task.BINARY, labels, 1.0, random.normal(size=(300, 3)))
+    groups = (np.arange(300) > 250).astype(np.int64)
+    assert not _judge(Task.BINARY, labels, scores, groups=groups, max_gaps={"group": {"recall": 0.0}}).gaps
+    judged = _judge(Task.BINARY, labels, scores, groups=groups, max_gaps={"group": {"recall": 0.0}}, min_slice_rows=10)
+    assert len(judged.gaps) == 1
+
+
+@pytest.mark.parametrize("is_worse", [False, True])
+def test_a_slice_that_became_worse_refuses_though_all_rows_together_did_not(is_worse: bool) -> None:
+    random = np.random.default_rng(4)
+    labels, groups = _labels(Task.BINARY, 20_000, random), random.integers(0, 10, 20_000)
+    noise = random.normal(size=(20_000, 3))
+    baseline = _predictions(Task.BINARY, labels, 1.0, noise)
+    candidate = _predictions(Task.BINARY, labels, 1.1, noise)
+    if is_worse:
+        spoilt = _predictions(Task.BINARY, labels, 0.6, noise)
+        candidate = np.where((groups == 3)[:, np.newaxis], spoilt, candidate)
+    limits = {"group": {"auc": {"max_regression": 0.01}}}
+    judged = _judge(Task.BINARY, labels, candidate, baseline, groups, slice_thresholds=limits)
+    assert all(each.holds for each in judged.baseline.values())
+    assert [each.value for each in judged.slices if not each.advantage.holds] == (["g3"] if is_worse else [])
+    assert len(judged.slices) == 10
+    assert judged.holds == (not is_worse)
+
+
+@pytest.mark.parametrize("task", Task)
+def test_of_ten_slices_of_equal_models_none_refuses_in_almost_all_cases(task: Task) -> None:
+    passed = 0
+    for seed in SEEDS[:50]:
+        random = np.random.default_rng(seed)
+        labels, groups = _labels(task, 4_000, random), random.integers(0, 10, 4_000)
+        shared = random.normal(size=(len(labels), 3))
+        first, second = (_predictions(task, labels, 0.8, (shared + random.normal(size=shared.shape)) / 2) for _ in range(2))
+        limits = {"group": {PRIMARY[task]: {"max_regression": 0.0}}}
+        judged = _judge(task, labels, first, second, groups, slice_thresholds=limits)
+        passed += all(each.advantage.holds for each in judged.slices)
+    assert passed >= 47
+
+
+WEIGHTED = ["auc", "accuracy", "recall", "rmse", "macro_f1", "r2", "p90_absolute_error"]
+
+
+@pytest.mark.parametrize("metric", WEIGHTED)
+def test_a_row_with_weights_of_two_counts_as_two_rows(metric: str) -> None:
+    """Estimates are those of rows that stand there as often; only the interval says that there are fewer."""
+    random = np.random.default_rng(2)
+    task = _task_of(metric)
+    labels, often = _labels(task, 400, random), random.integers(1, 4, 400)
+    scores = _predictions(task, labels, 1.0, random.normal(size=(400, 3)))
+    weighted, repeated = Sample(), Sample()
+    weighted.add(PredictedRows(labels, scores, often.astype(np.float64)))
+    repeated.add(PredictedRows(labels.repeat(often), scores.repeat(often, axis=0), np.ones(often.sum())))
+    if metric in ("auc", "accuracy", "rmse"):
+        assert metric_of(metric, weighted) == pytest.approx(metric_of(metric, repeated))
+        assert best_constant(metric, weighted) == pytest.approx(best_constant(metric, repeated))
+    assert standard_error(metric, weighted) > 1.05 * standard_error(metric, repeated)
+
+
+@pytest.mark.parametrize("metric", WEIGHTED[:-1])
+def test_with_weights_an_interval_is_as_wide_as_a_bootstrap_says(metric: str) -> None:
+    random = np.random.default_rng(2)
+    task = _task_of(metric)
+    labels, weights = _labels(task, 1_500, random), random.integers(1, 6, 1_500)
+    shared = random.normal(size=(len(labels), 3))
+    models = [_predictions(task, labels, skill, (shared + random.normal(size=shared.shape)) / 2) for skill in (1.0, 0.8)]
+
+    def gain(rows: np.ndarray) -> float:
+        # A row of weight three as three rows.
+        counted = rows.repeat(weights[rows])
+        ours, theirs = (METRICS[metric](labels[counted], each[counted]) for each in models)
+        return ours - theirs if higher_is_better(metric) else theirs - ours
+
+    samples = [Sample(), Sample()]
+    for sample, each in zip(samples, models, strict=True):
+        sample.add(PredictedRows(labels, each, weights.astype(np.float64)))
+    seen = gain(np.arange(len(labels)))
+    lower, upper = gain_interval(metric, seen, *samples, 0.95)
+    tries = [gain(random.integers(0, len(labels), len(labels))) for _ in range(200)]
+    assert (upper - lower) / 2 == pytest.approx(1.96 * np.std(tries), rel=0.25)
+
+
+@pytest.mark.parametrize("metric", [name for name in METRICS if name != "accuracy"])
 def test_an_interval_is_as_wide_as_a_bootstrap_says(metric: str) -> None:
     random = np.random.default_rng(2)
-    task = Task.REGRESSION if metric in ("mse", "rmse", "mae") else Task.BINARY
+    task = _task_of(metric)
     labels = _labels(task, 1_500, random)
-    shared = random.normal(size=(len(labels), 3))
+    shared = random.normal(size=(len(labels), 5))
     models = [_predictions(task, labels, skill, (shared + random.normal(size=shared.shape)) / 2) for skill in (1.0, 0.8)]
 
     def gain(rows: np.ndarray | slice) -> float:
@@ -208,7 +385,9 @@ def test_an_interval_is_as_wide_as_a_bootstrap_says(metric: str) -> None:
     labels=arrays.arrays(np.int64, st.shared(st.integers(1, 30), key="rows"), elements=st.integers(0, 1)),
     first=arrays.arrays(np.float32, st.shared(st.integers(1, 30), key="rows"), elements=st.sampled_from([0, 0.25, 0.5, 1])),
     second=arrays.arrays(np.float32, st.shared(st.integers(1, 30), key="rows"), elements=st.sampled_from([0, 0.25, 0.5, 1])),
-    metric=st.sampled_from(["auc", "accuracy", "precision", "recall", "loss", "mse", "rmse", "mae"]),
+    metric=st.sampled_from(
+        ["auc", "accuracy", "precision", "recall", "loss", "rmse", "mae", "mape", "p90_absolute_error", "r2", "macro_f1"]
+    ),
 )
 @settings(deadline=None)
 def test_every_table_has_an_interval_and_it_is_the_mirror_image_of_the_opponents(
@@ -220,7 +399,7 @@ def test_every_table_has_an_interval_and_it_is_the_mirror_image_of_the_opponents
         mirrored = gain_interval(metric, -0.1, other, one, 0.9)
     assert lower <= upper
     assert mirrored == (pytest.approx(-upper), pytest.approx(-lower))
-    if metric in ("auc", "accuracy", "mse"):
+    if metric in ("auc", "accuracy", "rmse"):
         says, _ = best_constant(metric, one)
         lower, upper = constant_interval(metric, 0.0, one, says, 0.9)
         assert lower <= upper
@@ -234,33 +413,3 @@ def test_a_few_rows_prove_nothing(rows: int) -> None:
     assert perfect.gain == 0.5
     # Chance ranks five positives of ten rows first once in 252 times, and one of two every other time.
     assert perfect.holds == (rows == 10)
-
-
-def _advantage(metric: str, *, holds: bool) -> Advantage:
-    return Advantage(metric, 0.6, 0.7, -0.1, -0.2, -0.05, holds)
-
-
-def test_the_judgement_goes_before_a_change_that_tfma_refuses_and_not_before_a_bound() -> None:
-    validation = validation_result_pb2.ValidationResult(validation_ok=False)
-    overall, sliced = validation.metric_validations_per_slice.add(), validation.metric_validations_per_slice.add()
-    change, bound = overall.failures.add(), sliced.failures.add()
-    change.metric_key.name, bound.metric_key.name = "auc", "auc"
-    change.metric_threshold.change_threshold.absolute.value = -0.01
-    bound.metric_threshold.value_threshold.lower_bound.value = 0.9
-    sliced.slice_key.single_slice_keys.add(column="origin", bytes_value=b"JFK")
-
-    tolerated = Judgement(0.95, baseline={"auc": _advantage("auc", holds=True)})
-    assert [list(each.failures) for each in decide(validation, tolerated, "candidate").metric_validations_per_slice] == [
-        [bound]
-    ]
-    del validation.metric_validations_per_slice[1:]
-    assert decide(validation, tolerated, "candidate").validation_ok
-    refused = decide(validation, Judgement(0.95, baseline={"auc": _advantage("auc", holds=False)}), "candidate")
-    assert not refused.validation_ok
-
-
-def test_a_judgement_is_read_as_it_was_written() -> None:
-    unknown = Advantage("auc", 1.0, 0.5, 0.5, -math.inf, math.inf, holds=False)
-    judgement = Judgement(0.9, unknown, True, {"mse": _advantage("mse", holds=True)})
-    assert Judgement.from_json(judgement.to_json()) == judgement
-    assert Judgement.from_json(Judgement(0.9).to_json()) == Judgement(0.9)
