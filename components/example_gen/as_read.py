@@ -10,6 +10,7 @@ import pyarrow as pa
 from components.example_gen.columns import FileSummary
 from components.example_gen.decision import decide
 from components.example_gen.inputs import format_of_files
+from components.example_gen.objects import local_copies, told_by_address
 from components.example_gen.readers import Reader, open_reader
 from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import SingleSplit, at_or_below, find_spans, select
@@ -38,7 +39,7 @@ class RowsAsRead:
         """Finds and scans the files.
 
         Args:
-          data: where the rows are; its `input` is an absolute path, or relative to the working directory.
+          data: where the rows are; its `input` is a path, absolute or relative to the working directory, or an address.
           split: which of the spans to read, up to `data.newest_span`.
 
         Raises:
@@ -47,9 +48,11 @@ class RowsAsRead:
           DataError: a file is damaged.
         """
         spans = select(at_or_below(find_spans(data.input), data.newest_span), split)[split.name]
-        paths = [path for span in spans for path in span.files]
-        reader = open_reader(format_of_files(data.format, paths), paths, data.csv)
-        return cls(reader, tuple(reader.scan(path, ()) for path in paths))
+        copies = local_copies(path for span in spans for path in span.files)
+        with told_by_address(copies):
+            paths = list(copies.values())
+            reader = open_reader(format_of_files(data.format, paths), paths, data.csv)
+            return cls(reader, tuple(reader.scan(path, ()) for path in paths))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows, in order. Of TFRecord files, single values stand without a list, and bytes that are UTF-8 are text.

@@ -15,7 +15,7 @@ from components.example_gen.executor import Executor
 from components.example_gen.rules import ColumnRules
 from components.example_gen.spans import SingleSplit
 from pipeline.config import Csv, Split
-from pipeline.util.paths import require_path
+from pipeline.util.paths import is_object, require_path
 
 
 class ArrowExampleGenSpec(component_spec.ComponentSpec):
@@ -45,7 +45,8 @@ class ArrowExampleGen(base_component.BaseComponent):
     `components.shared.examples.kinds`.
 
     Args:
-      input_pattern: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers; on a local or mounted file system.
+      input_pattern: `*` and `?` as in a shell, {SPAN} and {VERSION} for numbers; on a local or mounted file system, or
+        s3:// or gs://.
       file_format: `csv` for delimited text, `json`, `parquet`, `tfrecord`, or `auto`, which goes by the files' names.
       csv: how delimited text is read.
       columns: what is known of columns besides their values.
@@ -59,7 +60,7 @@ class ArrowExampleGen(base_component.BaseComponent):
       unneeded: columns of the schema that need not be in the data.
 
     Raises:
-      UsageError: `input_pattern` is an address with a scheme.
+      UsageError: `input_pattern` is an address with another scheme.
 
     Example:
       ArrowExampleGen("/data/flights/{SPAN}.parquet", split=Split(method="window", train_spans=9), label="late")
@@ -83,7 +84,8 @@ class ArrowExampleGen(base_component.BaseComponent):
         schema: BaseChannel | None = None,
         unneeded: Sequence[str] = (),
     ) -> None:
-        require_path(input_pattern, where="data.input")
+        if not is_object(input_pattern):
+            require_path(input_pattern, where="data.input")
         super().__init__(
             ArrowExampleGenSpec(
                 input_pattern=input_pattern,

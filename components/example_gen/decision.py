@@ -73,11 +73,13 @@ class Decision:
       kind: the kind of its values.
       day_first: of times, whether the day goes before the month where both are numbers; None where no value leaves that open.
       choice: what is worth telling about it, as a sentence; empty where nothing is.
+      amount: of text that is all numbers and amounts, one of the amounts; otherwise empty.
     """
 
     kind: Kind
     day_first: bool | None = None
     choice: str = ""
+    amount: str = ""
 
 
 def decide(files: Sequence[FileSummary], rules: ColumnRules) -> dict[str, Decision]:
@@ -143,7 +145,8 @@ class _Column:
     def _as_seen(self, kind: Kind, table_order: bool | None) -> Decision:
         if kind in (Kind.TIME, Kind.ZONED_TIME) and self.evidence.forms:
             return self._times(table_order)
-        return Decision(kind, choice=_choice(self.name, kind, self.evidence))
+        amount = _amount(self.evidence) if kind is Kind.TEXT else ""
+        return Decision(kind, choice=_choice(self.name, kind, self.evidence), amount=amount)
 
     def _times(self, table_order: bool | None) -> Decision:
         evidence = self.evidence
@@ -304,6 +307,12 @@ def _choice(name: str, kind: Kind, evidence: Evidence) -> str:
     return " ".join(filter(None, told))
 
 
+def _amount(evidence: Evidence) -> str:
+    """One of the amounts, where all values are numbers or amounts; otherwise nothing."""
+    forms = evidence.forms.keys() - {Form.NULL}
+    return evidence.forms[Form.AMOUNT].example if Form.AMOUNT in forms and forms <= {*_NUMBERS, Form.AMOUNT} else ""
+
+
 def _why_text(name: str, evidence: Evidence) -> str:
     forms = {form: seen for form, seen in evidence.forms.items() if form is not Form.NULL}
     total = sum(seen.count for seen in forms.values())
@@ -320,8 +329,7 @@ def _why_text(name: str, evidence: Evidence) -> str:
     examples = [forms[form].example for form in (Form.AMOUNT, Form.TEXT) if form in forms]
     if date := next(filter(_UNREAD_DATE.fullmatch, examples), None):
         return f"{name!r} is text, with values such as {date!r}. To have times, write them with the year first: 2024-01-31."
-    if Form.AMOUNT in forms and forms.keys() <= {*_NUMBERS, Form.AMOUNT}:
-        amount = forms[Form.AMOUNT].example
+    if amount := _amount(evidence):
         return f"{name!r} is text, with values such as {amount!r}. To have numbers: data.columns: {{{in_yaml(name)}: float}}."
     for kinds, are in ((_NUMBERS, "numbers"), (_TIMES, "times")):
         others = {form: seen for form, seen in forms.items() if form not in kinds}

@@ -1,20 +1,23 @@
 """The spans that earlier runs have stored, of which a later run takes over the files instead of reading the input again.
 
 Files are taken over by a hard link where the file system has them. Content, settings and code must be the same, so that the
-run makes what a run from nothing makes, byte by byte.
+run makes what a run from nothing makes, byte by byte; files that are not what their run made are left, and the input read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from components.example_gen.columns import FileSummary
 from components.example_gen.decision import Decision
 from components.example_gen.evidence import Evidence
 from components.example_gen.inputs import InputSpan
-from components.shared.examples.stored_spans import FILE_NAME, StoredSpan, StoredSpans
+from components.shared.examples.stored_spans import StoredSpan, StoredSpans
 from components.shared.span_results import earlier_artifacts
+from pipeline.contracts.spans import FILE_NAME
+from pipeline.util.manifests import Flaw, Manifest
+from pipeline.util.notes import note
 
 
 class EarlierRuns:
@@ -27,9 +30,15 @@ class EarlierRuns:
 
     def __init__(self, uri: str, settings: str) -> None:
         self._spans: dict[str, list[tuple[Path, StoredSpan]]] = {}
+        self._manifests: dict[Path, Manifest] = {}
         for folder in earlier_artifacts(uri, FILE_NAME):
+            manifest = Manifest.load(folder)
+            # A run that was killed has left none.
+            if isinstance(manifest, Flaw) or _flaw(manifest, folder, [FILE_NAME]):
+                continue
             stored = StoredSpans.load(str(folder))
             if stored and stored.settings == settings:
+                self._manifests[folder] = manifest
                 for span in stored.spans:
                     self._spans.setdefault(span.content, []).append((folder, span))
 
@@ -56,8 +65,14 @@ class EarlierRuns:
                 decisions[name].kind is kind and decisions[name].day_first == known.day_first.get(name)
                 for name, kind in known.stored.items()
             )
-            if same and all(
-                (folder / f"Split-{part.split}" / name).is_file() for part in known.parts.values() for name in part.files
-            ):
+            files = [f"Split-{part.split}/{name}" for part in known.parts.values() for name in part.files]
+            if same and not _flaw(self._manifests[folder], folder, files):
                 return folder, known
         return None
+
+
+def _flaw(manifest: Manifest, folder: Path, names: Collection[str]) -> Flaw | None:
+    flaw = next(manifest.flaws(folder, only=names), None)
+    if flaw:
+        note(f"{flaw.path} is not what ExampleGen has made, and is not used: {flaw.seen} instead of {flaw.expected}.")
+    return flaw

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from components.example_gen.columns import require_columns, require_label
 from components.example_gen.division import WHOLE, Source, divide
 from components.example_gen.earlier_runs import EarlierRuns
 from components.example_gen.inputs import InputSpan, input_spans
+from components.example_gen.objects import local_copies, told_by_address
 from components.example_gen.output import Output
 from components.example_gen.readers import Reader, open_reader
 from components.example_gen.rules import ColumnRules
@@ -51,10 +53,23 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
           DataError: the input is empty or damaged, or contains values that the pipeline cannot learn from.
-          StorageError: the output cannot be written.
+          StorageError: the output cannot be written, or an object store does not answer.
         """
-        artifact = artifact_utils.get_single_instance(output_dict[properties.EXAMPLES])
         spans = input_spans(exec_properties)
+        copies = local_copies(path for of_split in spans.values() for span in of_split for path in span.files)
+        with told_by_address(copies):
+            self._ingest(
+                {name: _copied(of_split, copies) for name, of_split in spans.items()}, input_dict, output_dict, exec_properties
+            )
+
+    def _ingest(
+        self,
+        spans: dict[str, list[InputSpan]],
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        artifact = artifact_utils.get_single_instance(output_dict[properties.EXAMPLES])
         split = properties.split_from_json(exec_properties[properties.SPLIT])
         artifact.split_names = artifact_utils.encode_split_names(list(spans))
         artifact.set_string_custom_property(properties.PAYLOAD_FORMAT, properties.TF_EXAMPLE)
@@ -110,6 +125,11 @@ class Executor(base_executor.BaseExecutor):
         for text in (*division.notes, *division.notes_on(rows)):
             note(text)
         _LOG.info("Rows: %s.", ", ".join(f"{name} {count:,}" for name, count in rows.items()))
+
+
+def _copied(spans: Sequence[InputSpan], copies: Mapping[str, str]) -> list[InputSpan]:
+    """The spans with files that can be opened."""
+    return [replace(span, files=tuple(copies[path] for path in span.files)) for span in spans]
 
 
 def _settings(exec_properties: Mapping[str, Any], reader: Reader, rules: ColumnRules, required: str | None) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from components.example_gen import properties
 from components.example_gen.files import unreadable
 from components.example_gen.formats import format_of
+from components.example_gen.objects import local_copies, told_by_address
 from components.example_gen.spans import at_or_below, find_spans, select
 from pipeline.errors import ConfigError
 from pipeline.util import code
@@ -32,7 +33,7 @@ class InputSpan:
     Attributes:
       number: the span's number.
       content: the fingerprint of its files.
-      files: their paths.
+      files: their paths, or the addresses of objects.
     """
 
     number: int
@@ -50,11 +51,16 @@ def resolve(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
       UsageError: no file matches, the span does not exist, or the window has too few spans.
       ConfigError: the files' format cannot be derived from their names.
       DataError: a file cannot be read.
+      StorageError: an object store does not answer.
     """
     spans = at_or_below(find_spans(exec_properties[properties.INPUT_PATTERN]), exec_properties.get(properties.NEWEST_SPAN))
     chosen = select(spans, properties.split_from_json(exec_properties[properties.SPLIT]))
     files = {name: [path for span in found for path in span.files] for name, found in chosen.items()}
-    digests = digests_of_files(path for paths in files.values() for path in paths)
+    copies = local_copies(path for paths in files.values() for path in paths)
+    with told_by_address(copies):
+        by_copy = digests_of_files(copies.values())
+        file_format = format_of_files(exec_properties[properties.FILE_FORMAT], copies.values())
+    digests = {path: by_copy[copy] for path, copy in copies.items()}
     contents = {name: [fingerprint_of_span(span.files, digests) for span in found] for name, found in chosen.items()}
     numbers = {
         name: [(span.number, content, len(span.files)) for span, content in zip(found, contents[name], strict=True)]
@@ -64,9 +70,7 @@ def resolve(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         properties.INPUT_FILES: json.dumps(files),
         properties.INPUT_SPANS: json.dumps(numbers),
-        properties.FILE_FORMAT: format_of_files(
-            exec_properties[properties.FILE_FORMAT], [path for paths in files.values() for path in paths]
-        ),
+        properties.FILE_FORMAT: file_format,
         properties.FINGERPRINT: fingerprint_of_splits(contents),
         properties.CODE_FINGERPRINT: code.digest("components.example_gen.executor"),
         properties.SPAN: newest.number,

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.example_gen.objects import listed
 from pipeline.config import Split
 from pipeline.contracts import input_pattern
 from pipeline.errors import UsageError
+from pipeline.util.paths import is_object
 
 _LARGEST_NUMBER = 2**63 - 1
 """ML Metadata keeps spans and versions as 64-bit integers."""
@@ -39,7 +41,7 @@ class Span:
     Attributes:
       number: the number in the place of {SPAN}; 0 for a pattern without it.
       version: the number in the place of {VERSION}; None for a pattern without it.
-      files: paths, sorted.
+      files: paths or addresses, sorted.
     """
 
     number: int
@@ -51,17 +53,19 @@ def find_spans(pattern: str) -> list[Span]:
     """The spans that exist, oldest first, each in its newest version.
 
     Args:
-      pattern: a path with `*` and `?` as in a shell, and {SPAN} and {VERSION} for numbers.
+      pattern: a path, or the address of objects, with `*` and `?` as in a shell, and {SPAN} and {VERSION} for numbers.
 
     Raises:
       UsageError: the pattern has another placeholder or matches no file; a path can be read in two ways, has a number of more
-        than 63 bits or a part of a date; a number is written in two ways.
+        than 63 bits or a part of a date; a number is written in two ways; objects may not be read.
+      StorageError: an object store does not answer.
     """
     input_pattern.check(pattern)
     versions: dict[int, dict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
     written: dict[tuple[int, int | None], tuple[str | None, str]] = {}
     expression = input_pattern.regular_expression(pattern)
-    for path in sorted(glob.glob(input_pattern.glob_pattern(pattern))):
+    candidates = listed(pattern) if is_object(pattern) else sorted(glob.glob(input_pattern.glob_pattern(pattern)))
+    for path in candidates:
         if expression.fullmatch(path) is None or os.path.isdir(path):
             continue
         digits = _numbers_in(pattern, path)
@@ -73,7 +77,7 @@ def find_spans(pattern: str) -> list[Span]:
                 raise _written_in_two_ways(written_number, example, path)
         versions[key[0]][version].append(path)
     if not versions:
-        raise _no_match(pattern)
+        raise _no_match(pattern, candidates)
     spans = []
     for number, by_version in sorted(versions.items()):
         newest = max(by_version, key=lambda version: -1 if version is None else version)
@@ -190,14 +194,14 @@ def _written_in_two_ways(number: tuple[int, int | None], first: str, second: str
     )
 
 
-def _no_match(pattern: str) -> UsageError:
-    folder = Path(pattern if os.path.isdir(pattern) else input_pattern.folder(pattern) or ".")
-    while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
-    shown = ", ".join(names[:_MOST_NAMES_SHOWN]) or "nothing"
-    dates = (path for path in sorted(glob.glob(input_pattern.glob_pattern(pattern))))
-    date = next((path for path in dates if input_pattern.dated(pattern).fullmatch(path)), None)
+def _no_match(pattern: str, candidates: Sequence[str]) -> UsageError:
+    """The error for a pattern that nothing matches.
+
+    Args:
+      pattern: the pattern.
+      candidates: the paths that were compared with it.
+    """
+    date = next((path for path in candidates if input_pattern.dated(pattern).fullmatch(path)), None)
     if date is not None:
         return UsageError(
             "No file matches the input pattern: a date with dashes is several numbers.",
@@ -206,6 +210,8 @@ def _no_match(pattern: str) -> UsageError:
             seen=date,
             fix="Rename the files so that nothing stands between the digits of a date, as in 20240131.",
         )
+    folder, names = _objects_there(pattern, candidates) if is_object(pattern) else _files_there(pattern)
+    shown = ", ".join(names[:_MOST_NAMES_SHOWN]) or "nothing"
     more = f" and {len(names) - _MOST_NAMES_SHOWN} more" if len(names) > _MOST_NAMES_SHOWN else ""
     return UsageError(
         "No file matches the input pattern.",
@@ -214,3 +220,16 @@ def _no_match(pattern: str) -> UsageError:
         seen=f"{folder} contains {shown}{more}",
         fix="Correct data.input in the configuration, or put the data there.",
     )
+
+
+def _files_there(pattern: str) -> tuple[str, list[str]]:
+    """The folder that the pattern leads to as far as it exists, and the names in it."""
+    folder = Path(pattern if os.path.isdir(pattern) else input_pattern.folder(pattern) or ".")
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return str(folder), sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+
+
+def _objects_there(pattern: str, addresses: Sequence[str]) -> tuple[str, list[str]]:
+    folder = input_pattern.folder(pattern)
+    return folder, [address[len(folder) + 1 :] for address in addresses]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from components.example_gen.component import ArrowExampleGen
 from components.example_gen.executor import Executor
 from components.example_gen.inputs import resolve
 from components.example_gen.readers.csv import CsvReader
-from components.shared.examples import stored_spans
 from pipeline.config import Split
+from pipeline.contracts.spans import FILE_NAME, rows_of_spans
+from pipeline.util.manifests import Manifest, path_of
 
 WINDOW = Split(method="window", train_spans=2, eval_spans=1)
 HASH = Split(method="hash", eval_fraction=0.3, spans=3)
@@ -56,6 +58,7 @@ def ingest(folder: Path, out: Path, newest: int, split: Split = WINDOW, **argume
     artifact = standard_artifacts.Examples()
     artifact.uri = str(out)
     Executor().Do({}, {properties.EXAMPLES: [artifact]}, {**set_by_person, **resolve(set_by_person)})
+    Manifest.of(out).save(out)
     return out
 
 
@@ -85,6 +88,7 @@ def test_files_are_shared_with_the_earlier_run_and_outlive_it(months: Path) -> N
     before = contents(second)
     shutil.rmtree(first)
     assert contents(second) == before
+    assert [rows_of_spans(str(second), split) for split in ("train", "eval")] == [[20, 20], [20]]
 
 
 def test_files_are_copied_where_there_are_no_links(months: Path, read: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,18 +154,41 @@ def test_other_settings_have_all_spans_read(months: Path, read: set[str], argume
     assert read == {"1", "2", "3"}
 
 
-@pytest.mark.parametrize("damage", ["a shard is gone", "spans.json is cut short"])
-def test_a_damaged_earlier_run_is_left_aside(months: Path, read: set[str], damage: str) -> None:
-    first = ingest(months, months / "runs" / "1", 3)
-    if damage == "a shard is gone":
-        (first / "Split-train" / "data_tfrecord-00000-of-00002.gz").unlink()
-    else:
-        os.truncate(first / stored_spans.FILE_NAME, 20)
+def flip(path: Path) -> None:
+    """Flips the last bit of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def write_other_evidence(path: Path) -> None:
+    """Makes the record of spans one that can be read, and is not what was made."""
+    path.write_text(path.read_text().replace('"rows":20', '"rows":30'))
+
+
+SHARD = "Split-train/data_tfrecord-00000-of-00002.gz"
+
+
+@pytest.mark.parametrize(
+    ("damage", "again"),
+    [
+        (lambda run: (run / SHARD).unlink(), {"1"}),
+        (lambda run: flip(run / SHARD), {"1"}),
+        (lambda run: os.truncate(run / FILE_NAME, 20), {"1", "2", "3"}),
+        (lambda run: write_other_evidence(run / FILE_NAME), {"1", "2", "3"}),
+        (lambda run: path_of(run).unlink(), {"1", "2", "3"}),
+    ],
+    ids=["shard gone", "bit of a shard", "record cut short", "record changed", "killed before its end"],
+)
+def test_a_damaged_earlier_run_is_left_aside(
+    months: Path, read: set[str], damage: Callable[[Path], None], again: set[str]
+) -> None:
+    damage(ingest(months, months / "runs" / "1", 3))
     read.clear()
 
-    ingest(months, months / "runs" / "2", 3)
+    second = ingest(months, months / "runs" / "2", 3)
 
-    assert read == ({"1"} if damage == "a shard is gone" else {"1", "2", "3"})
+    assert read == again
+    assert contents(second) == contents(ingest(months, months / "elsewhere" / "1", 3))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

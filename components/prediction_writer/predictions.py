@@ -11,9 +11,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
 
-from pipeline.contracts.model import LABELS, PREDICTIONS, PROBABILITIES, SCORE, SCORED_OUTPUT_KEY, free_name
+from pipeline.contracts.model import (
+    LABELS,
+    PREDICTIONS,
+    PROBABILITIES,
+    PROBABILITY,
+    SCORE,
+    SCORED_OUTPUT_KEY,
+    free_name,
+)
 
-PREDICTION, PROBABILITY, VERSION = "prediction", "probability", "model_version"
+PREDICTION, VERSION = "prediction", "model_version"
 
 # tf.make_ndarray does the same for every type, 20 times as slowly.
 _FIELDS = {tf.float32: "float_val", tf.int64: "int64_val", tf.string: "string_val"}
@@ -53,7 +61,9 @@ class PredictionColumns:
             probabilities = _values(answers, PROBABILITIES)
             labels = pa.array(_values(answers, LABELS)[:, 0])
             columns[PREDICTION] = labels.cast(pa.string()) if pa.types.is_binary(labels.type) else labels
-            columns[PROBABILITY] = pa.array(probabilities.max(axis=1))
+            # Without a threshold of its own, a model answers with the most probable class.
+            of_labels = _values(answers, PROBABILITY)[:, 0] if PROBABILITY in outputs else probabilities.max(axis=1)
+            columns[PROBABILITY] = pa.array(of_labels)
             if SCORE in outputs:
                 columns[SCORE] = pa.array(_values(answers, SCORE)[:, 0])
             columns[PROBABILITIES] = pa.StructArray.from_arrays(

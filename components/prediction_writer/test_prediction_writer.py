@@ -75,6 +75,18 @@ def test_two_classes() -> None:
     }
 
 
+def test_the_probability_is_that_of_the_label_which_may_be_the_less_probable_one() -> None:
+    outputs = {
+        "probabilities": np.float32([[0.75, 0.25]]),
+        "labels": np.int64([1]),
+        "score": np.float32([[0.25]]),
+        "probability": np.float32([[0.25]]),
+    }
+    made = columns_of(outputs, [0, 1])
+    assert (made["prediction"], made["probability"], made["score"]) == (1, 0.25, 0.25)
+    assert list(made) == ["prediction", "probability", "score", "probabilities", "model_version"]
+
+
 def test_classes_of_text_and_equal_probabilities() -> None:
     outputs = {"probabilities": np.full([1, 3], 0.25, np.float32), "labels": np.array([["nö".encode()]])}
     assert columns_of(outputs, ["a", "nö", "z.z"]) == {

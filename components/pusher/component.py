@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from absl import logging
+from google.protobuf import json_format
 from tfx import types
 from tfx.components.pusher import executor as stock
 from tfx.components.pusher.component import Pusher
@@ -15,6 +16,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import BaseChannel, artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
+from components.pusher.push_record import PushRecord
 from components.pusher.serving_folder import add_version
 from pipeline.errors import ConfigError
 
@@ -48,13 +50,23 @@ class Executor(stock.Executor):
         folder = destination.filesystem.base_directory
         model = self.GetModelPath(input_dict)
         io_utils.copy_dir(model, pushed_model.uri)
-        version = str(add_version(model, Path(folder)))
+        version = str(add_version(model, Path(folder), self._record(pushed_model)))
         self._MarkPushed(
             pushed_model,
             pushed_destination=os.path.join(folder, version),
             pushed_version=version,
         )
         logging.info("Pushed as version %s of %s.", version, folder)
+
+    def _record(self, pushed_model: types.Artifact) -> PushRecord | None:
+        """What the version is to know of this push; None outside of a pipeline."""
+        context = self._context
+        if context is None or context.pipeline_info is None:
+            return None
+        artifact = json_format.MessageToDict(pushed_model.mlmd_artifact, preserving_proto_field_name=True)
+        # TFX tells an executor the id of its execution in this path alone.
+        execution = int(Path(context.get_tmp_path()).name)
+        return PushRecord(context.pipeline_info.id, context.pipeline_run_id or "", execution, artifact)
 
 
 class AtomicPusher(Pusher):

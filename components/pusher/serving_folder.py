@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from components.pusher.push_record import PushRecord
 from pipeline.errors import StorageError
-from pipeline.util import files
+from pipeline.util import disk, files
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
@@ -28,7 +29,7 @@ def versions(folder: Path) -> list[int]:
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdecimal())
 
 
-def add_version(model: str, folder: Path) -> int:
+def add_version(model: str, folder: Path, record: PushRecord | None = None) -> int:
     """Copies a model into the serving folder as its next version, whole or not at all.
 
     The copy is made and brought to disk under a name that model servers ignore, then renamed. Unfinished copies of earlier
@@ -37,6 +38,7 @@ def add_version(model: str, folder: Path) -> int:
     Args:
       model: folder of the SavedModel, on any file system that TFX can read.
       folder: the serving folder, local or mounted; created when it does not exist.
+      record: what the version is to know of its push, for a process that is killed before the push is recorded.
 
     Returns:
       The number of the new version: one more than the largest there is, 1 at first.
@@ -51,14 +53,16 @@ def add_version(model: str, folder: Path) -> int:
         with FileLock(folder / _LOCK):
             for leftover in folder.glob(f"{_UNFINISHED}*"):
                 shutil.rmtree(leftover)
-            return _add(model, folder)
+            return _add(model, folder, record)
     except (OSError, tf.errors.OpError) as error:
+        if disk.says_full(error):
+            raise disk.full_disk("The push", folder, _reason(error)) from error
         raise StorageError(
             "The model could not be pushed. The versions that were there before are unchanged.",
             where=str(folder),
-            expected="a folder that can be written to, with room for the model",
+            expected="a folder that can be written to",
             seen=_reason(error),
-            fix="Free space or correct the folder's permissions, then run again. Nodes that are complete are not repeated.",
+            fix="Correct the folder's permissions, then run again. Nodes that are complete are not repeated.",
         ) from error
 
 
@@ -69,20 +73,25 @@ def push_is_in_place(pushed_model: metadata_store_pb2.Artifact) -> bool:
       pushed_model: the Pusher's output in the metadata store.
 
     Returns:
-      False when the version has been deleted since; True also where nothing was pushed.
+      False when the version has been deleted since, also where another has got its number; True also where nothing was pushed.
     """
     properties = dict(pushed_model.custom_properties)
     if "pushed" not in properties or not properties["pushed"].int_value:
         return True
-    return (Path(properties["pushed_destination"].string_value) / "saved_model.pb").is_file()
+    version = Path(properties["pushed_destination"].string_value)
+    record = PushRecord.load(version)
+    # The number of a version that was deleted is given again.
+    return (version / "saved_model.pb").is_file() and (record is None or record.uri == pushed_model.uri)
 
 
-def _add(model: str, folder: Path) -> int:
+def _add(model: str, folder: Path, record: PushRecord | None) -> int:
     from tfx.utils import io_utils
 
     copy = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
     try:
         io_utils.copy_dir(model, str(copy))
+        if record is not None:
+            record.save(copy)
         copy.chmod(0o755)  # mkdtemp's 0700 would keep out a model server that runs as another user.
         _sync(copy)
         version = _rename_to_next_version(copy, folder)

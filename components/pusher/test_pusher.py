@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import pytest
 from tfx.types import Artifact, Channel, standard_artifacts
 
 from components.pusher.component import AtomicPusher, Executor
+from components.pusher.push_record import FILE_NAME, PushRecord
 from components.pusher.serving_folder import add_version, push_is_in_place, versions
 from pipeline.errors import ConfigError, StorageError
 
@@ -143,6 +145,21 @@ def test_a_push_is_in_place_until_its_version_is_deleted(model: Path, tmp_path: 
     assert push_is_in_place(pushed.mlmd_artifact)
     (tmp_path / "served" / "1" / "saved_model.pb").unlink()
     assert not push_is_in_place(pushed.mlmd_artifact)
+
+
+def test_a_push_is_not_in_place_where_another_has_its_number(model: Path, tmp_path: Path) -> None:
+    pushed = execute(model, tmp_path / "served", model_blessed=True, infra_blessed=True)
+    shutil.rmtree(tmp_path / "served" / "1")
+    assert add_version(str(model), tmp_path / "served", PushRecord("tables", "later", 9, {"uri": "/elsewhere"})) == 1
+    assert not push_is_in_place(pushed.mlmd_artifact)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "pipeline": 1, "run": "", "execution": "x", "artifact": []}']
+)
+def test_a_damaged_record_of_a_push_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE_NAME).write_text(text)
+    assert PushRecord.load(tmp_path) is None
 
 
 def test_a_url_is_refused_before_anything_runs() -> None:

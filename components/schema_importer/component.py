@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from tfx import types
-from tfx.components.schema_gen.executor import DEFAULT_FILE_NAME
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import Channel, ComponentSpec, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.utils import io_utils
+
+# As SchemaGen's, whose module would be imported with TensorFlow.
+_FILE_NAME = "schema.pbtxt"
 
 
 class Executor(base_executor.BaseExecutor):
@@ -29,7 +31,7 @@ class Executor(base_executor.BaseExecutor):
           exec_properties: `schema_text`.
         """
         folder = artifact_utils.get_single_uri(output_dict["schema"])
-        io_utils.write_string_file(f"{folder}/{DEFAULT_FILE_NAME}", exec_properties["schema_text"])
+        io_utils.write_string_file(f"{folder}/{_FILE_NAME}", exec_properties["schema_text"])
 
 
 class SchemaImporterSpec(ComponentSpec):

@@ -1,7 +1,6 @@
 """Results by span of the data, kept beside a node's output, so that later runs need not compute them again.
 
-They are pickles, which Python runs as it reads them: whoever can write to the pipeline root can run code in it, as with the
-models that lie there.
+They are data (`pipeline/util/states.py`), and one that is damaged is computed again.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.util import files
+from pipeline.util import files, states
 
 FOLDER = "partial"
 """The folder of the results in the artifact that they belong to."""
@@ -49,37 +47,38 @@ class SpanResults:
     Args:
       uri: the folder of this run's artifact.
       depends_on: what results depend on besides their rows: the code, versions and settings.
+      classes: the classes of objects in results, as `states.dumps` takes them.
     """
 
-    def __init__(self, uri: str, depends_on: str) -> None:
+    def __init__(self, uri: str, depends_on: str, classes: Sequence[type] = ()) -> None:
         self._folder = Path(uri) / FOLDER
         self._earlier = [folder / FOLDER for folder in earlier_artifacts(uri, FOLDER)]
-        self._depends_on = depends_on
+        self._depends_on, self._classes = depends_on, classes
 
     def get(self, digest: str, compute: Callable[[], _Result]) -> _Result:
-        """The result for some rows, computed only if no run has done that. One that cannot be pickled is not kept.
+        """The result for some rows, computed only if no run has done that. One that is not data is not kept.
 
         Args:
           digest: a digest of the rows.
           compute: computes the result.
         """
-        name = hashlib.sha256(f"{self._depends_on} {digest}".encode()).hexdigest() + ".pickle"
+        name = hashlib.sha256(f"{self._depends_on} {digest}".encode()).hexdigest() + ".state"
         for folder in self._earlier:
             try:
                 content = (folder / name).read_bytes()
-                result: _Result = pickle.loads(content)
+                result: _Result = states.loads(content, self._classes)
             except FileNotFoundError:
                 continue
-            except (pickle.UnpicklingError, EOFError, OSError) as error:
+            except (states.BrokenStateError, OSError) as error:
                 _LOG.warning("%s is ignored: %s", folder / name, error)
                 continue
             files.write(self._folder / name, content)
             return result
         result = compute()
         try:
-            content = pickle.dumps(result)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            _LOG.info("A result cannot be kept for later runs: %s", error)
+            content = states.dumps(result, self._classes)
+        except states.NotDataError as error:
+            _LOG.warning("A result cannot be kept for later runs, as it has %s.", error)
         else:
             files.write(self._folder / name, content)
         return result

@@ -16,7 +16,7 @@ from components.shared.examples.splits import SplitPart, split_parts
 from components.shared.fast_executor import Artifacts, FastExecutor, UnsupportedError
 from components.shared.span_results import SpanResults
 from components.statistics_gen.batches import read_batches
-from components.statistics_gen.statistics import Accumulators, accumulate, merge
+from components.statistics_gen.statistics import STATES, Accumulators, accumulate, merge
 from pipeline.util import code
 from pipeline.util.progress import RowProgress
 
@@ -49,7 +49,7 @@ class Executor(FastExecutor):
         parts = {split: split_parts(examples, split) for split in splits}
         statistics = artifact_utils.get_single_instance(output_dict[standard_component_specs.STATISTICS_KEY])
         _describe(statistics, examples, splits)
-        counted = SpanResults(statistics.uri, f"{tfdv.__version__} {code.digest(__name__)}")
+        counted = SpanResults(statistics.uri, f"{tfdv.__version__} {code.digest(__name__)}", STATES)
         for split in splits:
             accumulators = [_accumulators(part, counted, f"counting {split}") for part in parts[split]]
             path = f"{artifact_utils.get_split_uri([statistics], split)}/{stock.DEFAULT_FILE_NAME}"

@@ -7,14 +7,33 @@ from typing import Any
 
 import pyarrow as pa
 from tensorflow_data_validation.statistics import stats_impl
+from tensorflow_data_validation.statistics.generators import basic_stats_generator
 from tensorflow_data_validation.statistics.generators.stats_generator import CombinerStatsGenerator
 from tensorflow_data_validation.statistics.stats_options import StatsOptions
+from tensorflow_data_validation.types import FeaturePath
+from tensorflow_data_validation.utils.variance_util import MeanVarAccumulator
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
+from tfx_bsl.sketches import QuantilesSketch
 
-from components.statistics_gen.top_k import ExactTopK
+from components.statistics_gen.top_k import ExactTopK, ValueCounts
 
 Accumulators = list[Any]
-"""An accumulator for each generator. They can be pickled."""
+"""An accumulator for each generator."""
+
+STATES = (
+    FeaturePath,
+    QuantilesSketch,
+    MeanVarAccumulator,
+    ValueCounts,
+    basic_stats_generator._BasicAcctype,
+    basic_stats_generator._PartialBasicStats,
+    basic_stats_generator._PartialBytesStats,
+    basic_stats_generator._PartialCommonStats,
+    basic_stats_generator._PartialNumericStats,
+    basic_stats_generator._PartialStringStats,
+    basic_stats_generator._PresenceAndValencyStats,
+)
+"""The classes of which accumulators are made."""
 
 
 def compute_statistics(batches: Iterable[pa.RecordBatch]) -> DatasetFeatureStatisticsList:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from components.shared.span_results import FOLDER
 from components.statistics_gen import component
 from components.statistics_gen.batches import read_batches
 from components.statistics_gen.component import Executor
-from components.statistics_gen.statistics import compute_statistics
+from components.statistics_gen.statistics import STATES, compute_statistics
 from pipeline.config import Split
+from pipeline.util import states
 
 WINDOW = Split(method="window", train_spans=2, eval_spans=1)
 
@@ -108,6 +110,17 @@ def test_what_was_kept_but_damaged_is_counted_again(root: Path, read: list[str])
 
     assert count(examples, root / "statistics" / "2") == before
     assert len(read) == 3
+
+
+def test_no_flipped_bit_is_taken_for_other_statistics(root: Path) -> None:
+    count(ingest(root, "1", 3), root / "statistics" / "1")
+    for path in (root / "statistics" / "1" / FOLDER).iterdir():
+        content = path.read_bytes()
+        for position in random.Random(7).sample(range(8 * len(content)), 100):
+            flipped = bytearray(content)
+            flipped[position // 8] ^= 1 << position % 8
+            with pytest.raises(states.BrokenStateError):
+                states.loads(bytes(flipped), STATES)
 
 
 def test_files_that_are_not_those_that_were_ingested_are_read(root: Path, read: list[str]) -> None:

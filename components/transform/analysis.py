@@ -26,7 +26,7 @@ from components.shared.examples.splits import SplitPart
 from components.shared.fast_executor import UnsupportedError
 from components.shared.span_results import SpanResults
 from components.transform.fingerprints import analyzers_fingerprint, quick_fingerprints
-from components.transform.operations import Interpreter, Signature
+from components.transform.operations import STATES, Interpreter, Signature
 from components.transform.passes import Batch
 from components.transform.reader import Reader
 from pipeline.util import code
@@ -72,7 +72,7 @@ def analyze(
     saved_model, _, _ = analysis_graph_builder.build(graph, inputs, outputs)
     columns = list(graph_tools.get_dependent_inputs(graph, inputs, outputs))
 
-    span_results = SpanResults(output, _digest(settings, schema, fingerprint))
+    span_results = SpanResults(output, _digest(settings, schema, fingerprint), STATES)
 
     def start(signature: Signature) -> _Phase:
         return _Phase(preprocessing_fn, reader, inputs, temporary, parts, signature, span_results)

@@ -21,9 +21,13 @@ import tensorflow as tf
 from apache_beam.internal import pickler
 from tensorflow_transform import analyzer_nodes, analyzers, nodes
 from tensorflow_transform.beam import beam_nodes
+from tfx_bsl.sketches import QuantilesSketch
 
 from components.shared.fast_executor import UnsupportedError
 from components.transform.passes import Accumulator, Batch, Deferred, Pass, Reading
+
+STATES = (QuantilesSketch, analyzers._LMomentsAccumulator, analyzers._WeightedMeanAndVarAccumulator)
+"""The classes of which states are made, besides arrays, lists, tuples and counters."""
 
 
 class Signature(NamedTuple):

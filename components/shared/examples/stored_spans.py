@@ -11,10 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from components.shared.examples.kinds import Kind
+from pipeline.contracts.spans import FILE_NAME
 from pipeline.util import files
-
-FILE_NAME = "spans.json"
-"""The file in the `Examples` artifact, beside its splits."""
 
 _LOG = logging.getLogger(__name__)
 
