@@ -23,6 +23,10 @@ class UnknownModelError(UsageError):
     """The server does not serve this model, or not this version or label of it."""
 
 
+class NotExplainableError(UsageError):
+    """The model carries no rows to compare with, so that its predictions cannot be explained."""
+
+
 class RejectedError(DataError):
     """The server refused the request as invalid."""
 

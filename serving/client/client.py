@@ -75,14 +75,16 @@ class Client:
         self._flow = RequestFlow(self.address, _protocol(self.address), max_rows)
         self._transport = transport or _transport(self.address)
 
-    def predict(self, rows: Sequence[Row], *, timeout: float | None = None) -> list[Prediction]:
+    def predict(self, rows: Sequence[Row], *, timeout: float | None = None, explain: bool = False) -> list[Prediction]:
         """Predictions for raw rows, in their order.
 
         Args:
           rows: values by feature, in any form that `ModelFeature.encode` takes; a feature that a row lacks is missing.
           timeout: seconds that this call may take; the client's when None.
+          explain: whether each prediction comes with its explanation, for which the model is asked about hundreds of rows.
 
         Raises:
+          NotExplainableError: `explain` is true, and the model carries no rows to compare with.
           FeatureError: a row does not suit the model; the message names row and feature. Nothing was predicted.
           ServerAwayError: no server answers.
           DeadlineError: no answer came in time.
@@ -90,7 +92,7 @@ class Client:
           RejectedError: the server refused the rows.
           ServingError: the server failed.
         """
-        return self._run(self._flow.predict(rows, None), timeout)
+        return self._run(self._flow.predict(rows, explain=explain), timeout)
 
     def schema(self, *, timeout: float | None = None) -> ModelSchema:
         """The features that the model takes, as the server says now; the errors are those of `predict`."""
@@ -135,7 +137,12 @@ class AsyncClient:
         self._transport = _async_transport(self.address)
 
     async def predict(
-        self, rows: Sequence[Row], *, timeout: float | None = None, encoded: Mapping[str, ModelFeature] | None = None
+        self,
+        rows: Sequence[Row],
+        *,
+        timeout: float | None = None,
+        encoded: Mapping[str, ModelFeature] | None = None,
+        explain: bool = False,
     ) -> list[Prediction]:
         """Predictions for rows, in their order; the other arguments and the errors are those of `Client.predict`.
 
@@ -143,8 +150,9 @@ class AsyncClient:
           rows: raw rows, or encoded ones.
           timeout: the number of seconds that this call may take; the client's when None.
           encoded: the features for which the values have been encoded already, where they have: they are not encoded again.
+          explain: whether each prediction comes with its explanation.
         """
-        return await self._run(self._flow.predict(rows, encoded), timeout)
+        return await self._run(self._flow.predict(rows, encoded, explain=explain), timeout)
 
     async def schema(self, *, timeout: float | None = None) -> ModelSchema:
         """The features that the model takes, as the server says now; the errors are those of `Client.predict`."""

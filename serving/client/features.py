@@ -63,6 +63,13 @@ class ModelFeature:
         """
         return self._encode_list(value) if self.is_list else self._encode_one(value)
 
+    def decode(self, value: Value | Values) -> Any:
+        """The opposite of `encode`, as JSON can hold it: text, a number, None for a missing value, or a list of these."""
+        if isinstance(value, list):
+            values = [self._decode_one(each) for each in value]
+            return values if self.size or None not in values else values[: values.index(None)]
+        return self._decode_one(value)
+
     def pad(self, rows: Sequence[Values]) -> list[Values]:
         """Lists of the same length: the feature's, or one in which the list of each row ends with a missing value.
 
@@ -73,6 +80,11 @@ class ModelFeature:
         lists = rows if self.size else [[value for value in values if value == value != missing] for values in rows]
         width = self.size or 1 + max(map(len, lists))
         return [[*values, *[missing] * (width - len(values))] for values in lists]
+
+    def _decode_one(self, value: Value) -> Any:
+        if value == _MISSING[self.dtype] or value != value:
+            return None
+        return value.decode(errors="replace") if isinstance(value, bytes) else value
 
     def _encode_list(self, value: Any) -> Values:
         if getattr(getattr(value, "dtype", None), "kind", "") == "M" and value.shape:

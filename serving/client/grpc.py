@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 
-from pipeline.contracts.model import COLUMNS_SIGNATURE
 from pipeline.errors import ConveyorError
 from serving.client import failures
 from serving.client.address import Address
@@ -109,7 +108,7 @@ class GrpcProtocol:
 
     def predict_call(self, schema: ModelSchema, columns: Columns) -> Call:
         """A call of Predict, with a tensor for each column."""
-        request = PredictRequest(model_spec=self._spec(signature_name=COLUMNS_SIGNATURE))
+        request = PredictRequest(model_spec=self._spec(signature_name=schema.signature))
         for name, values in columns.items():
             request.inputs[name].CopyFrom(to_tensor(schema.features[name].dtype, values))
         return Call("Predict", request)

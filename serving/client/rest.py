@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 
-from pipeline.contracts.model import COLUMNS_SIGNATURE
 from pipeline.errors import ConveyorError
 from serving.client import failures
 from serving.client.address import Address
@@ -72,7 +71,7 @@ class RestProtocol:
         """A request for predictions in column format."""
         inputs = {name: [_to_json(value) for value in values] for name, values in columns.items()}
         # NaN is not JSON, but TF Serving takes it.
-        body = json.dumps({"signature_name": COLUMNS_SIGNATURE, "inputs": inputs}, ensure_ascii=False).encode()
+        body = json.dumps({"signature_name": schema.signature, "inputs": inputs}, ensure_ascii=False).encode()
         return Call(f"{self._address.model_url}/versions/{schema.version}:predict", body)
 
     def read_answer(self, reply: Any, schema: ModelSchema) -> Answer:

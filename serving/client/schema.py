@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.contracts.model import COLUMNS_SIGNATURE
+from pipeline.contracts.model import COLUMNS_SIGNATURE, REFERENCE_SIGNATURE, digest_of
 from serving.client.features import DTYPES, ModelFeature
 from serving.errors import ServingError
 
@@ -22,11 +22,18 @@ class ModelSchema:
       version: the version's number.
       features: its inputs by name.
       outputs: TensorFlow's names of its outputs' types, such as DT_FLOAT, by output.
+      signature: the name of the signature.
+      is_explainable: whether it has reference rows, with which a row can be compared.
+      digest: the digest of the model, which tells it from another that has the same number; empty where an earlier release has
+        written it.
     """
 
     version: int
     features: Mapping[str, ModelFeature]
     outputs: Mapping[str, str]
+    signature: str = COLUMNS_SIGNATURE
+    is_explainable: bool = False
+    digest: str = ""
 
 
 def read_schema(version: int, signatures: SignatureDefMap, model: str) -> ModelSchema:
@@ -66,4 +73,5 @@ def read_schema(version: int, signatures: SignatureDefMap, model: str) -> ModelS
         is_list = len(shape) == 2
         features[name] = ModelFeature(name, dtype, is_list, shape[1] if is_list and shape[1] > 0 else None)
     outputs = {name: types_pb2.DataType.Name(info.dtype) for name, info in sorted(signature.outputs.items())}
-    return ModelSchema(version, features, outputs)
+    names = signatures.signature_def
+    return ModelSchema(version, features, outputs, is_explainable=REFERENCE_SIGNATURE in names, digest=digest_of(sorted(names)))

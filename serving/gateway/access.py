@@ -23,12 +23,14 @@ class Caller:
     """The sender of a request.
 
     Attributes:
-      name: the name of the API key, or the token's subject.
+      name: the name of the API key, the token's subject, or the address.
       rate_limit: the caller's limit, such as 600/minute; None without one.
+      kind: what the name is: `key`, `token` or `address`. The same name of another kind is another caller.
     """
 
     name: str
     rate_limit: str | None
+    kind: str
 
 
 def new_key() -> tuple[str, str]:
@@ -76,21 +78,25 @@ class Authenticator:
           ProblemError: the caller is unknown.
         """
         caller = await self._identify(request)
-        request.scope["caller"] = caller.name
+        request.scope["caller"], request.scope["caller_kind"] = caller.name, caller.kind
         return caller
+
+    def stranger(self, request: Request) -> Caller:
+        """The sender of a request whose key or token was refused, with the limit of such requests."""
+        return Caller(_address(request), self._access.failed_logins, "stranger")
 
     async def _identify(self, request: Request) -> Caller:
         if self.is_open:
-            return Caller(request.client.host if request.client else _ANONYMOUS, self._access.rate_limit)
+            return Caller(_address(request), self._access.rate_limit, "address")
         if key := request.headers.get(_KEY_HEADER):
             name = self._names.get(_hash(key))
             if name is None:
                 raise _refused("The API key is unknown.")
-            return Caller(name, self._access.api_keys[name].rate_limit or self._access.rate_limit)
+            return Caller(name, self._access.api_keys[name].rate_limit or self._access.rate_limit, "key")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if self._provider and scheme.lower() == "bearer":
             try:
-                return Caller(await self._provider.subject(token), self._access.rate_limit)
+                return Caller(await self._provider.subject(token), self._access.rate_limit, "token")
             except RefusedError as error:
                 raise _refused(str(error)) from error
         accepted = [
@@ -103,6 +109,10 @@ class Authenticator:
         """Closes the connection to the provider."""
         if self._provider:
             await self._provider.close()
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else _ANONYMOUS
 
 
 def _refused(detail: str) -> ProblemError:

@@ -1,25 +1,31 @@
-"""Caches of predictions, by model version and row."""
+"""Caches of predictions, by model and row."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from cachetools import LRUCache
+from pydantic import TypeAdapter, ValidationError
 
 from serving.client import Prediction
 from serving.client.features import Row
+from serving.gateway.answers import Served
 from serving.gateway.shared_store import AwayError, SharedStore
+
+_PREDICTION = TypeAdapter(Prediction)
+_MAX_LENGTH = 1_000_000
 
 
 class Cache(Protocol):
     """Keeps predictions. A cache never makes a request fail."""
 
-    async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
-        """The earlier predictions of a version for rows; None for a row without one."""
+    async def get(self, model: Served, rows: Sequence[Row]) -> list[Prediction | None]:
+        """The earlier predictions of a model for rows; None for a row without one."""
 
     async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
         """Keeps predictions for rows."""
@@ -28,7 +34,7 @@ class Cache(Protocol):
 class NoCache:
     """Keeps nothing."""
 
-    async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
+    async def get(self, model: Served, rows: Sequence[Row]) -> list[Prediction | None]:
         """Finds nothing."""
         return [None] * len(rows)
 
@@ -46,14 +52,14 @@ class MemoryCache:
     def __init__(self, rows: int) -> None:
         self._predictions: LRUCache[Any, Prediction] = LRUCache(rows)
 
-    async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
+    async def get(self, model: Served, rows: Sequence[Row]) -> list[Prediction | None]:
         """Finds predictions in memory."""
-        return [self._predictions.get((model, version, _key(row))) for row in rows]
+        return [self._predictions.get((model, _key(row))) for row in rows]
 
     async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
         """Keeps predictions in memory."""
         for row, prediction in zip(rows, predictions, strict=True):
-            self._predictions[prediction.model, prediction.version, _key(row)] = prediction
+            self._predictions[_served(prediction), _key(row)] = prediction
 
 
 class RedisCache:
@@ -67,20 +73,20 @@ class RedisCache:
     def __init__(self, store: SharedStore, seconds: int) -> None:
         self._store, self._seconds = store, seconds
 
-    async def get(self, model: str, version: int, rows: Sequence[Row]) -> list[Prediction | None]:
+    async def get(self, model: Served, rows: Sequence[Row]) -> list[Prediction | None]:
         """Finds predictions in Redis; none while it is away."""
-        keys = [_name(model, version, row) for row in rows]
+        keys = [_name(model, row) for row in rows]
         try:
             found = await self._store.attempt(lambda: self._store.redis.mget(keys))
         except AwayError:
             return [None] * len(rows)
-        return [None if text is None else _prediction(text) for text in found]
+        return [None if text is None else _prediction(text, model) for text in found]
 
     async def put(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
         """Keeps predictions in Redis, unless it is away."""
         pipeline = self._store.redis.pipeline(transaction=False)
         for row, prediction in zip(rows, predictions, strict=True):
-            name = _name(prediction.model, prediction.version, row)
+            name = _name(_served(prediction), row)
             pipeline.set(name, json.dumps(asdict(prediction)), ex=self._seconds)
         try:
             await self._store.attempt(pipeline.execute)
@@ -92,16 +98,27 @@ def _key(row: Row) -> tuple[tuple[str, Any], ...]:
     return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in row.items())
 
 
-def _name(model: str, version: int, row: Row) -> str:
+def _served(prediction: Prediction) -> Served:
+    return Served(prediction.model, prediction.version, prediction.digest)
+
+
+def _name(model: Served, row: Row) -> str:
     """A name that does not reveal the row, which may be personal."""
     text = json.dumps(row, sort_keys=True)
-    return f"conveyor:{model}:{version}:{hashlib.blake2b(text.encode(), digest_size=20).hexdigest()}"
+    return f"conveyor:{model.name}:{model.version}:{model.digest}:{hashlib.blake2b(text.encode(), digest_size=20).hexdigest()}"
 
 
-def _prediction(text: bytes | str) -> Prediction | None:
-    """A prediction as `put` has written it; None if another program wrote something else."""
-    try:
-        content = json.loads(text)
-        return Prediction(**{**content, "probabilities": tuple(content["probabilities"])})
-    except (ValueError, TypeError, LookupError):
+def _prediction(text: bytes | str, model: Served) -> Prediction | None:
+    """A prediction as `put` has written it; None if another program, or another release, wrote something else."""
+    if len(text) > _MAX_LENGTH:
         return None
+    try:
+        prediction = _PREDICTION.validate_json(text, strict=True)
+    except (ValidationError, ValueError):
+        return None
+    numbers = (*prediction.probabilities, prediction.probability, prediction.score)
+    shares = [number for number in numbers if number is not None]
+    is_whole = _served(prediction) == model and prediction.explanation is None
+    is_answer = (prediction.value is None) != (prediction.label is None or prediction.probability is None)
+    is_finite = all(0 <= share <= 1 for share in shares) and math.isfinite(prediction.value or 0)
+    return prediction if is_whole and is_answer and is_finite else None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import from_json
 
 from pipeline.config import Gateway
 from pipeline.contracts.model import LABELS, SCORE
@@ -15,6 +17,7 @@ from pipeline.contracts.schema import SchemaFeature
 from serving.client import ModelFeature, ModelSchema
 from serving.client.features import Row, Value, Values
 from serving.errors import FeatureError
+from serving.gateway.answers import Explanation
 from serving.gateway.problems import ProblemError, RowError
 
 _EXPECTED = {
@@ -25,6 +28,29 @@ _EXAMPLE_TIME = "2026-01-15T12:00:00Z"
 _SHOWN_ERRORS, _SHOWN_CHARACTERS = 20, 60
 
 
+def _number(value: Any) -> Any:
+    """Refuses values that pydantic would turn into a number."""
+    if isinstance(value, bool | str):
+        raise ValueError("Input should be a number")
+    return value
+
+
+_Key = Annotated[str, Field(max_length=256)] | Annotated[int, BeforeValidator(_number)]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a request asks.
+
+    Attributes:
+      rows: every feature of the model in each row, encoded as `encode_rows` takes it, None without a value.
+      keys: the caller's own key of each row, by which the log of predictions names it; None where there is none.
+    """
+
+    rows: list[Row]
+    keys: list[str | None]
+
+
 @dataclass(frozen=True)
 class Contract:
     """The contract between the gateway and its callers.
@@ -32,15 +58,19 @@ class Contract:
     Attributes:
       features: the model's features by name.
       request: the body of POST /v1/predict.
+      row: one of its rows.
       response: the body of the response to it.
+      max_rows: the most rows of a request.
     """
 
     features: Mapping[str, ModelFeature]
     request: type[BaseModel]
+    row: type[BaseModel]
     response: type[BaseModel]
+    max_rows: int
 
-    def read(self, body: bytes) -> list[Row]:
-        """Reads the rows of a request: every feature of the model, encoded as `encode_rows` takes it, None without a value.
+    def read(self, body: bytes) -> Question:
+        """Reads a request.
 
         Args:
           body: JSON.
@@ -51,9 +81,60 @@ class Contract:
         try:
             request = self.request.model_validate_json(body)
         except ValidationError as error:
-            raise _problem(error) from None
-        rows: list[Row] = request.model_dump(by_alias=True)["rows"]
-        return rows
+            raise self._problem(body, error) from None
+        content = request.model_dump(by_alias=True)
+        rows: list[Row] = content["rows"]
+        keys = content["keys"]
+        if keys is None:
+            return Question(rows, [None] * len(rows))
+        if len(keys) != len(rows):
+            seen = f"{len(keys)} for {len(rows)} rows"
+            raise ProblemError(
+                422, "keys: There must be one for each row.", [RowError(message="keys: One for each row", seen=seen)]
+            )
+        return Question(rows, [None if key is None else str(key) for key in keys])
+
+    def _problem(self, body: bytes, error: ValidationError) -> ProblemError:
+        """The problem with a body: its first errors, since a small body may have hundreds of thousands."""
+        try:
+            document = from_json(body)
+        except ValueError as problem:
+            return ProblemError(400, f"The body is not JSON: {problem}.")
+        problems = list(islice(self._problems(document), _SHOWN_ERRORS + 1)) or error.errors()[:1]
+        errors = [_row_error(problem) for problem in problems[:_SHOWN_ERRORS]]
+        count = ""
+        if len(problems) > _SHOWN_ERRORS:
+            count = f"More than {_SHOWN_ERRORS} problems; the first {_SHOWN_ERRORS} are listed. "
+        elif len(problems) > 1:
+            count = f"{len(problems)} problems. "
+        return ProblemError(422, f"{count}{errors[0]}.", errors)
+
+    def _problems(self, document: Any) -> Iterator[Mapping[str, Any]]:
+        """The errors of a document, as pydantic describes them, found one after another."""
+        rows = document.get("rows") if isinstance(document, dict) else None
+        if not isinstance(rows, list) or not rows:
+            alone = {name: document[name] for name in ("rows",) if name in document} if isinstance(document, dict) else document
+            yield from _errors(self.request, alone)
+        elif len(rows) > self.max_rows:
+            message = f"List should have at most {self.max_rows} items after validation, not {len(rows)}"
+            yield {"type": "too_long", "loc": ("rows",), "msg": message, "input": rows}
+        else:
+            for number, row in enumerate(rows):
+                for problem in _errors(self.row, self._shortened(row)):
+                    yield {**problem, "loc": ("rows", number, *problem["loc"])}
+        for name in document if isinstance(document, dict) else ():
+            if name != "rows":
+                # Whatever the rows are: the errors of this field are looked for.
+                problems = _errors(self.request, {name: document[name]})
+                yield from (problem for problem in problems if problem["loc"][0] == name)
+
+    def _shortened(self, row: Any) -> Any:
+        """A row with no more unknown features than are shown."""
+        if not isinstance(row, dict):
+            return row
+        unknown = islice((name for name in row if name not in self.features), _SHOWN_ERRORS + 1)
+        kept = {*self.features, *unknown}
+        return {name: value for name, value in row.items() if name in kept}
 
 
 def make_contract(schema: ModelSchema, constraints: Mapping[str, SchemaFeature], gateway: Gateway) -> Contract:
@@ -65,14 +146,25 @@ def make_contract(schema: ModelSchema, constraints: Mapping[str, SchemaFeature],
       gateway: the settings.
     """
     row: Any = _row_model(schema, constraints, gateway)
-    rows: Any = Annotated[list[row], Field(min_length=1, max_length=gateway.max_rows, description="The rows, in any order.")]
+    rows: Any = Annotated[
+        list[row], Field(min_length=1, max_length=gateway.max_rows, fail_fast=True, description="The rows, in any order.")
+    ]
     request = create_model(
         "PredictRequest",
         __config__=ConfigDict(extra="forbid"),
         __doc__="Rows to be answered.",
         rows=(rows, ...),
+        keys=(
+            list[_Key | None] | None,
+            Field(
+                None,
+                max_length=gateway.max_rows,
+                fail_fast=True,
+                description="A key of your own for each row, as many as rows, such as an order's number: the log has it.",
+            ),
+        ),
     )
-    return Contract(schema.features, request, _response_model(schema))
+    return Contract(schema.features, request, row, _response_model(schema), gateway.max_rows)
 
 
 def merge(stable: ModelSchema, canary: ModelSchema | None) -> ModelSchema:
@@ -104,7 +196,7 @@ def _list_kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool,
     if not feature.is_list:
         return _kind(feature, constraint, is_known, enforce)
     kind: Any = _kind(replace(feature, is_list=False), constraint, is_known, enforce)
-    return Annotated[list[kind | None], Field(min_length=feature.size, max_length=feature.size)]
+    return Annotated[list[kind | None], Field(min_length=feature.size, max_length=feature.size, fail_fast=True)]
 
 
 def _kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool, enforce: bool) -> Any:
@@ -126,13 +218,6 @@ def _kind(feature: ModelFeature, constraint: SchemaFeature, is_known: bool, enfo
 def _none_if_empty(value: Any) -> Any:
     """A list of a fixed length without values is no value."""
     return None if value == [] else value
-
-
-def _number(value: Any) -> Any:
-    """Refuses values that pydantic would turn into a number."""
-    if isinstance(value, bool | str):
-        raise ValueError("Input should be a number")
-    return value
 
 
 def _encoder(feature: ModelFeature) -> Callable[[Any], Value | Values | None]:
@@ -190,7 +275,7 @@ def _response_model(schema: ModelSchema) -> type[BaseModel]:
         former = "label"
         fields["prediction"] = (
             str if schema.outputs[LABELS] == "DT_STRING" else int,
-            Field(description="The most probable class."),
+            Field(description="The class: of two by the model's threshold, of several the most probable one."),
         )
         fields["probability"] = (float, Field(description="The probability of the prediction."))
         if SCORE in schema.outputs:
@@ -202,6 +287,7 @@ def _response_model(schema: ModelSchema) -> type[BaseModel]:
     else:
         former = "value"
         fields["prediction"] = (float, Field(description="The prediction."))
+    fields["explanation"] = (Explanation | None, Field(None, description="Only with explain=true."))
     fields["version"] = (int, Field(description="The former name of model_version.", deprecated=True))
     fields[former] = (fields["prediction"][0], Field(description="The former name of prediction.", deprecated=True))
     prediction: Any = create_model("Prediction", __doc__="The prediction for one row.", **fields)
@@ -214,14 +300,13 @@ def _response_model(schema: ModelSchema) -> type[BaseModel]:
     )
 
 
-def _problem(error: ValidationError) -> ProblemError:
-    problems = error.errors(include_url=False, include_context=False)
-    if problems[0]["type"] == "json_invalid":
-        return ProblemError(400, f"The body is not JSON: {problems[0]['msg'].removeprefix('Invalid JSON: ')}.")
-    errors = [_row_error(problem) for problem in problems[:_SHOWN_ERRORS]]
-    more = f"; the first {_SHOWN_ERRORS} are listed" if len(problems) > _SHOWN_ERRORS else ""
-    count = f"{len(problems)} problems{more}. " if len(problems) > 1 else ""
-    return ProblemError(422, f"{count}{errors[0]}.", errors)
+def _errors(model: type[BaseModel], value: Any) -> list[Any]:
+    try:
+        # From JSON again: errors then have the words of JSON.
+        model.model_validate_json(json.dumps(value))
+    except ValidationError as error:
+        return error.errors(include_url=False, include_context=False)
+    return []
 
 
 def _row_error(problem: Any) -> RowError:
@@ -234,11 +319,20 @@ def _row_error(problem: Any) -> RowError:
         message = "This feature is required" if in_row else "The field 'rows' is required: a list of rows"
     elif location and not in_row:
         message = f"{location[0]}: {message}"
-    seen = json.dumps(problem["input"], default=repr)
-    shown = seen if len(seen) <= _SHOWN_CHARACTERS else seen[:_SHOWN_CHARACTERS] + "…"
+    shown = _beginning(problem["input"])
     return RowError(
         row=location[1] + 1 if in_row else None,
         feature=str(location[2]) if in_row and len(location) > 2 else None,
         message=message,
         seen=None if kind in ("missing", "extra_forbidden") else shown,
     )
+
+
+def _beginning(value: Any) -> str:
+    """The beginning of a value in JSON."""
+    text = ""
+    for part in json.JSONEncoder(default=repr).iterencode(value):
+        text += part[: _SHOWN_CHARACTERS + 1]
+        if len(text) > _SHOWN_CHARACTERS:
+            return text[:_SHOWN_CHARACTERS] + "…"
+    return text

@@ -70,5 +70,5 @@ class RequestMetrics:
             route=route,
             status=status,
             seconds=round(seconds, 6),
-            **{name: scope[name] for name in ("caller", "rows", "error") if name in scope},
+            **{name: scope[name] for name in ("caller", "caller_kind", "rows", "error") if name in scope},
         )

@@ -6,11 +6,13 @@ import datetime
 import logging
 import queue
 import random
+import shutil
 import threading
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +22,23 @@ from prometheus_client import Counter
 
 from pipeline.config import PredictionLog as Settings
 from pipeline.contracts.model import free_name
+from pipeline.contracts.prediction_log import (
+    DIGEST,
+    KEY,
+    LABEL,
+    PROBABILITIES,
+    REQUEST_ID,
+    ROW,
+    SCORE,
+    SHADOW,
+    TIME,
+    VALUE,
+    VERSION,
+)
 from pipeline.util.files import replacing
 from serving.client import ModelFeature, Prediction
 from serving.client.features import Row
+from serving.gateway.contract import Question
 from serving.gateway.logs import log
 from serving.gateway.metrics import confidence
 
@@ -48,6 +64,9 @@ class _Entry:
     row: Row
     prediction: Prediction
     request_id: str
+    number: int
+    key: str | None
+    shadow: bool
     time: datetime.datetime
 
     @property
@@ -59,9 +78,9 @@ class _Entry:
 class PredictionLog:
     """A folder for each day: `date=2026-01-31/<time>-<id>.parquet`.
 
-    The columns are the model's features, as in the data that it was trained with, and those of the answer: prediction_time,
-    prediction_request_id, prediction_version, and prediction_label and prediction_score, or prediction_value. Where a feature
-    has one of these names, the answer's column is `predicted_<name>`; so is the folder's date, which readers take for a column.
+    The columns are the model's features, as in the data that it was trained with, and those of the answer, as
+    `pipeline.contracts.prediction_log` describes them. Where a feature is called `date`, the folders are `predicted_date=…`, as
+    readers take a folder's date for a column. Folders that are older than `keep_days` are deleted.
 
     Args:
       settings: the settings of the log, with a folder.
@@ -73,30 +92,39 @@ class PredictionLog:
         self._settings, self._dropped = settings, dropped
         self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_ROWS)
         self._complained = float("-inf")
+        self._cleaned = ""
         self._features: Mapping[str, ModelFeature] = {}
         self._columns: Mapping[str, pa.DataType] = {}
         self._thread = threading.Thread(target=self._write_all, name="prediction-log", daemon=True)
         self._thread.start()
 
     def add(
-        self, features: Mapping[str, ModelFeature], rows: Sequence[Row], predictions: Sequence[Prediction], request_id: str
+        self,
+        features: Mapping[str, ModelFeature],
+        question: Question,
+        predictions: Sequence[Prediction],
+        request_id: str,
+        *,
+        shadow: bool = False,
     ) -> None:
         """Logs a sample of rows; returns at once.
 
         Args:
           features: the model's features by name.
-          rows: values by feature.
+          question: the rows, as values by feature, with the caller's keys.
           predictions: a prediction for each row.
           request_id: the request's id.
+          shadow: whether the caller got the answers of another version.
         """
         now = datetime.datetime.now(datetime.timezone.utc)
         if features is not self._features:
             self._features = features
             self._columns = {name: _type_of(each) for name, each in features.items() if name not in self._settings.exclude}
-        for row, prediction in zip(rows, predictions, strict=True):
+        answered = zip(question.rows, question.keys, predictions, strict=True)
+        for number, (row, key, prediction) in enumerate(answered, start=1):
             if random.random() < self._settings.sample:
                 try:
-                    self._queue.put_nowait(_Entry(self._columns, row, prediction, request_id, now))
+                    self._queue.put_nowait(_Entry(self._columns, row, prediction, request_id, number, key, shadow, now))
                 except queue.Full:
                     self._drop(1, "the disk is too slow")
 
@@ -132,6 +160,18 @@ class PredictionLog:
                 _write_file(self._folder / f"{free_name('date', those[0].columns)}={date}", those)
             except Exception as error:  # The thread has to go on: it alone counts lost rows.
                 self._drop(len(those), str(error))
+            self._delete_old(date)
+
+    def _delete_old(self, today: str) -> None:
+        """Deletes the days that are too old, once a day; by their names, as clocks and copies change the times of files."""
+        if self._settings.keep_days is None or today == self._cleaned:
+            return
+        self._cleaned = today
+        oldest = datetime.date.fromisoformat(today) - datetime.timedelta(days=self._settings.keep_days)
+        for folder in self._folder.glob("*date=*"):
+            with suppress(ValueError):
+                if datetime.date.fromisoformat(folder.name.rpartition("=")[2]) < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _drop(self, rows: int, reason: str) -> None:
         self._dropped.inc(rows)
@@ -155,14 +195,21 @@ def _table(entries: Sequence[_Entry]) -> pa.Table:
     predictions = [entry.prediction for entry in entries]
     columns = {name: pa.array([entry.row.get(name) for entry in entries], kind) for name, kind in entries[0].columns.items()}
     answer = {
-        "prediction_time": pa.array([entry.time for entry in entries], _TIME),
-        "prediction_request_id": pa.array([entry.request_id for entry in entries], pa.string()),
-        "prediction_version": pa.array([prediction.version for prediction in predictions], pa.int64()),
+        TIME: pa.array([entry.time for entry in entries], _TIME),
+        REQUEST_ID: pa.array([entry.request_id for entry in entries], pa.string()),
+        ROW: pa.array([entry.number for entry in entries], pa.int32()),
+        KEY: pa.array([entry.key for entry in entries], pa.string()),
+        VERSION: pa.array([prediction.version for prediction in predictions], pa.int64()),
+        DIGEST: pa.array([prediction.digest or None for prediction in predictions], pa.string()),
+        SHADOW: pa.array([entry.shadow for entry in entries], pa.bool_()),
     }
     if predictions[0].value is None:
         label = pa.string() if isinstance(predictions[0].label, str) else pa.int64()
-        answer["prediction_label"] = pa.array([prediction.label for prediction in predictions], label)
-        answer["prediction_score"] = pa.array([confidence(prediction) for prediction in predictions], pa.float64())
+        answer[LABEL] = pa.array([prediction.label for prediction in predictions], label)
+        answer[SCORE] = pa.array([confidence(prediction) for prediction in predictions], pa.float64())
+        if predictions[0].score is None:
+            probabilities = [prediction.probabilities for prediction in predictions]
+            answer[PROBABILITIES] = pa.array(probabilities, pa.list_(pa.float32()))
     else:
-        answer["prediction_value"] = pa.array([prediction.value for prediction in predictions], pa.float64())
+        answer[VALUE] = pa.array([prediction.value for prediction in predictions], pa.float64())
     return pa.table({**columns, **{free_name(name, columns): values for name, values in answer.items()}})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config import Gateway
@@ -13,12 +14,13 @@ from pipeline.contracts.schema import Schema, SchemaFeature, read_schema
 from pipeline.errors import ConveyorError
 from serving.client import Address, ModelFeature, ModelSchema, Prediction
 from serving.client.features import Row
-from serving.errors import DeadlineError, ServerAwayError, UnknownModelError
+from serving.errors import DeadlineError, NotExplainableError, ServerAwayError, UnknownModelError
 from serving.gateway.cache import Cache
 from serving.gateway.contract import Contract, make_contract, merge
 from serving.gateway.logs import log
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.traffic import Traffic
+from serving.gateway.trial import Trial
 from serving.gateway.upstream import Upstream
 from serving.rollout import CANARY, STABLE
 
@@ -45,13 +47,14 @@ class Predictor:
             schema = read_schema(Path(gateway.feature_schema), fix="Name another schema: gateway.feature_schema.")
             self._constraints = Schema.of(schema).by_name
         self.traffic = Traffic(gateway.rollout)
+        canary = Address.parse(gateway.upstream.canary or gateway.upstream.stable)
         self._upstreams = {
-            role: Upstream(address, role, gateway, metrics)
-            for role, address in (
-                (STABLE, Address.parse(gateway.upstream.stable)),
-                (CANARY, Address.parse(gateway.upstream.canary or gateway.upstream.stable)),
-            )
+            STABLE: Upstream(Address.parse(gateway.upstream.stable), STABLE, gateway, metrics),
+            CANARY: Upstream(canary, CANARY, gateway, metrics),
         }
+        self.shadow = Upstream(canary, CANARY, gateway, metrics.shadow)
+        """Asks the canary what no caller waits for."""
+        self.trial = Trial(self.model, metrics)
         self._described: ModelSchema | None = None
         self.known_contract: Contract | None = None
         """The form of requests and responses; None until a model has answered."""
@@ -83,13 +86,23 @@ class Predictor:
         """Whether the stable version answers."""
         return self.known_contract is not None and self._stable.failure is None
 
-    async def predict(self, rows: Sequence[Row], features: Mapping[str, ModelFeature], request_id: str) -> list[Prediction]:
+    async def predict(
+        self,
+        rows: Sequence[Row],
+        features: Mapping[str, ModelFeature],
+        request_id: str,
+        *,
+        role: str | None = None,
+        explain: bool = False,
+    ) -> list[Prediction]:
         """The predictions for rows, in their order.
 
         Args:
           rows: the rows that the contract has read.
           features: the contract's features, for which the rows are encoded.
           request_id: the request's id.
+          role: the role of the version that is to answer, STABLE or CANARY; the rollout decides when None.
+          explain: whether each comes with its explanation. None of them is then from the cache.
 
         Raises:
           ConveyorError: the errors are those of `serving.client.Client.predict`.
@@ -97,9 +110,10 @@ class Predictor:
         by_role: dict[str, list[int]] = defaultdict(list)
         for position, row in enumerate(rows):
             key = request_id if self._gateway.split_by is None else str(row.get(self._gateway.split_by))
-            by_role[self.traffic.choose(key)].append(position)
+            by_role[role or self.traffic.choose(key)].append(position)
+        answer = self._explained if explain else self._cached
         parts = await asyncio.gather(
-            *(self._cached(role, [rows[position] for position in positions], features) for role, positions in by_role.items())
+            *(answer(role, [rows[position] for position in positions], features) for role, positions in by_role.items())
         )
         answers = {
             position: prediction
@@ -124,8 +138,7 @@ class Predictor:
         await asyncio.gather(*(upstream.refresh() for upstream in self._active))
         if self._stable.schema is None:
             return
-        has_canary = self.traffic.state.canary is not None
-        described = merge(self._stable.schema, self._upstreams[CANARY].schema if has_canary else None)
+        described = merge(self._stable.schema, self._tried.schema if self._tried else None)
         if described != self._described:
             self._described = described
             self.known_contract = make_contract(described, self._constraints, self._gateway)
@@ -144,7 +157,7 @@ class Predictor:
 
     async def close(self) -> None:
         """Closes the connections."""
-        await asyncio.gather(*(upstream.close() for upstream in self._upstreams.values()))
+        await asyncio.gather(*(upstream.close() for upstream in (*self._upstreams.values(), self.shadow)))
 
     @property
     def _stable(self) -> Upstream:
@@ -152,15 +165,25 @@ class Predictor:
 
     @property
     def _active(self) -> list[Upstream]:
-        """The upstreams that get traffic."""
-        roles = (STABLE,) if self.traffic.state.canary is None else (STABLE, CANARY)
-        return [self._upstreams[role] for role in roles]
+        """The upstreams that are asked."""
+        return [self._stable, self._tried] if self._tried else [self._stable]
+
+    @property
+    def _tried(self) -> Upstream | None:
+        """The upstream of the version that is tried, if there is one."""
+        state = self.traffic.state
+        if state.canary is None:
+            return None
+        return self.shadow if state.shadow else self._upstreams[CANARY]
 
     def _place(self) -> None:
         state = self.traffic.state
         self._upstreams[STABLE].place(state.stable)
         self._upstreams[CANARY].place(state.canary)
+        self.shadow.place(state.canary)
         self._metrics.canary_percent.set(state.traffic)
+        self._metrics.canary_is_shadow.set(state.shadow)
+        self.trial.follow(state.placement)
 
     def _warn_of_unknown(self, features: Collection[str]) -> None:
         """Warns of unknown names: a misspelt one would log what is personal, or send every row to the same version."""
@@ -171,33 +194,46 @@ class Predictor:
 
     async def _cached(self, role: str, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
         """The predictions of a role's version: from the cache where it has them, otherwise from the model server."""
-        version = self._upstreams[role].version
-        known = [None] * len(rows) if version is None else await self._cache.get(self.model, version, rows)
+        model = self._upstreams[role].served
+        known = [None] * len(rows) if model is None else await self._cache.get(model, rows)
         missing = [row for row, prediction in zip(rows, known, strict=True) if prediction is None]
         self._metrics.cache_hits.inc(len(rows) - len(missing))
         self._metrics.cache_misses.inc(len(missing))
         new: list[Prediction] = []
         if missing:
-            new = await self._served(role, missing, features)
+            new = await self._served(role, lambda upstream: upstream.predict(missing, features), len(missing))
             await self._cache.put(missing, new)
         remaining = iter(new)
         predictions = [next(remaining) if prediction is None else prediction for prediction in known]
         self._metrics.count(predictions)
         return predictions
 
-    async def _served(self, role: str, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
-        """The predictions of a role's model server; the stable version answers for a canary that fails."""
+    async def _explained(self, role: str, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
+        """The predictions of a role's version with their explanations."""
+        started = time.perf_counter()
+        predictions = await self._served(role, lambda upstream: upstream.explain(rows, features), len(rows))
+        self._metrics.count(predictions)
+        self._metrics.count_explanations(predictions, time.perf_counter() - started)
+        return predictions
+
+    async def _served(
+        self, role: str, question: Callable[[Upstream], Awaitable[list[Prediction]]], num_rows: int
+    ) -> list[Prediction]:
+        """The answer of a role's model server; the stable version answers for a canary that fails."""
         upstream = self._upstreams[role]
         try:
             if role == CANARY and upstream.failure is not None:
                 raise upstream.failure
-            return await upstream.predict(rows, features)
+            return await question(upstream)
+        except NotExplainableError:
+            # The version is as it was trained: that does not count against a canary.
+            raise
         except ConveyorError as error:
             # A canary that is not loaded yet has not failed.
             if role == STABLE or not isinstance(error, UnknownModelError):
                 version = "unknown" if upstream.version is None else str(upstream.version)
-                self._metrics.predictions.labels(self.model, version, "error").inc(len(rows))
+                self._metrics.predictions.labels(self.model, version, "error").inc(num_rows)
             if role == STABLE or isinstance(error, DeadlineError):
                 raise
             log(logging.WARNING, "the canary failed: the stable version answers instead", error=error.what)
-        return await self._served(STABLE, rows, features)
+        return await self._served(STABLE, question, num_rows)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from pipeline.errors import ConveyorError, DataError
-from serving.errors import DeadlineError, ServerAwayError, UnknownModelError
+from serving.errors import DeadlineError, NotExplainableError, ServerAwayError, UnknownModelError
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -83,6 +83,8 @@ def from_conveyor_error(error: ConveyorError) -> ProblemError:
         return ProblemError(504, "The model did not answer in time.", headers={"Retry-After": _RETRY_SECONDS})
     if isinstance(error, ServerAwayError | UnknownModelError):
         return ProblemError(503, "The model is not available at the moment.", headers={"Retry-After": _RETRY_SECONDS})
+    if isinstance(error, NotExplainableError):
+        return ProblemError(422, error.what, [RowError(message=error.expected)])
     if isinstance(error, DataError):
         # `where` is left out: it numbers the rows of a call that other requests may share.
         return ProblemError(422, error.what, [RowError(message=error.expected or error.seen, seen=error.seen)])

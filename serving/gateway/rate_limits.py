@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from math import ceil
 
@@ -10,6 +11,7 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from serving.gateway.access import Caller
+from serving.gateway.logs import log
 from serving.gateway.problems import ProblemError
 from serving.gateway.shared_store import AwayError, SharedStore
 
@@ -48,14 +50,17 @@ class RateLimits:
                 await self._store.attempt(lambda: _count(shared, limit, caller))
             except AwayError:
                 pass
+            except (ValueError, TypeError, OverflowError) as error:
+                # Another program has written into the counts.
+                log(logging.WARNING, "a count of requests in Redis is not a number: counting without it", error=str(error))
             else:
                 return
         await _count(self._own, limit, caller)
 
 
 async def _count(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: Caller) -> None:
-    if not await limiter.hit(limit, caller.name):
-        reset = (await limiter.get_window_stats(limit, caller.name)).reset_time
+    if not await limiter.hit(limit, caller.kind, caller.name):
+        reset = (await limiter.get_window_stats(limit, caller.kind, caller.name)).reset_time
         raise ProblemError(
             429,
             f"Rate limit exceeded: {caller.rate_limit} for {caller.name}.",

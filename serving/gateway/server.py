@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
 
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 
 from pipeline.config import Gateway
 from pipeline.errors import UsageError
+from serving.connections import allow_many_connections, limited_http
 from serving.gateway import logs
 from serving.gateway.app import create_app
 
 GRACE_SECONDS = 20
 """The time for requests that are under way when the gateway is told to stop."""
 _BACKLOG = 2048
+_COLLECT_AFTER = 100_000
 
 
 def serve(gateway: Gateway, announce: Callable[[str], None] = lambda url: None) -> None:
@@ -34,10 +38,28 @@ def serve(gateway: Gateway, announce: Callable[[str], None] = lambda url: None) 
     app = create_app(gateway)
     listener = _listen(gateway.host, gateway.port)
     logs.configure()
+    allow_many_connections()
     host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
     announce(f"http://{host}:{listener.getsockname()[1]}")
-    config = uvicorn.Config(
+    # A small body may hold hundreds of thousands of lists, for each few of which the collector would look at all objects.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
+    uvicorn.Server(uvicorn_config(app, gateway)).run(sockets=[listener])
+
+
+def uvicorn_config(app: FastAPI, gateway: Gateway) -> uvicorn.Config:
+    """What the gateway's connections are like.
+
+    Args:
+      app: the gateway.
+      gateway: the settings.
+    """
+    return uvicorn.Config(
         app,
+        http=limited_http(),
+        # Anybody can send X-Forwarded-For.
+        proxy_headers=bool(gateway.access.proxies),
+        forwarded_allow_ips=list(gateway.access.proxies),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -45,7 +67,6 @@ def serve(gateway: Gateway, announce: Callable[[str], None] = lambda url: None) 
         lifespan="on",
         ws="none",
     )
-    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

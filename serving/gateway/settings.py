@@ -12,6 +12,8 @@ from pipeline.errors import ConfigError
 from pipeline.util.paths import expand_home
 from serving.client import Address
 
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
+
 
 def from_config(config: PipelineConfig) -> Gateway:
     """The settings of a pipeline's gateway on this machine.
@@ -21,6 +23,7 @@ def from_config(config: PipelineConfig) -> Gateway:
 
     Raises:
       UsageError: the address of a model server is wrong.
+      ConfigError: other machines could call without a key.
     """
     section = config.gateway
     feature_schema = section.feature_schema or config.schema_source.path
@@ -49,7 +52,7 @@ def read_settings(path: Path) -> Gateway:
         rollout's state and the log's folder have no default here.
 
     Raises:
-      ConfigError: the file cannot be read, or is wrong.
+      ConfigError: the file cannot be read, or is wrong, or other machines could call without a key.
       UsageError: the address of a model server is wrong.
     """
     try:
@@ -92,6 +95,14 @@ def read_settings(path: Path) -> Gateway:
 
 
 def _checked(section: Gateway) -> Gateway:
+    access = section.access
+    if not (access.api_keys or access.oidc or access.open or section.host in _THIS_MACHINE):
+        raise ConfigError(
+            "Anybody could call the gateway from other machines.",
+            where=f"gateway.host: {section.host}",
+            expected="keys in access.api_keys or a provider in access.oidc; without them, an address of this machine",
+            fix="Make a key with `conveyor gateway key`. To let everybody call, set access.open to true in the settings.",
+        )
     for address in section.upstream.model_dump(exclude_none=True).values():
         Address.parse(address)
     return section

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -16,6 +17,7 @@ from redis.exceptions import RedisError
 from serving.gateway.logs import log
 
 PASSWORD_VARIABLE = "CONVEYOR_REDIS_PASSWORD"
+PASSWORD_FILE_VARIABLE = "CONVEYOR_REDIS_PASSWORD_FILE"
 _CONNECTIONS = 32
 _TIMEOUT_SECONDS = 0.25
 _PAUSE_SECONDS = 5.0
@@ -32,7 +34,8 @@ class SharedStore:
     """A Redis, to which the first call connects.
 
     Args:
-      url: redis://HOST:PORT/DATABASE; the password, if any, is in the environment variable CONVEYOR_REDIS_PASSWORD.
+      url: redis://HOST:PORT/DATABASE; the password, if any, is in the environment variable CONVEYOR_REDIS_PASSWORD, or in the
+        file that CONVEYOR_REDIS_PASSWORD_FILE names, if that is there.
     """
 
     def __init__(self, url: str) -> None:
@@ -41,7 +44,7 @@ class SharedStore:
             url,
             max_connections=_CONNECTIONS,
             timeout=_TIMEOUT_SECONDS,
-            password=os.environ.get(PASSWORD_VARIABLE),
+            password=_password(),
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
@@ -75,3 +78,10 @@ class SharedStore:
     async def close(self) -> None:
         """Closes the connections."""
         await self.redis.aclose()
+
+
+def _password() -> str | None:
+    given, path = os.environ.get(PASSWORD_VARIABLE), os.environ.get(PASSWORD_FILE_VARIABLE)
+    if given is None and path and Path(path).exists():
+        return Path(path).read_text().rstrip("\n")
+    return given

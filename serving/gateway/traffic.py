@@ -42,7 +42,14 @@ class Traffic:
             return
         self._problem = ""
         if state.placement != self.state.placement:
-            log(logging.INFO, "the rollout has changed", stable=state.stable, canary=state.canary, traffic=state.traffic)
+            log(
+                logging.INFO,
+                "the rollout has changed",
+                stable=state.stable,
+                canary=state.canary,
+                traffic=state.traffic,
+                shadow=state.shadow,
+            )
         self.state = state
 
     def choose(self, key: str) -> str:
@@ -55,3 +62,18 @@ class Traffic:
             return STABLE
         digest = hashlib.blake2b(key.encode(errors="replace"), digest_size=8).digest()
         return CANARY if int.from_bytes(digest, "big") % _SHARES < self.state.traffic * (_SHARES // 100) else STABLE
+
+    def named(self, version: str, newest: int | None) -> str | None:
+        """The role of a version, STABLE or CANARY, by its number or the role itself; None where no version has it.
+
+        Args:
+          version: the number or the role.
+          newest: the version that serves without a rollout, if it is known.
+        """
+        state = self.state
+        roles = {STABLE: STABLE}
+        if (stable := state.stable or newest) is not None:
+            roles[str(stable)] = STABLE
+        if state.canary is not None:
+            roles |= dict.fromkeys((state.stage(state.canary).value, str(state.canary)), CANARY)
+        return roles.get(version)

@@ -10,12 +10,13 @@ from typing import TypeVar
 
 from pipeline.config import Gateway
 from pipeline.errors import ConveyorError
-from serving.client import Address, AsyncClient, ModelFeature, ModelSchema, Prediction
+from serving.client import NOT_FINITE, Address, AsyncClient, ModelFeature, ModelSchema, Prediction
 from serving.client.features import Row
-from serving.errors import RejectedError, UnknownModelError
+from serving.errors import RejectedError, ServingError, UnknownModelError
+from serving.gateway.answers import Served
 from serving.gateway.batching import RequestBatcher
 from serving.gateway.logs import log
-from serving.gateway.metrics import GatewayMetrics
+from serving.gateway.metrics import AnswerMetrics
 
 Result = TypeVar("Result")
 
@@ -33,7 +34,7 @@ class Upstream:
       metrics: counts and times.
     """
 
-    def __init__(self, address: Address, role: str, gateway: Gateway, metrics: GatewayMetrics) -> None:
+    def __init__(self, address: Address, role: str, gateway: Gateway, metrics: AnswerMetrics) -> None:
         self._timeout, self._metrics = gateway.timeout_seconds, metrics
         self._batcher = RequestBatcher(self._predict_batch, gateway.batching.max_rows, gateway.batching.max_wait_ms / 1000)
         self._placed: int | None = None
@@ -55,6 +56,13 @@ class Upstream:
             self._placed, self.failure = version, None
             self.version = version or self.version
 
+    @property
+    def served(self) -> Served | None:
+        """The model that is expected to answer; None while that is not known."""
+        if self.schema is None or self.schema.version != self.version:
+            return None
+        return Served(self.address.model, self.schema.version, self.schema.digest)
+
     async def refresh(self) -> None:
         """Finds out whether the server answers, with which version, and which features that version takes."""
         was_away = self.failure is not None or self.schema is None
@@ -67,6 +75,9 @@ class Upstream:
             return
         if was_away or self.schema is None or schema.version != self.schema.version:
             log(logging.INFO, "the model answers", role=self.role, address=str(self.address), version=schema.version)
+        if self.schema and schema.version == self.schema.version and schema.digest != self.schema.digest:
+            log(logging.WARNING, "another model has the number of the version: it is counted anew", version=schema.version)
+            self._metrics.forget(self.address.model, schema.version)
         self.schema, self.version, self.failure = schema, schema.version, None
 
     async def predict(self, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
@@ -77,9 +88,15 @@ class Upstream:
           features: the features for which they are encoded. The other version may take more features than this one.
 
         Raises:
-          ConveyorError: the errors are those of `serving.client.Client.predict`.
+          ConveyorError: the errors are those of `serving.client.Client.predict`, and that an answer is no finite number.
         """
-        return await self._batcher.submit(rows, features)
+        return self._finite(await self._batcher.submit(rows, features))
+
+    async def explain(self, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
+        """The predictions for rows with explanations, in calls of their own; arguments and errors are those of `predict`."""
+        explained = await self._call(lambda client: client.predict(rows, encoded=features, explain=True))
+        self.version = explained[0].version
+        return self._finite(explained)
 
     async def versions(self) -> dict[int, str]:
         """The state of each version that the server knows.
@@ -99,6 +116,11 @@ class Upstream:
         self.version = answer.version
         self._metrics.prediction_seconds.labels(answer.model, str(answer.version)).observe(answer.latency)
         return predictions
+
+    def _finite(self, predictions: list[Prediction]) -> list[Prediction]:
+        if all(prediction.is_finite for prediction in predictions):
+            return predictions
+        raise ServingError(NOT_FINITE, where=f"{self.address}, version {predictions[0].version}")
 
     async def _call(self, question: Callable[[AsyncClient], Awaitable[Result]]) -> Result:
         if self._placed is None or self.address.version is not None or self.address.label is not None:

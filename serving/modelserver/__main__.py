@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import signal
 import sys
 from threading import Event
 from types import FrameType
 
 from pipeline.errors import ConveyorError
+from serving.connections import allow_many_connections
 from serving.modelserver.flags import Flags, parse_flags
 
 
@@ -37,7 +37,7 @@ def _serve(flags: Flags) -> int:
     for name in flags.ignored:
         logging.warning("--%s has no meaning here and is ignored.", name)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    _allow_many_connections()
+    allow_many_connections()
 
     from serving.modelserver.server import ModelServer
     from serving.modelserver.status import StatusError
@@ -61,15 +61,6 @@ def _serve(flags: Flags) -> int:
     logging.info("Stopping: requests under way are finished first.")
     server.stop()
     return 0
-
-
-def _allow_many_connections() -> None:
-    """A connection is a file, and shells allow no more than 1,024 of them by default."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (ValueError, OSError):  # macOS reports no limit, but refuses to set none.
-        logging.debug("The limit of open files stays as it is.")
 
 
 if __name__ == "__main__":

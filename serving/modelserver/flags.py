@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipeline.errors import ConfigError
@@ -79,6 +79,11 @@ class Flags:
     use_alts_credentials: bool = _flag(False, "Google's ALTS; not to be had here, so the server refuses to start with it.")
     ssl_config_file: str = _flag("", "SSLConfig in protobuf text format: gRPC with TLS.")
     monitoring_config_file: str = _flag("", "MonitoringConfig in protobuf text format: metrics for Prometheus.")
+    max_request_bytes: int = _flag(
+        16 * 2**20,
+        "The most bytes of a request, also of one that is uncompressed, and of what its tensors repeat; "
+        "tensorflow_model_server has no such limit and no such flag.",
+    )
     host: str = _flag("0.0.0.0", "The address to listen on; tensorflow_model_server listens on all and has no such flag.")
     ignored: tuple[str, ...] = ()
 
@@ -94,6 +99,10 @@ class Flags:
             raise ConfigError("Both interfaces have the same port.", where="--port, --rest_api_port", seen=str(self.port))
         if not self.model_base_path and not self.model_config_file:
             raise ConfigError("No model is given.", expected="--model_base_path or --model_config_file")
+        if self.max_request_bytes < 1:
+            raise ConfigError(
+                "No request is so small.", where="--max_request_bytes", expected="at least 1", seen=str(self.max_request_bytes)
+            )
         if self.use_alts_credentials:
             raise ConfigError(
                 "ALTS credentials are not supported.", where="--use_alts_credentials", fix="Use --ssl_config_file."
@@ -146,7 +155,12 @@ def parse_flags(arguments: Sequence[str] | None = None) -> Flags:
 
 
 def _versions() -> str:
-    return f"Conveyor ModelServer: {version('tfx-conveyor')}, TensorFlow Library: {version('tensorflow')}"
+    try:
+        ours = version("tfx-conveyor")
+    except PackageNotFoundError:
+        # The task image has the code, but not as a distribution; its label has the version.
+        ours = "not installed"
+    return f"Conveyor ModelServer: {ours}, TensorFlow Library: {version('tensorflow')}"
 
 
 def _boolean(text: str) -> bool:

@@ -7,6 +7,7 @@ from threading import Thread
 
 from serving.modelserver.flags import Flags
 from serving.modelserver.models.core import ServerCore
+from serving.modelserver.protocol.budget import Budget
 from serving.modelserver.protocol.dataplane import DataPlane
 from serving.modelserver.protocol.grpc import GrpcServer
 from serving.modelserver.protocol.rest.api import RestApi
@@ -32,8 +33,9 @@ class ModelServer:
     def __init__(self, flags: Flags) -> None:
         self._core = ServerCore(flags)
         dataplane = DataPlane(self._core)
-        self._grpc = GrpcServer(flags, dataplane)
-        self._rest = RestServer(flags, RestApi(dataplane)) if flags.rest_api_port else None
+        budget = Budget(flags.max_request_bytes)
+        self._grpc = GrpcServer(flags, dataplane, budget)
+        self._rest = RestServer(flags, RestApi(dataplane), budget) if flags.rest_api_port else None
         self._flags = flags
 
     def start(self) -> None:

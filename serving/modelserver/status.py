@@ -24,6 +24,8 @@ _HTTP_CODES = {
     error_codes_pb2.UNAVAILABLE: 503,
     error_codes_pb2.UNAUTHENTICATED: 401,
 }
+# As tensorflow_serving/model_servers/grpc_status_util.cc has it: longer ones would not fit into gRPC's metadata.
+_MAX_GRPC_MESSAGE_BYTES = 1024
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -56,6 +58,13 @@ class StatusError(Exception):
     def grpc_code(self) -> grpc.StatusCode:
         """The code as gRPC's enumeration has it."""
         return _GRPC_CODES.get(self.code, grpc.StatusCode.UNKNOWN)
+
+    @property
+    def grpc_message(self) -> str:
+        """The message as gRPC can send it, cut off where TensorFlow Serving does."""
+        whole = self.message.encode(errors="replace")
+        kept = whole[:_MAX_GRPC_MESSAGE_BYTES].decode(errors="ignore")
+        return kept if len(whole) <= _MAX_GRPC_MESSAGE_BYTES else f"{kept}...TRUNCATED"
 
     def to_proto(self) -> status_pb2.StatusProto:
         """The code and message as responses hold them."""
@@ -99,4 +108,6 @@ def from_exception(error: BaseException) -> StatusError:
     if isinstance(error, tf.errors.OpError):
         # Python's sessions add where the operation was made, which is in this server, not in the model.
         return StatusError(error.error_code, error.message.partition("\n\nOriginal stack trace")[0].strip())
+    if isinstance(error, MemoryError):
+        return StatusError(error_codes_pb2.RESOURCE_EXHAUSTED, "The server has not enough memory for the request.")
     return StatusError(error_codes_pb2.INTERNAL, f"{type(error).__name__}: {error}")

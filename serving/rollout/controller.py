@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from pipeline.errors import ConveyorError, UsageError
-from serving.rollout.counts import Snapshot, count, read_page
-from serving.rollout.state import Placement, RolloutState
+from serving.rollout.counts import Snapshot, count, follows, read_page
+from serving.rollout.placement import Placement, Plan
+from serving.rollout.state import RolloutState
 from serving.rollout.target import RolloutTarget
 from serving.rollout.verdict import MIN_ROWS, CanaryVerdict, Outcome, judge
 from serving.rollout.versions import prunable
+
+_FOLLOW_SECONDS = 15.0
+"""The time in which gateways usually see a new state; the counts then begin, whether they have or not."""
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,33 +49,50 @@ class Rollout:
     def __init__(self, target: RolloutTarget, who: str, tell: Callable[[str], None], min_rows: int = MIN_ROWS) -> None:
         self.target, self._who, self._tell, self._min_rows = target, who, tell, min_rows
 
-    def start(self, version: int, traffic: int, reason: str) -> RolloutState:
-        """Gives a version a share of the traffic.
+    def start(
+        self, version: int, traffic: int, reason: str, *, shadow: bool = False, plan: Plan | None = None, replayed: bool = False
+    ) -> RolloutState:
+        """Gives a version a share of the traffic, or has gateways ask it beside the stable one.
+
+        Args:
+          version: the candidate.
+          traffic: the percentage of requests that it is to get; 0 for a shadow.
+          reason: the person's reason.
+          shadow: whether its answers are only counted and logged.
+          plan: the steps that `serving.rollout.watch` goes on with.
+          replayed: whether it must have passed a replay against the stable version.
 
         Raises:
           ConveyorError: it is impossible; the same versions serve as before.
         """
 
         def decide(state: RolloutState) -> RolloutState:
-            started = state.start(version, traffic, self._whole(), who=self._who, reason=reason)
+            by = {"who": self._who, "reason": reason}
+            started = state.start(version, traffic, self._whole(), shadow=shadow, plan=plan, replayed=replayed, **by)
             # The remains of an earlier canary, after an interrupted command, would be in the way.
             self._repair(state)
             return started
 
         return self._change(decide)
 
-    def promote(self, reason: str, *, force: bool = False) -> RolloutState:
-        """Gives the canary all of the traffic.
+    def promote(
+        self, reason: str, *, traffic: int | None = None, force: bool = False, judged: RolloutState | None = None
+    ) -> RolloutState:
+        """Gives the canary all of the traffic, or another share of it.
 
         Args:
           reason: the person's reason; the verdict when empty.
+          traffic: the percentage of requests that it is to get; all when None.
           force: whether to promote it even if it is worse than the stable version.
+          judged: the state that the decision rests on; None where it rests on the present one.
 
         Raises:
-          ConveyorError: it is impossible, or the canary is worse; the same versions serve as before.
+          ConveyorError: it is impossible, the canary is worse, or the rollout has changed since it was judged; the same
+            versions serve as before.
         """
 
         def decide(state: RolloutState) -> RolloutState:
+            _require_unchanged(judged, state)
             verdict = self._verdict(state, self._snapshot(state.placement))
             if verdict and verdict.outcome is Outcome.FAIL and not force:
                 raise UsageError(
@@ -78,20 +101,51 @@ class Rollout:
                     seen=verdict.reason,
                     fix="End it: conveyor rollout abort. If you know better: conveyor rollout promote --force --reason …",
                 )
-            promoted = state.promote(who=self._who, reason=reason or (f"verdict {verdict.reason}" if verdict else ""))
+            by = {"who": self._who, "reason": reason or (f"verdict {verdict.reason}" if verdict else "")}
+            promoted = state.promote(**by) if traffic is None else state.step(traffic, **by)
             if verdict is None or verdict.outcome is Outcome.UNDECIDED:
                 self._tell(f"It was not judged: {verdict.reason if verdict else 'no gateway answers'}.")
             return promoted
 
         return self._change(decide)
 
-    def abort(self, reason: str) -> RolloutState:
-        """Takes the traffic away from the canary.
+    def abort(self, reason: str, *, judged: RolloutState | None = None) -> RolloutState:
+        """Takes the traffic away from the canary; arguments are those of `promote`.
 
         Raises:
-          ConveyorError: there is no canary, or the serving versions cannot be changed.
+          ConveyorError: there is no canary, the rollout has changed since it was judged, or the serving versions cannot be
+            changed.
         """
-        return self._change(lambda state: state.abort(who=self._who, reason=reason))
+
+        def decide(state: RolloutState) -> RolloutState:
+            _require_unchanged(judged, state)
+            return state.abort(who=self._who, reason=reason)
+
+        return self._change(decide)
+
+    def record_replay(self, version: int, against: int, outcome: str, reason: str) -> RolloutState:
+        """Records what a replay has shown; arguments are those of `RolloutState.replay`.
+
+        Raises:
+          ConveyorError: the state cannot be written.
+        """
+        return self._record(lambda state: state.replay(version, against, outcome, who=self._who, reason=reason))
+
+    def pause(self, reason: str) -> RolloutState:
+        """Keeps the canary at its share of the traffic until `resume`.
+
+        Raises:
+          ConveyorError: there is no canary, or the state cannot be written.
+        """
+        return self._record(lambda state: state.pause(who=self._who, reason=reason))
+
+    def resume(self, reason: str) -> RolloutState:
+        """Goes on after `pause`.
+
+        Raises:
+          ConveyorError: there is no canary that is paused, or the state cannot be written.
+        """
+        return self._record(lambda state: state.resume(who=self._who, reason=reason))
 
     def rollback(self, reason: str) -> RolloutState:
         """Returns to the last good version: the stable one if there is a canary, else the one before it.
@@ -155,13 +209,22 @@ class Rollout:
             after = decide(before)
             try:
                 target.expand(before.placement, after.placement)
-                if after.canary not in (None, before.canary):
-                    after = after.model_copy(update={"since": self._beginning(after.placement)})
+                if after.canary is not None and after.placement != before.placement:
+                    after = after.counted_from(self._beginning(after.placement))
                 target.write(after)
             except BaseException:
                 self._undo(before)
                 raise
             target.settle(after.placement)
+            if after.since is not None and after.since != before.since:
+                after = self._count_anew(after)
+            return after
+
+    def _record(self, decide: Callable[[RolloutState], RolloutState]) -> RolloutState:
+        """Changes the state alone, and not what serves."""
+        with self.target.locked():
+            after = decide(self.target.read())
+            self.target.write(after)
             return after
 
     def _repair(self, state: RolloutState) -> str:
@@ -199,14 +262,44 @@ class Rollout:
         return {gateway: read_page(page, self.target.model, placement.serving) for gateway, page in pages.items()}
 
     def _beginning(self, placement: Placement) -> Snapshot | None:
-        """The gateways' counters when a canary starts."""
+        """The gateways' counters when a canary starts, or gets another share."""
         snapshot = self._snapshot(placement)
         if not snapshot:
             self._tell("No gateway answers: the canary can only be judged by what they count from their own start.")
         return snapshot or None
 
+    def _count_anew(self, state: RolloutState) -> RolloutState:
+        """Counts from when the gateways follow the new state: until then, the first canary ever has all of the traffic."""
+        end = time.monotonic() + _FOLLOW_SECONDS
+        while True:
+            pages = self.target.pages()
+            if time.monotonic() > end or all(follows(page, state.traffic, shadow=state.shadow) for page in pages.values()):
+                break
+            time.sleep(_POLL_SECONDS)
+        current = self.target.read()
+        if current != state:
+            return state
+        state = state.model_copy(update={"since": self._snapshot(state.placement) or state.since})
+        self.target.write(state)
+        return state
+
     def _verdict(self, state: RolloutState, now: Snapshot) -> CanaryVerdict | None:
         if state.canary is None or state.stable is None or not now:
             return None
-        stable, canary = (count(now, state.since, version) for version in (state.stable, state.canary))
+        stable = count(now, state.since, state.stable)
+        canary = count(now, state.since, state.canary, shadow=state.shadow)
         return judge(stable, canary, min_rows=self._min_rows)
+
+
+def _require_unchanged(judged: RolloutState | None, state: RolloutState) -> None:
+    """Makes sure that a verdict is on what is tried now, and not on a canary that somebody else has ended or paused since."""
+    if judged is None:
+        return
+    before, now = ((each.placement, each.step_began, each.paused) for each in (judged, state))
+    if before != now:
+        raise UsageError(
+            "The rollout has changed since the canary was judged, so nothing was done.",
+            expected=str(judged.placement),
+            seen=f"{state.placement}{', paused' if state.paused else ''}",
+            fix="Watch it again: conveyor rollout watch --promote --abort",
+        )

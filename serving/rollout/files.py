@@ -13,7 +13,8 @@ from pipeline.config import PipelineConfig
 from pipeline.errors import StorageError
 from pipeline.util.files import READABLE, write
 from serving.rollout.models_config import render
-from serving.rollout.state import Placement, RolloutState
+from serving.rollout.placement import Placement
+from serving.rollout.state import RolloutState
 
 STATE_FILE, MODELS_CONFIG_FILE = "rollout.json", "models.config"
 _LOCK_SECONDS = 10.0
@@ -116,7 +117,7 @@ def write_state(config: PipelineConfig, state: RolloutState) -> None:
     Raises:
       StorageError: it cannot be written.
     """
-    _write(state_path(config), state.model_dump_json(indent=2) + "\n")
+    _write(state_path(config), state.to_json())
 
 
 def write_models_config(config: PipelineConfig, placement: Placement) -> None:

@@ -12,7 +12,8 @@ from serving.rollout import files
 from serving.rollout.counts import read_metrics
 from serving.rollout.model_servers import RunningServer, available
 from serving.rollout.models_config import render, render_versions
-from serving.rollout.state import Placement, RolloutState
+from serving.rollout.placement import Placement
+from serving.rollout.state import RolloutState
 from serving.rollout.target import move
 from serving.rollout.versions import PushedVersion, files_below, read_versions
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from google.protobuf import text_format
 
-from serving.rollout.state import Placement
+from serving.rollout.placement import Placement
 
 
 def render(model: str, base_path: str, placement: Placement) -> str:

@@ -1,7 +1,7 @@
 """The state machine of a rollout: the version that serves, the version that is tried, and the history of both.
 
-A candidate is started and becomes the canary; a canary is promoted and becomes the stable version, or is aborted. From a stable
-version a rollback leads to the one before it.
+A candidate is started and becomes the canary, or a shadow first; it is promoted and becomes the stable version, or is aborted.
+From a stable version a rollback leads to the one before it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import model_validator
 
 from pipeline.errors import UsageError
 from serving.rollout.counts import Snapshot
-
-STABLE, CANARY = "stable", "canary"
-"""The labels of versions. Without a canary both name the stable version, so that no request fails because of its label."""
+from serving.rollout.placement import Kept, Placement, Plan
 
 
 class Stage(str, Enum):
@@ -25,6 +23,8 @@ class Stage(str, Enum):
 
     CANDIDATE = "candidate"
     """None of the other stages: usually it was just pushed."""
+    SHADOW = "shadow"
+    """It is asked what callers ask, and they get the stable version's answers."""
     CANARY = "canary"
     """It gets a share of the traffic."""
     STABLE = "stable"
@@ -37,60 +37,16 @@ class Stage(str, Enum):
     """It was rolled back from."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Placement(_Model):
-    """The versions that serve.
-
-    Attributes:
-      stable: the version that serves; None before the first rollout, when the newest one serves.
-      canary: the version that is tried.
-      traffic: the percentage of requests that the canary gets; 0 without a canary.
-    """
-
-    stable: Annotated[int, Field(ge=1)] | None = None
-    canary: Annotated[int, Field(ge=1)] | None = None
-    traffic: Annotated[int, Field(ge=0, le=99)] = 0
-
-    @property
-    def serving(self) -> tuple[int, ...]:
-        """The versions that have to be loaded."""
-        return tuple(sorted({each for each in (self.stable, self.canary) if each is not None}))
-
-    @property
-    def labels(self) -> dict[str, int]:
-        """The versions by label; empty before the first rollout."""
-        if self.stable is None:
-            return {}
-        return {STABLE: self.stable, CANARY: self.stable if self.canary is None else self.canary}
-
-    def __str__(self) -> str:
-        if self.stable is None:
-            return "the newest version"
-        return f"stable {self.stable}" + ("" if self.canary is None else f", canary {self.canary} at {self.traffic} %")
-
-    @model_validator(mode="after")
-    def _holds_together(self) -> Placement:
-        if (self.canary is None) != (self.traffic == 0):
-            raise ValueError("a canary has a share of the traffic, and nothing else has")
-        if self.canary is not None and self.canary == self.stable:
-            raise ValueError("the canary is the stable version")
-        if self.stable is None and self.canary is not None:
-            raise ValueError("there is a canary, but no stable version")
-        return self
-
-
-class RolloutChange(_Model):
+class RolloutChange(Kept):
     """One step of the rollout's history.
 
     Attributes:
       at: the time, with the time zone.
       who: the person, as user@machine.
-      action: `start`, `promote`, `abort`, `rollback` or `prune`.
+      action: `replay`, `start`, `step`, `pause`, `resume`, `promote`, `abort`, `rollback` or `prune`.
       reason: the person's reason; may be empty.
       versions: the versions that it is about.
+      outcome: of a replay: `pass`, `fail` or `undecided`. Its versions are the candidate and the one that it was compared with.
       before: the placement until then.
       after: the placement since.
     """
@@ -100,6 +56,7 @@ class RolloutChange(_Model):
     action: str
     reason: str = ""
     versions: tuple[int, ...] = ()
+    outcome: str = ""
     before: Placement
     after: Placement
 
@@ -109,12 +66,16 @@ class RolloutState(Placement):
 
     Attributes:
       previous: good versions to roll back to, the latest last.
-      since: the gateways' counters when the canary started; None where no gateway answered.
-      changes: the history, the latest last.
+      since: the gateways' counters when the canary got its share of the traffic; None where no gateway answered.
+      plan: the steps of the canary; None where people decide on each.
+      paused: whether `rollout watch` may only end the canary, and not go on with it.
+      changes: the history, the latest last; the oldest of very many are dropped.
     """
 
     previous: tuple[int, ...] = ()
     since: Snapshot | None = None
+    plan: Plan | None = None
+    paused: bool = False
     changes: tuple[RolloutChange, ...] = ()
 
     @model_validator(mode="after")
@@ -128,7 +89,31 @@ class RolloutState(Placement):
     @property
     def placement(self) -> Placement:
         """The versions that serve."""
-        return Placement(stable=self.stable, canary=self.canary, traffic=self.traffic)
+        return Placement(stable=self.stable, canary=self.canary, traffic=self.traffic, shadow=self.shadow)
+
+    @property
+    def next_step(self) -> int | None:
+        """The share of the traffic that the canary gets next, in percent; None where the next step is to promote it."""
+        return next((step for step in self.plan.steps if step > self.traffic), None) if self.plan else None
+
+    @property
+    def step_began(self) -> datetime | None:
+        """When the canary got its share of the traffic, or was resumed; None without a canary."""
+        began = ("start", "step", "resume")
+        return next((change.at for change in reversed(self.changes) if change.action in began), None) if self.canary else None
+
+    def counted_from(self, since: Snapshot | None) -> RolloutState:
+        """The state when the last change takes effect, as loading a version may have taken minutes since it was decided.
+
+        Args:
+          since: the gateways' counters now.
+        """
+        last = self.changes[-1].model_copy(update={"at": datetime.now(timezone.utc)})
+        return self.model_copy(update={"since": since, "changes": (*self.changes[:-1], last)})
+
+    def to_json(self) -> str:
+        """The state as it is kept: without what has its default, so that gateways of earlier releases read what they know."""
+        return self.model_dump_json(indent=2, exclude_defaults=True) + "\n"
 
     @property
     def protected(self) -> frozenset[int]:
@@ -140,7 +125,7 @@ class RolloutState(Placement):
         if version == self.stable:
             return Stage.STABLE
         if version == self.canary:
-            return Stage.CANARY
+            return Stage.SHADOW if self.shadow else Stage.CANARY
         if version in self.previous:
             return Stage.PREVIOUS
         for change in reversed(self.changes):
@@ -150,26 +135,33 @@ class RolloutState(Placement):
                 return Stage.RETIRED
         return Stage.CANDIDATE
 
-    def start(self, version: int, traffic: int, existing: Collection[int], **by: str) -> RolloutState:
-        """A version becomes the canary.
+    def start(
+        self,
+        version: int,
+        traffic: int,
+        existing: Collection[int],
+        *,
+        shadow: bool = False,
+        plan: Plan | None = None,
+        replayed: bool = False,
+        **by: str,
+    ) -> RolloutState:
+        """A version becomes the canary, or a shadow.
 
         Args:
           version: the candidate.
-          traffic: the percentage of requests that it is to get, 1 to 99.
+          traffic: the percentage of requests that it is to get, 1 to 99; 0 for a shadow.
           existing: the versions that are whole. Before the first rollout the newest of the others becomes the stable one.
+          shadow: whether it is only asked beside the stable version.
+          plan: the steps that follow.
+          replayed: whether it must have passed a replay against the stable version.
           by: `who` and `reason`.
 
         Raises:
           UsageError: the version cannot become the canary.
         """
-        if not 1 <= traffic <= 99:
-            raise UsageError(
-                "A canary cannot have this share of the traffic.",
-                where="--traffic",
-                expected="1 to 99 percent; the stable version gets the rest",
-                seen=str(traffic),
-                fix="To give a canary all of the traffic: conveyor rollout promote",
-            )
+        if not shadow:
+            _require_share(traffic)
         if self.canary is not None:
             raise UsageError(
                 "There is a canary in progress already.",
@@ -190,7 +182,77 @@ class RolloutState(Placement):
             )
         if self.stable is not None:
             require_version(stable, existing)
-        return self._changed("start", (version,), by, stable=stable, canary=version, traffic=traffic)
+        if replayed:
+            self._require_replay(version, stable)
+        tried = {"canary": version, "traffic": 0 if shadow else traffic, "shadow": shadow}
+        return self._changed("start", (version,), by, stable=stable, plan=plan, **tried)
+
+    def step(self, traffic: int, **by: str) -> RolloutState:
+        """The canary gets another share of the traffic; a shadow becomes a canary.
+
+        Args:
+          traffic: the percentage of requests that it is to get, 1 to 99.
+          by: `who` and `reason`.
+
+        Raises:
+          UsageError: there is no canary, or it cannot have such a share.
+        """
+        canary = self._canary("promote")
+        _require_share(traffic)
+        return self._changed("step", (canary,), by, traffic=traffic, shadow=False)
+
+    def replay(self, version: int, against: int, outcome: str, **by: str) -> RolloutState:
+        """A candidate was asked what was really asked before. What serves stays.
+
+        Args:
+          version: the candidate.
+          against: the version that it was compared with.
+          outcome: `pass`, `fail` or `undecided`.
+          by: `who` and `reason`.
+        """
+        return self._changed("replay", (version, against), by, outcome=outcome)
+
+    def _require_replay(self, version: int, stable: int) -> None:
+        found = "no replay of it"
+        for change in reversed(self.changes):
+            if change.action == "prune" and version in change.versions:
+                # Another one has its number now.
+                break
+            if change.action == "replay" and change.versions == (version, stable):
+                found = f"{change.outcome}: {change.reason}"
+                if change.outcome == "pass":
+                    return
+                break
+        raise UsageError(
+            f"Version {version} has not passed a replay against version {stable}.",
+            where="--replayed",
+            expected="a replay in the rollout's history whose outcome is pass",
+            seen=found,
+            fix=f"Replay it: conveyor replay {version}. To start it all the same, leave --replayed out.",
+        )
+
+    def pause(self, **by: str) -> RolloutState:
+        """The canary keeps its share of the traffic.
+
+        Raises:
+          UsageError: there is no canary.
+        """
+        return self._changed("pause", (self._canary("pause"),), by, paused=True)
+
+    def resume(self, **by: str) -> RolloutState:
+        """The canary goes on; how long it has had its share of the traffic counts from now.
+
+        Raises:
+          UsageError: there is no canary that is paused.
+        """
+        canary = self._canary("resume")
+        if not self.paused:
+            raise UsageError(
+                "The rollout is not paused.",
+                seen=str(self),
+                fix="It goes on already, while somebody watches it: conveyor rollout watch --promote --abort",
+            )
+        return self._changed("resume", (canary,), by, paused=False)
 
     def promote(self, **by: str) -> RolloutState:
         """The canary becomes the stable version; the one that was stable can be rolled back to.
@@ -261,8 +323,7 @@ class RolloutState(Placement):
         return self.canary
 
     def _changed(self, action: str, versions: tuple[int, ...], by: dict[str, str], **fields: Any) -> RolloutState:
-        placement = {"stable": self.stable, "canary": self.canary, "traffic": self.traffic}
-        after = {name: fields.get(name, value) for name, value in placement.items()}
+        after = {name: fields.get(name, value) for name, value in self.placement.model_dump().items()}
         change = RolloutChange(
             at=datetime.now(timezone.utc),
             action=action,
@@ -271,13 +332,28 @@ class RolloutState(Placement):
             after=Placement.model_validate(after),
             who=by["who"],
             reason=by.get("reason", ""),
+            outcome=fields.get("outcome", ""),
         )
-        since = None if after["canary"] is None else self.since
-        content = {**after, "previous": fields.get("previous", self.previous), "since": since}
-        return RolloutState(**content, changes=(*self.changes, change))
+        kept: dict[str, Any] = {"previous": fields.get("previous", self.previous)}
+        if after["canary"] is not None:
+            kept |= {"since": self.since, "plan": fields.get("plan", self.plan), "paused": fields.get("paused", self.paused)}
+        return RolloutState(**after, **kept, changes=(*self.changes, change)[-_KEPT_CHANGES:])
 
 
-_NO_CANARY: dict[str, Any] = {"canary": None, "traffic": 0}
+_KEPT_CHANGES = 1000
+"""Changes that the history keeps: a ConfigMap holds 1 MiB, and gateways read the state every second."""
+_NO_CANARY: dict[str, Any] = {"canary": None, "traffic": 0, "shadow": False}
+
+
+def _require_share(traffic: int) -> None:
+    if not 1 <= traffic <= 99:
+        raise UsageError(
+            "A canary cannot have this share of the traffic.",
+            where="--traffic",
+            expected="1 to 99 percent; the stable version gets the rest",
+            seen=str(traffic),
+            fix="To give a canary all of the traffic: conveyor rollout promote",
+        )
 
 
 def require_version(version: int, existing: Collection[int]) -> None:

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from serving.rollout.model_servers import RunningServer, available
-from serving.rollout.state import Placement, RolloutState
+from serving.rollout.placement import Placement
+from serving.rollout.state import RolloutState
 from serving.rollout.versions import PushedVersion
 
 

@@ -20,6 +20,12 @@ ERROR_SIGNIFICANCE = 0.01
 """More errors than the stable version's count when chance explains them once in a hundred times, not once in twenty, since a
 person or `rollout watch` looks many times."""
 
+DEVIATIONS = 2.33
+"""Standard deviations of a quantile's rank and of an agreement (the 99th percentile of the normal distribution, as for errors).
+A canary is slow once the lower bound of its quantile is beyond what the upper bound of the stable version's allows. The bounds
+of a quantile are quantiles too, of ranks q ± z sqrt(q (1 - q) / n) (W. J. Conover, Practical Nonparametric Statistics, 1999,
+3.2)."""
+
 ERROR_MARGIN = 0.001
 """The error rate must also be higher by more than this: with much traffic any difference is significant."""
 
@@ -38,6 +44,11 @@ fewer calls than the rows that are asked for."""
 MAX_STABILITY_INDEX = 0.25
 """The limit for scores and classes. Below 0.1 nothing has changed, from 0.25 on the population is another one (N. Siddiqi,
 Credit Risk Scorecards, 2006); what lies between is normal for a model that was trained anew."""
+
+MIN_KAPPA = 0.2
+"""The limit for the agreement of a shadow with the stable version on the same rows, Cohen's kappa: 0 where they agree as often
+as by chance, 1 where always. Up to 0.2 it is slight (J. R. Landis and G. G. Koch, Biometrics 33, 1977), which two models that
+have learned the same do not come down to."""
 
 _SMOOTHING = 0.5
 _Bucket = TypeVar("_Bucket", str, float)
@@ -111,6 +122,8 @@ def judge(stable: Counts, canary: Counts, *, min_rows: int = MIN_ROWS) -> Canary
         checks.append(_distribution("classes", stable.classes, canary.classes, min_rows))
     if stable.scores or canary.scores:
         checks.append(_distribution("scores", _by_bucket(stable.scores), _by_bucket(canary.scores), min_rows))
+    if canary.same or canary.other:
+        checks.append(_agreement(stable, canary, min_rows))
     return CanaryVerdict(tuple(checks))
 
 
@@ -193,8 +206,26 @@ def _latency(stable: Counts, canary: Counts, quantile: float, min_calls: int) ->
     calls = min(max(counts.durations.values(), default=0) for counts in (stable, canary))
     if before is None or after is None or calls < needed:
         return Comparison(name, *figures, f"{calls} calls", f"{limit}; {needed} calls each", Outcome.UNDECIDED)
-    slower = after > before * LATENCY_RATIOS[quantile] and after - before > LATENCY_MARGIN_SECONDS
-    return Comparison(name, *figures, f"{after / before:.2f} times", limit, Outcome.FAIL if slower else Outcome.PASS)
+    measure = f"{after / before:.2f} times"
+    if not _too_slow(before, after, quantile):
+        return Comparison(name, *figures, measure, limit, Outcome.PASS)
+    highest = _quantile_bound(stable.durations, quantile, DEVIATIONS)
+    lowest = _quantile_bound(canary.durations, quantile, -DEVIATIONS)
+    if _too_slow(highest, lowest, quantile):
+        return Comparison(name, *figures, measure, limit, Outcome.FAIL)
+    return Comparison(name, *figures, measure, f"{limit}; may be chance", Outcome.UNDECIDED)
+
+
+def _too_slow(before: float, after: float, quantile: float) -> bool:
+    return after > before * LATENCY_RATIOS[quantile] and after - before > LATENCY_MARGIN_SECONDS
+
+
+def _quantile_bound(cumulative: Mapping[float, int], quantile: float, deviations: float) -> float:
+    """A bound of a quantile: infinite where too few calls were slower to have one."""
+    calls = max(cumulative.values())
+    rank = quantile + deviations * math.sqrt(quantile * (1 - quantile) / calls)
+    bound = quantile_of(cumulative, rank) if rank <= 1 else None
+    return math.inf if bound is None else bound
 
 
 def _milliseconds(seconds: float | None) -> str:
@@ -213,6 +244,37 @@ def _distribution(name: str, stable: Mapping[_Bucket, int], canary: Mapping[_Buc
         f"at most {MAX_STABILITY_INDEX:g}",
         outcome if min(rows) >= min_rows else Outcome.UNDECIDED,
     )
+
+
+def _agreement(stable: Counts, canary: Counts, min_rows: int) -> Comparison:
+    """Cohen's kappa, with its standard error (J. Cohen, Educational and Psychological Measurement 20, 1960)."""
+    rows = canary.same + canary.other
+    agreed = canary.same / rows
+    expected = _agreement_by_chance(stable, canary)
+    figures = "", f"{canary.other:,} of {rows:,} rows otherwise"
+    limit = f"kappa at least {MIN_KAPPA:g}"
+    kappa = (agreed - expected) / (1 - expected) if expected < 1 else 1.0
+    measure = f"{agreed * 100:.1f} % alike, kappa {kappa:.2f}"
+    if rows < min_rows:
+        return Comparison("agreement", *figures, measure, limit, Outcome.UNDECIDED)
+    if kappa >= MIN_KAPPA:
+        return Comparison("agreement", *figures, measure, limit, Outcome.PASS)
+    error = math.sqrt(agreed * (1 - agreed) / rows) / (1 - expected)
+    if kappa + DEVIATIONS * error < MIN_KAPPA:
+        return Comparison("agreement", *figures, measure, limit, Outcome.FAIL)
+    return Comparison("agreement", *figures, measure, f"{limit}; may be chance", Outcome.UNDECIDED)
+
+
+def _agreement_by_chance(stable: Counts, canary: Counts) -> float:
+    """How often two versions with these answers would agree if they knew nothing of each other."""
+    if stable.classes or canary.classes:
+        return _product(stable.classes, canary.classes)
+    return _product(_by_bucket(stable.scores), _by_bucket(canary.scores))
+
+
+def _product(one: Mapping[_Bucket, int], other: Mapping[_Bucket, int]) -> float:
+    total = sum(one.values()) * sum(other.values())
+    return sum(count * other.get(bucket, 0) for bucket, count in one.items()) / total if total else 0.0
 
 
 def _by_bucket(cumulative: Mapping[float, int]) -> dict[float, int]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import error_codes_pb2, meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
 
@@ -30,6 +31,7 @@ def predict(
     *,
     check_method: bool = False,
     as_content: bool = False,
+    max_repeated_bytes: int | None = None,
 ) -> predict_pb2.PredictResponse:
     """Answers a Predict call.
 
@@ -39,11 +41,14 @@ def predict(
       deadline: the time to give up, on the clock of time.monotonic().
       check_method: refuse signatures that are not made for serving (--enable_signature_method_name_check).
       as_content: answer raw bytes (--enable_serialization_as_tensor_content).
+      max_repeated_bytes: the most bytes that the tensors together may repeat of their last values; any number when not given.
 
     Raises:
       StatusError: the request does not fit the signature, or the model could not be run.
     """
-    inputs = {alias: tensors.to_array(alias, proto) for alias, proto in request.inputs.items()}
+    signature = _signature(servable, request.model_spec, check_method)
+    _check_names_and_types(signature, {alias: proto.dtype for alias, proto in request.inputs.items()})
+    inputs = _arrays(signature, request.inputs, max_repeated_bytes)
     outputs = run(servable, request.model_spec, inputs, request.output_filter, deadline, check_method=check_method)
     spec = answering_spec(servable, request.model_spec.name, request.model_spec.signature_name)
     response = predict_pb2.PredictResponse(model_spec=spec)
@@ -66,14 +71,7 @@ def run(
     Returns:
       Arrays by the name of the output.
     """
-    name = spec.signature_name or DEFAULT_SIGNATURE
-    if name not in servable.signatures:
-        raise failed_precondition(f'Serving signature key "{name}" not found.')
-    signature = servable.signatures[name]
-    if check_method and signature.method_name not in METHOD_NAMES.values():
-        known = ", ".join(METHOD_NAMES.values())
-        message = f"Expected prediction signature method_name to be one of {{{known}}}. Was: {signature.method_name}"
-        raise StatusError(error_codes_pb2.INTERNAL, message)
+    signature = _signature(servable, spec, check_method)
     feeds = _feeds(signature, inputs)
     outputs = {alias: signature.outputs[alias].name for alias in _outputs(signature, output_filter)}
     started = time.monotonic()
@@ -118,26 +116,60 @@ def check_metadata_request(request: get_model_metadata_pb2.GetModelMetadataReque
             raise invalid_argument(f"Metadata field {field} is not supported")
 
 
-def _feeds(signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays by the name of their tensor: those that were sent, and the signature's own defaults for the rest."""
-    sent, wanted = set(inputs), set(signature.inputs)
+def _signature(servable: Servable, spec: model_pb2.ModelSpec, check_method: bool) -> meta_graph_pb2.SignatureDef:
+    name = spec.signature_name or DEFAULT_SIGNATURE
+    if name not in servable.signatures:
+        raise failed_precondition(f'Serving signature key "{name}" not found.')
+    signature = servable.signatures[name]
+    if check_method and signature.method_name not in METHOD_NAMES.values():
+        known = ", ".join(METHOD_NAMES.values())
+        message = f"Expected prediction signature method_name to be one of {{{known}}}. Was: {signature.method_name}"
+        raise StatusError(error_codes_pb2.INTERNAL, message)
+    return signature
+
+
+def _arrays(
+    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto], max_repeated_bytes: int | None
+) -> dict[str, np.ndarray]:
+    """The arrays that tensors hold. A few bytes may ask for a huge one: shapes are looked at before it is made."""
+    repeated = 0
+    for alias, proto in inputs.items():
+        more = tensors.repeated_bytes(alias, proto, signature.inputs[alias].tensor_shape)
+        repeated += more
+        if max_repeated_bytes is not None and repeated > max_repeated_bytes:
+            raise invalid_argument(
+                f"tensor parsing error: {alias}: its shape asks for {more} bytes that it does not have. Values may be repeated "
+                f"up to {max_repeated_bytes} bytes (--max_request_bytes)"
+            )
+    return {alias: tensors.to_array(alias, proto) for alias, proto in inputs.items()}
+
+
+def _check_names_and_types(signature: meta_graph_pb2.SignatureDef, dtypes: Mapping[str, int]) -> None:
+    """Refuses inputs by other names or of other types than the signature's."""
+    sent, wanted = set(dtypes), set(signature.inputs)
     if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
         raise invalid_argument(
             f"input size does not match signature: {len(sent)}!={len(wanted)} len({_set(sent)}) != len({_set(wanted)}). "
             f"Sent extra: {_set(sent - wanted)}. Missing but required: {_set(wanted - sent)}."
         )
-    feeds = {}
-    for position, (alias, array) in enumerate(inputs.items()):
+    for position, (alias, dtype) in enumerate(dtypes.items()):
         if alias not in wanted:
             raise invalid_argument(
                 f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set {_set(wanted)}."
             )
-        info = signature.inputs[alias]
-        if tensors.data_type(array) != info.dtype:
-            expected, given = tensors.type_name(info.dtype), tensors.type_name(tensors.data_type(array))
-            raise invalid_argument(f"Expects arg[{position}] to be {expected} but {given} is provided: input {alias}")
-        feeds[info.name] = array
-    for alias in wanted - sent:
+        expected = signature.inputs[alias].dtype
+        if dtype != expected:
+            raise invalid_argument(
+                f"Expects arg[{position}] to be {tensors.type_name(expected)} but {tensors.type_name(dtype)} is provided: "
+                f"input {alias}"
+            )
+
+
+def _feeds(signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays by the name of their tensor: those that were sent, and the signature's own defaults for the rest."""
+    _check_names_and_types(signature, {alias: tensors.data_type(array) for alias, array in inputs.items()})
+    feeds = {signature.inputs[alias].name: array for alias, array in inputs.items()}
+    for alias in set(signature.inputs) - set(inputs):
         if alias not in signature.defaults:
             raise invalid_argument(f"Signature has no default for the input {alias}, which is missing.")
         feeds[signature.inputs[alias].name] = tensors.to_array(alias, signature.defaults[alias])

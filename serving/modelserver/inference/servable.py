@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving.modelserver.flags import Flags
-from serving.modelserver.status import deadline_exceeded, from_exception
+from serving.modelserver.status import deadline_exceeded, from_exception, invalid_argument
 from serving.modelserver.text_protos import read_text_proto
 
 _KEPT_CALLABLES = 128
@@ -117,6 +117,9 @@ class Servable:
         _check(deadline)
         try:
             answers = self._callable(names, wanted)(*(feeds[name] for name in names)) if wanted else []
+        except UnicodeDecodeError as error:
+            # TensorFlow's message quotes bytes of the request. Python cannot read it, and has lost its code.
+            raise invalid_argument(error.object.decode(errors="replace")) from error
         except Exception as error:
             raise from_exception(error) from error
         _check(deadline)

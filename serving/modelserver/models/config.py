@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import TypeAlias
 
 from tensorflow_serving.config import model_server_config_pb2
@@ -12,6 +12,7 @@ from serving.modelserver.status import StatusError, failed_precondition, invalid
 from serving.modelserver.text_protos import read_text_proto
 
 _PLATFORM = "tensorflow"
+_FILE_SCHEME = "file://"
 
 ModelConfig: TypeAlias = model_server_config_pb2.ModelConfig
 ModelServerConfig: TypeAlias = model_server_config_pb2.ModelServerConfig
@@ -28,6 +29,15 @@ def read_config(flags: Flags) -> ModelServerConfig:
     config = ModelServerConfig()
     config.model_config_list.config.add(name=flags.model_name, base_path=flags.model_base_path, model_platform=_PLATFORM)
     return config
+
+
+def local_path(base_path: str) -> Path:
+    """The folder that a base path names: a path, or a URI of the scheme file as TensorFlow reads it.
+
+    Args:
+      base_path: such as /models/m or file:///models/m.
+    """
+    return Path(base_path.removeprefix(_FILE_SCHEME))
 
 
 def check_config(config: ModelServerConfig) -> None:
@@ -51,7 +61,7 @@ def check_config(config: ModelServerConfig) -> None:
 def _problem(model: ModelConfig) -> StatusError | None:
     if not model.name:
         return invalid_argument("A model of the config list has no name.")
-    if not PurePosixPath(model.base_path).is_absolute():
+    if not local_path(model.base_path).is_absolute():
         return invalid_argument(
             f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
         )
@@ -62,4 +72,9 @@ def _problem(model: ModelConfig) -> StatusError | None:
         )
     if model.model_platform not in ("", _PLATFORM):
         return invalid_argument(f"Model {model.name} requests unsupported platform {model.model_platform}")
+    if model.HasField("logging_config"):
+        return invalid_argument(
+            f"Model {model.name} has a logging_config, but this server logs no requests. Remove it; Conveyor's gateway keeps a "
+            "log of predictions"
+        )
     return None

@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 from serving.modelserver.flags import Flags
 from serving.modelserver.inference.batching import PER_MODEL_FILE, BatchParameters, BatchScheduler, server_parameters
 from serving.modelserver.inference.servable import Servable, SessionOptions
-from serving.modelserver.models.config import ModelConfig, ModelServerConfig, check_config, read_config
+from serving.modelserver.models.config import ModelConfig, ModelServerConfig, check_config, local_path, read_config
 from serving.modelserver.models.manager import Manager, Retries, VersionStatus
 from serving.modelserver.models.source import wanted_versions
 from serving.modelserver.models.warmup import warm_up
@@ -40,6 +40,7 @@ class ServerCore:
         self._batching = server_parameters(flags)
         self._batcher = BatchScheduler(self._batching.num_batch_threads) if self._batching else None
         self._config = ModelServerConfig()
+        self._names: frozenset[str] = frozenset()
         self._first_config = read_config(flags)
         self._labels: _Labels = {}
         self._reloading, self._stopping = Lock(), Event()
@@ -81,6 +82,7 @@ class ServerCore:
             old = {model.name for model in self._config.model_config_list.config}
             new = [model.name for model in config.model_config_list.config if model.name not in old]
             self._config = config
+            self._names = frozenset(model.name for model in config.model_config_list.config)
             self._look()
             for name in old - {model.name for model in config.model_config_list.config}:
                 self._manager.want(name, {})
@@ -97,6 +99,10 @@ class ServerCore:
             raise invalid_argument("ModelSpec has no name specified.")
         with self._manager.use(spec.name, self._version(spec)) as servable:
             yield servable
+
+    def is_served(self, name: str) -> bool:
+        """Whether a model of this name is in the configuration."""
+        return name in self._names
 
     def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
         """Answers a GetModelStatus call: the versions of a model, or the one that is named.
@@ -190,7 +196,7 @@ class ServerCore:
 
     def _look_at(self, model: ModelConfig) -> None:
         try:
-            versions = wanted_versions(model.name, Path(model.base_path), model.model_version_policy)
+            versions = wanted_versions(model.name, local_path(model.base_path), model.model_version_policy)
             problem = "" if versions else f"No versions of servable {model.name} found under base path {model.base_path}"
         except StatusError as error:
             versions, problem = None, error.message

@@ -12,6 +12,7 @@ from serving.modelserver.status import invalid_argument
 Policy: TypeAlias = FileSystemStoragePathSourceConfig.ServableVersionPolicy
 Stamp = tuple[tuple[str, int, int], ...]
 
+_MAX_VERSION = 2**63 - 1
 # A version that is copied gets this file last; a folder without it is still being copied.
 _SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 
@@ -56,5 +57,5 @@ def stamp(folder: Path) -> Stamp:
 
 
 def _is_version(entry: Path) -> bool:
-    is_number = entry.name.isascii() and entry.name.isdecimal()
+    is_number = entry.name.isascii() and entry.name.isdecimal() and int(entry.name) <= _MAX_VERSION
     return is_number and any((entry / name).is_file() for name in _SAVED_MODELS)

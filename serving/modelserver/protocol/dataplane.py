@@ -37,12 +37,15 @@ class DataPlane:
     def __init__(self, core: ServerCore) -> None:
         self.core = core
         self._check_method = core.flags.enable_signature_method_name_check
-        self._as_content = core.flags.enable_serialization_as_tensor_content
+        self._predict_options: dict[str, Any] = {
+            "check_method": self._check_method,
+            "as_content": core.flags.enable_serialization_as_tensor_content,
+            "max_repeated_bytes": core.flags.max_request_bytes,
+        }
 
     def predict(self, request: predict_pb2.PredictRequest, deadline: float | None = None) -> predict_pb2.PredictResponse:
         """Answers Predict."""
-        check = {"check_method": self._check_method, "as_content": self._as_content}
-        return self._answer(request, lambda servable: predict(servable, request, deadline, **check))
+        return self._answer(request, lambda servable: predict(servable, request, deadline, **self._predict_options))
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, deadline: float | None = None
@@ -79,31 +82,32 @@ class DataPlane:
             raise invalid_argument("Missing ModelSpec")
         return self.core.status(request.model_spec)
 
+    @contextmanager
+    def counted(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
+        """Counts a request and its outcome, and turns every exception into a StatusError.
+
+        Args:
+          model: the model's name, as the request has it. Those of models that are not served are counted under no name: every
+            name takes memory for as long as the server runs.
+          api: the call, such as Predict.
+          entrypoint: GRPC or REST.
+
+        Raises:
+          StatusError: the call failed.
+        """
+        started, status = time.monotonic(), "OK"
+        try:
+            yield
+        except Exception as error:
+            failure = from_exception(error)
+            status = failure.name
+            raise failure from error
+        finally:
+            name = model if self.core.is_served(model) else ""
+            metrics.record_request(name, api, entrypoint, time.monotonic() - started, status)
+
     def _answer(self, request: Any, answer: Callable[[Servable], _T]) -> _T:
         if not request.HasField("model_spec"):
             raise invalid_argument("Missing ModelSpec")
         with self.core.use(request.model_spec) as servable:
             return answer(servable)
-
-
-@contextmanager
-def counted(model: str, api: str, entrypoint: str) -> Iterator[None]:
-    """Counts a request and its outcome, and turns every exception into a StatusError.
-
-    Args:
-      model: the model's name, as the request has it.
-      api: the call, such as Predict.
-      entrypoint: GRPC or REST.
-
-    Raises:
-      StatusError: the call failed.
-    """
-    started, status = time.monotonic(), "OK"
-    try:
-        yield
-    except Exception as error:
-        failure = from_exception(error)
-        status = failure.name
-        raise failure from error
-    finally:
-        metrics.record_request(model, api, entrypoint, time.monotonic() - started, status)

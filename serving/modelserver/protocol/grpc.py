@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import grpc
+import grpc.aio
+import uvloop
 from google.protobuf import descriptor_pb2, descriptor_pool
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import (
@@ -19,22 +24,37 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
     regression_pb2,
 )
 
 from pipeline.errors import ConfigError, UsageError
 from serving.modelserver import metrics
 from serving.modelserver.flags import Flags
-from serving.modelserver.protocol.dataplane import DataPlane, counted
+from serving.modelserver.protocol.budget import Budget, Share
+from serving.modelserver.protocol.dataplane import DataPlane
 from serving.modelserver.protocol.ports import reserve
-from serving.modelserver.status import StatusError, from_exception, invalid_argument
+from serving.modelserver.status import StatusError, deadline_exceeded, from_exception, invalid_argument
 from serving.modelserver.text_protos import SSLConfig, read_text_proto
 
 _LOG = logging.getLogger(__name__)
 _PACKAGE = "tensorflow.serving"
+_MESSAGE_SECONDS = 30.0
+"""The most seconds that a call may take to send its message."""
+_HURRIED_SECONDS = 1.0
+"""The same, while many calls have not sent theirs."""
+_MANY = 64
+_OPTIONS = {
+    "grpc.max_send_message_length": -1,
+    "grpc.so_reuseport": 0,
+    # Connections that never speak end.
+    "grpc.server_handshake_timeout_ms": 10_000,
+    # Those whose other end is gone are noticed, and those without calls are closed in good order.
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.max_connection_idle_ms": 600_000,
+    "grpc.max_concurrent_streams": 1024,
+}
 # The names that TensorFlow Serving's own health service knows, besides the one of the whole server.
 _HEALTH_NAMES = ("", "ModelService", "PredictionService")
 # Files and calls as in tensorflow_serving/apis/*_service.proto.
@@ -57,37 +77,102 @@ _SERVICES = {
         ),
     },
 }
+_COUNTED = ("Predict", "Classify", "Regress")
+"""The calls that count in the metrics, as in TensorFlow Serving."""
 
 
-class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, dataplane: DataPlane) -> None:
-        self._dataplane = dataplane
+class _Calls:
+    """The calls of both services: each waits for its message on the event loop, and is answered on a pool of threads.
 
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802 - of the generated stubs
-        return _serve(self._dataplane.predict, request, context, "Predict")
+    A thread for each call from its beginning on would let a few calls that send nothing stop all others.
 
-    def Classify(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._dataplane.classify, request, context, "Classify")
+    Args:
+      dataplane: answers the calls.
+      workers: the threads.
+      budget: the memory of requests under way.
+    """
 
-    def Regress(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._dataplane.regress, request, context, "Regress")
+    def __init__(self, dataplane: DataPlane, workers: ThreadPoolExecutor, budget: Budget) -> None:
+        self._dataplane, self._workers, self._budget = dataplane, workers, budget
+        self._waiting = 0
 
-    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._dataplane.multi_inference, request, context)
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """The handlers of both services."""
+        dataplane = self._dataplane
+        answers: Mapping[str, Callable[[Any, float | None], Message]] = {
+            "Predict": dataplane.predict,
+            "Classify": dataplane.classify,
+            "Regress": dataplane.regress,
+            "MultiInference": dataplane.multi_inference,
+            "GetModelMetadata": dataplane.model_metadata,
+            "GetModelStatus": dataplane.model_status,
+            "HandleReloadConfigRequest": self._reload,
+        }
+        return [
+            grpc.method_handlers_generic_handler(
+                f"{_PACKAGE}.{service}",
+                {
+                    # As a stream of one message: gRPC waits for that of a unary call without a limit.
+                    name: grpc.stream_unary_rpc_method_handler(partial(self._serve, name, request, answers[name]))
+                    for name, (request, _) in calls.items()
+                },
+            )
+            for service, calls in _SERVICES.items()
+        ]
 
-    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._dataplane.model_metadata, request, context)
+    async def _serve(
+        self,
+        name: str,
+        kind: type[Message],
+        answer: Callable[[Any, float | None], Message],
+        messages: AsyncIterator[bytes],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> bytes:
+        remaining = context.time_remaining()
+        deadline = None if remaining is None else time.monotonic() + remaining
+        try:
+            message = await self._message(messages)
+            work = partial(self._answer, name, kind, answer, message, deadline)
+            return await asyncio.wrap_future(self._submit(message, work))
+        except StatusError as error:
+            await context.abort(error.grpc_code, error.grpc_message)
+            raise
 
+    async def _message(self, messages: AsyncIterator[bytes]) -> bytes:
+        seconds = _MESSAGE_SECONDS if self._waiting < _MANY else _HURRIED_SECONDS
+        self._waiting += 1
+        try:
+            return await asyncio.wait_for(messages.__anext__(), seconds)
+        except StopAsyncIteration:
+            raise invalid_argument("The call has no message.") from None
+        except asyncio.TimeoutError:
+            raise deadline_exceeded(f"The call's message did not come within {seconds:g} seconds.") from None
+        finally:
+            self._waiting -= 1
 
-class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, dataplane: DataPlane) -> None:
-        self._dataplane = dataplane
+    def _submit(self, message: bytes, work: Callable[[], bytes]) -> Future[bytes]:
+        share = Share(self._budget)
+        share.take(len(message))
+        future = self._workers.submit(work)
+        future.add_done_callback(lambda _: share.give_back())
+        return future
 
-    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._dataplane.model_status, request, context)
-
-    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
-        return _serve(self._reload, request, context)
+    def _answer(
+        self,
+        name: str,
+        kind: type[Message],
+        answer: Callable[[Any, float | None], Message],
+        message: bytes,
+        deadline: float | None,
+    ) -> bytes:
+        try:
+            request: Any = kind.FromString(message)
+        except DecodeError as error:
+            raise invalid_argument(f"The message is not a {kind.DESCRIPTOR.name}.") from error
+        if name not in _COUNTED:
+            return _serialized(answer, request, deadline)
+        with self._dataplane.counted(request.model_spec.name, name, "GRPC"):
+            return _serialized(answer, request, deadline)
 
     def _reload(
         self, request: model_management_pb2.ReloadConfigRequest, deadline: float | None
@@ -108,32 +193,31 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
 class GrpcServer:
     """The gRPC interface on its port, which is taken at once and answers after `start`.
 
+    It runs on an event loop in a thread of its own, where health checks are answered whatever the other calls do.
+
     Args:
       flags: the server's flags.
       dataplane: answers the calls.
+      budget: the memory of requests under way.
 
     Raises:
       UsageError: the port cannot be taken.
       ConfigError: the TLS configuration cannot be read.
     """
 
-    def __init__(self, flags: Flags, dataplane: DataPlane) -> None:
-        self._server = grpc.server(
-            ThreadPoolExecutor(max(flags.grpc_max_threads, 1), "grpc"),
-            options=[
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),
-                *_channel_arguments(flags.grpc_channel_arguments),
-            ],
-        )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_PredictionService(dataplane), self._server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(dataplane), self._server)
-        self._health = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = [f"{_PACKAGE}.{service}" for service in _SERVICES]
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server, _pool())
-        self._credentials, self._flags = _credentials(flags), flags
+    def __init__(self, flags: Flags, dataplane: DataPlane, budget: Budget) -> None:
+        self._flags, self._credentials = flags, _credentials(flags)
+        self._options = {
+            "grpc.max_receive_message_length": flags.max_request_bytes,
+            **_OPTIONS,
+            **_channel_arguments(flags.grpc_channel_arguments),
+        }
+        self._workers = ThreadPoolExecutor(max(flags.grpc_max_threads, 1), "grpc")
+        self._calls = _Calls(dataplane, self._workers, budget)
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+        self._loop = uvloop.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="grpc-server", daemon=True)
         self._reserved = reserve(flags.host, flags.port, "--port") if flags.port else None
 
     def start(self) -> None:
@@ -144,11 +228,8 @@ class GrpcServer:
         """
         if self._reserved is not None:
             self._reserved.close()
-            self._listen(f"{self._flags.host}:{self._flags.port}")
-        if self._flags.grpc_socket_path:
-            self._listen(f"unix:{self._flags.grpc_socket_path}")
-        self._server.start()
-        self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._thread.start()
+        self._run(self._open())
 
     def stop(self, grace_seconds: float) -> None:
         """Takes no more calls, and waits for those that are under way.
@@ -156,40 +237,61 @@ class GrpcServer:
         Args:
           grace_seconds: the time after which they are cut off.
         """
-        self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._server.stop(grace_seconds).wait()
         if self._reserved is not None:
             self._reserved.close()
+        if self._thread.is_alive():
+            self._run(self._close(grace_seconds))
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()
+        self._workers.shutdown(wait=False, cancel_futures=True)
 
-    def _listen(self, address: str) -> None:
+    def _run(self, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            await work
+
+        asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+
+    async def _open(self) -> None:
+        self._server = grpc.aio.server(options=list(self._options.items()))
+        self._server.add_generic_rpc_handlers(self._calls.handlers())
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [f"{_PACKAGE}.{service}" for service in _SERVICES]
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server, _pool())
+        if self._flags.port:
+            self._listen(self._server, f"{self._flags.host}:{self._flags.port}")
+        if self._flags.grpc_socket_path:
+            self._listen(self._server, f"unix:{self._flags.grpc_socket_path}")
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def _close(self, grace_seconds: float) -> None:
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        if self._server is not None:
+            await self._server.stop(grace_seconds)
+
+    def _listen(self, server: grpc.aio.Server, address: str) -> None:
         try:
             if self._credentials is None:
-                self._server.add_insecure_port(address)
+                server.add_insecure_port(address)
             else:
-                self._server.add_secure_port(address, self._credentials)
+                server.add_secure_port(address, self._credentials)
         except RuntimeError as error:
             raise UsageError("The gRPC interface cannot be opened.", where=address, seen=str(error)) from error
 
-    def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in (*_HEALTH_NAMES, *(f"{_PACKAGE}.{service}" for service in _SERVICES)):
-            self._health.set(name, status)
+            await self._health.set(name, status)
 
 
-def _serve(call: Callable[[Any, float | None], Message], request: Any, context: grpc.ServicerContext, api: str = "") -> Message:
-    """Answers a call; only those with an `api` count in the metrics, as in TensorFlow Serving."""
-    remaining = context.time_remaining()
-    deadline = None if remaining is None else time.monotonic() + remaining
+def _serialized(answer: Callable[[Any, float | None], Message], request: Any, deadline: float | None) -> bytes:
+    """The answer to a call, in bytes; raises nothing but a StatusError."""
     try:
-        if not api:
-            return call(request, deadline)
-        with counted(request.model_spec.name, api, "GRPC"):
-            return call(request, deadline)
+        return answer(request, deadline).SerializeToString()
     except Exception as error:
-        failure = from_exception(error)
         if not isinstance(error, StatusError):
             _LOG.exception("A call failed.")
-        context.abort(failure.grpc_code, failure.message)
-        raise
+        raise from_exception(error) from error
 
 
 def _credentials(flags: Flags) -> grpc.ServerCredentials | None:
@@ -203,8 +305,8 @@ def _credentials(flags: Flags) -> grpc.ServerCredentials | None:
     )
 
 
-def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
-    arguments: list[tuple[str, int | str]] = []
+def _channel_arguments(text: str) -> dict[str, int | str]:
+    arguments: dict[str, int | str] = {}
     for argument in filter(None, text.split(",")):
         name, separator, value = argument.partition("=")
         if not separator:
@@ -214,7 +316,7 @@ def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
                 expected="name=value, comma-separated",
                 seen=argument,
             )
-        arguments.append((name, int(value) if value.lstrip("-").isdecimal() else value))
+        arguments[name] = int(value) if value.lstrip("-").isdecimal() else value
     return arguments
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from tensorflow_serving.apis import (
@@ -17,7 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.modelserver.inference.predict import DEFAULT_SIGNATURE, SIGNATURE_DEF, run
-from serving.modelserver.protocol.dataplane import DataPlane, counted
+from serving.modelserver.protocol.dataplane import DataPlane
 from serving.modelserver.protocol.rest import json_document, json_inputs, json_outputs
 from serving.modelserver.status import StatusError, failed_precondition, invalid_argument
 
@@ -34,8 +36,12 @@ _CORS = {
 }
 _NOT_FOUND = "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
 _MAX_VERSION = 2**63 - 1
-_MAX_UNCOMPRESSED_BYTES = 100 * 2**20
+_MAX_VERSION_DIGITS = 19
 _ZLIB_WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
+
+
+class TooLargeError(Exception):
+    """A request has more bytes than it may have."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +66,19 @@ def failure(error: StatusError) -> Reply:
     return Reply(error.http_code, json_outputs.failure(error))
 
 
+def too_large(max_bytes: int) -> Reply:
+    """The reply to a request that has more bytes than it may have."""
+    problem = invalid_argument(f"The request has more than {max_bytes} bytes, also uncompressed (--max_request_bytes)")
+    return Reply(413, json_outputs.failure(problem))
+
+
 @dataclass
 class _Request:
     method: str
     target: str
     body: bytes
     deadline: float | None
+    take: Callable[[int], None]
     spec: model_pb2.ModelSpec = field(default_factory=model_pb2.ModelSpec)
     # classify, regress or predict; empty for a question about the model.
     api: str = ""
@@ -82,8 +95,17 @@ class RestApi:
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
         self._cors = dataplane.core.flags.rest_api_enable_cors_support
+        self._max_bytes = dataplane.core.flags.max_request_bytes
 
-    def answer(self, method: str, target: str, body: bytes, headers: dict[str, str], deadline: float | None = None) -> Reply:
+    def answer(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        headers: dict[str, str],
+        deadline: float | None = None,
+        take: Callable[[int], None] = lambda num_bytes: None,
+    ) -> Reply:
         """Answers a request.
 
         Args:
@@ -92,15 +114,18 @@ class RestApi:
           body: as it was sent, compressed if Content-Encoding says gzip.
           headers: the request's headers, their names in lower case.
           deadline: the time to give up, on the clock of time.monotonic().
+          take: is called with the bytes that reading the body is going to take; may raise a StatusError.
         """
         if not _ANY.fullmatch(target):
             return Reply(404, _NOT_FOUND, "text/html")
-        request = _Request(method, target, body, deadline)
+        request = _Request(method, target, body, deadline, take)
         extra = _CORS if self._cors else {}
         try:
             if "gzip" in headers.get("content-encoding", ""):
-                request.body = _uncompress(body)
+                request.body = _uncompress(body, self._max_bytes)
             return Reply(200, self._counted_answer(request, headers), headers=extra)
+        except TooLargeError:
+            return too_large(self._max_bytes)
         except StatusError as error:
             # Nobody reads the body of an answer to a preflight.
             return Reply(error.http_code, "" if method == "OPTIONS" else json_outputs.failure(error), headers=extra)
@@ -111,7 +136,7 @@ class RestApi:
             problem = None
         except StatusError as error:
             problem = error
-        with counted(request.spec.name, request.api, "REST"):
+        with self._dataplane.counted(request.spec.name, request.api, "REST"):
             if problem is not None:
                 raise problem
             if request.method == "OPTIONS":
@@ -120,6 +145,8 @@ class RestApi:
                 return self._answer(request)
             except StatusError:
                 raise
+            except RecursionError:
+                raise invalid_argument("The request is nested too deeply.") from None
             except Exception:
                 _LOG.exception("A request failed.")
                 raise
@@ -128,7 +155,7 @@ class RestApi:
         if request.api == "predict":
             return self._predict(request)
         if request.api:
-            document = json_document.parse(request.body)
+            document = _document(request)
             request.spec.signature_name = json_inputs.signature_name(document)
             given = {"model_spec": request.spec, "input": json_inputs.examples(document)}
             if request.api == "classify":
@@ -145,7 +172,7 @@ class RestApi:
         return json_outputs.status(self._dataplane.model_status(status))
 
     def _predict(self, request: _Request) -> str:
-        document = json_document.parse(request.body)
+        document = _document(request)
         spec = request.spec
         spec.signature_name = json_inputs.signature_name(document)
         # One version from reading the request to writing the answer, whatever is loaded meanwhile.
@@ -181,7 +208,7 @@ def _parse_target(request: _Request) -> None:
     else:
         request.wants_metadata = rest == "metadata"
     if version:
-        if int(version) > _MAX_VERSION:
+        if len(version) > _MAX_VERSION_DIGITS or int(version) > _MAX_VERSION:
             raise invalid_argument(f"Failed to convert version: {version} to numeric.")
         request.spec.version.value = int(version)
     if label:
@@ -194,11 +221,22 @@ def _preflight(headers: dict[str, str]) -> str:
     return ""
 
 
-def _uncompress(body: bytes) -> bytes:
-    """The body as TensorFlow Serving reads it: empty, if it is not gzip or becomes too large."""
+def _document(request: _Request) -> dict[str, Any]:
+    request.take(json_document.num_bytes(request.body))
+    return json_document.parse(request.body)
+
+
+def _uncompress(body: bytes, max_bytes: int) -> bytes:
+    """The body as TensorFlow Serving reads it: empty, if it is not gzip.
+
+    Raises:
+      TooLargeError: it becomes too large.
+    """
     reader = zlib.decompressobj(_ZLIB_WITH_GZIP_HEADER)
     try:
-        text = reader.decompress(body, _MAX_UNCOMPRESSED_BYTES)
+        text = reader.decompress(body, max_bytes + 1)
     except zlib.error:
         return b""
+    if len(text) > max_bytes:
+        raise TooLargeError
     return text if reader.eof else b""

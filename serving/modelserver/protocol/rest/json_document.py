@@ -24,9 +24,12 @@ _PROBLEMS = {
 }
 _MISSING_COMMA = "Expecting ',' delimiter"
 _TOO_BIG = "Number too big to be stored in double."
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-# RapidJSON reads Inf besides Infinity; Python does not.
-_STRING_OR_INF = re.compile(rf"{_STRING.pattern}|\bInf\b", re.DOTALL)
+# RapidJSON reads Inf besides Infinity; Python does not. One token a match, so that no text takes more than one look.
+_QUOTE_OR_INF = re.compile(r'\\.|"|\bInf\b', re.DOTALL)
+_QUOTE_OR_BRACKET = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
+_FOUR_BYTES = re.compile(b"[\xf0-\xf4]")
+# What Python takes for an object, a list and a value in it, at the most.
+_OBJECT_BYTES, _LIST_BYTES, _VALUE_BYTES = 240, 88, 64
 _DECODER = json.JSONDecoder()
 _INDENT = "    "
 _SHOWN_LENGTH = 256
@@ -51,6 +54,18 @@ def parse(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise invalid_argument(f"JSON Value: {describe(document)} Is not object")
     return document
+
+
+def num_bytes(body: bytes) -> int:
+    """The most memory that a body takes when it is read, which may be thirty times its size.
+
+    Args:
+      body: the request's body.
+    """
+    # Python keeps all characters of a text in as many bytes as its widest one takes.
+    width = 1 if body.isascii() else 4 if _FOUR_BYTES.search(body) else 2
+    values = _OBJECT_BYTES * body.count(b"{") + _LIST_BYTES * body.count(b"[") + _VALUE_BYTES * body.count(b",")
+    return 2 * width * len(body) + values
 
 
 def describe(value: Any) -> str:
@@ -83,6 +98,18 @@ def to_bytes(text: str) -> bytes:
         raise invalid_argument("JSON Parse error: The surrogate pair in string is invalid.") from None
 
 
+def to_text(text: str) -> str:
+    """A string of a document that a message can have.
+
+    Raises:
+      StatusError: its bytes are not UTF-8.
+    """
+    try:
+        return to_bytes(text).decode()
+    except UnicodeDecodeError:
+        raise invalid_argument(f"JSON Value: {json.dumps(text)} is not valid UTF-8") from None
+
+
 def quote(text: str) -> str:
     """A string as JSON."""
     return json.dumps(text, ensure_ascii=False)
@@ -101,7 +128,7 @@ def _decode(text: str) -> Any:
         return _DECODER.raw_decode(text, start)[0]
     except json.JSONDecodeError as error:
         if text.startswith("Inf", error.pos) or text.startswith("-Inf", error.pos):
-            longer = _STRING_OR_INF.sub(lambda found: "Infinity" if found[0] == "Inf" else found[0], text)
+            longer = _with_infinity(text)
             if longer != text:
                 return _decode(longer)
         raise _parse_error(text, error) from None
@@ -118,13 +145,28 @@ def _parse_error(text: str, error: json.JSONDecodeError) -> StatusError:
     return invalid_argument(f"JSON Parse error: {problem} at offset: {offset}")
 
 
+def _with_infinity(text: str) -> str:
+    """The text with Infinity for each Inf outside of strings."""
+    in_string = False
+
+    def replaced(found: re.Match[str]) -> str:
+        nonlocal in_string
+        in_string ^= found[0] == '"'
+        return "Infinity" if found[0] == "Inf" and not in_string else found[0]
+
+    return _QUOTE_OR_INF.sub(replaced, text)
+
+
 def _innermost_bracket(text: str) -> str:
     """The bracket that is open at the end of a text."""
     opened: list[str] = []
-    for character in _STRING.sub("", text):
-        if character in "{[":
-            opened.append(character)
-        elif character in "}]":
+    in_string = False
+    for found in _QUOTE_OR_BRACKET.finditer(text):
+        if found[0] == '"':
+            in_string = not in_string
+        elif not in_string and found[0] in "{[":
+            opened.append(found[0])
+        elif not in_string and found[0] in "}]":
             opened.pop()
     return opened[-1]
 

@@ -16,8 +16,9 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import input_pb2
 
+from serving.modelserver.inference.tensors import MAX_DIMENSIONS, empty_array
 from serving.modelserver.inference.tensors import type_name as tensor_type_name
-from serving.modelserver.protocol.rest.json_document import describe, number_too_big, to_bytes, type_name
+from serving.modelserver.protocol.rest.json_document import describe, number_too_big, to_bytes, to_text, type_name
 from serving.modelserver.status import StatusError, invalid_argument, unimplemented
 
 _INSTANCES, _INPUTS, _BASE64 = "instances", "inputs", "b64"
@@ -76,7 +77,7 @@ def signature_name(document: Mapping[str, Any]) -> str:
         raise invalid_argument(
             f"JSON Value: {describe(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
-    return name
+    return to_text(name)
 
 
 def predict_inputs(document: Mapping[str, Any], wanted: _Inputs) -> tuple[dict[str, np.ndarray], Format]:
@@ -263,7 +264,11 @@ def _leaf(value: Any, dtype: int) -> Any:
 
 
 def _array(values: list[Any], shape: list[int], dtype: int) -> np.ndarray:
-    kind = _KINDS[dtype]
+    if len(shape) > MAX_DIMENSIONS:
+        raise invalid_argument(f"A tensor has at most {MAX_DIMENSIONS} dimensions, not {len(shape)}")
+    kind = _KINDS.get(dtype)
+    if kind is None:  # Only a list without values comes here with a type that JSON does not have.
+        return empty_array(shape, dtype)
     if dtype == types_pb2.DT_STRING:
         array = np.empty(len(values), np.object_)
         array[:] = values
@@ -307,7 +312,7 @@ def _example(value: Any) -> example_pb2.Example:
         feature = feature_pb2.Feature()
         for element in content if isinstance(content, list) else [content]:
             _add_to_feature(element, name, feature)
-        example.features.feature[name].CopyFrom(feature)
+        example.features.feature[to_text(name)].CopyFrom(feature)
     return example
 
 
@@ -330,5 +335,8 @@ def _feature_value(value: Any, name: str) -> tuple[str, bytes | float | int]:
     if isinstance(value, int) and value in _UINT64:
         raise invalid_argument(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
     if isinstance(value, int | float):
-        return "float_list", float(value)
+        try:
+            return "float_list", float(value)
+        except OverflowError:
+            raise number_too_big() from None
     raise invalid_argument(f"Feature: {name} has element with unexpected JSON type: {type_name(value)}")

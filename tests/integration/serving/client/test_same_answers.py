@@ -8,7 +8,7 @@ import io
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from serving.client import AsyncClient, Client, Prediction
 from tests.fakes.ports import free_ports
 from tests.integration.conftest import CONFIG, CONVEYOR, ENVIRONMENT, Project
+from tests.integration.serving.gateway.running import gateway
 
 SPAN = 201304
 # Float32 sums in another order, as the rows of a batch are shared out among threads.
@@ -143,6 +144,30 @@ def test_a_row_by_hand(served: Served) -> None:
     assert table[0].split() == ["row", "prediction", "probability", "version", "latency"]
     assert table[1].split()[3] == "1"
     assert table[-1] == f"1 row, answered by version 1 at {served.grpc}"
+
+
+def test_a_prediction_is_explained_however_it_is_asked(served: Served, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    text = json.dumps(rows[0], default=str)
+    with Client(served.grpc) as client:
+        (one,) = client.predict([rows[0]], explain=True)
+    with Client(served.rest) as client:
+        (over_rest,) = client.predict([rows[0]], explain=True)
+    with gateway(tmp_path, served.grpc) as running:
+        body = {"rows": [json.loads(text)]}
+        through_gateway = running.http.post("/v1/predict?explain=true", json=body).json()["predictions"][0]
+    (printed,) = json.loads(served.predict("--json", text, "--explain", "--output", "json", address=served.grpc))
+
+    assert one.explanation
+    expected = asdict(one.explanation)
+    added = {each["feature"]: each["contribution"] for each in expected["contributions"]}
+    assert set(added) == set(rows[0])
+    assert one.score == pytest.approx(expected["average"] + sum(added.values()), abs=1e-5)
+    assert max(map(abs, added.values())) > 1e-3
+    assert expected["rows_asked"] <= 1 + 32 * len(added)
+    assert over_rest.explanation
+    for told in (asdict(over_rest.explanation), through_gateway["explanation"], printed["explanation"]):
+        assert {each["feature"]: each["contribution"] for each in told["contributions"]} == pytest.approx(added, abs=1e-6)
+        assert (told["of"], told["rows_asked"]) == ("score", expected["rows_asked"])
 
 
 def test_what_the_model_takes_is_its_contract(served: Served) -> None:

@@ -86,7 +86,7 @@ def test_a_server_that_is_killed_and_started_again(models: Path, tmp_path: Path)
             process.wait()
             started = time.monotonic()
             assert {running.predict(ROW).status_code for _ in range(3)} <= {503, 504}
-            assert time.monotonic() - started < 8
+            assert time.monotonic() - started < 30
             assert running.http.get("/healthz").status_code == 200
             eventually(lambda: running.http.get("/readyz").status_code == 503, "it still says that it is ready")
             with program(*flags, f"--port={server.port}", log=tmp_path / "again.log"):

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from redis import Redis as RedisClient
+from redis.exceptions import AuthenticationError
 
-from tests.integration.serving.gateway.running import ENVIRONMENT, ROW, Redis, eventually, gateway, redis
+from serving.gateway.shared_store import SharedStore
+from tests.fakes.ports import free_port
+from tests.integration.serving.gateway.running import ENVIRONMENT, REDIS, ROW, Redis, eventually, gateway, redis
+from tests.integration.serving.modelserver.running import is_open, wait_until
+
+DEPLOYMENT = Path(__file__).parents[4] / "manifests/gateway/redis/deployment.yaml"
 
 MISSES, HITS = "gateway_cache_misses_total", "gateway_cache_hits_total"
 
@@ -63,6 +72,33 @@ def test_the_password_is_in_the_environment(model_server: str, tmp_path: Path, m
     assert "sesame" not in log
 
 
+def test_the_redis_of_the_cluster_wants_the_password_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if REDIS is None:
+        pytest.skip("Redis is not installed: apt-get install redis-server")
+    (script,) = yaml.safe_load(DEPLOYMENT.read_text())["spec"]["template"]["spec"]["containers"][0]["args"]
+    script = (
+        script.replace("/etc/redis", str(tmp_path))
+        .replace("/data", str(tmp_path))
+        .replace("exec redis-server", f"exec {REDIS}")
+    )
+    port = free_port()
+    line = ["sh", "-ceu", f"{script.rstrip()} --port {port} --bind 127.0.0.1 --dir {tmp_path}"]
+    refused = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    assert (refused.returncode, "has no password" in refused.stderr) == (1, True)
+
+    (tmp_path / "password").write_text("open-sesame\n")
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: is_open(port))
+        assert b"sesame" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        monkeypatch.setenv("CONVEYOR_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
+        url = f"redis://127.0.0.1:{port}/0"
+        with pytest.raises(AuthenticationError):
+            RedisClient.from_url(url).ping()
+        store = SharedStore(url)
+        assert asyncio.run(store.attempt(store.redis.ping))
+        process.terminate()
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_gateway_goes_on_without_it(model_server: str, tmp_path: Path, shared: Redis, how: signal.Signals) -> None:
     """Once it is gone, and once it hangs."""
@@ -70,12 +106,11 @@ def test_the_gateway_goes_on_without_it(model_server: str, tmp_path: Path, share
     with gateway(tmp_path, model_server, **settings) as running:
         assert running.predict(ROW).status_code == 200
         shared.process.send_signal(how)
-        slowest = 0.0
-        for number in range(30):
-            started = time.monotonic()
+        started = time.monotonic()
+        for number in range(80):
             assert running.predict(ROW | {"departure": number}).status_code == 200
-            slowest = max(slowest, time.monotonic() - started)
-        assert slowest < 1.0
+        # If each waited for its quarter of a second, it would be longer.
+        assert time.monotonic() - started < 18
         events = [json.loads(line)["event"] for line in running.log.read_text().splitlines()]
         assert events.count("Redis is away: going on without it") == 1
         if how is signal.SIGKILL:

@@ -254,7 +254,7 @@ def test_a_deadline_that_passes_during_a_run_leaves_the_server_well(slow: Path) 
 
 
 def test_a_message_of_many_megabytes(server: Running) -> None:
-    array = np.arange(8_000_000, dtype=np.float32)
+    array = np.arange(4_000_000, dtype=np.float32)
 
     response = predict(server, model_spec("half", version=1), x=array)
 

@@ -8,16 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
+import tensorflow as tf
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import predict_pb2
 
 from pipeline.errors import ConfigError
 from serving.modelserver.status import StatusError
-from tests.integration.serving.modelserver.running import TIMEOUT, serving
+from tests.integration.serving.modelserver.running import TIMEOUT, model_spec, serving
 from tests.integration.serving.saved_models import write_half_plus
 
 
@@ -39,6 +42,18 @@ def test_requests_in_batches_get_the_answers_that_they_would_get_alone(folder: P
     assert regressed == {"results": [3.5, 4.0]}
     assert too_large.status_code == 400
     assert "larger than maximum input batch size" in too_large.json()["error"]
+
+
+def test_larger_requests_are_taken_if_a_flag_says_so(folder: Path) -> None:
+    values = [0.5] * 5_000_000
+    with serving(model_name="half", model_base_path=str(folder / "half"), max_request_bytes=64 * 2**20) as server:
+        request = predict_pb2.PredictRequest(model_spec=model_spec("half"))
+        request.inputs["x"].CopyFrom(tf.make_tensor_proto(np.array(values, np.float32)))
+        over_grpc = server.predictions.Predict(request, timeout=TIMEOUT).outputs["y"].float_val
+        over_rest = server.post("half:predict", {"instances": values})
+
+    assert len(over_grpc) == len(values)
+    assert over_rest.status_code == 200
 
 
 def test_a_version_may_bring_parameters_of_its_own(folder: Path, tmp_path: Path) -> None:

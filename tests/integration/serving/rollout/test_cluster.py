@@ -76,7 +76,12 @@ def test_from_start_to_rollback_without_a_failed_request(place: Place, cluster: 
         wait_until(lambda: load.versions.total() > 50)
         assert set(load.versions) == {1}
 
-        place.conveyor("rollout", "start", "2", "--traffic", "50")
+        assert "stable 1, shadow 2" in place.conveyor("rollout", "start", "2", "--shadow")
+        asked = 'gateway_shadow_predictions_total{model="flights",outcome="ok",version="2"}'
+        wait_until(lambda: running.sample(asked) > 20)
+        assert cluster.replicas("serving-canary") == 1
+        out = place.conveyor("rollout", "promote", "--traffic", "50", "--force")
+        assert "stable 1, shadow 2 → stable 1, canary 2 at 50 %" in out
         wait_until(lambda: load.versions[2] > 20)
         assert "→ stable 1" in place.conveyor("rollout", "abort")
         wait_until(lambda: not is_open(cluster.ports["serving-canary"]))
@@ -84,7 +89,7 @@ def test_from_start_to_rollback_without_a_failed_request(place: Place, cluster: 
         wait_until(lambda: load.versions.total() > 50)
     assert load.failures == []
     state = RolloutState.model_validate_json(cluster.data("serving-rollout")["rollout.json"])
-    assert [change.action for change in state.changes] == ["start", "promote", "rollback", "start", "abort"]
+    assert [change.action for change in state.changes] == ["start", "promote", "rollback", "start", "step", "abort"]
 
 
 def test_a_version_that_cannot_be_loaded_changes_nothing(place: Place, cluster: Cluster) -> None:

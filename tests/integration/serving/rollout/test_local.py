@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline.loop.journal import Action, Entry, Journal, State
+from pipeline.loop.turn import folder_of
 from serving.rollout import files
 from tests.integration.serving.gateway.running import Gateway, gateway
 from tests.integration.serving.modelserver.running import Running, program, wait_until
-from tests.integration.serving.rollout.place import EVEN, Load, Place
+from tests.integration.serving.rollout.place import CONVEYOR, EVEN, Load, Place
 
 
 @pytest.fixture
@@ -40,7 +43,8 @@ def running(place: Place, server: Running, tmp_path: Path) -> Iterator[Gateway]:
     """The gateway before it."""
     address = f"grpc://127.0.0.1:{server.port}/flights"
     rollout = str(files.state_path(place.config))
-    with gateway(tmp_path, address, rollout=rollout, batching={"max_rows": 1}, log={"folder": None}) as running:
+    log = {"folder": str(tmp_path / "workspace" / "predictions" / "flights"), "flush_seconds": 0.5}
+    with gateway(tmp_path, address, rollout=rollout, batching={"max_rows": 1}, log=log) as running:
         place.options = ("--server", f"127.0.0.1:{server.port}")
         wait_until(lambda: running.http.get("/readyz").status_code == 200)
         yield running
@@ -95,33 +99,80 @@ def test_from_push_to_rollback_without_a_failed_request(place: Place, server: Ru
     assert {row["version"]: len(row["served_by"]) for row in listed} == {1: 0, 2: 1, 3: 0, 4: 0}
 
 
-def test_a_good_canary_is_promoted_by_watch(place: Place, running: Gateway) -> None:
+def test_a_good_canary_goes_through_its_steps_and_is_promoted_by_watch(place: Place, running: Gateway) -> None:
     place.push(3)
     with Load(running).running() as load:
-        place.conveyor(*on_gateway(running, "rollout", "start", "3", "--traffic", "50"))
-        watch = ("rollout", "watch", "--promote", "--minutes", "0", "--every", "1", "--min-rows", "300")
+        place.conveyor(*on_gateway(running, "rollout", "start", "3", "--steps", "40,60", "--bake", "1s"))
+        watch = ("rollout", "watch", "--promote", "--every", "1", "--min-rows", "300")
         out = place.conveyor(*on_gateway(running, *watch))
-    assert "stable 2, canary 3 at 50 % → stable 3" in out
+    assert "stable 2, canary 3 at 40 % → stable 2, canary 3 at 60 %" in out
+    assert "stable 2, canary 3 at 60 % → stable 3" in out
     state = files.read_state(place.config)
     assert state.stable == 3
-    assert state.changes[-1].reason.startswith("verdict pass: rows")
+    assert [change.action for change in state.changes] == ["start", "step", "promote"]
+    assert all(change.reason.startswith("verdict pass: rows") for change in state.changes[1:])
     assert load.failures == []
 
 
-def test_a_bad_canary_is_refused_and_aborted(place: Place, running: Gateway) -> None:
+def test_a_loop_tries_what_it_has_pushed_and_promotes_it(place: Place, running: Gateway, tmp_path: Path) -> None:
+    journal = Journal(folder_of(place.config))
+    place.conveyor(*on_gateway(running, "rollout", "start", "1"))
+    place.conveyor("rollout", "abort")
+    place.push(3)
+    pushed = Entry(number=1, at=0.0, action=Action.RUN, key="span 3", reason="", state=State.ENDED, version=3)
+    journal.add(pushed)
+    config, options = str(tmp_path / "pipeline.yaml"), ("--set", "loop.traffic=50", "--set", "loop.bake_minutes=0")
+    turn = [str(CONVEYOR), "loop", config, "--once", *options, *on_gateway(running, *place.options)]
+    with Load(running).running() as load:
+        assert "start: version 3 was pushed, and 2 serves" in subprocess.check_output(turn, text=True)
+        load.versions.clear()
+        wait_until(lambda: min(load.versions[2], load.versions[3]) > 700, seconds=120)
+        assert "promote: verdict pass" in subprocess.check_output(turn, text=True)
+    assert files.read_state(place.config).stable == 3
+    assert load.failures == []
+    assert [each.action for each in journal.entries() if each.state is State.BEGUN] == [Action.START, Action.PROMOTE]
+
+
+def test_a_bad_canary_is_refused_and_aborted_at_its_first_step(place: Place, running: Gateway) -> None:
     place.push(3, weight=EVEN * 3)
     with Load(running).running() as load:
-        place.conveyor(*on_gateway(running, "rollout", "start", "3", "--traffic", "50"))
+        place.conveyor(*on_gateway(running, "rollout", "start", "3", "--steps", "50,90", "--bake", "1s"))
         # Before a rollout the newest version answers: those rows do not count for the canary.
         load.versions.clear()
         wait_until(lambda: min(load.versions[2], load.versions[3]) > 400, seconds=60)
+        assert running.http.get("/rollout?min_rows=300").json()["verdict"] == "fail"
         out = place.conveyor(*on_gateway(running, "rollout", "promote", "--min-rows", "300"), code=2)
         assert "Version 3 is worse than version 2" in out
         assert "stability index" in out
         assert files.read_state(place.config).canary == 3
-        watch = ("rollout", "watch", "--promote", "--abort", "--minutes", "0", "--every", "1", "--min-rows", "300")
+        watch = ("rollout", "watch", "--promote", "--abort", "--every", "1", "--min-rows", "300")
         out = place.conveyor(*on_gateway(running, *watch), code=1)
     assert "stable 2, canary 3 at 50 % → stable 2" in out
+    assert [change.action for change in files.read_state(place.config).changes] == ["start", "abort"]
+    assert load.failures == []
+
+
+def test_a_bad_version_is_stopped_by_a_replay_and_as_a_shadow_before_a_caller_gets_an_answer_of_it(
+    place: Place, running: Gateway
+) -> None:
+    with Load(running).running() as load:
+        wait_until(lambda: load.versions[2] > 800, seconds=60)
+        place.push(3, weight=EVEN * 3)
+        # By a model server of its own: that of the callers does not have both versions.
+        options, place.options = place.options, ()
+        out = place.conveyor("replay", "3", "--min-rows", "300", code=5)
+        place.options = options
+        assert "Version 3 is worse than version 2 on what was really asked" in out
+        assert "not passed a replay" in place.conveyor(*on_gateway(running, "rollout", "start", "3", "--replayed"), code=2)
+        out = place.conveyor(*on_gateway(running, "rollout", "start", "3", "--shadow"))
+        assert "stable 2, shadow 3" in out
+        load.versions.clear()
+        watch = ("rollout", "watch", "--promote", "--abort", "--minutes", "0", "--every", "1", "--min-rows", "300")
+        out = place.conveyor(*on_gateway(running, *watch), code=1)
+        assert "stable 2, shadow 3 → stable 2" in out
+        assert "Version 3 is worse than version 2" in out
+        assert running.sample('gateway_shadow_predictions_total{model="flights",outcome="ok",version="3"}') >= 300
+    assert set(load.versions) == {2}
     assert load.failures == []
 
 

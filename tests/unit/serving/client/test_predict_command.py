@@ -104,6 +104,60 @@ def test_csv_for_tables(predict, expected):
     assert [float(row["score"]) for row in rows] == [one.score for one in expected]
 
 
+@pytest.fixture
+def explained(server):
+    server.references = [{"carrier": "DL", "departure": 7}, {"carrier": "UA", "departure": 900, "distance": 20.5}]
+    with Client(server.address("grpc")) as client:
+        return client.predict([{"carrier": "UA", "departure": 900, "distance": 1400}], explain=True)[0]
+
+
+def test_an_explanation_for_people(predict, explained):
+    done = predict("--file", "rows.csv", "--explain")
+
+    assert done.returncode == 0, done.stderr
+    heading, columns, *features = done.stdout.splitlines()[:5]
+    average = f"{explained.explanation.average:.4f}"
+    assert heading == f"row 1: prediction {explained.label}, score {explained.score:.4f}, on average {average}"
+    assert columns.split() == ["feature", "value", "contribution"]
+    shown = [line.replace("\N{MINUS SIGN}", "-").split() for line in features]
+    values = {"carrier": "UA", "departure": "900", "distance": "1400"}
+    for line, one in zip(shown, explained.explanation.contributions, strict=True):
+        assert line[:2] == [one.feature, values[one.feature]]
+        assert float(line[2].lstrip("±")) == pytest.approx(one.contribution, abs=5e-5)
+    # The greatest has the longest bar.
+    assert shown[0][3].count("█") == 12
+    assert done.stdout.splitlines()[-1].startswith("2 rows, answered by version 3")
+
+
+def test_an_explanation_for_programs(predict, explained):
+    (document,) = json.loads(
+        predict("--json", '{"carrier": "UA", "departure": 900, "distance": 1400}', "--explain", "-o", "json").stdout
+    )
+
+    explanation = document["explanation"]
+    assert (explanation["of"], explanation["average"]) == ("score", explained.explanation.average)
+    assert explanation["contributions"] == [
+        {"feature": one.feature, "value": one.value, "contribution": one.contribution}
+        for one in explained.explanation.contributions
+    ]
+    assert "explanation" not in json.loads(predict("--json", "{}", "-o", "json").stdout)[0]
+
+
+def test_of_many_rows_and_features_the_first_are_explained(predict, explained, server):
+    server.features |= {f"more_{number}": "DT_INT64" for number in range(10)}
+    done = predict("--explain", stdin=json.dumps([{"more_3": 1}] * 12))
+
+    assert done.stdout.count("3 others") == 10
+    assert "… and 2 more; --output json prints them all" in done.stdout
+
+
+def test_a_model_that_cannot_be_explained(predict):
+    done = predict("--json", "{}", "--explain")
+
+    assert done.returncode == 2
+    assert "training.explainable: true" in done.stderr
+
+
 def test_a_predicted_value(predict, server):
     server.outputs = {"predictions": ("DT_FLOAT", 1)}
     server.model = lambda columns: {"predictions": [1234567.5] * len(columns["carrier"])}
@@ -239,6 +293,7 @@ def test_the_file_is_named_where_a_row_is_wrong(predict, tmp_path):
         ("--json", "{}", "--rest"),
         ("--json", "{}", "--target", "cluster"),
         ("--json", "{}", "--timeout", "0"),
+        ("--json", "{}", "--explain", "--output", "csv"),
     ],
 )
 def test_what_does_not_go_together_is_a_usage_error(predict, arguments):

@@ -82,6 +82,9 @@ class Client:
     def post(self, path: str, **arguments: Any) -> httpx.Response:
         return self._portal.call(partial(self._client.post, path, **arguments))
 
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        return self._portal.call(partial(self._client.request, method, path, **arguments))
+
 
 @contextmanager
 def running(app: FastAPI) -> Iterator[Client]:

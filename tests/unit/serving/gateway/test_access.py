@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import datetime
 import json
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import jwt
 import pytest
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from serving.gateway import oidc
 from serving.gateway.access import new_key
+from serving.gateway.app import create_app
+from serving.gateway.server import uvicorn_config
 from tests.unit.serving.gateway.conftest import ROW, predict
 
 AUDIENCE = "conveyor"
@@ -69,11 +75,15 @@ class Provider:
         self.keys = {"first": rsa.generate_private_key(65537, 2048)}
         self.fetches: list[str] = []
         self.is_broken = False
+        self.hanging = threading.Event()
+        self.changes: dict[str, object] = {}
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.fetches.append(self.path)
+                while provider.hanging.is_set():
+                    time.sleep(0.01)
                 body = json.dumps(provider.document(self.path)).encode()
                 self.send_response(500 if provider.is_broken else 200)
                 self.send_header("Content-Length", str(len(body)))
@@ -89,9 +99,10 @@ class Provider:
 
     def document(self, path: str) -> object:
         if path == "/.well-known/openid-configuration":
-            return {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"}
+            return {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"} | self.changes
         algorithm = jwt.algorithms.RSAAlgorithm
-        return {"keys": [algorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": kid} for kid, key in self.keys.items()]}
+        keys = [algorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": kid} for kid, key in self.keys.items()]
+        return {"keys": keys} | self.changes
 
     def token(self, key_id: str = "first", key: object = None, algorithm: str = "RS256", **claims: object) -> str:
         expires = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5)
@@ -100,8 +111,16 @@ class Provider:
         return jwt.encode(content, key or self.keys[key_id], algorithm, headers={"kid": key_id})
 
     def stop(self) -> None:
+        self.hanging.clear()
         self._server.shutdown()
         self._server.server_close()
+
+
+def until(condition) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class TestTokens:
@@ -149,6 +168,9 @@ class TestTokens:
             ({"exp": None}, 'missing the "exp" claim'),
             ({"nbf": 2**40}, "not yet valid"),
             ({"sub": None}, 'missing the "sub" claim'),
+            ({"sub": ""}, "its subject is not a text"),
+            ({"sub": " "}, "its subject is not a text"),
+            ({"sub": "x" * 1025}, "its subject is not a text"),
             ({"key": rsa.generate_private_key(65537, 2048)}, "Signature verification failed"),
             ({"key_id": "unknown", "key": rsa.generate_private_key(65537, 2048)}, "a key that its issuer does not have"),
             ({"key": ec.generate_private_key(ec.SECP256R1()), "algorithm": "ES256"}, "The token is not valid"),
@@ -184,6 +206,49 @@ class TestTokens:
         provider.is_broken = True
 
         assert self.ask(gateway, provider.token()).status_code == 200
+
+    def test_a_provider_that_hangs_delays_nobody_whose_key_is_known(self, gateway, provider, monkeypatch):
+        assert self.ask(gateway, provider.token()).status_code == 200
+        monkeypatch.setattr(oidc, "_PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr(oidc, "_KEEP_SECONDS", 0.0)
+        monkeypatch.setattr(oidc, "_TIMEOUT_SECONDS", 60.0)
+        provider.hanging.set()
+        with ThreadPoolExecutor(8) as threads:
+            answers = threads.map(lambda _: self.ask(gateway, provider.token()), range(8), timeout=30)
+
+            assert {each.status_code for each in answers} == {200}
+        until(lambda: provider.fetches.count("/.well-known/openid-configuration") == 2)
+
+    def test_a_provider_that_hangs_is_not_waited_for_longer_than_a_while(self, gateway, provider, monkeypatch):
+        monkeypatch.setattr(oidc, "_TIMEOUT_SECONDS", 0.2)
+        provider.hanging.set()
+
+        assert self.ask(gateway, provider.token()).status_code == 503
+
+    def test_keys_are_not_believed_for_ever(self, gateway, provider, monkeypatch):
+        assert self.ask(gateway, provider.token()).status_code == 200
+        monkeypatch.setattr(oidc, "_PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr(oidc, "_STALE_SECONDS", 0.0)
+        provider.is_broken = True
+
+        assert self.ask(gateway, provider.token()).status_code == 503
+
+    @pytest.mark.parametrize(
+        "documents",
+        [
+            {"issuer": "http://another"},
+            {"jwks_uri": "file:///etc/passwd"},
+            {"jwks_uri": "ftp://127.0.0.1/keys"},
+            {"jwks_uri": 7},
+            {"jwks_uri": "http://[1"},
+            {"keys": "x" * 300_000},
+            {"keys": None},
+        ],
+    )
+    def test_what_a_hostile_provider_sends_is_refused(self, gateway, provider, documents):
+        provider.changes = documents
+
+        assert self.ask(gateway, provider.token()).status_code == 503
 
     def test_a_provider_that_never_answered(self, gateway, provider):
         provider.is_broken = True
@@ -227,3 +292,74 @@ class TestRateLimits:
     def test_other_questions_are_not_limited(self, start):
         with start(access={"rate_limit": "1/minute"}) as gateway:
             assert {gateway.get("/v1/models").status_code for _ in range(5)} == {200}
+
+    def test_a_key_and_a_subject_of_one_name_do_not_share_a_count(self, start):
+        key, sha256 = new_key()
+        provider = Provider()
+        access = {
+            "api_keys": {"shop": {"sha256": sha256}},
+            "oidc": {"issuer": provider.issuer, "audience": AUDIENCE},
+            "rate_limit": "2/minute",
+        }
+        try:
+            with start(access=access) as gateway:
+                by_key = [predict(gateway, ROW, **{"X-API-Key": key}).status_code for _ in range(3)]
+                token = provider.token(sub="shop")
+                by_token = [predict(gateway, ROW, Authorization=f"Bearer {token}").status_code for _ in range(3)]
+        finally:
+            provider.stop()
+
+        assert by_key == by_token == [200, 200, 429]
+
+    def test_failed_logins(self, start):
+        key, sha256 = new_key()
+        access = {"api_keys": {"shop": {"sha256": sha256}}, "failed_logins": "3/minute"}
+        with start(access=access) as gateway:
+            statuses = [predict(gateway, ROW, **{"X-API-Key": f"cv_{number}"}).status_code for number in range(3)]
+            refused = gateway.get("/v1/models", headers={"X-API-Key": "cv_4"})
+
+            assert statuses == [401, 401, 401]
+            assert refused.status_code == 429
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert predict(gateway, ROW, **{"X-API-Key": key}).status_code == 200
+
+
+class TestProxies:
+    """The address of a caller behind a proxy, over real connections."""
+
+    @pytest.fixture
+    def ask(self, settings):
+        """Asks a gateway with a limit of two requests a minute for each address, each time as another one."""
+
+        def _ask(**access):
+            gateway = settings(access={"rate_limit": "2/minute", **access})
+            listener = socket.create_server(("127.0.0.1", 0))
+            server = uvicorn.Server(uvicorn_config(create_app(gateway), gateway))
+            thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+            thread.start()
+            until(lambda: server.started)
+            try:
+                url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/predict"
+                statuses = []
+                for number in range(4):
+                    headers = {"X-Forwarded-For": f"10.0.0.{number}"}
+                    statuses.append(httpx.post(url, json={"rows": [ROW]}, headers=headers, timeout=20).status_code)
+                return statuses
+            finally:
+                server.should_exit = True
+                thread.join()
+
+        return _ask
+
+    def test_nobody_is_believed(self, ask):
+        assert ask() == [200, 200, 429, 429]
+
+    @pytest.mark.parametrize("proxy", ["127.0.0.1", "127.0.0.0/8"])
+    def test_a_proxy_that_the_settings_name_is_believed(self, ask, proxy):
+        assert ask(proxies=[proxy]) == [200, 200, 200, 200]
+
+    def test_another_proxy_is_not(self, ask, monkeypatch):
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+
+        assert ask(proxies=["10.0.0.0/8"]) == [200, 200, 429, 429]
+        assert ask() == [200, 200, 429, 429]

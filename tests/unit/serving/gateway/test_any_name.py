@@ -16,7 +16,7 @@ from pipeline.config import Gateway
 from pipeline.config import PredictionLog as LogSettings
 from pipeline.contracts.schema import SchemaFeature
 from serving.client import ModelFeature, ModelSchema, Prediction
-from serving.gateway.contract import make_contract
+from serving.gateway.contract import Question, make_contract
 from serving.gateway.prediction_log import PredictionLog
 from serving.gateway.problems import ProblemError
 from tests.fakes.names import names
@@ -38,7 +38,7 @@ def test_a_request_is_read_by_the_names_of_the_features(dtypes: dict[str, str]) 
     contract = make_contract(ModelSchema(1, _features(dtypes), OUTPUTS), constraints, Gateway())
     row: dict[str, Any] = {name: TYPES[dtype] for name, dtype in dtypes.items()}
 
-    (read,) = contract.read(json.dumps({"rows": [row]}).encode())
+    (read,) = contract.read(json.dumps({"rows": [row]}).encode()).rows
     assert list(read) == list(dtypes)
     assert read == row
 
@@ -57,20 +57,28 @@ def test_a_logged_row_has_its_features_and_its_answer(tmp_path_factory: pytest.T
     dropped = Counter("dropped", "Rows that were not logged.", registry=None)
     log = PredictionLog(LogSettings(folder=str(folder)), dropped)
     row = {name: TYPES[dtype] for name, dtype in dtypes.items()}
-    log.add(_features(dtypes), [row], [Prediction("m", 3, 0.1, label=1, probabilities=(0.25, 0.75), score=0.75)], "order-17")
+    log.add(
+        _features(dtypes),
+        Question([row], ["order-17-1"]),
+        [Prediction("m", 3, 0.1, label=1, probabilities=(0.25, 0.75), score=0.75)],
+        "order-17",
+    )
     log.close()
 
     (logged,) = pq.read_table(folder).to_pylist()
     assert {name: logged[name] for name in dtypes} == row
     answer = {name.removeprefix("predicted_"): value for name, value in logged.items() if name not in dtypes}
     assert (answer["prediction_version"], answer["prediction_label"], answer["prediction_score"]) == (3, 1, 0.75)
-    assert len(logged) == len(dtypes) + 6
+    assert (answer["prediction_row"], answer["prediction_key"]) == (1, "order-17-1")
+    assert len(logged) == len(dtypes) + 10
 
 
 def test_columns_of_the_answer_make_room_for_features_of_their_name(tmp_path: Path) -> None:
     log = PredictionLog(LogSettings(folder=str(tmp_path)), Counter("dropped", "Rows.", registry=None))
     features = _features(dict.fromkeys(("date", "prediction_score", "predicted_prediction_score"), "DT_INT64"))
-    log.add(features, [dict.fromkeys(features, 7)], [Prediction("m", 3, 0.1, label=1, score=0.75)], "order-17")
+    log.add(
+        features, Question([dict.fromkeys(features, 7)], [None]), [Prediction("m", 3, 0.1, label=1, score=0.75)], "order-17"
+    )
     log.close()
 
     (logged,) = pq.read_table(tmp_path).to_pylist()

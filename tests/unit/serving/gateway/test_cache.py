@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.unit.serving.gateway.conftest import ROW, predict, sample
 
 
@@ -51,10 +53,27 @@ def test_a_new_version_has_not_answered_yet(start, server):
     with start(cache={"rows": 10}) as gateway:
         assert predict(gateway, ROW).json()["predictions"][0]["version"] == 3
         server.versions = {3: "AVAILABLE", 4: "AVAILABLE"}
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while predict(gateway, ROW).json()["predictions"][0]["version"] != 4:
             assert time.monotonic() < end, "the cache still answers for the version before"
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize("before", ["a1", ""])
+def test_a_version_that_is_made_anew_never_answers_with_the_old_ones_predictions(start, server, before):
+    server.digest = before
+    with start(cache={"rows": 10}) as gateway:
+        assert predict(gateway, ROW).json()["predictions"][0]["score"] != 0.75
+        server.digest, server.model = "b2", lambda _: {"labels": [1], "probabilities": [0.25, 0.75], "score": [0.75]}
+        end = time.monotonic() + 60
+        while (answer := predict(gateway, ROW).json()["predictions"][0])["score"] != 0.75:
+            assert time.monotonic() < end, "the cache still answers for the model before"
+            time.sleep(0.05)
+        assert answer["version"] == 3
+        # A rollout counts what this model does, not what the one before did.
+        assert sample(gateway, 'gateway_predictions_total{model="flights",outcome="ok",version="3"}') == 1
+        assert predict(gateway, ROW).json()["predictions"] == [answer]
+        assert sample(gateway, 'gateway_predictions_total{model="flights",outcome="ok",version="3"}') == 2
 
 
 def test_stable_and_canary_do_not_share_answers(start, server, rollout):

@@ -6,11 +6,14 @@ import json
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.config import Gateway
 from serving.client import ModelFeature, ModelSchema
 from serving.gateway.contract import make_contract
-from serving.gateway.problems import ProblemError
+from serving.gateway.problems import ProblemError, RowError
 from tests.unit.serving.gateway.conftest import ROW, predict
 
 
@@ -128,7 +131,7 @@ def test_a_body_that_has_no_rows(gateway, body, status, detail):
 def test_many_problems_are_counted_and_the_first_ones_listed(gateway):
     body = predict(gateway, *[ROW | {"distance": "far"}] * 100).json()
 
-    assert body["detail"].startswith("100 problems; the first 20 are listed. row 1, feature 'distance'")
+    assert body["detail"].startswith("More than 20 problems; the first 20 are listed. row 1, feature 'distance'")
     assert [error["row"] for error in body["errors"]] == list(range(1, 21))
 
 
@@ -231,6 +234,7 @@ class TestPage:
             "probability",
             "score",
             "probabilities",
+            "explanation",
         ]
         assert [name for name, field in properties.items() if field.get("deprecated")] == ["version", "label"]
 
@@ -270,7 +274,7 @@ def test_regression(start, server):
         page = gateway.get("/openapi.json").json()["components"]["schemas"]
         metrics = gateway.get("/metrics").text
 
-    assert list(page["Prediction"]["properties"]) == ["model_version", "prediction", "version", "value"]
+    assert list(page["Prediction"]["properties"]) == ["model_version", "prediction", "explanation", "version", "value"]
     assert 'gateway_predicted_value_bucket{le="3.0",model="flights",version="3"} 1.0' in metrics
 
 
@@ -306,7 +310,72 @@ def test_an_answer_that_is_no_number(start, server):
 def test_an_empty_list_is_no_value_where_lists_have_one_length():
     vector = ModelFeature("vector", "DT_FLOAT", is_list=True, size=2)
     contract = make_contract(ModelSchema(1, {"vector": vector}, {"predictions": "DT_FLOAT"}), {}, Gateway())
-    rows = contract.read(b'{"rows": [{"vector": []}, {"vector": null}, {}, {"vector": [1, 2]}]}')
+    rows = contract.read(b'{"rows": [{"vector": []}, {"vector": null}, {}, {"vector": [1, 2]}]}').rows
     assert [row.get("vector") for row in rows] == [None, None, None, [1.0, 2.0]]
     with pytest.raises(ProblemError):
         contract.read(b'{"rows": [{"vector": [1]}]}')
+
+
+_NAMES = st.sampled_from(["x", "v", "rows", "keys", "z"])
+_WILD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_NAMES, inner, max_size=4),
+    max_leaves=15,
+)
+_ROWS = st.fixed_dictionaries({}, optional={"rows": st.lists(_WILD, max_size=3) | _WILD, "keys": _WILD, "z": _WILD})
+_CONTRACT = make_contract(
+    ModelSchema(
+        1,
+        {"x": ModelFeature("x", "DT_FLOAT"), "v": ModelFeature("v", "DT_INT64", is_list=True, size=2)},
+        {"predictions": "DT_FLOAT"},
+    ),
+    {},
+    Gateway(max_rows=3),
+)
+
+
+@given(_ROWS | _WILD)
+@settings(max_examples=100, deadline=None)
+def test_what_pydantic_refuses_is_refused_in_the_same_row(document):
+    body = json.dumps(document).encode()
+    found = _first(lambda: _CONTRACT.request.model_validate_json(body), ValidationError)
+    refused = _first(lambda: _CONTRACT.read(body), ProblemError)
+
+    if found is None:
+        # Only the number of keys is left to be wrong.
+        assert refused is None or "one for each row" in refused.detail
+        return
+    assert refused is not None
+    place = found.errors()[0]["loc"]
+    if place[:1] == ("rows",) and len(place) > 1 and len(document["rows"]) <= 3:
+        assert refused.errors[0].row == place[1] + 1
+
+
+def _first(call, kind):
+    try:
+        call()
+    except kind as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"rows": [{%s}]}' % b",".join(b'"x%d": 1' % number for number in range(50_000)),
+        b'{"rows": [{}], %s}' % b",".join(b'"x%d": 1' % number for number in range(50_000)),
+        b"{%s}" % b",".join(b'"x%d": 1' % number for number in range(50_000)),
+        b'{"rows": [{"v": [%s]}]}' % b",".join([b'"x"'] * 100_000),
+        b'{"rows": [{}], "keys": [%s]}' % b",".join([b"[]"] * 100_000),
+        b'{"rows": [%s]}' % b",".join([b"1"] * 1000),
+    ],
+)
+def test_of_many_errors_few_are_looked_for(body, monkeypatch):
+    features = {"x": ModelFeature("x", "DT_FLOAT"), "v": ModelFeature("v", "DT_INT64", is_list=True)}
+    contract = make_contract(ModelSchema(1, features, {"predictions": "DT_FLOAT"}), {}, Gateway())
+    found = []
+    monkeypatch.setattr("serving.gateway.contract._row_error", lambda problem: found.append(problem) or RowError(message="x"))
+
+    with pytest.raises(ProblemError):
+        contract.read(body)
+    assert 1 <= len(found) <= 20

@@ -121,6 +121,7 @@ class TestLog:
             "route": "/v1/predict",
             "status": 200,
             "caller": "127.0.0.1",
+            "caller_kind": "address",
             "rows": 2,
         }
 
@@ -178,7 +179,7 @@ class TestMetrics:
 
 
 def test_what_nobody_expected_is_a_problem_too(gateway, server, monkeypatch, lines):
-    monkeypatch.setattr("serving.gateway.predictor.Predictor.predict", lambda *arguments: 1 / 0)
+    monkeypatch.setattr("serving.gateway.predictor.Predictor.predict", lambda *arguments, **options: 1 / 0)
 
     response = predict(gateway, ROW, **{"X-Request-ID": "order-17"})
 

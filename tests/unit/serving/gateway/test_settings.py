@@ -44,6 +44,7 @@ class TestOfAPod:
             tmp_path,
             """
             host: 0.0.0.0
+            access: {open: true}
             upstream: {stable: grpc://serving:8500/houses, canary: grpc://canary:8500/houses}
             rollout: /etc/rollout/rollout.json
             feature_schema: schema.pbtxt
@@ -107,3 +108,35 @@ class TestOfAPod:
 def test_a_field_that_is_wrong(fields):
     with pytest.raises(ValidationError):
         Gateway.model_validate(fields)
+
+
+class TestOtherMachines:
+    """Whom a gateway lets in that listens on more than this machine."""
+
+    KEY = "access: {api_keys: {shop: {sha256: '" + "0" * 64 + "'}}}"
+    PROVIDER = "access: {oidc: {issuer: 'https://login.example.com', audience: x}}"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "host: '::1'",
+            "host: localhost",
+            "host: 0.0.0.0\naccess: {open: true}",
+            f"host: 0.0.0.0\n{KEY}",
+            f"host: 0.0.0.0\n{PROVIDER}",
+        ],
+    )
+    def test_callers_are_known_or_on_this_machine(self, tmp_path, text):
+        path = tmp_path / "settings.yaml"
+        path.write_text(f"upstream: {{stable: 'grpc://server:8500/m'}}\n{text}\n")
+
+        assert read_settings(path).upstream.stable == "grpc://server:8500/m"
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "gateway"])
+    def test_or_the_settings_say_that_everybody_may_call(self, tmp_path, host):
+        path = tmp_path / "settings.yaml"
+        path.write_text(f"upstream: {{stable: 'grpc://server:8500/m'}}\nhost: '{host}'\n")
+
+        with pytest.raises(ConfigError, match=r"Anybody could call the gateway[\s\S]*set access\.open to true"):
+            read_settings(path)

@@ -54,3 +54,19 @@ def test_a_status_stays_what_it_is() -> None:
     error = invalid_argument("no")
 
     assert from_exception(error) is error
+
+
+@pytest.mark.parametrize("text", ["x" * 1024, "x" * 1025, "ä" * 1000, "\udcff", "\ud800" * 2000, ""])
+def test_what_grpc_sends_is_cut_where_tensorflow_serving_cuts_it(text: str) -> None:
+    sent = invalid_argument(text).grpc_message.encode()
+    whole = text.encode(errors="replace")
+
+    kept, truncated, rest = sent.partition(b"...TRUNCATED")
+    assert not rest
+    assert bool(truncated) == (len(whole) > 1024)
+    assert whole.startswith(kept)
+    assert len(kept) in (len(whole), 1023, 1024)
+
+
+def test_a_lack_of_memory_is_told() -> None:
+    assert str(from_exception(MemoryError())) == "RESOURCE_EXHAUSTED: The server has not enough memory for the request."

@@ -81,9 +81,25 @@ class AnyOrder(RuleBasedStateMachine):
     def start(self, version: int, traffic: int) -> None:
         self.do(lambda: self.rollout.start(version, traffic, "to see"))
 
+    @rule(version=VERSIONS)
+    def start_shadow(self, version: int) -> None:
+        self.do(lambda: self.rollout.start(version, 0, "to see", shadow=True))
+
+    @rule(traffic=st.integers(0, 100))
+    def step(self, traffic: int) -> None:
+        self.do(lambda: self.rollout.promote("so far it is good", traffic=traffic))
+
     @rule()
     def promote(self) -> None:
         self.do(lambda: self.rollout.promote("it is better"))
+
+    @rule()
+    def pause(self) -> None:
+        self.do(lambda: self.rollout.pause("over the weekend"))
+
+    @rule()
+    def resume(self) -> None:
+        self.do(lambda: self.rollout.resume("it is Monday"))
 
     @rule()
     def abort(self) -> None:
@@ -104,7 +120,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.was_killed = False
 
     @rule(
-        action=st.sampled_from(["start", "promote", "abort", "rollback", "repair"]),
+        action=st.sampled_from(["start", "shadow", "step", "promote", "abort", "rollback", "repair"]),
         version=VERSIONS,
         writes=st.integers(0, 4),
     )
@@ -112,6 +128,8 @@ class AnyOrder(RuleBasedStateMachine):
         """A command is killed before it writes once more than so often."""
         actions: dict[str, Callable[[], object]] = {
             "start": lambda: self.rollout.start(version, 10, "to see"),
+            "shadow": lambda: self.rollout.start(version, 0, "to see", shadow=True),
+            "step": lambda: self.rollout.promote("so far it is good", traffic=30),
             "promote": lambda: self.rollout.promote("it is better"),
             "abort": lambda: self.rollout.abort("it is worse"),
             "rollback": lambda: self.rollout.rollback("something is wrong"),

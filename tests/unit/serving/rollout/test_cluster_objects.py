@@ -65,6 +65,20 @@ def test_the_state_is_written_once_and_read_again(target: ClusterTarget, objects
     assert list(objects.data("serving-rollout")) == ["rollout.json"]
 
 
+def test_what_changes_the_state_alone_leaves_the_other_objects(
+    target: ClusterTarget, objects: FakeCluster, said: list[str]
+) -> None:
+    in_progress(objects)
+    rollout = Rollout(target, "ada@laptop", said.append)
+    assert rollout.pause("over the weekend").paused
+    assert not rollout.resume("it is Monday").paused
+    rollout.record_replay(1, 2, "pass", "alike")
+    kept = target.read()
+    assert [change.action for change in kept.changes] == ["start", "pause", "resume", "replay"]
+    assert kept.changes[-1].outcome == "pass"
+    assert objects.data("serving-config") == objects.data("serving-canary-config") == {}
+
+
 def test_whoever_writes_second_is_refused(target: ClusterTarget, objects: FakeCluster) -> None:
     target.read()
     theirs = in_progress(objects)
@@ -147,3 +161,31 @@ def test_rollback_works_when_the_volume_cannot_be_looked_at(
     assert Rollout(target, "ada@laptop", said.append).rollback("now").stable == 2
     assert any("those of the state are taken instead" in each for each in said)
     assert json.loads(objects.data("serving-rollout")["rollout.json"])["stable"] == 2
+
+
+def annotated(objects: FakeCluster, name: str) -> bool:
+    return "conveyor/configuration-changed" in objects.read(f"pod-{name}-1")["metadata"].get("annotations", {})
+
+
+def test_a_change_is_brought_into_the_pods_that_read_it_at_once(target: ClusterTarget, objects: FakeCluster) -> None:
+    for name in ("serving-canary", "gateway"):
+        objects.add_pod(name, 1)
+
+    target.read()
+    target.write(RolloutState().start(3, 20, [1, 2, 3], who="ada@laptop"))
+    assert (annotated(objects, "gateway"), annotated(objects, "serving-canary")) == (True, False)
+
+    target.settle(Placement(stable=1, canary=3, traffic=20))
+    assert annotated(objects, "serving-canary")
+
+
+def test_without_the_right_to_change_pods_it_takes_longer(target: ClusterTarget, objects: FakeCluster, said: list[str]) -> None:
+    objects.add_pod("gateway", 1)
+    (objects.folder / "pods-may-not-be-changed").touch()
+
+    target.read()
+    target.write(RolloutState().start(3, 20, [1, 2, 3], who="ada@laptop"))
+
+    assert "reaches the pods of gateway within a minute or two" in said[0]
+    assert "Forbidden" in said[0]
+    assert objects.data("serving-rollout")

@@ -54,6 +54,20 @@ def test_a_walk(conveyor: Conveyor) -> None:
     assert [line.split()[3:5] for line in out.splitlines()[2:]] == [["rollback", "3"], ["promote", "3"], ["start", "3"]]
 
 
+def test_steps_are_planned_paused_and_resumed(conveyor: Conveyor) -> None:
+    code, out, _ = conveyor("rollout", "start", "3", "--shadow", "--steps", "1, 10,50 %", "--bake", "5m")
+    assert code == 0
+    assert "stable 2, shadow 3" in out
+    assert "goes on with steps 1 %, 10 %, 50 %, 5 min each" in out
+    assert "paused" in conveyor("rollout", "pause", "--reason", "weekend")[1]
+    assert "Planned: steps 1 %, 10 %, 50 %, 5 min each, paused" in conveyor("rollout", "status")[1]
+    assert "resumed" in conveyor("rollout", "resume")[1]
+    assert "stable 2, shadow 3 → stable 2, canary 3 at 10 %" in conveyor("rollout", "promote", "--traffic", "10")[1]
+    status = json.loads(conveyor("rollout", "status", "--json")[1])
+    assert [change["action"] for change in status["changes"]] == ["start", "pause", "resume", "step"]
+    assert status["plan"] == {"steps": [1, 10, 50], "bake_seconds": 300.0}
+
+
 def test_status_for_programs(conveyor: Conveyor) -> None:
     conveyor("rollout", "start", "3", "--reason", "first")
     status = json.loads(conveyor("rollout", "status", "--json")[1])
@@ -73,6 +87,16 @@ def test_before_the_first_rollout(conveyor: Conveyor) -> None:
     [
         (("rollout", "start", "9"), "There is no version 9 that can be served."),
         (("rollout", "start", "3", "--traffic", "100"), "A canary cannot have this share of the traffic."),
+        (
+            ("rollout", "start", "3", "--shadow", "--traffic", "5"),
+            "It is not clear what share",
+        ),
+        (("rollout", "start", "3", "--steps", "1,10", "--traffic", "5"), "It is not clear what share"),
+        (("rollout", "start", "3", "--steps", "10,1"), "These are no steps of a rollout."),
+        (("rollout", "start", "3", "--steps", "ten"), "These are no steps of a rollout."),
+        (("rollout", "start", "3", "--bake", "5m"), "There is no step that could last so long."),
+        (("rollout", "pause"), "There is no canary to pause."),
+        (("rollout", "resume"), "There is no canary to resume."),
         (("rollout", "promote"), "There is no canary to promote."),
         (("rollout", "abort"), "There is no canary to abort."),
         (("rollout", "watch"), "There is no canary to watch."),

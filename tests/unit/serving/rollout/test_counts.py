@@ -9,7 +9,7 @@ import pytest
 
 from serving.client import Prediction
 from serving.gateway.metrics import GatewayMetrics
-from serving.rollout.counts import Counts, count, read_metrics, read_page, read_traffic
+from serving.rollout.counts import Counts, count, follows, read_metrics, read_page
 
 
 def prediction(version: int, score: float = 0.3, model: str = "flights") -> Prediction:
@@ -106,8 +106,48 @@ def test_gateways_that_came_or_went_since(gateway: Gateway):
 
 def test_the_share_of_the_canary(gateway: Gateway):
     gateway.metrics.canary_percent.set(25)
-    assert read_traffic(gateway.metrics.text().decode()) == 25
-    assert read_traffic("# nothing\n") is None
+    page = gateway.metrics.text().decode()
+    assert follows(page, 25, shadow=False)
+    assert not follows(page, 10, shadow=False)
+    assert not follows("", 0, shadow=False)
+
+
+def test_whether_the_canary_is_a_shadow(gateway: Gateway):
+    gateway.metrics.canary_is_shadow.set(1)
+    page = gateway.metrics.text().decode()
+    assert follows(page, 0, shadow=True)
+    assert not follows(page, 0, shadow=False)
+    # A gateway of an earlier release has no such gauge.
+    assert follows("gateway_canary_traffic_percent 0.0\n", 0, shadow=False)
+    assert not follows("gateway_canary_traffic_percent 0.0\n", 0, shadow=True)
+
+
+def test_a_shadow_is_counted_apart(gateway: Gateway):
+    shadow = gateway.metrics.shadow
+    gateway.answers(3, 7)
+    answers = [prediction(7, 0.9), prediction(7, 0.3), prediction(7, 0.2)]
+    shadow.count(answers)
+    shadow.compare(answers, [prediction(6, 0.3), prediction(6, 0.4), prediction(6, 0.1)])
+    shadow.predictions.labels("flights", "7", "error").inc(2)
+    counted = count({"one": gateway.page()}, None, 7, shadow=True)
+    assert (counted.ok, counted.errors, counted.same, counted.other) == (3, 2, 2, 1)
+    assert counted.classes == {"in time": 2, "late": 1}
+    assert counted.scores[0.3] == 2
+    assert count({"one": gateway.page()}, None, 7).rows == 3
+
+
+def test_a_shadow_that_always_agrees_has_a_share_of_other_answers(gateway: Gateway):
+    gateway.metrics.shadow.compare([prediction(7, 0.9)], [prediction(6, 0.9)])
+    assert gateway.page()["gateway_shadow_agreement_total|7|other"] == 0
+
+
+def test_numbers_agree_in_the_same_bucket(gateway: Gateway):
+    def number(value: float) -> Prediction:
+        return Prediction(model="flights", version=7, latency=0.01, value=value)
+
+    gateway.metrics.shadow.compare([number(20), number(31), number(-5)], [number(11), number(29), number(5)])
+    counted = count({"one": gateway.page()}, None, 7, shadow=True)
+    assert (counted.same, counted.other) == (1, 2)
 
 
 @pytest.fixture
@@ -131,7 +171,7 @@ def address():
 
 
 def test_pages_are_read_over_http(address: str):
-    assert read_traffic(read_metrics(f"{address}/")) == 5
+    assert follows(read_metrics(f"{address}/"), 5, shadow=False)
 
 
 def test_a_gateway_that_does_not_answer_has_no_page():

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.errors import UsageError
-from serving.rollout import Placement, RolloutState, Stage
+from serving.rollout import Placement, Plan, RolloutState, Stage
 
 BY = {"who": "ada@laptop", "reason": "to see"}
 FIRST = RolloutState()
@@ -32,6 +32,14 @@ def test_a_canary_has_the_label_and_gives_it_to_the_stable_version_at_its_end():
     assert canary().labels == {"stable": 6, "canary": 7}
     assert canary().abort(**BY).labels == {"stable": 6, "canary": 6}
     assert canary().promote(**BY).labels == {"stable": 7, "canary": 7}
+
+
+def test_the_history_does_not_grow_without_end():
+    state = canary()
+    for number in range(1, 1003):
+        state = state.replay(number, 6, "pass", **BY)
+    assert len(state.changes) == 1000
+    assert (state.changes[-1].versions, state.canary) == ((1002, 6), 7)
 
 
 def test_every_change_is_recorded_with_who_why_and_what():
@@ -159,3 +167,133 @@ def test_the_state_survives_being_written_and_read():
 def test_a_state_that_does_not_hold_together_is_refused(broken: dict[str, object]):
     with pytest.raises(ValidationError):
         RolloutState.model_validate(broken)
+
+
+class TestShadow:
+    def shadow(self) -> RolloutState:
+        return FIRST.start(7, 0, EXISTING, shadow=True, **BY)
+
+    def test_it_is_loaded_and_labelled_as_a_canary_and_gets_no_traffic(self):
+        state = self.shadow()
+        assert state.placement == Placement(stable=6, canary=7, shadow=True)
+        assert state.labels == {"stable": 6, "canary": 7}
+        assert (state.traffic, state.stage(7), str(state.placement)) == (0, Stage.SHADOW, "stable 6, shadow 7")
+        assert state.protected == {6, 7}
+
+    def test_it_goes_on_as_a_canary(self):
+        state = self.shadow().step(10, **BY)
+        assert state.placement == Placement(stable=6, canary=7, traffic=10)
+        assert (state.changes[-1].action, state.stage(7)) == ("step", Stage.CANARY)
+
+    def test_it_becomes_the_stable_version(self):
+        assert self.shadow().promote(**BY).placement == Placement(stable=7)
+
+    def test_it_ends(self):
+        assert self.shadow().abort(**BY).placement == self.shadow().rollback(EXISTING, **BY).placement == Placement(stable=6)
+        assert self.shadow().abort(**BY).stage(7) is Stage.ABORTED
+
+    @pytest.mark.parametrize(
+        "wrong", [{"stable": 6, "canary": 7, "traffic": 10, "shadow": True}, {"stable": 6, "shadow": True}]
+    )
+    def test_what_cannot_be(self, wrong):
+        with pytest.raises(ValidationError):
+            Placement(**wrong)
+
+    def test_a_share_is_between_1_and_99_percent_at_each_step(self):
+        with pytest.raises(UsageError, match="cannot have this share"):
+            self.shadow().step(100, **BY)
+        with pytest.raises(UsageError, match="no canary to promote"):
+            FIRST.step(10, **BY)
+
+
+def test_gateways_of_earlier_releases_read_the_state_of_a_canary():
+    kept = canary().to_json()
+    assert "shadow" not in kept
+    assert RolloutState.model_validate_json(kept).placement == canary().placement
+
+
+class TestSteps:
+    PLAN = Plan(steps=(1, 10, 50), bake_seconds=600)
+
+    def started(self) -> RolloutState:
+        return FIRST.start(7, 1, EXISTING, plan=self.PLAN, **BY)
+
+    def test_the_canary_goes_through_its_steps_and_is_then_promoted(self):
+        state, shares = self.started(), [1]
+        while (step := state.next_step) is not None:
+            state = state.step(step, **BY)
+            shares.append(state.traffic)
+        assert shares == [1, 10, 50]
+        assert state.promote(**BY).plan is None
+
+    def test_a_shadow_has_all_steps_before_it(self):
+        assert FIRST.start(7, 0, EXISTING, shadow=True, plan=self.PLAN, **BY).next_step == 1
+
+    def test_a_step_by_hand_goes_over_those_before_it(self):
+        assert self.started().step(30, **BY).next_step == 50
+
+    def test_a_step_begins_with_its_share_and_again_when_it_is_resumed(self):
+        state = self.started()
+        assert state.step_began == state.changes[0].at
+        paused = state.pause(**BY)
+        assert (paused.paused, paused.step_began, paused.placement) == (True, state.changes[0].at, state.placement)
+        resumed = paused.resume(**BY)
+        assert (resumed.paused, resumed.step_began) == (False, resumed.changes[-1].at)
+        assert resumed.abort(**BY).step_began is None
+
+    def test_the_end_of_a_canary_is_the_end_of_its_plan(self):
+        for ended in (self.started().pause(**BY).abort(**BY), self.started().pause(**BY).rollback(EXISTING, **BY)):
+            assert (ended.plan, ended.paused) == (None, False)
+
+    def test_what_cannot_be_paused_or_resumed(self):
+        with pytest.raises(UsageError, match="no canary to pause"):
+            FIRST.pause(**BY)
+        with pytest.raises(UsageError, match="not paused"):
+            self.started().resume(**BY)
+
+    def test_it_is_kept(self):
+        state = self.started().pause(**BY)
+        kept = RolloutState.model_validate_json(state.to_json())
+        assert (kept.plan, kept.paused, kept.next_step) == (self.PLAN, True, 10)
+
+    @pytest.mark.parametrize("steps", [(), (10, 1), (10, 10), (0, 10), (10, 100)])
+    def test_steps_go_up(self, steps):
+        with pytest.raises(ValidationError):
+            Plan(steps=steps, bake_seconds=600)
+
+
+class TestReplay:
+    def test_it_is_recorded_and_changes_nothing_that_serves(self):
+        state = canary().abort(**BY).replay(5, 6, "pass", who="ada@laptop", reason="alike")
+        change = state.changes[-1]
+        assert (change.action, change.versions, change.outcome, change.reason) == ("replay", (5, 6), "pass", "alike")
+        assert change.before == change.after == state.placement
+        assert RolloutState.model_validate_json(state.to_json()).changes[-1] == change
+
+    def test_one_that_has_passed_may_start(self):
+        state = FIRST.replay(7, 6, "fail", **BY).replay(7, 6, "pass", **BY)
+        assert state.start(7, 10, EXISTING, replayed=True, **BY).canary == 7
+
+    @pytest.mark.parametrize(
+        "replays",
+        [
+            (),
+            ((7, 6, "fail"),),
+            ((7, 6, "undecided"),),
+            ((7, 6, "pass"), (7, 6, "fail")),
+            ((7, 5, "pass"),),
+            ((5, 6, "pass"),),
+        ],
+    )
+    def test_any_other_may_not(self, replays):
+        state = FIRST
+        for version, against, outcome in replays:
+            state = state.replay(version, against, outcome, **BY)
+        with pytest.raises(UsageError, match="has not passed a replay against version 6"):
+            state.start(7, 10, EXISTING, replayed=True, **BY)
+        assert state.start(7, 10, EXISTING, **BY).canary == 7
+
+    def test_the_replay_of_a_version_that_was_deleted_is_not_that_of_the_next_one_with_its_number(self):
+        state = canary().abort(**BY).replay(7, 6, "pass", **BY).prune([7], **BY)
+        with pytest.raises(UsageError, match="has not passed"):
+            state.start(7, 10, EXISTING, replayed=True, **BY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,17 @@ def test_a_slower_canary_fails():
     assert failed(counts(9000), counts(1000, seconds=0.03)) == ["latency p95", "latency p99"]
 
 
+def test_a_few_slow_calls_may_be_chance():
+    def calls(slow: int) -> Counts:
+        return Counts(ok=800, durations={0.01: 800 - slow, 0.05: 800, float("inf"): 800})
+
+    stable = Counts(ok=500, durations={0.01: 476, 0.05: 500, float("inf"): 500})
+    found = {check.name: check for check in judge(stable, calls(50)).checks}["latency p95"]
+    assert (found.measure, found.outcome) == ("1.80 times", Outcome.UNDECIDED)
+    assert "may be chance" in found.limit
+    assert outcomes(stable, calls(600))["latency p95"] == "fail"
+
+
 def test_a_slower_canary_passes_while_it_is_fast():
     fast, slower = ({0.001: 1000 - slow, 0.005: 1000, float("inf"): 1000} for slow in (0, 900))
     found = outcomes(Counts(ok=1000, durations=fast), Counts(ok=1000, durations=slower))
@@ -120,3 +133,36 @@ def test_the_stability_index_of_known_distributions():
     assert stability_index({"a": 200_000, "b": 800_000}, {"a": 400_000, "b": 600_000}) == pytest.approx(0.1962, abs=1e-4)
     assert stability_index({"a": 5}, {"a": 500}) == 0
     assert stability_index({}, {}) == 0
+
+
+def shadow(same: int, other: int, late: int = 400) -> Counts:
+    rows = same + other
+    return replace(counts(rows), classes={"0": rows - late, "1": late}, same=same, other=other)
+
+
+def stable(rows: int = 2000, late: int = 400) -> Counts:
+    return replace(counts(rows), classes={"0": rows - late, "1": late})
+
+
+def test_a_shadow_that_agrees_passes():
+    verdict = judge(stable(), shadow(1900, 100))
+    assert verdict.outcome is Outcome.PASS
+    (check,) = [check for check in verdict.checks if check.name == "agreement"]
+    assert check.canary == "100 of 2,000 rows otherwise"
+    # Of which chance explains 0.8 ** 2 + 0.2 ** 2.
+    assert check.measure == f"95.0 % alike, kappa {(0.95 - 0.68) / (1 - 0.68):.2f}"
+
+
+def test_a_shadow_that_answers_other_rows_so_fails_though_its_answers_are_spread_alike():
+    # Independent of the stable version: 68 % alike by chance.
+    assert failed(stable(), shadow(1360, 640)) == ["agreement"]
+
+
+def test_little_agreement_on_few_rows_may_be_chance():
+    assert outcomes(stable(), shadow(450, 150, late=120))["agreement"] == "pass"
+    assert outcomes(stable(), shadow(442, 158, late=120))["agreement"] == "undecided"
+    assert outcomes(stable(), shadow(300, 150, late=90))["agreement"] == "undecided"
+
+
+def test_versions_that_always_say_the_same_agree():
+    assert outcomes(stable(late=0), shadow(2000, 0, late=0))["agreement"] == "pass"

@@ -99,8 +99,8 @@ def test_a_request_waits_for_others_as_long_as_it_is_told(model: Model, ask) -> 
 def test_a_full_batch_does_not_wait(model: Model, ask) -> None:
     started = time.monotonic()
 
-    assert ask(batch_timeout_micros=10_000_000, max_batch_size=2)(1.0, 2.0) == [2.0, 4.0]
-    assert time.monotonic() - started < 5
+    assert ask(batch_timeout_micros=100_000_000, max_batch_size=2)(1.0, 2.0) == [2.0, 4.0]
+    assert time.monotonic() - started < 60
 
 
 def test_batches_are_filled_up_to_an_allowed_size(model: Model, ask) -> None:

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from pipeline.errors import ConfigError
 from serving.modelserver.flags import Flags
-from serving.modelserver.models.config import ModelServerConfig, check_config, read_config
+from serving.modelserver.models.config import ModelServerConfig, check_config, local_path, read_config
 from serving.modelserver.models.source import Policy, stamp, wanted_versions
 from serving.modelserver.status import StatusError
 
@@ -21,7 +21,7 @@ def config(text: str) -> ModelServerConfig:
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     """Versions 1, 2 and 10, and what is none."""
-    for name in ("1", "2", "10", ".partial-11", "12", "٣", "-4", "latest"):
+    for name in ("1", "2", "10", ".partial-11", "12", "٣", "-4", "latest", "9" * 19, "9" * 200):
         (tmp_path / name).mkdir()
         if name != "12":
             (tmp_path / name / "saved_model.pb").touch()
@@ -85,6 +85,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: str | None, seen: s
         ('name: "m" base_path: "m" model_platform: "tensorflow"', "an absolute path or URI; got base_path()=m"),
         ('name: "m" base_path: "/m"', "neither ModelServerConfig::model_type"),
         ('name: "m" base_path: "/m" model_platform: "torch"', "unsupported platform torch"),
+        ('name: "m" base_path: "file://m" model_platform: "tensorflow"', "an absolute path or URI; got base_path()=file://m"),
+        ('name: "m" base_path: "gs://m/m" model_platform: "tensorflow"', "an absolute path or URI; got base_path()=gs://m/m"),
+        ('name: "m" base_path: "/m" model_platform: "tensorflow" logging_config {}', "has a logging_config"),
     ],
 )
 def test_models_that_cannot_be_served(model: str, message: str) -> None:
@@ -103,3 +106,9 @@ def test_a_model_that_is_listed_twice() -> None:
 
 def test_the_type_of_a_model_may_stand_for_its_platform() -> None:
     check_config(config('model_config_list { config { name: "m" base_path: "/m" model_type: TENSORFLOW } }'))
+
+
+def test_a_folder_may_be_named_by_a_uri() -> None:
+    check_config(config('model_config_list { config { name: "m" base_path: "file:///m" model_platform: "tensorflow" } }'))
+
+    assert local_path("file:///models/m") == local_path("/models/m") == Path("/models/m")

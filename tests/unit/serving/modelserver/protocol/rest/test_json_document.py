@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import pytest
 
-from serving.modelserver.protocol.rest.json_document import describe, parse, to_bytes
+from serving.modelserver.protocol.rest.json_document import describe, num_bytes, parse, to_bytes, to_text
 from serving.modelserver.status import StatusError
 
 
@@ -82,3 +83,47 @@ def test_a_long_value_is_cut_off() -> None:
 
     assert shown.startswith("[0, 1, 2,")
     assert 256 <= len(shown) < 270
+
+
+def test_a_long_text_behind_inf_is_read_once() -> None:
+    body = b'{"x": Inf, "y": "' + rb"\"" * 200_000
+
+    with pytest.raises(StatusError, match="Missing a closing quotation mark in string"):
+        parse(body)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[]",
+        "{}",
+        "[[]]",
+        "1",
+        "1.5",
+        '"abcd"',
+        '{"a": 1}',
+        '{"a": {"b": [1.5, "c"]}}',
+        "[1]",
+        '{"b64": "AAAA"}',
+        "null",
+        "123456789",
+        f'"{"é" * 50}😀"',
+    ],
+)
+def test_what_a_body_takes_is_known_before_it_is_read(value: str) -> None:
+    body = ('{"x": [' + ", ".join([value] * 20_000) + "]}").encode()
+
+    tracemalloc.start()
+    document = parse(body)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(document["x"]) == 20_000
+    assert taken < num_bytes(body)
+
+
+@pytest.mark.parametrize("text", ["\udcff", "a\ud800"])
+def test_names_are_utf_8(text: str) -> None:
+    assert to_text("ä") == "ä"
+    with pytest.raises(StatusError, match=r"UTF-8|surrogate pair"):
+        to_text(text)

@@ -10,6 +10,7 @@ import pytest
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving.modelserver.inference.tensors import data_type
 from serving.modelserver.protocol.rest.json_inputs import Format, examples, predict_inputs, signature_name
 from serving.modelserver.status import StatusError
 
@@ -66,6 +67,28 @@ def test_columns_of_named_inputs_may_have_different_shapes() -> None:
 def test_an_empty_list_is_an_empty_tensor() -> None:
     assert predict_inputs({"inputs": {"x": []}}, wanted(**FLOAT))[0]["x"].shape == (0,)
     assert predict_inputs({"instances": [[], []]}, wanted(**FLOAT))[0]["x"].shape == (2, 0)
+
+
+@pytest.mark.parametrize("dtype", ["DT_HALF", "DT_BFLOAT16", "DT_COMPLEX64", "DT_UINT16", "DT_QINT8"])
+def test_an_empty_list_has_any_type(dtype: str) -> None:
+    array = predict_inputs({"inputs": {"x": []}}, wanted(x=dtype))[0]["x"]
+
+    assert array.shape == (0,)
+    assert data_type(array) == getattr(types_pb2, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["DT_VARIANT", "DT_RESOURCE"])
+def test_an_empty_list_has_no_type_without_arrays(dtype: str) -> None:
+    assert problem({"inputs": {"x": []}}, x=dtype) == f"Tensors of {dtype[3:].lower()} cannot be sent"
+
+
+@pytest.mark.parametrize("depth", [33, 64, 300])
+def test_a_tensor_of_too_many_dimensions(depth: int) -> None:
+    value: object = 1.0
+    for _ in range(depth):
+        value = [value]
+
+    assert problem({"inputs": value}, **FLOAT) == f"A tensor has at most 32 dimensions, not {depth}"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""What a rollout counts: a canary's calls from when the gateways divide the traffic, and none before."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.errors import UsageError
+from serving.client import Prediction
+from serving.gateway.metrics import GatewayMetrics
+from serving.rollout import controller
+from serving.rollout.controller import Rollout
+from serving.rollout.local import LocalTarget
+from serving.rollout.model_servers import RunningServer
+
+
+class LateGateway:
+    """A gateway that follows the state only when its page was read a few times; until then the newest version answers."""
+
+    def __init__(self, follows_after: int) -> None:
+        self.metrics, self.reads, self.follows_after = GatewayMetrics(), 0, follows_after
+
+    def answer(self, version: int, rows: int) -> None:
+        self.metrics.count([Prediction(model="flights", version=version, latency=0.01, value=1.0)] * rows)
+
+    def page(self, _: str) -> str:
+        self.reads += 1
+        if self.reads > self.follows_after:
+            self.metrics.canary_percent.set(20)
+        else:
+            self.answer(3, 100)
+        return self.metrics.text().decode()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PipelineConfig:
+    config = PipelineConfig.model_validate(
+        {"name": "flights", "label": "delay", "data": {"input": "x.csv"}, "workspace": str(tmp_path)}
+    )
+    for version in (2, 3):
+        folder = config.serving_path / str(version)
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_text("graph")
+    return config
+
+
+def new_rollout(config: PipelineConfig, gateway: LateGateway, monkeypatch: pytest.MonkeyPatch) -> Rollout:
+    monkeypatch.setattr("serving.rollout.local.read_metrics", gateway.page)
+    monkeypatch.setattr(controller, "_POLL_SECONDS", 0.01)
+    said: list[str] = []
+    server = RunningServer("127.0.0.1:9", config.name)
+    return Rollout(LocalTarget(config, server, ["gateway"], said.append, 0.2), "ada@laptop", said.append)
+
+
+def rows(rollout: Rollout) -> dict[str, str]:
+    verdict = rollout.status().verdict
+    assert verdict is not None
+    found = next(check for check in verdict.checks if check.name == "rows")
+    return {"stable": found.stable, "canary": found.canary}
+
+
+def test_calls_before_the_gateway_follows_do_not_count(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = LateGateway(follows_after=4)
+    rollout = new_rollout(config, gateway, monkeypatch)
+    started = rollout.start(3, 20, "to see")
+    assert rollout.target.read() == started
+    gateway.answer(2, 40)
+    gateway.answer(3, 10)
+    assert rows(rollout) == {"stable": "40", "canary": "10"}
+
+
+def test_a_step_begins_when_the_version_is_loaded(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rollout = new_rollout(config, LateGateway(follows_after=0), monkeypatch)
+    loaded: list[datetime] = []
+    monkeypatch.setattr(rollout.target, "expand", lambda before, after: loaded.append(datetime.now(timezone.utc)))
+    rollout.start(3, 20, "to see")
+    began = rollout.target.read().step_began
+    assert began is not None
+    assert began >= loaded[0]
+
+
+@pytest.mark.parametrize("acts", ["promote", "abort"])
+def test_a_verdict_is_on_the_canary_that_was_judged(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch, acts: str) -> None:
+    rollout = new_rollout(config, LateGateway(follows_after=0), monkeypatch)
+    judged = rollout.start(3, 20, "to see")
+    rollout.pause("somebody else looks at it")
+    with pytest.raises(UsageError, match="has changed since the canary was judged") as error:
+        getattr(rollout, acts)("verdict", judged=judged)
+    assert error.value.seen == "stable 2, canary 3 at 20 %, paused"
+    assert rollout.target.read().canary == 3
+    now = rollout.resume("")
+    rollout.record_replay(2, 3, "pass", "of no canary")
+    assert getattr(rollout, acts)("verdict", judged=now).canary is None
+
+
+def test_a_gateway_that_does_not_follow_in_time_is_counted_all_the_same(
+    config: PipelineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "_FOLLOW_SECONDS", 0.05)
+    rollout = new_rollout(config, LateGateway(follows_after=10**6), monkeypatch)
+    rollout.start(3, 20, "to see")
+    # One page more was read for the status.
+    assert rows(rollout) == {"stable": "0", "canary": "100"}
