@@ -1,0 +1,92 @@
+"""`conveyor replay`: what it prints, how it ends, and what it leaves in the rollout's history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.cli import main as command_line
+from pipeline.config import PipelineConfig
+from serving.rollout.files import read_state
+from tests.fakes.model_server import ModelServer
+from tests.unit.replay.conftest import CANDIDATE, STABLE, Write, play, score
+
+Conveyor = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def conveyor(config: PipelineConfig, server: ModelServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Conveyor:
+    """Runs a command in this process; returns its exit code, and what it prints."""
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json", by_alias=True, exclude_unset=True)))
+    for version in (STABLE, CANDIDATE):
+        (config.serving_path / str(version)).mkdir(parents=True)
+        (config.serving_path / str(version) / "saved_model.pb").write_text("graph")
+
+    def run(*command: str) -> tuple[int, str, str]:
+        address = ("--server", f"127.0.0.1:{server.grpc_port}") if "--server" not in command else ()
+        with pytest.raises(SystemExit) as ended:
+            command_line.main([*command, "--config", str(tmp_path / "pipeline.yaml"), *address])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_one_that_is_not_worse(conveyor: Conveyor, config: PipelineConfig, write: Write) -> None:
+    write(600)
+    code, out, _ = conveyor("replay", str(CANDIDATE), "--min-rows", "200")
+    assert code == 0
+    assert "version 4 asked what was asked since" in out
+    assert "agreement" in out
+    assert "carrier UA" in out
+    change = read_state(config).changes[-1]
+    assert (change.action, change.versions) == ("replay", (CANDIDATE, STABLE))
+    assert change.reason.startswith("replay since ")
+
+
+def test_one_that_is_worse(conveyor: Conveyor, config: PipelineConfig, server: ModelServer, write: Write) -> None:
+    write(600)
+    play(server, lambda row: 1 - score(row))
+    code, out, err = conveyor("replay", str(CANDIDATE), "--min-rows", "200")
+    assert code == 5
+    assert "→" in out
+    assert "Version 4 is worse than version 3 on what was really asked." in err
+    assert read_state(config).changes[-1].outcome == "fail"
+    code, _, err = conveyor("rollout", "start", str(CANDIDATE), "--replayed", "--gateway", "http://127.0.0.1:9")
+    assert code == 2
+    assert "Version 4 has not passed a replay against version 3." in err
+
+
+def test_for_programs(conveyor: Conveyor, write: Write) -> None:
+    write(300)
+    document = json.loads(conveyor("replay", str(CANDIDATE), "--min-rows", "200", "--json")[1])
+    assert (document["rows"], document["stable"], document["candidate"]) == (300, STABLE, CANDIDATE)
+    assert {check["name"] for check in document["verdict"]["checks"]} >= {"rows", "errors", "agreement"}
+    assert document["slices"][0]["flips"] == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("replay", "9"), "There is no version 9 that can be served."),
+        (("replay", "4", "--against", "4"), "Version 4 cannot be compared with itself."),
+        (("replay", "4", "--since", "long ago"), "This is not a moment."),
+    ],
+)
+def test_what_cannot_be(conveyor: Conveyor, write: Write, command: tuple[str, ...], message: str) -> None:
+    write(1)
+    code, _, err = conveyor(*command)
+    assert code == 2
+    assert message in err
+
+
+def test_the_model_server_away(conveyor: Conveyor, config: PipelineConfig, write: Write) -> None:
+    write(10)
+    code, _, err = conveyor("replay", "4", "--server", "127.0.0.1:9")
+    assert code == 1
+    assert "127.0.0.1:9" in err
+    assert read_state(config).changes == ()
