@@ -1,0 +1,1 @@
+"""Past spans played again, with policies of retraining beside each other."""

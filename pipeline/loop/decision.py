@@ -1,0 +1,216 @@
+"""What a loop does next, by what is the case and by what it has done; pure, so that every case can be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from pipeline.config.loop import Loop
+from pipeline.loop.journal import Action, Entry, State
+
+_FIRST_DELAY, _GROWTH, _LONGEST_DELAY = 60.0, 4, 6 * 3600.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, and why.
+
+    Attributes:
+      action: what to do.
+      key: what it is about.
+      reason: why, in words.
+      figures: the numbers behind that.
+      version: the version that it is about.
+      needs_approval: whether it waits for a person.
+    """
+
+    action: Action
+    key: str
+    reason: str
+    figures: dict[str, JsonValue] = field(default_factory=dict)
+    version: int | None = None
+    needs_approval: bool = False
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A version that is tried.
+
+    Attributes:
+      version: the version.
+      started: since when it has its share of the traffic, in seconds since 1970.
+      verdict: `pass`, `fail` or `undecided`; empty where no gateway answers.
+      reason: the verdict in words.
+      paused: whether a person keeps it at its share.
+    """
+
+    version: int
+    started: float
+    verdict: str
+    reason: str
+    paused: bool = False
+
+
+class Facts(Protocol):
+    """What is the case; what takes long to find out is asked for only when it matters."""
+
+    def canary(self) -> Canary | None:
+        """The version that is tried."""
+
+    def stable(self) -> int | None:
+        """The version that a rollout has made the stable one; None where there was no rollout."""
+
+    def untried(self, version: int) -> bool:
+        """Whether a version was pushed, is there, and has not served in a rollout."""
+
+    def version(self) -> int | None:
+        """The version that serves; None where none was pushed."""
+
+    def pushed(self) -> float | None:
+        """When it was pushed, in seconds since 1970."""
+
+    def read_span(self) -> int | None:
+        """The newest span that the newest version's run has read."""
+
+    def newest_span(self) -> tuple[int, float] | None:
+        """The newest span of the data, and when its files changed last; None without spans."""
+
+    def quality(self) -> tuple[str, dict[str, float]] | None:
+        """What is wrong with the quality by labels, in words, with its figures; None if nothing is, or no labels are there."""
+
+    def drift(self) -> dict[str, float] | None:
+        """The importance of the columns that have drifted and matter; None if none has, or nothing was logged."""
+
+
+@dataclass(frozen=True)
+class _Cause:
+    key: str
+    reason: str
+    figures: dict[str, JsonValue]
+
+
+def decide(loop: Loop, facts: Facts, entries: Sequence[Entry], approved: Collection[str], now: float) -> Decision:
+    """Decides.
+
+    Args:
+      loop: the settings.
+      facts: what is the case.
+      entries: the journal.
+      approved: the keys that a person has approved.
+      now: the time, in seconds since 1970.
+    """
+    if about_canary := _about_canary(loop, facts, entries, now):
+        return about_canary
+    about_version = _about_version(loop, facts, entries, approved, now)
+    if about_version and not about_version.needs_approval:
+        return about_version
+    # A version that nobody approves keeps no newer one from being made.
+    about_data = _about_data(loop, facts, entries, approved, now)
+    return about_version if about_version and about_data.action is Action.WAIT else about_data
+
+
+def _about_canary(loop: Loop, facts: Facts, entries: Sequence[Entry], now: float) -> Decision | None:
+    canary = facts.canary()
+    if canary is None:
+        return None
+    key, version = f"canary {canary.version}", canary.version
+    starts = {each.number: each for each in entries if each.action is Action.START and each.version == version}
+    if all(each.state is State.FAILED for each in starts.values()):
+        return Decision(Action.WAIT, key, f"version {version} is tried by somebody else", version=version)
+    minutes = (now - canary.started) / 60
+    figures: dict[str, JsonValue] = {"verdict": canary.verdict, "minutes": round(minutes, 1)}
+    if canary.verdict == "fail":
+        return _unless_backing_off(Decision(Action.ABORT, key, f"verdict {canary.reason}", figures, version), entries, now)
+    if canary.paused:
+        return Decision(Action.WAIT, key, f"version {version} is paused, until: conveyor rollout resume", figures, version)
+    if canary.verdict == "pass" and minutes >= loop.bake_minutes:
+        return _unless_backing_off(Decision(Action.PROMOTE, key, f"verdict {canary.reason}", figures, version), entries, now)
+    told = f"verdict {canary.verdict}" if canary.verdict else "no gateway answers"
+    return Decision(Action.WAIT, key, f"version {version} is tried: {told}", figures, version)
+
+
+def _about_version(
+    loop: Loop, facts: Facts, entries: Sequence[Entry], approved: Collection[str], now: float
+) -> Decision | None:
+    """A version that the loop has pushed and nobody has tried."""
+    stable = facts.stable()
+    pushed = [each.version for each in entries if each.action is Action.RUN and each.version is not None]
+    if stable is None or not pushed or pushed[-1] <= stable or not facts.untried(pushed[-1]):
+        return None
+    version = pushed[-1]
+    key = f"version {version}"
+    if loop.approve and key not in approved:
+        return Decision(Action.WAIT, key, f"version {version} waits for approval", version=version, needs_approval=True)
+    reason = f"version {version} was pushed, and {stable} serves"
+    return _unless_backing_off(Decision(Action.START, key, reason, {"traffic": loop.traffic}, version), entries, now)
+
+
+def _about_data(loop: Loop, facts: Facts, entries: Sequence[Entry], approved: Collection[str], now: float) -> Decision:
+    waiting: Decision | None = None
+    done = {each.key for each in entries if each.action is Action.RUN and each.state is State.ENDED}
+    for cause in _causes(loop, facts, entries, done, now):
+        if isinstance(cause, Decision):
+            waiting = waiting or cause
+        elif cause.key not in done:
+            if loop.approve and facts.stable() is None and facts.version() is not None and cause.key not in approved:
+                return Decision(
+                    Action.WAIT, cause.key, f"{cause.reason}: the run waits for approval", cause.figures, needs_approval=True
+                )
+            return _unless_backing_off(Decision(Action.RUN, cause.key, cause.reason, cause.figures), entries, now)
+    return waiting or Decision(Action.WAIT, "", "there is no reason to run")
+
+
+def _causes(
+    loop: Loop, facts: Facts, entries: Sequence[Entry], done: Collection[str], now: float
+) -> Iterator[_Cause | Decision]:
+    """Reasons to run, and a reason to wait a little for one."""
+    version, newest = facts.version(), facts.newest_span()
+    span = newest[0] if newest else None
+    if version is None:
+        yield _Cause(f"first, span {span}", "no version has been pushed", {})
+        return
+    read = facts.read_span()
+    if loop.new_span and newest and (read is None or newest[0] > read):
+        minutes = (now - newest[1]) / 60
+        figures: dict[str, JsonValue] = {"span": newest[0], "newest_read": read, "minutes_unchanged": round(minutes, 1)}
+        if minutes < loop.settle_minutes:
+            yield Decision(Action.WAIT, f"span {span}", f"span {span} is still being written", figures)
+            return
+        yield _Cause(f"span {span}", f"span {span} has come", figures)
+    ended = [each.at for each in entries if each.action is Action.RUN and each.state is State.ENDED]
+    if ended and now - ended[-1] < loop.rest_hours * 3600:
+        return
+    # Without new data, a run makes the same model again: what has spans is run once for each cause.
+    about = f"version {version}, span {span}" if newest else f"version {version}, after {len(ended)} runs"
+    if found := facts.quality():
+        yield _Cause(f"quality, {about}", found[0], dict(found[1]))
+    pushed = facts.pushed()
+    if loop.max_age_days is not None and pushed is not None and (now - pushed) / 86_400 > loop.max_age_days:
+        days = (now - pushed) / 86_400
+        yield _Cause(f"age, {about}", f"version {version} was pushed {days:.0f} days ago", {"days": round(days, 2)})
+    if loop.drift and f"drift, {about}" not in done and (drifted := facts.drift()):
+        yield _Cause(f"drift, {about}", f"{', '.join(drifted)} drifted", {"importance": dict(drifted)})
+
+
+def _unless_backing_off(decision: Decision, entries: Sequence[Entry], now: float) -> Decision:
+    """The decision, or to wait, where the same has failed or was cut off before."""
+    attempts = {each.number: each for each in entries if each.action is decision.action and each.key == decision.key}
+    failed = 0
+    for last in reversed(attempts.values()):
+        if last.state is State.ENDED:
+            break
+        failed += 1
+    if not failed:
+        return decision
+    delay = min(_FIRST_DELAY * _GROWTH ** (failed - 1), _LONGEST_DELAY)
+    again = max(each.at for each in attempts.values()) + delay
+    if now >= again:
+        return decision
+    times = "once" if failed == 1 else f"{failed} times"
+    moment = datetime.fromtimestamp(again).astimezone().strftime("%Y-%m-%d %H:%M")
+    reason = f"{decision.action.value} did not end well {times}: {decision.reason}; the next attempt is at {moment}"
+    return Decision(Action.WAIT, decision.key, reason, {"failed": failed, "next": again}, decision.version)

@@ -1,0 +1,127 @@
+"""What a loop has decided and done, one line of JSON each, which a kill at any moment leaves readable."""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import Enum
+from pathlib import Path
+
+from pydantic import BaseModel, Field, JsonValue, ValidationError
+
+from pipeline.errors import StorageError
+
+FILE_NAME = "decisions.jsonl"
+
+
+class Action(str, Enum):
+    """What a loop can do."""
+
+    WAIT = "wait"
+    RUN = "run"
+    START = "start"
+    PROMOTE = "promote"
+    ABORT = "abort"
+
+
+class State(str, Enum):
+    """How far an action has come; one that began and has no other line was cut off."""
+
+    BEGUN = "begun"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+class Entry(BaseModel):
+    """A line of the journal.
+
+    Attributes:
+      number: that of the action; its lines have the same.
+      at: when, in seconds since 1970.
+      action: what is done.
+      key: what it is done about: the same cause has the same key.
+      reason: why, in words.
+      figures: the numbers behind that.
+      state: how far it has come.
+      version: the version that it is about, or that a run has pushed.
+      run: the run, of an action that was one.
+      result: what came of it, in words.
+      needs_approval: whether it waits for a person.
+    """
+
+    number: int
+    at: float
+    action: Action
+    key: str
+    reason: str
+    figures: dict[str, JsonValue] = Field(default_factory=dict)
+    state: State
+    version: int | None = None
+    run: str = ""
+    result: str = ""
+    needs_approval: bool = False
+
+
+class Journal:
+    """The journal of a loop.
+
+    Args:
+      folder: where it is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All lines, the oldest first; one that was cut off is passed over.
+
+        Raises:
+          StorageError: it cannot be read.
+        """
+        try:
+            lines = self._path.read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise self._error("read", error) from error
+        return tuple(entry for line in lines if (entry := _entry(line)) is not None)
+
+    def add(self, entry: Entry) -> None:
+        """Adds a line; it is on the disk when this returns.
+
+        Raises:
+          StorageError: it cannot be written.
+        """
+        line = json.dumps(entry.model_dump(mode="json")) + "\n"
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a+b") as file:
+                # The line before may have been cut off.
+                if file.seek(0, os.SEEK_END) and _last_byte(self._path) != b"\n":
+                    line = "\n" + line
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._error("written", error) from error
+
+    def _error(self, what: str, error: OSError) -> StorageError:
+        return StorageError(
+            f"The journal of the loop cannot be {what}.",
+            where=str(self._path),
+            seen=error.strerror or str(error),
+            fix="Free some space or correct the rights of the folder. Nothing was begun.",
+        )
+
+
+def _entry(line: str) -> Entry | None:
+    try:
+        return Entry.model_validate_json(line)
+    except ValidationError:
+        return None
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1)

@@ -1,0 +1,245 @@
+"""One turn of a loop: it decides, writes down what it is about to do, does it, and writes down what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from pipeline.config import PipelineConfig
+from pipeline.errors import ConveyorError, StorageError, UsageError
+from pipeline.loop.decision import Decision, Facts, decide
+from pipeline.loop.journal import Action, Entry, Journal, State
+from pipeline.util import files
+
+_PAUSED, _APPROVED = "paused", "approved.json"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of an action.
+
+    Attributes:
+      result: in words.
+      run: the run, if it was one.
+      version: the version that a run has pushed, or that was started, promoted or aborted.
+    """
+
+    result: str
+    run: str = ""
+    version: int | None = None
+
+
+class Actions(Protocol):
+    """What a loop can do to the world."""
+
+    def run(self) -> Done:
+        """Runs the pipeline; a model that was not blessed is no error."""
+
+    def start(self, version: int, reason: str) -> Done:
+        """Makes a version the canary."""
+
+    def promote(self, version: int, reason: str) -> Done:
+        """Makes the canary the stable version."""
+
+    def abort(self, version: int, reason: str) -> Done:
+        """Ends the canary."""
+
+    def pushed_since(self, moment: float) -> Done | None:
+        """The newest version, if it was pushed since a time."""
+
+
+def folder_of(config: PipelineConfig) -> Path:
+    """Where the loop of a pipeline keeps what it has decided."""
+    return config.workspace_path / "loop" / config.name
+
+
+class Loop:
+    """Takes turns.
+
+    Args:
+      config: the pipeline's configuration.
+      facts: returns what is the case now.
+      actions: what it can do.
+      clock: the time, in seconds since 1970.
+    """
+
+    def __init__(
+        self, config: PipelineConfig, facts: Callable[[], Facts], actions: Actions, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._config, self._facts, self._actions, self._clock = config, facts, actions, clock
+        self._folder = folder_of(config)
+        self.journal = Journal(self._folder)
+
+    def turn(self) -> Decision:
+        """Decides and acts.
+
+        Returns:
+          What was decided.
+
+        Raises:
+          ConveyorError: what is the case cannot be found out, or the action failed; the next attempts come later and later.
+        """
+        if reason := paused(self._folder):
+            return Decision(Action.WAIT, "", f"paused: {reason}")
+        entries = self._recover(self.journal.entries())
+        decision = decide(self._config.loop, self._facts(), entries, approved(self._folder), self._clock())
+        number = max((each.number for each in entries), default=0) + 1
+        if decision.action is Action.WAIT:
+            # The same again says nothing new.
+            last = entries[-1] if entries else None
+            if last is None or (last.action, last.reason) != (Action.WAIT, decision.reason):
+                self.journal.add(self._entry(number, decision, State.ENDED))
+            return decision
+        self.journal.add(self._entry(number, decision, State.BEGUN))
+        try:
+            done = self._act(decision)
+        except ConveyorError as error:
+            self.journal.add(self._entry(number, decision, State.FAILED, Done(error.what)))
+            raise
+        self.journal.add(self._entry(number, decision, State.ENDED, done))
+        return decision
+
+    def _act(self, decision: Decision) -> Done:
+        if decision.action is Action.RUN:
+            return self._actions.run()
+        assert decision.version is not None
+        act = {Action.START: self._actions.start, Action.PROMOTE: self._actions.promote, Action.ABORT: self._actions.abort}
+        return act[decision.action](decision.version, decision.reason)
+
+    def _recover(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Completes the line of a run that has pushed a version and was cut off before it could say so."""
+        runs = [each for each in entries if each.action is Action.RUN]
+        if not runs or runs[-1].state is not State.BEGUN:
+            return entries
+        done = self._actions.pushed_since(runs[-1].at)
+        if done is None:
+            return entries
+        update = {"state": State.ENDED, "at": self._clock(), "version": done.version, "run": done.run, "result": done.result}
+        self.journal.add(runs[-1].model_copy(update=update))
+        return self.journal.entries()
+
+    def _entry(self, number: int, decision: Decision, state: State, done: Done | None = None) -> Entry:
+        return Entry(
+            number=number,
+            at=self._clock(),
+            action=decision.action,
+            key=decision.key,
+            reason=decision.reason,
+            figures=decision.figures,
+            state=state,
+            version=done.version if done and done.version is not None else decision.version,
+            run=done.run if done else "",
+            result=done.result if done else "",
+            needs_approval=decision.needs_approval,
+        )
+
+
+@contextmanager
+def one_loop(config: PipelineConfig) -> Iterator[None]:
+    """Keeps a second loop of the pipeline from starting.
+
+    Raises:
+      StorageError: there is one, or the workspace cannot be written to.
+    """
+    folder = folder_of(config)
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StorageError(
+            f"Another loop of {config.name} is at work.",
+            where=str(folder),
+            expected="one loop of a pipeline at a time",
+            fix="Wait for it, or end it. conveyor loop --list shows what it does.",
+        ) from None
+    except OSError as error:
+        raise StorageError(
+            "The workspace cannot be written to.",
+            where=str(folder),
+            seen=os.strerror(error.errno or 0),
+            fix="Correct its permissions, or name another workspace: --set workspace=FOLDER",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def pause(config: PipelineConfig, reason: str) -> None:
+    """Makes loops of the pipeline wait; what one has begun goes on to its end."""
+    files.write(folder_of(config) / _PAUSED, reason)
+
+
+def resume(config: PipelineConfig) -> bool:
+    """Ends a pause; returns whether there was one."""
+    path = folder_of(config) / _PAUSED
+    was_paused = path.is_file()
+    path.unlink(missing_ok=True)
+    return was_paused
+
+
+def paused(folder: Path) -> str:
+    """Why loops of the pipeline wait; empty if they do not."""
+    try:
+        return (folder / _PAUSED).read_text(errors="replace").strip() or "no reason was given"
+    except OSError:
+        return ""
+
+
+def approved(folder: Path) -> frozenset[str]:
+    """What a person has approved, by key.
+
+    Raises:
+      StorageError: it cannot be read.
+    """
+    path = folder / _APPROVED
+    try:
+        return frozenset(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageError(
+            "What was approved cannot be read.",
+            where=str(path),
+            seen=str(error),
+            fix="Delete the file, and approve again: conveyor approve",
+        ) from error
+
+
+def approve(config: PipelineConfig, who: str) -> str:
+    """Approves what the loop waits for.
+
+    Args:
+      config: the pipeline's configuration.
+      who: the person.
+
+    Returns:
+      What was approved.
+
+    Raises:
+      UsageError: it waits for nobody.
+    """
+    folder = folder_of(config)
+    entries = Journal(folder).entries()
+    last = entries[-1] if entries else None
+    known = approved(folder)
+    if last is None or not last.needs_approval or last.key in known:
+        raise UsageError(
+            "There is nothing to approve.",
+            where=str(folder),
+            expected="a loop that waits for approval",
+            seen=last.reason if last else "no decision so far",
+            fix="conveyor loop --list shows what was decided; conveyor loop --once decides again.",
+        )
+    names = json.loads((folder / _APPROVED).read_text()) if known else {}
+    files.write(folder / _APPROVED, json.dumps({**names, last.key: who}, indent=2))
+    return last.key

@@ -1,0 +1,148 @@
+"""A world in which a loop runs: spans come, runs push versions, canaries pass or fail, and any step may be the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.errors import NodeError
+from pipeline.loop.decision import Canary
+from pipeline.loop.turn import Done, Loop
+
+DAY = 86_400.0
+
+
+class KilledError(BaseException):
+    """The process is gone."""
+
+
+@dataclass
+class World:
+    """What is the case, and what was done. `kill_at` counts steps down to the one at which the process is killed."""
+
+    now: float = 1000 * DAY
+    span: int | None = 1
+    changed: float = 0.0
+    read: int | None = 1
+    versions: list[tuple[int, float]] = field(default_factory=lambda: [(1, 999 * DAY)])
+    stable_version: int | None = None
+    canary_version: int | None = None
+    canary_since: float = 0.0
+    tried: set[int] = field(default_factory=set)
+    verdict: str = "undecided"
+    drifted: dict[str, float] | None = None
+    bad: tuple[str, dict[str, float]] | None = None
+    blessed: bool = True
+    broken: bool = False
+    runs: int = 0
+    kill_at: int | None = None
+    done: list[str] = field(default_factory=list)
+
+    def step(self) -> None:
+        if self.kill_at is not None:
+            self.kill_at -= 1
+            if self.kill_at < 0:
+                self.kill_at = None
+                raise KilledError
+
+    # Facts.
+
+    def canary(self) -> Canary | None:
+        if self.canary_version is None:
+            return None
+        return Canary(self.canary_version, self.canary_since, self.verdict, f"{self.verdict}: as it is")
+
+    def stable(self) -> int | None:
+        return self.stable_version
+
+    def untried(self, version: int) -> bool:
+        return version not in self.tried and any(version == each for each, _ in self.versions)
+
+    def version(self) -> int | None:
+        return self.stable_version or (self.versions[-1][0] if self.versions else None)
+
+    def pushed(self) -> float | None:
+        return next((at for version, at in self.versions if version == self.version()), None)
+
+    def read_span(self) -> int | None:
+        return self.read
+
+    def newest_span(self) -> tuple[int, float] | None:
+        return None if self.span is None else (self.span, self.changed)
+
+    def quality(self) -> tuple[str, dict[str, float]] | None:
+        return self.bad
+
+    def drift(self) -> dict[str, float] | None:
+        return self.drifted
+
+    # Actions.
+
+    def run(self) -> Done:
+        self.step()
+        self.runs += 1
+        if self.broken:
+            raise NodeError("The Trainer failed.")
+        if not self.blessed:
+            return Done("not blessed", f"run-{self.runs}")
+        version = (self.versions[-1][0] if self.versions else 0) + 1
+        self.versions.append((version, self.now))
+        self.read = self.span
+        self.done.append(f"push {version}")
+        self.step()
+        return Done(f"version {version} was pushed", f"run-{self.runs}", version)
+
+    def start(self, version: int, reason: str) -> Done:
+        self.step()
+        assert self.canary_version is None
+        self.canary_version, self.canary_since = version, self.now
+        self.tried.add(version)
+        self.done.append(f"start {version}")
+        self.step()
+        return Done("canary", version=version)
+
+    def promote(self, version: int, reason: str) -> Done:
+        self.step()
+        assert self.canary_version == version
+        self.stable_version, self.canary_version = version, None
+        self.done.append(f"promote {version}")
+        self.step()
+        return Done("stable", version=version)
+
+    def abort(self, version: int, reason: str) -> Done:
+        self.step()
+        assert self.canary_version == version
+        self.canary_version = None
+        self.done.append(f"abort {version}")
+        self.step()
+        return Done("aborted", version=version)
+
+    def pushed_since(self, moment: float) -> Done | None:
+        version, at = self.versions[-1] if self.versions else (0, 0.0)
+        return Done(f"version {version} was pushed", version=version) if version and at >= moment else None
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def loop(config: PipelineConfig, world: World) -> Callable[..., Loop]:
+    """Makes a loop, as a process that has just started does; keyword arguments are settings of the section `loop`."""
+
+    def make(**settings: Any) -> Loop:
+        section = type(config.loop).model_validate(settings)
+        return Loop(config.model_copy(update={"loop": section}), lambda: world, world, lambda: world.now)
+
+    return make
+
+
+@pytest.fixture
+def folder(config: PipelineConfig) -> Path:
+    return config.workspace_path / "loop" / config.name

@@ -1,0 +1,251 @@
+"""What a loop does turn by turn, and that no kill makes it lose something or train again and again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.errors import NodeError, StorageError, UsageError
+from pipeline.loop.journal import Action, State
+from pipeline.loop.turn import Loop, approve, one_loop, pause, resume
+from tests.unit.loop.conftest import DAY, KilledError, World
+
+Make = Callable[..., Loop]
+
+
+def turns(loop: Loop, world: World, count: int, minutes: float = 10) -> list[str]:
+    """What was decided in some turns."""
+    reasons = []
+    for _ in range(count):
+        reasons.append(loop.turn().reason)
+        world.now += minutes * 60
+    return reasons
+
+
+def test_without_a_reason_nothing_runs_and_that_is_told_once(loop: Make, world: World):
+    made = loop()
+    assert turns(made, world, 5) == ["there is no reason to run"] * 5
+    assert world.runs == 0
+    assert len(made.journal.entries()) == 1
+
+
+def test_a_new_span_is_run_once_when_it_has_come_whole(loop: Make, world: World):
+    made = loop()
+    world.span, world.changed = 2, world.now
+    assert turns(made, world, 1) == ["span 2 is still being written"]
+    assert turns(made, world, 3) == ["span 2 has come", "there is no reason to run", "there is no reason to run"]
+    assert world.done == ["push 2"]
+    run = [each for each in made.journal.entries() if each.action is Action.RUN]
+    assert [each.state for each in run] == [State.BEGUN, State.ENDED]
+    assert (run[-1].version, run[-1].run, run[-1].figures["span"]) == (2, "run-1", 2)
+
+
+def test_the_first_model_needs_no_other_reason(loop: Make, world: World):
+    world.versions, world.read = [], None
+    assert turns(loop(), world, 1) == ["no version has been pushed"]
+    assert world.done == ["push 1"]
+
+
+def test_a_model_that_is_not_blessed_is_not_trained_again_on_the_same_data(loop: Make, world: World):
+    world.span, world.blessed = 2, False
+    turns(loop(), world, 500)
+    assert world.runs == 1
+    world.span = 3
+    turns(loop(), world, 10)
+    assert world.runs == 2
+
+
+@pytest.mark.parametrize("cause", ["drift", "quality", "age"])
+def test_drift_quality_and_age_run_once_until_there_is_new_data(loop: Make, world: World, cause: str):
+    world.now += 40 * DAY
+    if cause == "drift":
+        world.drifted = {"temp": 0.1}
+    elif cause == "quality":
+        world.bad = ("auc is below 0.7", {"upper": 0.65})
+    made = loop(max_age_days=30 if cause == "age" else None)
+    world.blessed = False
+    reasons = turns(made, world, 300, minutes=60)
+    assert world.runs == 1
+    words = {"drift": "temp drifted", "quality": "auc is below 0.7", "age": "version 1 was pushed 41 days ago"}
+    assert reasons[0] == words[cause]
+
+
+def test_a_table_without_spans_rests_between_runs(loop: Make, world: World):
+    world.span, world.read, world.drifted, world.blessed = None, None, {"temp": 0.1}, False
+    turns(loop(rest_hours=24), world, 24 * 3, minutes=60)
+    assert world.runs == 3
+
+
+def test_after_failures_the_next_attempt_comes_later_and_later(loop: Make, world: World):
+    world.span, world.broken = 2, True
+    began = []
+    made = loop()
+    for _ in range(60 * 24):
+        before = world.runs
+        try:
+            made.turn()
+        except NodeError:
+            began.append(world.now)
+        assert world.runs - before <= 1
+        world.now += 60
+    gaps = [(later - earlier) / 60 for earlier, later in itertools.pairwise(began)]
+    assert gaps[:4] == [1, 4, 16, 64]
+    assert all(gap <= 360 for gap in gaps)
+    world.broken = False
+    world.now += DAY
+    turns(made, world, 1)
+    assert world.done == ["push 2"]
+
+
+def test_a_pushed_version_is_tried_and_promoted_when_it_has_passed_long_enough(loop: Make, world: World):
+    world.stable_version, world.tried, world.span = 1, {1}, 2
+    made = loop(bake_minutes=30)
+    assert turns(made, world, 3) == [
+        "span 2 has come",
+        "version 2 was pushed, and 1 serves",
+        "version 2 is tried: verdict undecided",
+    ]
+    world.verdict = "pass"
+    turns(made, world, 5)
+    assert world.done == ["push 2", "start 2", "promote 2"]
+    assert world.now >= world.canary_since + 30 * 60
+
+
+def test_a_canary_that_fails_is_aborted_and_not_tried_again(loop: Make, world: World):
+    world.stable_version, world.tried, world.span, world.verdict = 1, {1}, 2, "fail"
+    turns(loop(), world, 50)
+    assert world.done == ["push 2", "start 2", "abort 2"]
+
+
+def test_a_canary_of_somebody_else_is_left_alone_and_nothing_runs_meanwhile(loop: Make, world: World):
+    world.stable_version, world.canary_version, world.verdict, world.span = 1, 5, "fail", 2
+    assert set(turns(loop(), world, 5)) == {"version 5 is tried by somebody else"}
+    assert world.done == []
+
+
+def test_a_version_that_a_person_starts_after_the_loop_could_not_is_that_persons(
+    loop: Make, world: World, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(version: int, reason: str) -> None:
+        raise NodeError("The model server does not answer.")
+
+    world.stable_version, world.tried, world.span, world.verdict = 1, {1}, 2, "pass"
+    monkeypatch.setattr(world, "start", fail)
+    made = loop(bake_minutes=0)
+    turns(made, world, 1)
+    with pytest.raises(NodeError):
+        made.turn()
+    world.canary_version, world.canary_since = 2, world.now
+    assert set(turns(made, world, 5)) == {"version 2 is tried by somebody else"}
+    assert world.done == ["push 2"]
+
+
+def test_a_version_waits_for_approval_before_it_is_tried(loop: Make, world: World, config: PipelineConfig):
+    world.stable_version, world.tried, world.span = 1, {1}, 2
+    made = loop(approve=True)
+    assert turns(made, world, 3)[1:] == ["version 2 waits for approval"] * 2
+    assert approve(config, "ada@here") == "version 2"
+    turns(made, world, 1)
+    assert world.done == ["push 2", "start 2"]
+
+
+def test_a_version_that_nobody_approves_gives_way_to_that_of_the_next_span(loop: Make, world: World, config: PipelineConfig):
+    world.stable_version, world.tried, world.span = 1, {1}, 2
+    made = loop(approve=True)
+    turns(made, world, 3)
+    world.span = 3
+    assert turns(made, world, 3) == ["span 3 has come", *["version 3 waits for approval"] * 2]
+    assert approve(config, "ada@here") == "version 3"
+    turns(made, world, 1)
+    assert world.done == ["push 2", "push 3", "start 3"]
+
+
+def test_where_the_newest_version_serves_the_run_waits_for_approval(loop: Make, world: World, config: PipelineConfig):
+    world.span = 2
+    made = loop(approve=True)
+    assert turns(made, world, 2) == ["span 2 has come: the run waits for approval"] * 2
+    approve(config, "ada@here")
+    turns(made, world, 2)
+    assert world.done == ["push 2"]
+
+
+def test_nothing_to_approve_is_said(loop: Make, world: World, config: PipelineConfig):
+    with pytest.raises(UsageError, match="nothing to approve"):
+        approve(config, "ada@here")
+    turns(loop(), world, 1)
+    with pytest.raises(UsageError, match="nothing to approve") as raised:
+        approve(config, "ada@here")
+    assert raised.value.seen == "there is no reason to run"
+
+
+def test_a_pause_stops_it_until_it_is_resumed(loop: Make, world: World, config: PipelineConfig):
+    world.span = 2
+    pause(config, "month's end")
+    assert turns(loop(), world, 3) == ["paused: month's end"] * 3
+    assert resume(config)
+    assert not resume(config)
+    turns(loop(), world, 1)
+    assert world.done == ["push 2"]
+
+
+def test_a_second_loop_is_refused(config: PipelineConfig):
+    with one_loop(config), pytest.raises(StorageError, match="Another loop of flights"), one_loop(config):
+        pass
+    with one_loop(config):
+        pass
+
+
+@pytest.mark.parametrize("first", range(8))
+@pytest.mark.parametrize("second", [None, 0, 1, 2, 3, 4])
+def test_no_kill_loses_anything_or_starts_a_storm(loop: Make, world: World, first: int, second: int | None):
+    world.stable_version, world.tried, world.span, world.verdict = 1, {1}, 2, "pass"
+    world.kill_at = first
+    kills = 0
+    for _ in range(60):
+        try:
+            # Each time a new process.
+            loop(bake_minutes=30).turn()
+        except KilledError:
+            kills += 1
+            if kills == 1:
+                world.kill_at = second
+        world.now += 300
+    assert world.done == ["push 2", "start 2", "promote 2"]
+    assert world.stable_version == 2
+    assert world.runs == 1
+
+
+def test_twenty_kills_at_the_start_of_a_run_are_no_storm(loop: Make, world: World):
+    world.span = 2
+    kills = 0
+    while not world.done:
+        world.kill_at = 0 if kills < 20 else None
+        try:
+            loop().turn()
+        except KilledError:
+            kills += 1
+        world.now += 60
+        assert world.now < 1100 * DAY
+    assert kills == 20
+    assert world.now > 1000 * DAY + 15 * 6 * 3600  # the attempts came later and later
+    assert world.done == ["push 2"]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 30])
+def test_a_line_that_was_cut_off_is_passed_over_and_the_next_is_whole(loop: Make, world: World, folder: Path, kept: int):
+    world.span = 2
+    made = loop()
+    turns(made, world, 1)
+    path = folder / "decisions.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + lines[1][:kept])
+    # It pushed version 2 before it could say so: that is found out.
+    turns(made, world, 2)
+    entries = made.journal.entries()
+    assert [each.state for each in entries[:2]] == [State.BEGUN, State.ENDED]
+    assert entries[1].version == 2
+    assert world.done == ["push 2"]

@@ -1,0 +1,158 @@
+"""What a loop finds out of a workspace, and how it acts on the rollout there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.config.evaluation import Bounds
+from pipeline.errors import UsageError
+from pipeline.loop.journal import Action, Entry, Journal, State
+from pipeline.loop.turn import Loop, folder_of
+from pipeline.loop.workspace import open_loop, out_of_bounds
+from serving.rollout.files import write_state
+from serving.rollout.state import Placement, RolloutChange, RolloutState
+from tests.fakes.workspace import Workspace
+
+
+class Rollout:
+    """Stands in for the rollout: notes what is asked of it."""
+
+    def __init__(self, outcome: str = "undecided") -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self._outcome = outcome
+
+    def status(self) -> Any:
+        return SimpleNamespace(verdict=SimpleNamespace(outcome=SimpleNamespace(value=self._outcome), reason="errors 0.1 %"))
+
+    def start(self, *arguments: Any) -> None:
+        self.asked.append(("start", *arguments))
+
+    def promote(self, reason: str, judged: RolloutState) -> None:
+        self.asked.append(("promote", judged.canary, reason))
+
+    def abort(self, reason: str, judged: RolloutState) -> None:
+        self.asked.append(("abort", judged.canary, reason))
+
+
+@pytest.fixture
+def pushed(workspace: Workspace, tmp_path: Path) -> PipelineConfig:
+    """A pipeline that has pushed the versions 7 and 8, made from the spans up to 3, the newest that exists."""
+    for run, version in (("run-1", "7"), ("run-2", "8")):
+        workspace.run(run, f"-{version}", version=version)
+        (workspace.config.serving_path / version).mkdir(parents=True)
+    for span in (1, 2, 3):
+        path = tmp_path / f"flights-{span}.csv"
+        path.write_text("late\n1\n")
+        os.utime(path, (0, 0))
+    data = workspace.config.data.model_copy(update={"input": f"{tmp_path}/flights-{{SPAN}}.csv"})
+    return workspace.config.model_copy(update={"data": data})
+
+
+def made(config: PipelineConfig, rollout: Rollout) -> Loop:
+    return open_loop(config, lambda: rollout, lambda: contextlib.nullcontext(lambda outcome: None))  # type: ignore[arg-type, return-value]
+
+
+def ran(config: PipelineConfig, version: int, action: Action = Action.RUN) -> None:
+    """The loop has done something about a version."""
+    entry = Entry(number=1, at=0.0, action=action, key="span 3", reason="", state=State.ENDED, version=version)
+    Journal(folder_of(config)).add(entry)
+
+
+def state(canary: int | None) -> RolloutState:
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    now = Placement(stable=7, canary=canary, traffic=10 if canary else 0)
+    change = RolloutChange(at=moment, who="ada@here", action="start", before=Placement(stable=7), after=now)
+    return RolloutState(stable=7, canary=canary, traffic=now.traffic, changes=(change,) if canary else ())
+
+
+def test_without_a_log_and_with_the_newest_span_read_there_is_nothing_to_do(pushed: PipelineConfig):
+    assert made(pushed, Rollout()).turn().reason == "there is no reason to run"
+
+
+def test_a_newer_span_than_the_newest_version_has_read_is_seen(pushed: PipelineConfig, tmp_path: Path):
+    (tmp_path / "flights-4.csv").write_text("late\n1\n")
+    decision = made(pushed, Rollout()).turn()
+    assert decision.reason == "span 4 is still being written"
+    assert (decision.figures["span"], decision.figures["newest_read"]) == (4, 3)
+
+
+def test_a_span_beyond_the_newest_that_the_configuration_reads_is_no_reason(pushed: PipelineConfig, tmp_path: Path):
+    (tmp_path / "flights-4.csv").write_text("late\n1\n")
+    os.utime(tmp_path / "flights-4.csv", (0, 0))
+    capped = pushed.model_copy(update={"data": pushed.data.model_copy(update={"newest_span": 3})})
+    assert made(capped, Rollout()).turn().reason == "there is no reason to run"
+
+
+def test_a_file_that_is_gone_once_it_was_found_is_still_being_written(pushed: PipelineConfig, tmp_path: Path):
+    (tmp_path / "flights-4.csv").symlink_to(tmp_path / "nowhere")
+    assert made(pushed, Rollout()).turn().reason == "span 4 is still being written"
+
+
+def test_a_version_that_it_has_pushed_is_started(pushed: PipelineConfig):
+    write_state(pushed, state(canary=None))
+    ran(pushed, 8)
+    rollout = Rollout()
+    assert made(pushed, rollout).turn().action is Action.START
+    assert rollout.asked == [("start", 8, 10, "version 8 was pushed, and 7 serves")]
+
+
+def test_a_version_whose_folder_is_gone_is_not_started(pushed: PipelineConfig):
+    write_state(pushed, state(canary=None))
+    ran(pushed, 8)
+    (pushed.serving_path / "8").rmdir()
+    assert made(pushed, Rollout()).turn().action is Action.WAIT
+
+
+@pytest.mark.parametrize(("verdict", "action"), [("pass", "promote"), ("fail", "abort"), ("undecided", None)])
+def test_its_canary_ends_as_the_verdict_says(pushed: PipelineConfig, verdict: str, action: str | None):
+    write_state(pushed, state(canary=8))
+    ran(pushed, 8, Action.START)
+    rollout = Rollout(verdict)
+    made(pushed, rollout).turn()
+    assert rollout.asked == ([(action, 8, "verdict errors 0.1 %")] if action else [])
+
+
+def test_what_a_person_has_put_in_its_place_is_not_ended_for_it(pushed: PipelineConfig):
+    write_state(pushed, state(canary=8))
+    ran(pushed, 8, Action.START)
+    rollout = Rollout("fail")
+
+    def judge() -> Any:
+        write_state(pushed, state(canary=9))
+        return Rollout("fail").status()
+
+    rollout.status = judge  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="Version 8 is not tried any more"):
+        made(pushed, rollout).turn()
+    assert rollout.asked == []
+
+
+def test_a_canary_that_a_person_has_paused_may_only_end(pushed: PipelineConfig):
+    write_state(pushed, state(canary=8).model_copy(update={"paused": True}))
+    ran(pushed, 8, Action.START)
+    good, bad = Rollout("pass"), Rollout("fail")
+    assert "version 8 is paused" in made(pushed, good).turn().reason
+    made(pushed, bad).turn()
+    assert (good.asked, bad.asked) == ([], [("abort", 8, "verdict errors 0.1 %")])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "lower", "upper", "told"),
+    [
+        (Bounds(min=0.7), 0.60, 0.69, "auc is below 0.7"),
+        (Bounds(min=0.7), 0.65, 0.75, None),
+        (Bounds(max=10), 11.0, 12.0, "auc is above 10"),
+        (Bounds(min=0.7), float("nan"), float("nan"), None),
+    ],
+)
+def test_quality_is_out_of_bounds_with_its_whole_interval(bounds, lower, upper, told):
+    found = out_of_bounds("auc", lower, upper, 100, bounds)
+    assert (found and found[0]) == told
