@@ -23,7 +23,8 @@ from pipeline.cluster import image as images
 from pipeline.cluster.checks import unready_pods
 from pipeline.cluster.kind import KindCluster, cluster_name
 from pipeline.cluster.manifests import manifest, render, render_all, require_matching_names
-from pipeline.cluster.preflight import PREPARE_JOB, contexts, require_answer, require_context, server
+from pipeline.cluster.preflight import contexts, require_answer, require_context, server
+from pipeline.cluster.requirements import PREPARE_JOB
 from pipeline.errors import ConveyorError, UsageError
 from pipeline.util.kubectl import Kubectl
 from pipeline.util.programs import ProgramError, require_programs

@@ -14,6 +14,8 @@ from pipeline.util import checkout, programs
 
 _PARTS = ("conveyor", "serving", "gateway")
 _TASK_IMAGE = "conveyor"
+# The fields of the configuration whose defaults the manifests repeat.
+_NAMES = ("volume", "mount_path", "user")
 # Manifests for a real cluster name a file server that does not exist, until they are edited.
 _PLACEHOLDER = "example.com"
 
@@ -38,8 +40,8 @@ def require_matching_names(kubeflow: Kubeflow) -> None:
     Raises:
       UsageError: it names others.
     """
-    for field in ("volume", "mount_path", "user"):
-        expected, seen = Kubeflow.model_fields[field].default, getattr(kubeflow, field)
+    for field in _NAMES:
+        expected, seen = _default(field), getattr(kubeflow, field)
         if seen != expected:
             raise UsageError(
                 f"The manifests are made for kubeflow.{field} {expected!r} alone.",
@@ -51,28 +53,34 @@ def require_matching_names(kubeflow: Kubeflow) -> None:
 
 
 def render_all(overlay: str, kubeflow: Kubeflow) -> list[dict[str, Any]]:
-    """The objects that Conveyor adds to Kubeflow Pipelines: volume, metadata database, model server and gateway.
+    """The objects that `cluster up` adds to Kubeflow Pipelines, as `render_parts` has them, in one list."""
+    return [one for objects in render_parts(overlay, kubeflow, "conveyor cluster up").values() for one in objects]
+
+
+def render_parts(overlay: str, kubeflow: Kubeflow, command: str) -> dict[str, list[dict[str, Any]]]:
+    """The objects that Conveyor adds to Kubeflow Pipelines, by part: volume and metadata database, model server, gateway.
 
     Args:
       overlay: `kind` or `cluster`.
       kubeflow: names the task image, and says how it is pulled.
+      command: the command that needs them, for the error.
 
     Raises:
       UsageError: the manifests are missing, or still have to be edited.
       ProgramError: kubectl cannot render them.
     """
-    rendered = {path: render(path, kubeflow) for path in (f"{part}/overlays/{overlay}" for part in _PARTS)}
-    for path, objects in rendered.items():
+    rendered = {part: render(f"{part}/overlays/{overlay}", kubeflow) for part in _PARTS}
+    for part, objects in rendered.items():
         unedited = [f"{one['kind']} {one['metadata']['name']}" for one in objects if _PLACEHOLDER in json.dumps(one)]
         if unedited:
             raise UsageError(
                 "The manifests for this cluster still have to be edited: its file server.",
-                where=str(manifest(path)),
+                where=str(manifest(f"{part}/overlays/{overlay}")),
                 expected="your own values where they say EDIT",
                 seen=f"{_PLACEHOLDER} in {', '.join(unedited)}",
-                fix="Edit them as docs/cluster.md shows, then: conveyor cluster up",
+                fix=f"Edit them as docs/cluster.md shows, then: {command}",
             )
-    return [one for objects in rendered.values() for one in objects]
+    return rendered
 
 
 def render(path: str, kubeflow: Kubeflow) -> list[dict[str, Any]]:
@@ -92,6 +100,30 @@ def render(path: str, kubeflow: Kubeflow) -> list[dict[str, Any]]:
         template = one.get("spec", {}).get("template", one)
         _set_image(template.get("spec", {}), kubeflow)
     return objects
+
+
+def preparation(kubeflow: Kubeflow) -> tuple[dict[str, Any], ...]:
+    """The Job that prepares the volume and the metadata database, in the namespace of the runs.
+
+    Args:
+      kubeflow: names the namespace and the task image.
+
+    Returns:
+      The Job; nothing where the manifests are missing, or made for other names than the configuration has.
+    """
+    path = checkout.ROOT / "manifests" / "conveyor" / "base" / "prepare.yaml"
+    if not path.is_file() or any(getattr(kubeflow, field) != _default(field) for field in (*_NAMES, "metadata")):
+        return ()
+    job: dict[str, Any] = yaml.safe_load(path.read_text())
+    job["metadata"]["namespace"] = kubeflow.namespace
+    for one in (job, job["spec"]["template"]):
+        one["metadata"]["labels"]["app.kubernetes.io/part-of"] = "conveyor"
+    _set_image(job["spec"]["template"]["spec"], kubeflow)
+    return (job,)
+
+
+def _default(field: str) -> Any:
+    return Kubeflow.model_fields[field].default
 
 
 def _set_image(pod: dict[str, Any], kubeflow: Kubeflow) -> None:

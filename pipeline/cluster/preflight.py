@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from pipeline.cluster.kind import KindCluster, cluster_name
+from pipeline.cluster.requirements import Requirements
 from pipeline.errors import ConveyorError, UsageError
 from pipeline.util.kubectl import Kubectl
 from pipeline.util.programs import ProgramError, check_program, read, require_programs
 
 if TYPE_CHECKING:
-    from pipeline.config import Kubeflow, PipelineConfig, SecretKey
-
-PREPARE_JOB = "conveyor-prepare"
-"""The Job that prepares the volume and the metadata database for runs."""
+    from pipeline.config import Kubeflow, PipelineConfig
 
 _UP = "conveyor cluster up"
 _ANSWER_SECONDS = 20.0
@@ -37,16 +33,9 @@ def require_cluster(config: PipelineConfig) -> None:
     """
     kubeflow = config.kubeflow
     kubectl = open_kubectl(kubeflow.context, kubeflow.namespace, Console())
-    _require(kubectl, "namespace", kubeflow.namespace, field="kubeflow.namespace")
-    claim = _require(kubectl, "persistentvolumeclaim", kubeflow.volume, field="kubeflow.volume")
-    if claim and claim.get("status", {}).get("phase") == "Lost":
-        raise _missing(kubectl, f"The volume of PersistentVolumeClaim {kubeflow.volume} is gone.", "kubeflow.volume")
-    for field, key in _secrets(kubeflow).items():
-        secret = _require(kubectl, "secret", key.secret, field=field)
-        if secret and key.key not in secret.get("data", {}):
-            raise _missing(kubectl, f"Secret {key.secret} has no key {key.key!r}.", field)
-    _require_prepared(kubectl)
-    _require_image(kubeflow)
+    for lack in Requirements(kubectl, kubeflow).lacks():
+        raise lack.error
+    require_image(kubeflow)
 
 
 def open_kubectl(context: str, namespace: str, console: Console) -> Kubectl:
@@ -116,66 +105,25 @@ def server(context: str) -> str:
     )
 
 
-def _secrets(kubeflow: Kubeflow) -> dict[str, SecretKey]:
-    """The Secrets that pods read, by the field that names them."""
-    named = {f"kubeflow.environment.{name}": key for name, key in kubeflow.environment.items()}
-    if kubeflow.webhook:
-        named["kubeflow.webhook"] = kubeflow.webhook
-    return {"kubeflow.metadata": kubeflow.metadata, **named}
+def require_image(kubeflow: Kubeflow) -> None:
+    """Makes sure that a local cluster has the images of all pods, unless it pulls them from a registry.
 
-
-@contextmanager
-def _if_allowed() -> Iterator[None]:
-    """Leaves the block if the user may not read an object, which is then assumed to be as it should be."""
-    try:
-        yield
-    except ProgramError as error:
-        if "Forbidden" not in error.stderr:
-            raise
-
-
-def _require(kubectl: Kubectl, kind: str, name: str, *, field: str) -> dict[str, Any] | None:
-    """An object that has to exist; None if the user may not read it."""
-    with _if_allowed():
-        found = kubectl.get(kind, name)
-        if found is None:
-            raise _missing(kubectl, f"There is no {kind} {name!r} in the cluster.", field)
-        return found
-    return None
-
-
-def _missing(kubectl: Kubectl, what: str, field: str) -> ConveyorError:
-    return ConveyorError(
-        what,
-        where=f"{field}; context {kubectl.context}, namespace {kubectl.namespace}",
-        fix=f"`{_UP}` makes what Conveyor installs. For a name of your own, make the object or correct the configuration.",
-    )
-
-
-def _require_prepared(kubectl: Kubectl) -> None:
-    job = None
-    with _if_allowed():
-        job = kubectl.get("job", PREPARE_JOB)
-    # Without the Job, somebody else has provided the volume and the database.
-    if job is not None and not job.get("status", {}).get("succeeded"):
-        raise ConveyorError(
-            "The volume and the metadata database are not ready for runs.",
-            where=f"Job {PREPARE_JOB}; context {kubectl.context}, namespace {kubectl.namespace}",
-            expected="one success",
-            seen="it failed" if job.get("status", {}).get("failed") else "it has not ended",
-            fix=f"`{_UP}` runs it again and says what it waits for.",
-        )
-
-
-def _require_image(kubeflow: Kubeflow) -> None:
+    Raises:
+      ConveyorError: it does not.
+    """
     name = cluster_name(kubeflow.context)
     # Other clusters pull from a registry, and so does kind where the name has one.
-    if name is None or "/" in kubeflow.image or not check_program("docker").ok:
+    local = [image for image in kubeflow.images if "/" not in image]
+    if name is None or not local or not check_program("docker").ok:
         return
-    if not KindCluster(name, Console()).has_image(kubeflow.image):
-        raise ConveyorError(
-            f"The cluster does not have the image {kubeflow.image}.",
-            where="kubeflow.image",
-            expected=f"an image of the kind cluster {name!r}",
-            fix="Run: conveyor image build, then conveyor image load",
-        )
+    for image in local:
+        if not KindCluster(name, Console()).has_image(image):
+            is_own = image != kubeflow.image
+            named = f" --set kubeflow.image={image}" if is_own else ""
+            raise ConveyorError(
+                f"The cluster does not have the image {image}.",
+                where="kubeflow.nodes" if is_own else "kubeflow.image",
+                expected=f"an image of the kind cluster {name!r}",
+                fix=f"Run: conveyor image build{named}, then conveyor image load{named}"
+                + (". For GPUs, build it with --build-arg ACCELERATOR=gpu" if is_own else ""),
+            )

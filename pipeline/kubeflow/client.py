@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ConfigError
+from pipeline.errors import UsageError
 from pipeline.kubeflow.api_errors import ApiError, ApiErrors
+from pipeline.kubeflow.credentials import credentials_of
+from pipeline.kubeflow.versions import version_name
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from pipeline.parameters import Value
 
-PACKAGE_LIMIT = 700 * 1024
-"""Bytes of a package. The server takes 32 MiB, but Argo keeps the whole of it in one Kubernetes object of at most 1 MiB."""
-
 _PAGE_SIZE = 100
 _TIMEOUT_SECONDS = (5, 60)  # to connect, to answer
-_DIGEST_LENGTH = 12
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,13 @@ class PipelineVersion:
 class KubeflowClient:
     """A client of the API server that a configuration names. It returns the models of kfp_server_api (v2beta1).
 
+    Pipelines, experiments and schedules are those of the namespace, on a Kubeflow with profiles; another ignores it.
+
     Args:
       config: the configuration of the pipeline whose runs and schedules are looked for.
+
+    Raises:
+      UsageError: the file with the authorities' certificates cannot be used.
     """
 
     def __init__(self, config: PipelineConfig) -> None:
@@ -54,8 +57,11 @@ class KubeflowClient:
 
         self.config = config
         self.host = config.kubeflow.host.rstrip("/")
-        self._errors = ApiErrors(config.kubeflow, self.host)
+        self._namespace = config.kubeflow.namespace
+        self._credentials = credentials_of(config)
+        self._errors = ApiErrors(config.kubeflow, self.host, self._credentials)
         settings = api.Configuration(host=self.host)
+        settings.ssl_ca_cert = _authorities(config)
         # Neither retries, which would delay the news that nothing answers, nor redirects, which lead to log-in pages.
         settings.retries = False
         self._api = api.ApiClient(settings)
@@ -72,16 +78,14 @@ class KubeflowClient:
           package: the YAML text that `compile_package` returns.
 
         Raises:
-          ConfigError: it is too large for a cluster.
           ApiError: the server cannot be reached or refuses it.
         """
         import kfp_server_api as api
 
-        _check_size(package, self.config.name)
-        name = f"{self.config.name}-{hashlib.sha256(package.encode()).hexdigest()[:_DIGEST_LENGTH]}"
+        name = version_name(self.config.name, package)
         pipeline_id = self.pipeline_id()
         if pipeline_id is None:
-            pipeline = api.V2beta1Pipeline(name=self.config.name, display_name=self.config.name)
+            pipeline = api.V2beta1Pipeline(name=self.config.name, display_name=self.config.name, namespace=self._namespace)
             pipeline_id = self._call(self._pipelines.pipeline_service_create_pipeline, pipeline).pipeline_id
         known = self._call(
             self._pipelines.pipeline_service_list_pipeline_versions, pipeline_id, filter=_equals("display_name", name)
@@ -97,7 +101,8 @@ class KubeflowClient:
     def pipeline_id(self) -> str | None:
         """The id of the configuration's pipeline, if the server knows it."""
         try:
-            return str(self._call(self._pipelines.pipeline_service_get_pipeline_by_name, self.config.name).pipeline_id)
+            get = self._pipelines.pipeline_service_get_pipeline_by_name
+            return str(self._call(get, self.config.name, namespace=self._namespace).pipeline_id)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -187,9 +192,9 @@ class KubeflowClient:
         return self._call(self._schedules.recurring_run_service_create_recurring_run, recurring)
 
     def schedules(self) -> list[Any]:
-        """Every recurring run on the server, newest first."""
+        """Every recurring run in the namespace, newest first."""
         list_ = self._schedules.recurring_run_service_list_recurring_runs
-        return list(self._pages(list_, "recurring_runs", sort_by="created_at desc"))
+        return list(self._pages(list_, "recurring_runs", sort_by="created_at desc", namespace=self._namespace))
 
     def pause_schedule(self, schedule_id: str) -> None:
         """Keeps a recurring run from starting runs."""
@@ -212,13 +217,15 @@ class KubeflowClient:
 
         name = self.config.kubeflow.experiment.replace("{name}", self.config.name)
         found = self._call(
-            self._experiments.experiment_service_list_experiments, filter=_equals("display_name", name)
+            self._experiments.experiment_service_list_experiments,
+            filter=_equals("display_name", name),
+            namespace=self._namespace,
         ).experiments
         if found:
             return str(found[0].experiment_id)
         if not create:
             return None
-        experiment = api.V2beta1Experiment(display_name=name)
+        experiment = api.V2beta1Experiment(display_name=name, namespace=self._namespace)
         return str(self._call(self._experiments.experiment_service_create_experiment, experiment).experiment_id)
 
     def _pages(self, method: Callable[..., Any], items: str, **arguments: Any) -> Iterator[Any]:
@@ -231,31 +238,52 @@ class KubeflowClient:
                 return
 
     def _call(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        try:
+            return self._answer(method, *arguments, **options)
+        except ApiError as error:
+            if not error.asks_for_log_in or self._credentials is None or not self._credentials.renew():
+                raise
+        return self._answer(method, *arguments, **options)
+
+    def _answer(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         from kfp_server_api.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
+        if self._credentials is not None:
+            self._api.set_default_header(*self._credentials.header())
         try:
             answer = method(*arguments, _request_timeout=_TIMEOUT_SECONDS, **options)
         except ApiException as error:
             raise self._errors.refused(error.status, error.reason, error.body) from error
         except HTTPError as error:
             raise self._errors.unreachable(error) from error
+        except AttributeError as error:
+            # kfp_server_api makes an error without a body of one that TLS has, and then decodes the body.
+            if not isinstance(error.__context__, ApiException):
+                raise
+            raise self._errors.unreachable(error.__context__) from error
         # Another web server may have a page for every address.
         if not self._api.last_response.data.lstrip().startswith("{"):
             raise self._errors.not_kubeflow(self._api.last_response.data)
         return answer
 
 
-def _check_size(package: str, name: str) -> None:
-    size = len(package.encode())
-    if size > PACKAGE_LIMIT:
-        raise ConfigError(
-            "The package is too large for a cluster.",
-            where=name,
-            expected=f"at most {PACKAGE_LIMIT // 1024} KiB: Argo keeps it in one Kubernetes object",
-            seen=f"{size // 1024} KiB",
-            fix="Put light nodes into kubeflow.groups: each task carries the whole pipeline.",
-        )
+def _authorities(config: PipelineConfig) -> str | None:
+    """The file with the certificates of the authorities that vouch for the server, if it is named."""
+    if config.kubeflow.ca_file is None:
+        return None
+    path = config.resolve(config.kubeflow.ca_file)
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise UsageError(
+            "The file with the authorities' certificates cannot be used.",
+            where=f"kubeflow.ca_file: {path}",
+            expected="certificates in PEM, as in -----BEGIN CERTIFICATE-----",
+            seen=error.strerror or str(error),
+            fix="Ask who runs the cluster for the certificate of its authority, and name its file.",
+        ) from error
+    return path
 
 
 def _equals(key: str, value: str) -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import inspect
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import parameters
+from pipeline import nodes, parameters
 from pipeline.errors import ConfigError
-from pipeline.kubeflow.groups import NodeGroup, group_nodes
+from pipeline.kubeflow.groups import NodeGroup, group_nodes, groups_of
 from pipeline.kubeflow.pod import dashboard
 from pipeline.kubeflow.pod.finish import WEBHOOK_VARIABLE
 from pipeline.kubeflow.pod.payload import Payload
+from pipeline.kubeflow.pod_config import in_cluster, without_folders
+from pipeline.kubeflow.workflow_size import require_fitting_workflow
 from pipeline.runs.database import ENVIRONMENT_VARIABLE
 from pipeline.util.imports import heavy_imports
 from pipeline.util.stderr import stderr_to
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
 
     from pipeline.config import PipelineConfig
-    from pipeline.config.section import Section
+    from pipeline.config.kubeflow import Retry
 
 EXIT_TASK = "finish"
+
+_ATTEMPTS = 2
 
 # KFP puts the task's inputs and outputs, as JSON, where this stands.
 _EXECUTOR_INPUT = "{{$}}"
@@ -53,54 +57,21 @@ def compile_package(config: PipelineConfig) -> str:
     ir = _compile(settings)
     upstream = {entry.pipeline_node.node_info.id: list(entry.pipeline_node.upstream_nodes) for entry in ir.nodes}
     _check_nodes(config, upstream)
-    package = _Package(
-        settings, Payload.of(ir, _without_folders(settings)).arguments(), group_nodes(upstream, config.kubeflow.groups)
-    )
+    payload = Payload.of(ir, without_folders(settings))
+    package = _Package(settings, payload, group_nodes(upstream, groups_of(config.kubeflow, upstream)))
+    require_fitting_workflow(package.arguments.values(), config.name)
     return package.text()
 
 
-def in_cluster(config: PipelineConfig) -> PipelineConfig:
-    """The configuration as pods need it: the workspace is the volume.
+def names_of_pods(config: PipelineConfig, upstream: Iterable[str]) -> list[str]:
+    """The names under which the configuration may give a pod resources of its own.
 
-    Raises:
-      ConfigError: data are read from, or models pushed to, a place outside the volume.
+    Args:
+      config: the pipeline's configuration.
+      upstream: the ids of its nodes.
     """
-    mount_path = config.kubeflow.mount_path
-    settings = config.model_copy(
-        update={
-            "workspace": mount_path,
-            # Pods have no Docker engine.
-            "infra_validator": config.infra_validator.model_copy(update={"runner": "process"}),
-        }
-    )
-    for field, path in (("data.input", settings.data.input), ("push.destination", settings.push.destination)):
-        resolved = settings.resolve(path)
-        if not Path(resolved).is_relative_to(mount_path):
-            raise ConfigError(
-                "Pods can read and write nothing but the volume.",
-                where=field,
-                expected=f"a path that begins with {{workspace}}, which stands for {mount_path} in the cluster",
-                seen=resolved,
-                fix=f"For example: {field}: '{{workspace}}/{Path(path).name}'",
-            )
-    return settings
-
-
-def _without_folders(config: PipelineConfig) -> PipelineConfig:
-    """The configuration without folders of this machine: the package holds what was read from these files."""
-
-    def by_name(section: Section, field: str) -> Section:
-        path = getattr(section, field)
-        return section if path is None else section.model_copy(update={field: Path(path).name})
-
-    return config.model_copy(
-        update={
-            "schema_source": by_name(config.schema_source, "path"),
-            "preprocessing": by_name(config.preprocessing, "preprocessing_fn"),
-            "model": by_name(config.model, "build_model"),
-            "gateway": by_name(config.gateway, "feature_schema"),
-        }
-    )
+    groups = config.kubeflow.groups
+    return [*upstream, *(groups if isinstance(groups, dict) else ()), EXIT_TASK]
 
 
 def _compile(config: PipelineConfig) -> pipeline_pb2.Pipeline:
@@ -139,7 +110,7 @@ def _stderr_held_back() -> Iterator[None]:
 
 
 def _check_nodes(config: PipelineConfig, upstream: Mapping[str, Sequence[str]]) -> None:
-    known = [*upstream, *config.kubeflow.groups, EXIT_TASK]
+    known = names_of_pods(config, upstream)
     for name in config.kubeflow.nodes:
         if name not in known:
             raise ConfigError(
@@ -152,8 +123,11 @@ def _check_nodes(config: PipelineConfig, upstream: Mapping[str, Sequence[str]]) 
 
 
 class _Package:
-    def __init__(self, config: PipelineConfig, payload: list[str], groups: Sequence[NodeGroup]) -> None:
-        self.config, self.payload, self.groups = config, payload, groups
+    def __init__(self, config: PipelineConfig, payload: Payload, groups: Sequence[NodeGroup]) -> None:
+        self.config, self.groups = config, groups
+        # What each task is given, by its name: its own nodes of the pipeline, or their outline.
+        self.arguments = {group.name: payload.of_nodes(group.nodes).arguments() for group in groups}
+        self.arguments[EXIT_TASK] = payload.outline().arguments()
         self.parameters = parameters.parameters_of(config)
 
     def text(self) -> str:
@@ -171,18 +145,28 @@ class _Package:
 
         def pipeline(*values: Any) -> None:
             arguments = {"run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, **dict(zip(self.parameters, values, strict=True))}
-            at_exit = self.component(EXIT_TASK, [], {"report": "HTML"}, status=dsl.PipelineTaskFinalStatus)(**arguments)
-            self.configure_pod(at_exit, EXIT_TASK)
+            at_exit = self.component(
+                EXIT_TASK,
+                self.config.kubeflow.image_of(EXIT_TASK),
+                self.arguments[EXIT_TASK],
+                {"report": "HTML"},
+                status=dsl.PipelineTaskFinalStatus,
+            )(**arguments)
+            self.configure_pod(at_exit, EXIT_TASK, ())
             with dsl.ExitHandler(at_exit, name="nodes"):
                 created: dict[str, PipelineTask] = {}
                 for group in self.groups:
                     component = self.component(
                         group.component,
-                        [part for node in group.nodes for part in ("--node", node)],
+                        self.config.kubeflow.image_of(group.name),
+                        [
+                            *(part for node in group.nodes for part in ("--node", node)),
+                            *self.arguments[group.name],
+                        ],
                         dashboard.declared(group.nodes, self.config),
                     )
                     created[group.name] = component(**arguments).after(*(created[name] for name in group.upstream))
-                    self.configure_pod(created[group.name], group.name)
+                    self.configure_pod(created[group.name], group.name, group.nodes)
 
         # kfp takes the descriptions from here, and the dashboard shows them beside the fields of its form.
         described = [f"  {parameter.name}: {parameter.description}" for parameter in self.parameters.values()]
@@ -194,15 +178,17 @@ class _Package:
         )
         return pipeline
 
-    def component(self, name: str, arguments: list[str], outputs: Mapping[str, str], **further: Any) -> BaseComponent:
+    def component(
+        self, name: str, image: str, arguments: list[str], outputs: Mapping[str, str], **further: Any
+    ) -> BaseComponent:
         """A container component. KFP merges components with equal containers, so the arguments name the nodes."""
         from kfp import dsl
 
         module = "finish" if name == EXIT_TASK else "entrypoint"
         spec = dsl.ContainerSpec(
-            image=self.config.kubeflow.image,
+            image=image,
             command=["python", "-m", f"pipeline.kubeflow.pod.{module}"],
-            args=[*arguments, *self.payload, "--executor-input", _EXECUTOR_INPUT],
+            args=[*arguments, "--executor-input", _EXECUTOR_INPUT],
         )
 
         def container(*placeholders: Any) -> dsl.ContainerSpec:
@@ -214,7 +200,7 @@ class _Package:
         container.__signature__ = _signature({**inputs, **further, **artifacts}, {})  # type: ignore[attr-defined]
         return dsl.container_component(container)
 
-    def configure_pod(self, task: PipelineTask, name: str) -> None:
+    def configure_pod(self, task: PipelineTask, name: str, node_ids: Sequence[str]) -> None:
         """Sets a task's volume, user, Secrets, resources and retries."""
         from kfp import kubernetes
 
@@ -222,9 +208,9 @@ class _Package:
         task.set_display_name(name)
         # TFX has a cache of its own, which KFP's would bypass.
         task.set_caching_options(False)
-        if kubeflow.retry.attempts:
+        if attempts := _attempts(kubeflow.retry, node_ids):
             task.set_retry(
-                kubeflow.retry.attempts,
+                attempts,
                 backoff_duration=f"{kubeflow.retry.backoff_seconds}s",
                 backoff_factor=kubeflow.retry.backoff_factor,
             )
@@ -238,9 +224,9 @@ class _Package:
             secrets[WEBHOOK_VARIABLE] = kubeflow.webhook
         for variable, secret in secrets.items():
             kubernetes.use_secret_as_env(task, secret.secret, {secret.key: variable})
-        self.set_resources(task, name)
+        self.set_resources(task, name, num_nodes=max(len(node_ids), 1))
 
-    def set_resources(self, task: PipelineTask, name: str) -> None:
+    def set_resources(self, task: PipelineTask, name: str, num_nodes: int) -> None:
         """Sets the resources that a task asks for, and the nodes of the cluster that it may run on."""
         from kfp import kubernetes
 
@@ -257,11 +243,20 @@ class _Package:
             task.set_accelerator_type(resources.accelerator)
             task.set_accelerator_limit(resources.accelerator_count)
         if resources.timeout_seconds is not None:
-            kubernetes.set_timeout(task, resources.timeout_seconds)
+            kubernetes.set_timeout(task, resources.timeout_seconds * num_nodes)
         for label, value in resources.node_selector.items():
             kubernetes.add_node_selector(task, label, value)
         for toleration in resources.tolerations:
             kubernetes.add_toleration(task, toleration.key, toleration.operator, toleration.value or None, toleration.effect)
+
+
+def _attempts(retry: Retry, node_ids: Sequence[str]) -> int:
+    """How many times a task is tried again. A data error is met again each time, and waited for."""
+    if retry.attempts is not None:
+        return retry.attempts
+    if nodes.EXAMPLE_VALIDATOR.id in node_ids:
+        return 1 if len(node_ids) > 1 else 0
+    return _ATTEMPTS
 
 
 def _signature(annotations: Mapping[str, Any], defaults: Mapping[str, Any]) -> inspect.Signature:

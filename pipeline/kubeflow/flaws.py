@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from pipeline import nodes
 from pipeline.config.flaws import Flaw
 from pipeline.errors import ConfigError
-from pipeline.kubeflow.compile import EXIT_TASK, in_cluster
-from pipeline.kubeflow.groups import group_nodes
+from pipeline.kubeflow.compile import names_of_pods
+from pipeline.kubeflow.groups import group_nodes, groups_of
+from pipeline.kubeflow.pod_config import in_cluster
 from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def find_flaws(config: PipelineConfig) -> Iterator[Flaw]:
     if "kubeflow" not in config.model_fields_set:
         return
     upstream = upstream_of(config)
-    known = [*upstream, *config.kubeflow.groups, EXIT_TASK]
+    known = names_of_pods(config, upstream)
     for name in config.kubeflow.nodes:
         if name not in known:
             yield Flaw(
@@ -72,7 +73,7 @@ def find_flaws(config: PipelineConfig) -> Iterator[Flaw]:
                 did_you_mean(name, known) or "Name one of these, or remove the entry.",
             )
     try:
-        group_nodes(upstream, config.kubeflow.groups)
+        group_nodes(upstream, groups_of(config.kubeflow, upstream))
         in_cluster(config)
     except ConfigError as error:
         yield Flaw(error.what, tuple(error.where.split(".")), error.expected, error.seen, error.fix)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ConveyorError, NodeError, NotBlessedError, UsageError
+from pipeline.errors import UsageError
 from pipeline.kubeflow.api_errors import ApiError
 from pipeline.kubeflow.client import KubeflowClient
-from pipeline.kubeflow.runs import PackageTask, outcome_of
+from pipeline.kubeflow.run_pods import trouble
+from pipeline.kubeflow.runs import PackageTask, has_stale_steps, outcome_of
 from pipeline.runs.status import NodeState, RunOutcome, RunState
+from pipeline.util.pods import has_ended
 from pipeline.util.programs import ProgramError
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.run_pods import RunPods
+    from pipeline.kubeflow.workflow import Workflow
+
+_BEHIND = "The API is behind with the states of this run's nodes, for good if the workflow has become larger than 1 MiB."
 
 
 class Follower:
@@ -30,6 +35,7 @@ class Follower:
       poll_seconds: the time between two looks at the run.
       pod_seconds: the time between two looks at its pods.
       patience_seconds: how long the API server may fail to answer; a forwarded port or a server that restarts is back by then.
+      remark: what a reader of the last outcome has to know of where it comes from; empty where it is all of the API.
     """
 
     poll_seconds = 2.0
@@ -38,7 +44,10 @@ class Follower:
 
     def __init__(self, client: KubeflowClient, run_id: str, tasks: list[PackageTask], pods: RunPods) -> None:
         self.client, self.run_id, self.tasks, self.pods = client, run_id, tasks, pods
+        self.remark = ""
+        self._workflow: Workflow | None = None
         self._issues: dict[str, str] = {}
+        self._ahead: set[str] = set()
         self._pods_seen_at: float | None = -self.pod_seconds
 
     def outcomes(self) -> Iterator[RunOutcome]:
@@ -48,7 +57,8 @@ class Follower:
           ApiError: the server has not answered for two minutes, or refuses a request.
         """
         while True:
-            outcome = self._look()
+            run = self._ask()
+            outcome = outcome_of(run, self.tasks, self.client.config.name, self._workflow)
             if outcome.state is not RunState.RUNNING:
                 break
             self.look_at_pods(outcome)
@@ -56,10 +66,47 @@ class Follower:
             sleep(self.poll_seconds)
         # The server writes the end of a run before the end of its tasks.
         sleep(self.poll_seconds)
-        yield self._look()
+        yield self.outcome(self._ask())
+
+    def look(self, run: Any) -> RunOutcome:
+        """A run's outcome, with a look at its pods if it goes on.
+
+        Args:
+          run: the run in the API (V2beta1Run).
+        """
+        outcome = self.outcome(run)
+        if outcome.state is RunState.RUNNING:
+            self.look_at_pods(outcome)
+            outcome = self.outcome(run)
+        return outcome
+
+    def outcome(self, run: Any) -> RunOutcome:
+        """A run's outcome, by the API or, where the API has lost sight of the nodes, by Argo's workflow.
+
+        Args:
+          run: the run in the API (V2beta1Run).
+        """
+        workflow = self._workflow
+        if has_stale_steps(run):
+            workflow = self.pods.workflow()
+            workflow = workflow if workflow is not None and workflow.steps else None
+            self._tell_of_lag(workflow)
+        outcome = outcome_of(run, self.tasks, self.client.config.name, workflow)
+        return outcome if outcome.state is RunState.RUNNING else self._with_nodes_of_groups(outcome)
+
+    def _with_nodes_of_groups(self, outcome: RunOutcome) -> RunOutcome:
+        """The outcome with the nodes of each group after it, as far as the exit task has reported them."""
+        groups = {task.name: task.nodes for task in self.tasks if len(task.nodes) > 1}
+        exit_task = next((task for task in self.tasks if task.at_exit), None)
+        if not groups or exit_task is None:
+            return outcome
+        known = self.pods.final_nodes(exit_task.key)
+        in_order = [name for task in outcome.nodes for name in (task, *groups.get(task, ()))]
+        outcome.nodes = {name: node for name in in_order if (node := outcome.nodes.get(name) or known.get(name))}
+        return outcome
 
     def issue(self, outcome: RunOutcome, node: str) -> str:
-        """Why the pod of a running node does not start; empty where nothing keeps it."""
+        """Why the pod of a running node does not start, or how its last attempt ended; empty where nothing is wrong."""
         return self._issues.get(node, "") if outcome.nodes[node].state is NodeState.RUNNING else ""
 
     def issues(self, outcome: RunOutcome) -> dict[str, str]:
@@ -68,14 +115,17 @@ class Follower:
         return {node: issue for node, issue in found.items() if issue}
 
     def look_at_pods(self, outcome: RunOutcome) -> None:
-        """Asks kubectl what keeps pods from starting, if a node is running and the last answer is some seconds old."""
+        """Asks kubectl what is wrong with the pods of running nodes, if the last answer is some seconds old.
+
+        Where a pod at work in two looks, or one that has ended, belongs to a node that waits according to the API, the API's
+        states have stopped: from then on they are read from Argo's workflow.
+        """
         now = monotonic()
-        at_work = any(node.state is NodeState.RUNNING for node in outcome.nodes.values())
-        if self._pods_seen_at is None or not at_work or now - self._pods_seen_at < self.pod_seconds:
+        if self._pods_seen_at is None or now - self._pods_seen_at < self.pod_seconds:
             return
         self._pods_seen_at = now
         try:
-            issues = self.pods.issues()
+            latest = self.pods.latest()
         except ProgramError:
             return
         except UsageError:
@@ -83,39 +133,27 @@ class Follower:
             self._pods_seen_at = None
             return
         names = {task.key: task.name for task in self.tasks}
-        self._issues = {names[key]: issue for key, issue in issues.items() if key in names}
+        pods = {names[key]: found for key, found in latest.items() if key in names}
+        self._issues = {node: issue for node, (name, pod) in pods.items() if (issue := trouble(name, pod))}
+        waiting = {node for node, each in outcome.nodes.items() if each.state is NodeState.WAITING}
+        ahead = {node: pod for node, (name, pod) in pods.items() if node in waiting and not name.is_driver}
+        has_stopped = any(node in self._ahead or has_ended(pod) for node, pod in ahead.items())
+        self._ahead = set(ahead)
+        if self._workflow or has_stopped:
+            workflow = self.pods.workflow()
+            if workflow is not None and workflow.steps:
+                self._workflow = workflow
+                self._tell_of_lag(workflow)
 
-    def error(self, outcome: RunOutcome) -> ConveyorError | None:
-        """Why a run that has ended did not push a model; None when it did.
+    def _tell_of_lag(self, workflow: Workflow | None) -> None:
+        source = "They are read from Argo's workflow." if workflow else "Those of nodes that have not ended may be out of date."
+        self.remark = f"{_BEHIND} {source}"
 
-        Args:
-          outcome: the run's outcome according to the API.
-        """
-        address = self.client.address(self.run_id)
-        if outcome.state is RunState.INTERRUPTED:
-            return ConveyorError("The run was cancelled.", where=self.run_id, fix="`conveyor submit` starts another.")
-        if outcome.state is RunState.FAILED:
-            for task in self.tasks:
-                if outcome.nodes[task.name].state is NodeState.FAILED:
-                    return self.pods.error_of(task.key, task.name)
-            return NodeError(
-                "The run failed before any of its nodes did.", where=self.run_id, fix=f"Its page says more: {address}"
-            )
-        # To the API, a run whose model was refused is a success like others.
-        exit_task = next((task.key for task in self.tasks if task.at_exit), None)
-        if exit_task is not None and self.pods.final_state(exit_task) is RunState.NOT_BLESSED:
-            return NotBlessedError(
-                "A validator refused it, so nothing was pushed.",
-                where=self.run_id,
-                fix=f"The pages of Evaluator and InfraValidator say why: {address}. The served model stays.",
-            )
-        return None
-
-    def _look(self) -> RunOutcome:
+    def _ask(self) -> Any:
         patience_ends = monotonic() + self.patience_seconds
         while True:
             try:
-                return outcome_of(self.client.run(self.run_id), self.tasks, self.client.config.name)
+                return self.client.run(self.run_id)
             except ApiError as error:
                 if not error.may_pass or monotonic() > patience_ends:
                     raise

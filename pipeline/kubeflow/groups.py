@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from pipeline import nodes
 from pipeline.errors import ConfigError
+from pipeline.kubeflow.pod.names import component_name
 from pipeline.util.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from pipeline.config.kubeflow import Kubeflow
+
+# They work for as long as many trainings.
+_LONG = (nodes.TUNER.id,)
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,46 @@ class NodeGroup:
     @property
     def component(self) -> str:
         """The name as Kubeflow writes it, with underscores: `example_gen`."""
-        return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).lower()).strip("_")
+        return component_name(self.name)
+
+
+def groups_of(kubeflow: Kubeflow, upstream: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """The nodes that share a pod, by the name of their group: as configured, or as chosen.
+
+    A node with resources of its own is not put into a group: its pod would not be like the others.
+
+    Args:
+      kubeflow: how nodes run as pods.
+      upstream: the nodes in the order of the pipeline, each with the nodes that it waits for.
+    """
+    if kubeflow.groups == "auto":
+        return choose_groups(upstream, {*kubeflow.nodes, *_LONG})
+    return kubeflow.groups or {}
+
+
+def choose_groups(upstream: Mapping[str, Sequence[str]], alone: Collection[str]) -> dict[str, list[str]]:
+    """Puts nodes into as few groups as can run one after another, with the nodes that are to be alone between them.
+
+    Args:
+      upstream: the nodes in the order of the pipeline, each with the nodes that it waits for.
+      alone: nodes that get no group.
+
+    Returns:
+      The groups, named by their first and their last node. A node that would be a group of its own is in none.
+    """
+    stages: dict[str, int] = {}
+    for node, others in upstream.items():
+        stages[node] = max((stages[other] + (other in alone) for other in others), default=0)
+    # A node that others only wait for later is put beside them: a resolver beside the Evaluator.
+    for node in reversed(list(upstream)):
+        after = [stages[other] for other, before in upstream.items() if node in before]
+        if node not in alone and after:
+            stages[node] = min(after)
+    members: dict[int, list[str]] = {}
+    for node in upstream:
+        if node not in alone:
+            members.setdefault(stages[node], []).append(node)
+    return {f"{group[0]} to {group[-1]}": group for group in members.values() if len(group) > 1}
 
 
 def group_nodes(upstream: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]) -> list[NodeGroup]:
@@ -67,7 +114,7 @@ def group_nodes(upstream: Mapping[str, Sequence[str]], groups: Mapping[str, Sequ
 def _check_names(upstream: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]) -> None:
     seen: dict[str, str] = {}
     components = {NodeGroup(node, (), ()).component: node for node in upstream} | {"finish": "the exit task"}
-    for group, nodes in groups.items():
+    for group, members in groups.items():
         component = NodeGroup(group, (), ()).component
         if component in components or not component:
             raise ConfigError(
@@ -78,7 +125,7 @@ def _check_names(upstream: Mapping[str, Sequence[str]], groups: Mapping[str, Seq
                 fix="Name the group for what its nodes do together.",
             )
         components[component] = f"the group {group}"
-        for node in nodes:
+        for node in members:
             if node not in upstream:
                 raise ConfigError(
                     f"The group {group!r} names a node that the pipeline does not have.",

@@ -1,16 +1,17 @@
-"""The pods of a run: their logs, what keeps one from running, and the error that one ended with."""
+"""What kubectl tells of a run: its pods with their logs, what keeps one from running, and the workflow behind them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ConveyorError, NodeError, UsageError
+from pipeline.errors import UsageError
 from pipeline.kubeflow.pod.termination import Termination
-from pipeline.runs.status import RunState
+from pipeline.kubeflow.steps import StepName
+from pipeline.kubeflow.workflow import Workflow
+from pipeline.runs.status import NodeOutcome, RunState
 from pipeline.util.kubectl import Kubectl
-from pipeline.util.pods import PodIssue, issues, pod_name, termination_message
+from pipeline.util.pods import PodIssue, has_failed, issues, pod_name, termination_message
 from pipeline.util.programs import ProgramError
 
 if TYPE_CHECKING:
@@ -20,27 +21,9 @@ if TYPE_CHECKING:
 
 _RUN_LABEL = "pipeline/runid"
 _STEP_ANNOTATION = "workflows.argoproj.io/node-name"
-# As in flights-x7k2p.root.exit-handler-1.trainer.executor(0): the pod that does a task's work, and the number of the attempt
-# where there may be several; and flights-x7k2p.root.exit-handler-1.trainer-driver: the pod that prepares it. Where Argo retries
-# every step by default, each name has a number: flights-x7k2p(0).root(0).exit-handler-1(0).trainer(0).executor(0).
-_EXECUTOR = re.compile(r"\.(?P<task>[^.(]+)(\(\d+\))?\.executor(\(\d+\))?$")
-_DRIVER = re.compile(r"\.(?P<task>[^.(]+)-driver(\(\d+\))?$")
 _CONTAINER = "main"
-_TAIL_LINES = 400
-_SHOWN_LINES = 12
 # The reason of every container that ended with another exit code than 0, whatever the cause.
 _ERROR = "Error"
-_IMAGE_FIX = "`conveyor image load` brings the image into the local cluster, `conveyor image push` to others"
-# What helps, by the beginning of an issue's reason; {} stands for the node.
-_FIXES = {
-    "OOMKilled": "Give it more memory: kubeflow.nodes.{}.memory_limit",
-    "ErrImage": _IMAGE_FIX,
-    "ImagePull": _IMAGE_FIX,
-    "InvalidImageName": "Correct the image's name in kubeflow.image",
-    "CreateContainerConfigError": "`conveyor cluster up` makes the Secrets that pods need",
-    "Unschedulable": "Ask for less in kubeflow.nodes.{} or kubeflow.resources, or give the cluster more",
-    "Evicted": "Ask for what it needs in kubeflow.nodes.{}, so that the cluster finds a place for it",
-}
 
 
 class RunPods:
@@ -57,7 +40,9 @@ class RunPods:
         self.kubectl = Kubectl(config.kubeflow.context, config.kubeflow.namespace, console)
 
     def of(self, task: str) -> list[dict[str, Any]]:
-        """The pods of a task, one for each attempt, the oldest first; its driver's pod while there is no other.
+        """The pods that did a task's work, one for each attempt, the oldest first.
+
+        Where there is none, a driver that failed: it is why. One that did not fail knows nothing of the task's work.
 
         Args:
           task: its key in the package.
@@ -66,8 +51,16 @@ class RunPods:
           ProgramError: kubectl failed.
           UsageError: kubectl is not installed.
         """
-        mine = [(step, pod) for step, pod in self._steps() if _task(step) == task]
-        return [pod for step, pod in mine if _EXECUTOR.search(step)] or [pod for _, pod in mine]
+        mine = [(name, pod) for name, pod in self._pods() if name.task == task]
+        return [pod for name, pod in mine if not name.is_driver] or [pod for _, pod in mine if has_failed(pod)]
+
+    def workflow(self) -> Workflow | None:
+        """What Argo knows of the run; None where that cannot be read: the workflow is deleted, or this user may not see it."""
+        try:
+            found = self.kubectl.objects("workflows.argoproj.io", f"--selector={_RUN_LABEL}={self.run_id}")
+        except (ProgramError, UsageError):
+            return None
+        return Workflow(found[0]) if found else None
 
     def log(self, pod: Mapping[str, Any], lines: int = -1) -> str:
         """The log of a pod's task.
@@ -89,54 +82,14 @@ class RunPods:
         """
         self.kubectl.run("logs", pod_name(pod), f"--container={_CONTAINER}", "--follow", "--pod-running-timeout=10m")
 
-    def issues(self) -> dict[str, str]:
-        """What keeps pods from starting, or why they were ended, by task; tasks without an issue are left out.
+    def latest(self) -> dict[str, tuple[StepName, dict[str, Any]]]:
+        """The newest pod of each task, with the step that it belongs to.
 
         Raises:
           ProgramError: kubectl failed.
           UsageError: kubectl is not installed.
         """
-        # Of a task's pods, the newest counts.
-        latest = {_task(step): _issue(pod) for step, pod in self._steps()}
-        return {task: str(issue) for task, issue in latest.items() if issue and issue.reason != _ERROR}
-
-    def error_of(self, task: str, node: str) -> ConveyorError:
-        """The error that a failed task ended with: the one that its pod reported, or what Kubernetes says of the pod.
-
-        Args:
-          task: its key in the package.
-          node: its name.
-        """
-        try:
-            pods = self.of(task)
-        except (ProgramError, UsageError) as error:
-            return NodeError(
-                f"{node} failed, and its pods cannot be looked at from here.",
-                where=node,
-                seen=f"{error.what} {error.seen}",
-                fix=error.fix,
-            )
-        if not pods:
-            return NodeError(
-                f"{node} failed before its pod was made, or the pod is gone.",
-                where=node,
-                fix="The dashboard shows the task's driver, which makes the pod, and keeps the log.",
-            )
-        log_command = f"`conveyor logs {self.run_id} {node}` shows the whole log."
-        problem = _termination(pods[-1]).problem
-        if problem is not None:
-            reported = problem.as_error()
-            reported.where = reported.where or node
-            reported.fix = f"{reported.fix}\n{log_command}".strip()
-            return reported
-        issue = _issue(pods[-1])
-        fix = next((fix.format(node) for reason, fix in _FIXES.items() if issue and issue.reason.startswith(reason)), "")
-        return NodeError(
-            f"{node} failed{f': {issue}' if issue else '.'}",
-            where=node,
-            seen=self._last_lines(pods[-1]),
-            fix=f"{fix}\n{log_command}".strip(),
-        )
+        return {name.task: (name, pod) for name, pod in self._pods()}
 
     def final_state(self, exit_task: str) -> RunState | None:
         """The run's state as the exit task reported it, which knows more than the API does; None where it cannot be read.
@@ -144,39 +97,59 @@ class RunPods:
         Args:
           exit_task: its key in the package.
         """
+        return self._reported(exit_task).run_state
+
+    def final_nodes(self, exit_task: str) -> dict[str, NodeOutcome]:
+        """The states of the run's nodes as the exit task reported them; empty where they cannot be read.
+
+        Args:
+          exit_task: its key in the package.
+        """
+        return self._reported(exit_task).nodes
+
+    def _reported(self, exit_task: str) -> Termination:
         try:
             pods = self.of(exit_task)
         except (ProgramError, UsageError):
-            return None
-        return _termination(pods[-1]).run_state if pods else None
+            return Termination()
+        return termination(pods[-1]) if pods else Termination()
 
-    def _last_lines(self, pod: Mapping[str, Any]) -> str:
-        try:
-            log = self.log(pod, _TAIL_LINES)
-        except ProgramError as error:
-            # A container that never started has no log; kubectl says so.
-            log = error.seen
-        return "\n".join([line for line in log.splitlines() if line.strip()][-_SHOWN_LINES:])
-
-    def _steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _pods(self) -> Iterator[tuple[StepName, dict[str, Any]]]:
+        """The pods of tasks, the oldest first."""
         pods = self.kubectl.objects("pods", f"--selector={_RUN_LABEL}={self.run_id}")
         for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"])):
-            step = pod["metadata"].get("annotations", {}).get(_STEP_ANNOTATION, "")
-            if _task(step):
-                yield step, pod
+            if name := step_name(pod):
+                yield name, pod
 
 
-def _task(step: str) -> str:
-    """The key of the task that a step of the workflow belongs to; empty where it has none."""
-    found = _EXECUTOR.search(step) or _DRIVER.search(step)
-    return found["task"] if found else ""
+def step_name(pod: Mapping[str, Any]) -> StepName | None:
+    """The name of the step that a pod belongs to; None for pods of no task."""
+    return StepName.parse(pod["metadata"].get("annotations", {}).get(_STEP_ANNOTATION, ""))
 
 
-def _termination(pod: Mapping[str, Any]) -> Termination:
+def termination(pod: Mapping[str, Any]) -> Termination:
+    """How a pod's task said that it ended; nothing where it said nothing, or has not ended."""
     return Termination.parse(termination_message(pod, _CONTAINER))
 
 
-def _issue(pod: Mapping[str, Any]) -> PodIssue | None:
-    """What keeps a pod from running, or ended it; None where nothing does, or where its task reported a problem itself."""
-    found = [] if _termination(pod).problem else sorted(issues(pod), key=lambda issue: issue.reason == _ERROR)
+def issue_of(pod: Mapping[str, Any]) -> PodIssue | None:
+    """What keeps a pod from running, or ended it, in Kubernetes' words; None where nothing does.
+
+    That a container ended with an error is told only where Kubernetes knows nothing better.
+    """
+    found = sorted(issues(pod), key=lambda issue: issue.reason == _ERROR)
     return found[0] if found else None
+
+
+def trouble(name: StepName, pod: Mapping[str, Any]) -> str:
+    """What is wrong with the newest pod of a task that goes on, on one line; empty where nothing is.
+
+    Args:
+      name: the pod's step.
+      pod: the pod.
+    """
+    problem, issue = termination(pod).problem, issue_of(pod)
+    if not has_failed(pod):
+        return str(issue or "")
+    what = "its driver" if name.is_driver else f"attempt {name.attempt + 1}"
+    return f"{what} failed: {problem.what if problem else issue or 'without a reason'}"

@@ -1,9 +1,4 @@
-"""The outcomes of runs on Kubeflow: the states of a run's tasks in the API, read as states of the pipeline's nodes.
-
-The API lists the workflow's steps. A task `trainer` of the package has up to three: `trainer-driver` prepares the pod,
-`trainer` is the work as a whole, and `executor` (with a number for each attempt) is the pod, whose name does not say
-which task it belongs to.
-"""
+"""The outcomes of runs on Kubeflow: what the API or Argo tells of tasks, read as the states of the pipeline's nodes."""
 
 from __future__ import annotations
 
@@ -12,18 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import TopologicalSorter
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
+from pipeline.kubeflow.steps import Step, task_outcome
 from pipeline.runs.find import LATEST, pick
-from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.runs.status import NodeState, RunOutcome, RunState
 from pipeline.util.suggestions import closest
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import KubeflowClient
+    from pipeline.kubeflow.workflow import Workflow
 
-_DRIVER = "{}-driver"
 _SEARCHED = 500
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NODE_STATES = {
@@ -53,12 +49,14 @@ class PackageTask:
       key: the name that Kubeflow uses, such as `example-gen`.
       upstream: the keys of the tasks that it waits for.
       at_exit: whether it runs at the end, whether or not the others succeeded.
+      nodes: the ids of the nodes that it runs.
     """
 
     name: str
     key: str
     upstream: tuple[str, ...]
     at_exit: bool
+    nodes: tuple[str, ...] = ()
 
 
 def package_tasks(spec: Mapping[str, Any]) -> list[PackageTask]:
@@ -82,19 +80,27 @@ def _leaves(spec: Mapping[str, Any], component: Mapping[str, Any]) -> list[Packa
             continue
         at_exit = task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
         name = task.get("taskInfo", {}).get("name", key)
-        found.append(PackageTask(name, key, tuple(task.get("dependentTasks", ())), at_exit))
+        found.append(PackageTask(name, key, tuple(task.get("dependentTasks", ())), at_exit, _nodes(spec, inner)))
     return found
 
 
-def outcome_of(run: Any, tasks: list[PackageTask], pipeline: str) -> RunOutcome:
+def _nodes(spec: Mapping[str, Any], component: Mapping[str, Any]) -> tuple[str, ...]:
+    """The nodes that a component's command line names."""
+    executor = spec.get("deploymentSpec", {}).get("executors", {}).get(component.get("executorLabel"), {})
+    arguments = executor.get("container", {}).get("args", ())
+    return tuple(value for option, value in pairwise(arguments) if option == "--node")
+
+
+def outcome_of(run: Any, tasks: list[PackageTask], pipeline: str, workflow: Workflow | None = None) -> RunOutcome:
     """The outcome of a run so far.
 
     Args:
       run: the run in the API (V2beta1Run).
       tasks: the tasks of the package that it was started from.
       pipeline: the pipeline's name.
+      workflow: what Argo knows of the run, where the API knows less.
     """
-    steps = {step.display_name: step for step in (run.run_details.task_details if run.run_details else None) or ()}
+    steps = workflow.steps if workflow is not None else _steps(run)
     outcome = RunOutcome(
         run_id=run.run_id,
         pipeline=pipeline,
@@ -105,31 +111,46 @@ def outcome_of(run: Any, tasks: list[PackageTask], pipeline: str) -> RunOutcome:
     )
     names = {task.key: task.name for task in tasks}
     for task in tasks:
-        node = _node(steps.get(task.key), steps.get(_DRIVER.format(task.key)))
+        node = task_outcome(task.key, steps)
         node.upstream = [names[key] for key in task.upstream if key in names]
         outcome.nodes[task.name] = node
-    if outcome.state is not RunState.RUNNING:
+    if outcome.state is RunState.INTERRUPTED:
         for node in outcome.nodes.values():
             # A cancelled run stops the pods of its nodes, which end as failed.
-            if outcome.state is RunState.INTERRUPTED and node.state is NodeState.FAILED:
+            if node.state is NodeState.FAILED:
                 node.state, node.ended = NodeState.INTERRUPTED, node.ended or outcome.ended
-        outcome.settle()
+    if outcome.state is not RunState.RUNNING:
+        _settle(outcome, tasks, all_known=workflow is not None or not has_stale_steps(run))
     return outcome
 
 
-def _node(work: Any, driver: Any) -> NodeOutcome:
-    # Argo calls a step whose driver failed Omitted, for which the API has no state.
-    shown = work if work is not None and work.state in _NODE_STATES else driver
-    if shown is None or shown.state not in _NODE_STATES:
-        return NodeOutcome()
-    state = _NODE_STATES[shown.state]
-    if shown is driver and state is NodeState.COMPLETE:
-        state = NodeState.RUNNING
-    return NodeOutcome(
-        state=state,
-        started=_seconds((driver or shown).start_time),
-        ended=_seconds(shown.end_time) if state.has_ended else None,
-    )
+def has_stale_steps(run: Any) -> bool:
+    """Whether the API does not know how a run's steps ended, although the run has.
+
+    Argo keeps the nodes of a workflow of more than 1 MiB in a form that Kubeflow Pipelines 2.17 does not read: from then on
+    their states stay as they were.
+    """
+    at_work = any(step.state is not None and not step.state.has_ended for step in _steps(run).values())
+    return _run_state(run) is not RunState.RUNNING and at_work
+
+
+def _settle(outcome: RunOutcome, tasks: list[PackageTask], *, all_known: bool) -> None:
+    """Gives the nodes of a run that has ended their last state, as far as it follows from what is known."""
+    if outcome.state is RunState.COMPLETE:
+        for node in (outcome.nodes[task.name] for task in tasks if not task.at_exit):
+            # A run succeeds if all its tasks do; what its exit task does changes nothing.
+            if not node.state.has_ended:
+                node.state = NodeState.COMPLETE
+    if all_known:
+        outcome.settle()
+
+
+def _steps(run: Any) -> dict[str, Step]:
+    details = (run.run_details.task_details if run.run_details else None) or ()
+    return {
+        step.display_name: Step(_NODE_STATES.get(step.state), _seconds(step.start_time), _seconds(step.end_time))
+        for step in details
+    }
 
 
 def _run_state(run: Any) -> RunState:
@@ -188,9 +209,9 @@ def find_task(tasks: list[PackageTask], wanted: str) -> PackageTask:
       UsageError: there is no such task.
     """
     for task in tasks:
-        if _plain(wanted) in (_plain(task.name), _plain(task.key)):
+        if _plain(wanted) in map(_plain, (task.name, task.key, *task.nodes)):
             return task
-    names = {_plain(task.name): task.name for task in tasks}
+    names = {_plain(name): name for task in tasks for name in (*task.nodes, task.name)}
     close = closest(_plain(wanted), names)
     raise UsageError(
         f"The run has no node {wanted!r}.",

@@ -9,11 +9,11 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from pipeline.errors import as_conveyor_error
 from pipeline.kubeflow.pod.context import Pod
 from pipeline.kubeflow.pod.payload import Payload
 from pipeline.kubeflow.pod.termination import report
 from pipeline.runs.status import Problem
+from pipeline.util.unexpected import as_conveyor_error
 
 _BY_HAND = '{"inputs": {"parameterValues": {"run_id": "by-hand"}}}'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _RUN_ID = "run_id"
 # An input of the exit task alone: how Kubeflow says that the nodes ended.
 _STATUS = "status"
+# Every task's log, as an artifact: minio://…/executor-logs-1.
+_LOGS = "executor-logs"
+_ATTEMPT = re.compile(rf"/{_LOGS}-(\d+)$")
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,16 @@ class Pod:
         """How Kubeflow says that the nodes ended; empty in tasks other than the exit task."""
         status = self.executor_input.get("inputs", {}).get("parameterValues", {}).get(_STATUS)
         return dict(status or {})
+
+    @property
+    def attempt(self) -> int:
+        """How many attempts at this task came before in the run, since it was started or retried as a whole.
+
+        Kubeflow's launcher has it in the name of the log that it keeps of each attempt; 0 where it is not told.
+        """
+        logs = self.executor_input.get("outputs", {}).get("artifacts", {}).get(_LOGS, {}).get("artifacts", [])
+        found = _ATTEMPT.search(str(logs[0].get("uri", ""))) if logs else None
+        return int(found[1]) if found else 0
 
     def keep(self, node_id: str, outcome: NodeOutcome) -> None:
         """Keeps a node's outcome for the exit task, whole or not at all."""

@@ -1,4 +1,4 @@
-"""The task's artifacts for Kubeflow's dashboard: a page, metrics, and a classifier's ROC curve and confusion matrix."""
+"""The artifacts of nodes for Kubeflow's dashboard: a page, metrics, and a classifier's ROC curve and confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 
 from pipeline import nodes
 from pipeline.config import PipelineConfig, Task
+from pipeline.kubeflow.pod.names import component_name
 from pipeline.report.html.evaluation_view import MOST_CLASSES_SHOWN, EvaluationView
 from pipeline.report.html.page import render_nodes, render_report
-from pipeline.report.read.evaluation import CANDIDATE, EXAMPLE_COUNT
 from pipeline.report.read.plots import Plots
 from pipeline.report.read.run_details import RunDetails
+from pipeline.report.read.slices import CANDIDATE, EXAMPLE_COUNT
 from pipeline.report.read.training import VALIDATION
 
 REPORT, METRICS, CLASSIFICATION = "report", "metrics", "classification"
@@ -28,17 +29,28 @@ _LOCAL_FOLDERS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 
 @dataclass(frozen=True)
 class Dashboard:
-    """The artifacts of a task.
+    """The artifacts of a node, or of a run.
 
     Attributes:
+      title: the name under which the dashboard shows them; that of the output when empty.
       html: the page, complete in itself.
       metrics: numbers by name.
       classification: `confidenceMetrics` and `confusionMatrix` as the dashboard reads them; empty without a classifier.
     """
 
+    title: str
     html: str
     metrics: Mapping[str, float] = field(default_factory=dict)
     classification: Mapping[str, Any] = field(default_factory=dict)
+
+
+def prefixes(node_ids: Sequence[str]) -> dict[str, str]:
+    """How the names of a node's artifacts begin in its task, by node: with the node's own name where the task runs several.
+
+    Args:
+      node_ids: the nodes that the task runs.
+    """
+    return {node: f"{component_name(node)}_" if len(node_ids) > 1 else "" for node in node_ids}
 
 
 def declared(node_ids: Sequence[str], config: PipelineConfig) -> dict[str, str]:
@@ -51,69 +63,84 @@ def declared(node_ids: Sequence[str], config: PipelineConfig) -> dict[str, str]:
     Returns:
       By the artifact's name, the class in `kfp.dsl` that stands for its type.
     """
-    outputs = {REPORT: "HTML"}
-    if any(nodes.NODES[node].scalars or nodes.NODES[node].properties for node in node_ids if node in nodes.NODES):
-        outputs[METRICS] = "Metrics"
-    if nodes.EVALUATOR.id in node_ids and config.task is not Task.REGRESSION:
-        outputs[CLASSIFICATION] = "ClassificationMetrics"
+    outputs = {}
+    for node_id, prefix in prefixes(node_ids).items():
+        outputs[prefix + REPORT] = "HTML"
+        node = nodes.NODES.get(node_id)
+        if node is not None and (node.scalars or node.properties):
+            outputs[prefix + METRICS] = "Metrics"
+        if node is nodes.EVALUATOR and config.task is not Task.REGRESSION:
+            outputs[prefix + CLASSIFICATION] = "ClassificationMetrics"
     return outputs
 
 
-def artifacts_of(details: RunDetails, node_ids: Sequence[str]) -> Dashboard:
+def artifacts_of(details: RunDetails, node_ids: Sequence[str]) -> dict[str, Dashboard]:
     """The artifacts of a task, whether its nodes did their work or took it from the cache.
 
     Args:
       details: what is known of the run so far.
       node_ids: the nodes that the task runs.
+
+    Returns:
+      Those of each node, by the beginning of their names.
     """
+    return {prefix: _artifacts_of_node(details, node) for node, prefix in prefixes(node_ids).items()}
+
+
+def _artifacts_of_node(details: RunDetails, node: str) -> Dashboard:
+    execution = details.run.executions.get(node)
     return Dashboard(
-        html=render_nodes(details, node_ids),
-        metrics=metrics_of(details, node_ids),
-        classification=_classification(details) if nodes.EVALUATOR.id in node_ids else {},
+        title=f"{node}: {execution.state.value}" if execution else node,
+        html=render_nodes(details, [node]),
+        metrics=metrics_of(details, node),
+        classification=_classification(details) if node == nodes.EVALUATOR.id else {},
     )
 
 
-def artifacts_of_run(details: RunDetails) -> Dashboard:
+def artifacts_of_run(details: RunDetails) -> dict[str, Dashboard]:
     """The artifact of a whole run at its end: its report."""
-    return Dashboard(html=render_report(details, embedded=True))
+    return {"": Dashboard(title="", html=render_report(details, embedded=True))}
 
 
-def metrics_of(details: RunDetails, node_ids: Sequence[str]) -> dict[str, float]:
-    """The numbers by which the dashboard compares runs.
+def metrics_of(details: RunDetails, node_id: str) -> dict[str, float]:
+    """The numbers of a node by which the dashboard compares runs.
 
     Unknown and not finite ones are left out, such as a precision without positives.
 
     Args:
       details: what is known of the run so far.
-      node_ids: the nodes that the task runs.
+      node_id: the node.
     """
-    found: dict[str, float | None] = {}
-    for node in (nodes.NODES[node_id] for node_id in node_ids if node_id in nodes.NODES):
-        found |= _SCALARS[node.scalars](details) if node.scalars else {}
-        output = details.run.output(node.id, node.main_output) if node.properties else None
-        found |= {
-            name: value for name in node.properties if isinstance(value := output and output.properties.get(name), (int, float))
-        }
+    node = nodes.NODES.get(node_id)
+    if node is None:
+        return {}
+    found = dict(_SCALARS[node.scalars](details)) if node.scalars else {}
+    output = details.run.output(node.id, node.main_output) if node.properties else None
+    values = {name: output.properties.get(name) if output else None for name in node.properties}
+    found |= {name: value for name, value in values.items() if isinstance(value, (int, float))}
     return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
-def write(dashboard: Dashboard, executor_input: Mapping[str, Any]) -> None:
+def write(dashboards: Mapping[str, Dashboard], executor_input: Mapping[str, Any]) -> None:
     """Hands Kubeflow the artifacts that the task declares; a task that is run by hand declares none.
 
     Args:
-      dashboard: what to show.
+      dashboards: what to show, by the beginning of the artifacts' names.
       executor_input: what KFP puts in place of `{{$}}`, decoded.
     """
     outputs = executor_input.get("outputs", {})
     artifacts = {name: each["artifacts"][0] for name, each in outputs.get("artifacts", {}).items() if each.get("artifacts")}
-    if REPORT in artifacts:
-        _write(local_path(artifacts[REPORT]), dashboard.html)
-    metadata = {REPORT: {}, METRICS: dashboard.metrics, CLASSIFICATION: dashboard.classification}
-    described = {
-        name: {"artifacts": [{"name": artifact.get("name", ""), "uri": artifact["uri"], "metadata": metadata[name]}]}
-        for name, artifact in artifacts.items()
-        if name in metadata
-    }
+    described = {}
+    for prefix, dashboard in dashboards.items():
+        # The dashboard's own name for an artifact is the output's.
+        title = {"display_name": dashboard.title} if dashboard.title else {}
+        metadata = {REPORT: {}, METRICS: dashboard.metrics, CLASSIFICATION: dashboard.classification}
+        for kind, values in metadata.items():
+            if artifact := artifacts.get(prefix + kind):
+                entry = {"name": artifact.get("name", ""), "uri": artifact["uri"], "metadata": {**title, **values}}
+                described[prefix + kind] = {"artifacts": [entry]}
+        if prefix + REPORT in artifacts:
+            _write(local_path(artifacts[prefix + REPORT]), dashboard.html)
     if "outputFile" in outputs:
         _write(Path(outputs["outputFile"]), json.dumps({"artifacts": described}, allow_nan=False))
 
@@ -184,7 +211,7 @@ def _anomalies(details: RunDetails) -> dict[str, float | None]:
 
 def _tuning(details: RunDetails) -> dict[str, float | None]:
     tuning = details.tuning
-    return {"trials": len(tuning.trials), "best_val_loss": tuning.trials[0].score} if tuning and tuning.trials else {}
+    return {"trials": tuning.num_trials, "best_val_loss": tuning.loss} if tuning else {}
 
 
 def _training(details: RunDetails) -> dict[str, float | None]:

@@ -16,7 +16,9 @@ from pipeline.errors import NodeError
 from pipeline.kubeflow.pod import dashboard
 from pipeline.kubeflow.pod.command import run_task
 from pipeline.kubeflow.pod.context import Pod
+from pipeline.kubeflow.pod.processes import do_without_heavy_packages
 from pipeline.kubeflow.pod.termination import report
+from pipeline.runs.provenance import Provenance
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       The exit code: 0 when the outcome is written and posted, whatever it is.
     """
     parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow.pod.finish", description=__doc__)
+    do_without_heavy_packages()
     return run_task(parser, arguments, lambda pod, options: finish(pod))
 
 
@@ -49,12 +52,12 @@ def finish(pod: Pod) -> None:
       NodeError: the webhook could not be reached; the outcome and the report are written by then.
     """
     cancel_unfinished(pod)
-    outcome = collect_outcome(pod, pod.pipeline())
+    outcome = collect_outcome(pod, pod.payload.pipeline())
     outcome.save(pod.folder)
     _write_report(pod)
     print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
     # To the API, a run whose model was refused is a success like others.
-    report(run_state=outcome.state)
+    report(outcome=outcome)
     post_webhook(outcome)
 
 
@@ -72,13 +75,14 @@ def collect_outcome(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
 
     Args:
       pod: the pod of the exit task.
-      ir: the pipeline, bound to the run.
+      ir: the pipeline, or its outline.
     """
     outcome = RunOutcome(
         run_id=pod.run_id,
         pipeline=pod.config.name,
         note=str(pod.parameters["run_note"]),
         config=pod.config.effective(),
+        provenance=Provenance.here(pod.config.workspace_path),
         ended=time.time(),
     )
     for entry in ir.nodes:
@@ -90,9 +94,9 @@ def collect_outcome(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
     states = [node.state for node in outcome.nodes.values()]
     refused = all(state.is_done for state in states) and _refused(pod)
     outcome.state = RunState.of(states, blessed=not refused)
-    if outcome.state is RunState.FAILED or pod.final_status.get("state") == "FAILED":
-        problems = [node.problem for node in outcome.nodes.values() if node.problem]
-        outcome.state, outcome.problem = RunState.FAILED, problems[0] if problems else _never_started(pod, outcome)
+    # KFP calls a run failed only if a launcher lived to say so. Of one whose pod was killed it says that it is running.
+    if not all(state.is_done for state in states) or pod.final_status.get("state") == "FAILED":
+        outcome.state, outcome.problem = RunState.FAILED, _problem(pod, outcome)
     return outcome
 
 
@@ -103,15 +107,34 @@ def _refused(pod: Pod) -> bool:
         return store.run(pod.run_id).refusal() is not None
 
 
-def _never_started(pod: Pod, outcome: RunOutcome) -> Problem:
+def _problem(pod: Pod, outcome: RunOutcome) -> Problem:
+    """Why the run failed: the error of a node, or that a pod ended before its node could say why."""
+    failed = [node.problem for node in outcome.nodes.values() if node.state is NodeState.FAILED and node.problem]
+    if failed:
+        return failed[0]
+    cut_off = [name for name, node in outcome.nodes.items() if node.state is NodeState.INTERRUPTED]
     waiting = [name for name, node in outcome.nodes.items() if not node.state.is_done]
-    error = pod.final_status.get("error") or {}
+    seen = str((pod.final_status.get("error") or {}).get("message", ""))
+    if cut_off:
+        problem = outcome.nodes[cut_off[0]].problem
+        return Problem.of(
+            NodeError(
+                f"The pod of {cut_off[0]} was ended from outside, before the node was done.",
+                where=", ".join(cut_off),
+                seen=seen or (problem.details.get("seen", "") if problem else "no word from the node"),
+                fix=f"It was killed, deleted, evicted or out of time, or the run was cancelled: `conveyor status {pod.run_id}` "
+                "says which, as long as Kubernetes knows. `conveyor submit` takes over what is complete.",
+            )
+        )
     return Problem.of(
         NodeError(
-            "A pod ended before its node could say why.",
+            "A pod ended before its node could say why."
+            if waiting
+            else "A task failed after its nodes were complete: what they made for the dashboard could not be kept.",
             where=", ".join(waiting[:1]),
-            seen=str(error.get("message", "")),
-            fix="Look at its events: kubectl describe pod. Memory limits and missing images are the usual reasons.",
+            seen=seen,
+            fix=f"`conveyor status {pod.run_id}` says what Kubernetes knows of the pod. Memory limits, missing images and "
+            "cancelled runs are the usual reasons.",
         )
     )
 

@@ -6,7 +6,8 @@ import base64
 import binascii
 import gzip
 import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.config import PipelineConfig
@@ -49,8 +50,41 @@ class Payload:
         canonical.deployment_config.Pack(deployment, deterministic=True)
         return cls(canonical.SerializeToString(deterministic=True), config, code_digest())
 
+    def of_nodes(self, node_ids: Collection[str]) -> Payload:
+        """The part that a task needs to run some of the nodes.
+
+        Argo's workflow holds several copies of what a task is given, so a task is given no more than it needs.
+
+        Args:
+          node_ids: the ids of these nodes.
+        """
+        from tfx.proto.orchestration import pipeline_pb2
+
+        ir, deployment = self.pipeline(), pipeline_pb2.IntermediateDeploymentConfig()
+        kept = [entry for entry in ir.nodes if entry.pipeline_node.node_info.id in node_ids]
+        del ir.nodes[:]
+        ir.nodes.extend(kept)
+        ir.deployment_config.Unpack(deployment)
+        for specs in (deployment.executor_specs, deployment.custom_driver_specs, deployment.node_level_platform_configs):
+            for other in set(specs) - set(node_ids):
+                del specs[other]
+        ir.deployment_config.Pack(deployment, deterministic=True)
+        return replace(self, ir=ir.SerializeToString(deterministic=True))
+
+    def outline(self) -> Payload:
+        """The part that the exit task needs: the names of all nodes, and which wait for which."""
+        from tfx.proto.orchestration import pipeline_pb2
+
+        whole = self.pipeline()
+        ir = pipeline_pb2.Pipeline(pipeline_info=whole.pipeline_info)
+        for entry in whole.nodes:
+            node = entry.pipeline_node
+            outline = pipeline_pb2.PipelineNode(node_info=node.node_info, upstream_nodes=node.upstream_nodes)
+            ir.nodes.add().pipeline_node.CopyFrom(outline)
+        return replace(self, ir=ir.SerializeToString(deterministic=True))
+
     def pipeline(self) -> pipeline_pb2.Pipeline:
-        """The compiled pipeline, bound to no run."""
+        """The compiled pipeline, as far as it is carried, bound to no run."""
         from tfx.proto.orchestration import pipeline_pb2
 
         return pipeline_pb2.Pipeline.FromString(self.ir)
@@ -64,7 +98,7 @@ class Payload:
         if self.code != code_digest():
             raise UsageError(
                 "The package was compiled with other code than the image holds.",
-                where=self.config.kubeflow.image,
+                where=", ".join(self.config.kubeflow.images),
                 expected=f"code with the digest {self.code[:12]}",
                 seen=code_digest()[:12],
                 fix="Build and load the image again, then compile or submit with the same checkout.",
@@ -76,7 +110,9 @@ class Payload:
         Raises:
           ConfigError: it is longer than a cluster can carry.
         """
-        described = {"config": self.config.effective(), "code": self.code}
+        # What is not there has the default of the same code.
+        given = self.config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        described = {"config": given, "code": self.code}
         arguments = ["--ir", _pack(self.ir), "--config", _pack(json.dumps(described, sort_keys=True).encode())]
         size = sum(map(len, arguments))
         if size > LIMIT:

@@ -10,9 +10,9 @@ from bisect import bisect_right
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from pipeline.runs.status import Problem, RunState
+from pipeline.runs.status import NodeOutcome, Problem, RunOutcome, RunState
 
 LIMIT = 4096
 """Bytes of a termination message that the kubelet reads."""
@@ -30,10 +30,12 @@ class Termination(BaseModel):
     Attributes:
       problem: what its task failed with; None when it succeeded.
       run_state: the state of the run, which the exit task alone knows.
+      nodes: the states and times of all nodes of the run, by their ids, which it knows too.
     """
 
     problem: Problem | None = None
     run_state: RunState | None = None
+    nodes: dict[str, NodeOutcome] = Field(default_factory=dict)
 
     @classmethod
     def parse(cls, message: str) -> Termination:
@@ -62,7 +64,7 @@ class Termination(BaseModel):
         return document.model_dump_json(exclude_defaults=True)
 
 
-def report(*, problem: Problem | None = None, run_state: RunState | None = None) -> None:
+def report(*, problem: Problem | None = None, outcome: RunOutcome | None = None) -> None:
     """Hands Kubernetes what a task knows of its end, beside what it has reported before.
 
     Outside a cluster, where no file waits for it, nothing is written. An end is not delayed by a file that cannot be written:
@@ -70,16 +72,24 @@ def report(*, problem: Problem | None = None, run_state: RunState | None = None)
 
     Args:
       problem: what the task failed with.
-      run_state: the state of the run.
+      outcome: what became of the run.
     """
     path = Path(os.environ.get(PATH_VARIABLE, _DEFAULT_PATH))
     if not path.is_file():
         return
     with suppress(OSError):
         known = Termination.parse(path.read_text(encoding="utf-8", errors="replace"))
-        termination = Termination(problem=problem or known.problem, run_state=run_state or known.run_state)
+        termination = known.model_copy(update={"problem": problem or known.problem})
+        if outcome is not None:
+            termination.run_state = outcome.state
+            termination.nodes = {name: _in_brief(node) for name, node in outcome.nodes.items()}
         # In place: the file is a mount, which cannot be replaced.
         path.write_text(termination.message(), encoding="utf-8")
+
+
+def _in_brief(node: NodeOutcome) -> NodeOutcome:
+    times = {moment: seconds and round(seconds, 1) for moment, seconds in (("started", node.started), ("ended", node.ended))}
+    return NodeOutcome(state=node.state, **times)
 
 
 def _cut(text: str, size: int) -> str:

@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from rich.console import Console
 
+from bootstrap import gpu_packages
 from pipeline.cluster import image
 from pipeline.errors import ConfigError, UsageError
 from pipeline.util import checkout
@@ -219,18 +220,19 @@ def test_a_revision_tells_of_changes_to_what_goes_into_the_image(tmp_path: Path,
     assert checkout.revision(["Dockerfile"]) == f"{commit}-dirty"
 
 
-SOURCES = ("Dockerfile", ".dockerignore", "requirements-image.lock", "components", "pipeline", "serving")
+FILES = ("Dockerfile", ".dockerignore", "requirements-gpu.lock", "requirements-image.lock")
+FOLDERS = ("components", "pipeline", "serving")
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", FILES + FOLDERS)
 def test_a_change_to_any_source_of_the_image_is_marked(
     machine: Machine, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "checkout"
-    for folder in ("components", "pipeline", "serving"):
+    for folder in FOLDERS:
         (root / folder).mkdir(parents=True)
         (root / folder / "__init__.py").touch()
-    for file in ("Dockerfile", ".dockerignore", "requirements-image.lock"):
+    for file in FILES:
         shutil.copy(checkout.ROOT / file, root)
     monkeypatch.setattr(checkout, "ROOT", root)
     git(root, "init")
@@ -238,7 +240,7 @@ def test_a_change_to_any_source_of_the_image_is_marked(
     git(root, "commit", "-m", "all")
 
     image.build(NAME, machine.console)
-    with (root / name if "." in name or name == "Dockerfile" else root / name / "__init__.py").open("a") as file:
+    with (root / name if name in FILES else root / name / "__init__.py").open("a") as file:
         file.write("\n# changed\n")
     image.build(NAME, machine.console)
 
@@ -279,6 +281,25 @@ def test_the_image_has_all_that_the_project_needs_but_what_is_left_out() -> None
     assert "kfp" in needed
     assert needed - locked == needed & excluded()
     assert not locked & excluded()
+
+
+def test_an_image_for_gpus_has_what_tensorflow_asks_for() -> None:
+    locked = {Requirement(entry).name: Requirement(entry).specifier for entry in pins("requirements-gpu.lock")}
+    for requirement in gpu_packages.requirements():
+        (pin,) = locked.pop(requirement.name)
+        assert pin.version in requirement.specifier
+    assert not locked
+    assert not names(pins("requirements-gpu.lock")) & names(pins("requirements-image.lock"))
+
+
+@pytest.mark.parametrize(("accelerator", "installed"), [("none", False), ("gpu", True), ("cuda", None)])
+def test_the_image_has_libraries_for_gpus_where_that_is_asked_for(accelerator: str, installed: bool | None) -> None:
+    """The step of the Dockerfile, as a shell runs it, with echo in the place of pip."""
+    (step,) = re.findall(r'case "\$ACCELERATOR".*?esac', (checkout.ROOT / "Dockerfile").read_text(), re.DOTALL)
+    script = f"pip='echo pip'; {step}".replace("\\\n", "\n")
+    done = subprocess.run(["sh", "-c", script], env={"ACCELERATOR": accelerator}, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is (installed is not None)
+    assert ("requirements-gpu.lock" in done.stdout) is bool(installed)
 
 
 def test_what_is_left_out_was_there() -> None:

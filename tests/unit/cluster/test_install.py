@@ -408,6 +408,13 @@ class TestRequireCluster:
 
         assert caught.value.fix == "Run: conveyor image build, then conveyor image load"
 
+    def test_an_image_of_one_pod_that_is_not_loaded(self, ready):
+        with pytest.raises(ConveyorError, match=re.escape("does not have the image conveyor:0.1.0-gpu")) as caught:
+            require_cluster(configuration(nodes={"Trainer": {"image": "conveyor:0.1.0-gpu"}}))
+
+        assert caught.value.where == "kubeflow.nodes"
+        assert "conveyor image load --set kubeflow.image=conveyor:0.1.0-gpu" in caught.value.fix
+
     def test_a_preparation_that_has_not_ended(self, ready):
         ready.put("job/conveyor-prepare", status={"active": 1})
 

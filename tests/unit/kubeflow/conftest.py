@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow.client import KubeflowClient
-from tests.fakes.kfp_server import KfpServer, serve
+from tests.fakes.kfp_server import KfpServer, documents, serve
 from tests.fakes.kubectl import FakeKubectl
 
 
 @pytest.fixture(scope="session")
 def package() -> str:
-    """A compiled pipeline, without the arguments that only its pods read."""
+    """A compiled pipeline with a pod for each node, without the arguments that only its pods read."""
     return (Path(__file__).parent / "golden" / "flights.yaml").read_text()
+
+
+@pytest.fixture(scope="session")
+def grouped_package() -> str:
+    """The same with all nodes in one pod."""
+    return (Path(__file__).parent / "golden" / "grouped.yaml").read_text()
+
+
+@pytest.fixture(scope="session")
+def package_spec(package: str) -> dict[str, Any]:
+    """The pipeline spec of the package."""
+    spec: dict[str, Any] = documents(package)[0]
+    return spec
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.errors import ConfigError
 from pipeline.kubeflow.api_errors import ApiError
-from pipeline.kubeflow.client import PACKAGE_LIMIT, KubeflowClient, PipelineVersion
+from pipeline.kubeflow.client import KubeflowClient, PipelineVersion
 from tests.fakes.kfp_server import KfpServer
 from tests.fakes.ports import free_port
 
@@ -74,15 +73,6 @@ def test_runs_come_newest_first_over_all_pages_without_those_of_other_pipelines(
 
 def test_before_the_first_run_there_are_none(client: KubeflowClient) -> None:
     assert list(client.runs()) == []
-
-
-def test_a_package_that_no_cluster_could_carry_is_refused_before_the_server_is_asked(
-    client: KubeflowClient, server: KfpServer
-) -> None:
-    with pytest.raises(ConfigError, match="too large") as caught:
-        client.upload("x" * (PACKAGE_LIMIT + 1))
-    assert "kubeflow.groups" in caught.value.fix
-    assert server.requests == []
 
 
 def test_a_server_that_is_down_is_named_with_the_commands_that_help() -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from pipeline.cli import main as command_line
-from pipeline.errors import DataError
+from pipeline.errors import DataError, NodeError
 from pipeline.kubeflow.pod.termination import Termination
 from pipeline.runs.status import Problem, RunState
+from tests.fakes.kfp_records import record
 from tests.fakes.kfp_server import KfpServer
 from tests.fakes.kubectl import FakeKubectl
 
@@ -41,9 +42,10 @@ def conveyor(
     """Runs a command in a folder with a pipeline.yaml; returns its exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline.yaml").write_text(CONFIG.replace("HOST", server.host))
-    monkeypatch.setattr("pipeline.kubeflow.compile.compile_package", lambda config: package)
+    monkeypatch.setattr("pipeline.kubeflow.submission.compile_apart", lambda config: package)
     monkeypatch.setattr("pipeline.kubeflow.follow.Follower.poll_seconds", 0.0)
     server.stride = 8
+    kubectl.add("onExit.finish.executor(0)", "", **ended(Termination(run_state=RunState.COMPLETE)))
 
     def _conveyor(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -159,6 +161,44 @@ class TestSubmit:
         assert code == 4
         assert "nothing was pushed" in err
 
+    def test_a_run_whose_exit_task_failed_ends_with_its_error(
+        self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl
+    ) -> None:
+        error = NodeError("The outcome could not be posted to the webhook.", seen="HTTP status 500")
+        kubectl.add(
+            "onExit.finish.executor(1)", "", **ended(Termination(problem=Problem.of(error), run_state=RunState.COMPLETE))
+        )
+        server.fails = {"finish"}
+
+        code, out, err = conveyor("submit")
+
+        assert code == 1
+        assert re.search(r"^ *finish +failed", out, re.MULTILINE)
+        assert "The exit task failed: the run's report may be missing. The outcome could not be posted" in err
+
+    def test_a_run_that_lost_a_pod_is_started_again_as_often_as_asked(
+        self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl
+    ) -> None:
+        kubectl.add("trainer.executor(0)", "", phase="Failed", reason="Evicted", message="The node was low on memory.")
+        server.fails = {"trainer"}
+
+        code, out, err = conveyor("submit", "--retries", "2")
+
+        assert code == 1
+        assert len(server.runs) == 3
+        assert out.count("The pipeline runs again") == 2
+        assert "Trainer failed: Evicted" in err
+
+    def test_a_run_that_failed_by_itself_is_not_started_again(
+        self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl
+    ) -> None:
+        kubectl.add("trainer.executor(0)", "", phase="Failed")
+        server.fails = {"trainer"}
+
+        assert conveyor("submit", "--retries", "2")[0] == 1
+        assert len(server.runs) == 1
+        assert conveyor("submit", "--retries", "2", "--no-follow")[0] == 2
+
     def test_an_interrupt_ends_the_following_and_not_the_run(
         self, conveyor: Conveyor, server: KfpServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -225,6 +265,16 @@ class TestStatus:
         assert document["ended"] - document["started"] == 600
         assert document["parameters"] == {"span": 201310}
         assert document["nodes"]["Trainer"]["state"] == "complete"
+        assert document["remark"] == ""
+
+    def test_json_says_where_the_states_have_stopped(self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl) -> None:
+        recorded = record("frozen")
+        server.replay(submitted(conveyor), recorded.run)
+
+        document = json.loads(conveyor("status", "--json")[1])
+
+        assert "larger than 1 MiB" in document["remark"]
+        assert document["nodes"]["Pusher"]["state"] == "complete"
 
     def test_the_list_has_the_newest_first(self, conveyor: Conveyor, server: KfpServer) -> None:
         runs = [submitted(conveyor, "--note", note) for note in ("one", "two", "three")]
@@ -268,6 +318,29 @@ class TestLogs:
         assert (code, out) == (0, "second\n")
         assert f"attempt 2 of run {run_id}" in err
         assert conveyor("logs", run_id[:8], "Trainer")[1] == "second\n"
+
+    def test_of_the_driver_of_a_task_that_has_no_other_pod(
+        self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl
+    ) -> None:
+        recorded = record("frozen")
+        server.replay(submitted(conveyor), recorded.run)
+        kubectl.replay(recorded)
+
+        code, out, err = conveyor("logs", "finish")
+
+        assert code == 0
+        assert out == f"log of {recorded.pod('finish-driver(0)')['metadata']['name']}\n"
+        assert ", the driver of run " in err
+
+    def test_of_a_pod_that_was_deleted(self, conveyor: Conveyor, server: KfpServer, kubectl: FakeKubectl) -> None:
+        recorded = record("pod_deleted")
+        server.replay(submitted(conveyor), recorded.run)
+        kubectl.replay(recorded)
+
+        code, out, err = conveyor("logs", "Trainer")
+
+        assert (code, out) == (2, "")
+        assert "attempt 1: pod deleted" in err
 
     def test_followed_until_the_end(self, conveyor: Conveyor, kubectl: FakeKubectl) -> None:
         submitted(conveyor)

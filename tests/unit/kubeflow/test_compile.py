@@ -16,11 +16,14 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError
 from pipeline.kubeflow.compile import compile_package
+from pipeline.kubeflow.pod.names import component_name
 from pipeline.kubeflow.pod.payload import Payload
+from pipeline.kubeflow.workflow_size import LIMIT, workflow_size
 from pipeline.util import checkout
 
 FLIGHTS = checkout.ROOT / "examples" / "flights" / "pipeline.yaml"
-GOLDEN = Path(__file__).with_name("golden") / "flights.yaml"
+GOLDEN = Path(__file__).with_name("golden")
+A_POD_A_NODE = "kubeflow.groups=null"
 NODES = (
     "ExampleGen",
     "StatisticsGen",
@@ -62,18 +65,24 @@ def without_payload(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def flights() -> str:
+    return package(A_POD_A_NODE)
+
+
+@pytest.fixture(scope="module")
+def grouped() -> str:
     return package()
 
 
-def test_the_package_is_as_it_was(flights):
-    # When this fails on purpose: python tests/unit/kubeflow/test_compile.py writes the file anew; read its diff.
-    assert without_payload(flights) == GOLDEN.read_text()
+def test_the_package_is_as_it_was(flights, grouped):
+    # When this fails on purpose: python tests/unit/kubeflow/test_compile.py writes the files anew; read their diff.
+    assert without_payload(flights) == (GOLDEN / "flights.yaml").read_text()
+    assert without_payload(grouped) == (GOLDEN / "grouped.yaml").read_text()
 
 
-def test_it_does_not_depend_on_the_folder_of_the_configuration(flights, tmp_path):
+def test_it_does_not_depend_on_the_folder_of_the_configuration(grouped, tmp_path):
     copied = shutil.copytree(FLIGHTS.parent, tmp_path / "elsewhere")
 
-    assert compile_package(load_config(copied / "pipeline.yaml", ())) == flights
+    assert compile_package(load_config(copied / "pipeline.yaml", ())) == grouped
 
 
 def test_kfp_loads_it(flights):
@@ -91,20 +100,60 @@ def test_each_node_is_a_task_that_waits_for_those_before_it(flights):
     assert tasks["evaluator"]["dependentTasks"] == ["example-gen", "resolver", "schema-gen", "trainer"]
     assert "dependentTasks" not in tasks["resolver"]
     assert all(task["cachingOptions"] == {} for task in tasks.values())
+    # Another attempt would find the same data.
+    assert "retryPolicy" not in tasks.pop("example-validator")
     assert all(task["retryPolicy"]["maxRetryCount"] == 2 for task in tasks.values())
 
 
-def test_no_two_containers_are_equal_and_all_carry_the_same_pipeline(flights):
-    arguments = [each["args"] for each in containers(flights).values()]
+def payloads(text: str) -> dict[str, Payload]:
+    """What the task of each container is given."""
+    arguments = {name: each["args"] for name, each in containers(text).items()}
+    return {
+        name: Payload.read(each[each.index("--ir") + 1], each[each.index("--config") + 1]) for name, each in arguments.items()
+    }
 
-    assert len({tuple(each) for each in arguments}) == len(NODES) + 1
-    assert len({(each[each.index("--ir") + 1], each[each.index("--config") + 1]) for each in arguments}) == 1
+
+def test_no_two_containers_are_equal(flights):
+    assert len({tuple(each["args"]) for each in containers(flights).values()}) == len(NODES) + 1
+
+
+def test_each_task_is_given_its_own_nodes_and_the_exit_task_the_names_of_all(flights, customised):
+    def names(text: str) -> dict[str, list[str]]:
+        return {
+            name: [entry.pipeline_node.node_info.id for entry in payload.pipeline().nodes]
+            for name, payload in payloads(text).items()
+        }
+
+    assert names(flights)["exec-trainer"] == ["Trainer"]
+    assert set(names(customised)["exec-data"]) == {"ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator"}
+    assert sorted(names(flights)["exec-finish"]) == sorted(NODES)
+    outline = {
+        entry.pipeline_node.node_info.id: entry.pipeline_node for entry in payloads(flights)["exec-finish"].pipeline().nodes
+    }
+    assert list(outline["Evaluator"].upstream_nodes) == ["ExampleGen", "Resolver", "SchemaGen", "Trainer"]
+    assert not outline["Evaluator"].HasField("inputs")
+
+
+def test_what_the_tasks_carry_leaves_room_in_the_workflow(flights):
+    # 104,880 bytes when each task was given the whole pipeline.
+    given = [[argument for argument in each["args"] if argument.startswith("H4s")] for each in containers(flights).values()]
+
+    assert sum(len(argument) for arguments in given for argument in arguments) < 30_000
+    assert workflow_size(given) < LIMIT / 2
+
+
+def test_a_package_whose_runs_would_be_too_large_is_refused(monkeypatch):
+    monkeypatch.setattr("pipeline.kubeflow.workflow_size.LIMIT", 400_000)
+
+    with pytest.raises(ConfigError, match="too large for Kubeflow") as raised:
+        package(A_POD_A_NODE)
+    assert "12 tasks" in raised.value.seen
+    # As the error says.
+    package("kubeflow.groups={Prepare: [ExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform]}")
 
 
 def test_pods_find_the_volume_where_the_workspace_is(flights):
-    arguments = next(iter(containers(flights).values()))["args"]
-
-    config = Payload.read(arguments[arguments.index("--ir") + 1], arguments[arguments.index("--config") + 1]).config
+    config = payloads(flights)["exec-trainer"].config
 
     assert config.resolve(config.data.input) == "/conveyor/data/flights/span-{SPAN}/flights.parquet"
     assert str(config.serving_path) == "/conveyor/models/flights"
@@ -126,7 +175,8 @@ def customised() -> str:
     return package(
         "kubeflow.groups={data: [ExampleGen, StatisticsGen, SchemaGen, ExampleValidator]}",
         "kubeflow.nodes={Trainer: {memory_limit: 16Gi, accelerator: nvidia.com/gpu, accelerator_count: 2,"
-        " timeout_seconds: 7200, node_selector: {pool: gpu}, tolerations: [{key: nvidia.com/gpu, operator: Exists}]}}",
+        " image: conveyor:0.1.0-gpu, timeout_seconds: 7200, node_selector: {pool: gpu},"
+        " tolerations: [{key: nvidia.com/gpu, operator: Exists}]}}",
         "kubeflow.environment={PROXY: {secret: network, key: proxy}}",
         "kubeflow.webhook={secret: chat, key: url}",
     )
@@ -138,6 +188,9 @@ def test_nodes_get_what_they_ask_for(customised):
 
     assert (resources["resourceMemoryLimit"], resources["resourceCpuRequest"]) == ("16Gi", "500m")
     assert (resources["accelerator"]["resourceType"], resources["accelerator"]["resourceCount"]) == ("nvidia.com/gpu", "2")
+    images = {name: container["image"] for name, container in containers(customised).items()}
+    assert {name for name, image in images.items() if image == "conveyor:0.1.0-gpu"} == {"exec-trainer"}
+    assert set(images.values()) == {"conveyor:0.1.0", "conveyor:0.1.0-gpu"}
     assert platform["exec-trainer"]["activeDeadlineSeconds"] == "7200"
     assert platform["exec-trainer"]["nodeSelector"] == {"labels": {"pool": "gpu"}}
     assert platform["exec-trainer"]["tolerations"][0]["key"] == "nvidia.com/gpu"
@@ -145,6 +198,46 @@ def test_nodes_get_what_they_ask_for(customised):
     variables = {name: [key["keyToEnv"][0]["envVar"] for key in each["secretAsEnv"]] for name, each in platform.items()}
     assert variables["exec-pusher"] == ["CONVEYOR_METADATA", "PROXY"]
     assert variables["exec-finish"] == ["CONVEYOR_METADATA", "PROXY", "CONVEYOR_WEBHOOK"]
+
+
+def test_a_slice_of_a_gpu_is_a_resource_too():
+    mig = "kubeflow.nodes={Trainer: {accelerator: nvidia.com/mig-1g.10gb, node_selector: {nvidia.com/gpu.product: A100}}}"
+    text = package(mig)
+    assert containers(text)["exec-trainer"]["resources"]["accelerator"] == {
+        "count": "1",
+        "type": "nvidia.com/mig-1g.10gb",
+        "resourceCount": "1",
+        "resourceType": "nvidia.com/mig-1g.10gb",
+    }
+    assert parsed(text)[1]["exec-trainer"]["nodeSelector"] == {"labels": {"nvidia.com/gpu.product": "A100"}}
+
+
+def test_by_default_nodes_share_a_pod(grouped):
+    (task,) = node_tasks(grouped).values()
+    _, platform = parsed(grouped)
+    components = parsed(grouped)[0]["components"]
+    outputs = components["comp-example-gen-to-pusher"]["outputDefinitions"]["artifacts"]
+
+    assert task["taskInfo"]["name"] == "ExampleGen to Pusher"
+    assert {name.removesuffix("_report") for name in outputs if name.endswith("_report")} == {
+        component_name(node) for node in NODES
+    }
+    # An error of the data is met again.
+    assert task["retryPolicy"]["maxRetryCount"] == 1
+    # An hour for each node.
+    assert platform["exec-example-gen-to-pusher"]["activeDeadlineSeconds"] == str(3600 * len(NODES))
+    assert platform["exec-finish"]["activeDeadlineSeconds"] == "3600"
+
+
+def test_a_node_with_resources_of_its_own_is_alone():
+    tasks = node_tasks(package("kubeflow.nodes={Trainer: {accelerator: nvidia.com/gpu}}"))
+
+    assert {name: task.get("dependentTasks", []) for name, task in tasks.items()} == {
+        "example-gen-to-transform": [],
+        "trainer": ["example-gen-to-transform"],
+        "resolver-to-pusher": ["example-gen-to-transform", "trainer"],
+    }
+    assert tasks["trainer"]["retryPolicy"]["maxRetryCount"] == 2
 
 
 def test_a_group_is_one_task(customised):
@@ -176,5 +269,5 @@ def test_what_cannot_run_there_is_refused(override, where, message):
 
 
 if __name__ == "__main__":
-    GOLDEN.parent.mkdir(exist_ok=True)
-    GOLDEN.write_text(without_payload(package()))
+    (GOLDEN / "flights.yaml").write_text(without_payload(package(A_POD_A_NODE)))
+    (GOLDEN / "grouped.yaml").write_text(without_payload(package()))

@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import build_config
-from pipeline.kubeflow.compile import _compile, in_cluster
+from pipeline.kubeflow.compile import _compile
 from pipeline.kubeflow.flaws import find_flaws, upstream_of
+from pipeline.kubeflow.pod_config import in_cluster
 
 MINIMAL: dict[str, Any] = {"name": "houses", "label": "price", "data": {"input": "{workspace}/houses.csv"}}
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
+from pipeline.errors import UsageError
 from pipeline.kubeflow.api_errors import ApiError
 from pipeline.kubeflow.client import KubeflowClient
 from pipeline.kubeflow.follow import Follower
+from pipeline.kubeflow.pod.termination import Termination
 from pipeline.kubeflow.run_pods import RunPods
-from pipeline.kubeflow.runs import package_tasks
-from pipeline.runs.status import NodeState, RunOutcome, RunState
+from pipeline.kubeflow.runs import find_task, package_tasks
+from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 from tests.fakes.kfp_server import KfpServer
 from tests.fakes.kubectl import FakeKubectl
 
@@ -98,3 +100,42 @@ def test_without_kubectl_a_run_is_followed_all_the_same(
 
     assert outcomes[-1].state is RunState.COMPLETE
     assert all(follower.issues(outcome) == {} for outcome in outcomes)
+
+
+def test_the_nodes_of_a_group_are_told_by_name_when_the_run_has_ended(
+    client: KubeflowClient, server: KfpServer, grouped_package: str, kubectl: FakeKubectl
+) -> None:
+    run = client.start_run(client.upload(grouped_package), {}, "flights-1", "")
+    tasks = package_tasks(client.package_spec(run))
+    follower = Follower(client, run.run_id, tasks, RunPods(client.config, run.run_id, Console()))
+    nodes = {
+        "Trainer": NodeOutcome(state=NodeState.CACHED),
+        "ExampleGen": NodeOutcome(state=NodeState.COMPLETE, started=1, ended=2),
+    }
+    message = Termination(run_state=RunState.COMPLETE, nodes=nodes).message()
+    terminated = {"state": {"terminated": {"exitCode": 0, "message": message}}}
+
+    *_, unknown = follower.outcomes()
+    assert list(unknown.nodes) == ["ExampleGen to Pusher", "finish"]
+
+    kubectl.add("onExit.finish.executor(0)", "", containerStatuses=[{"name": "main", **terminated}])
+    *_, known = follower.outcomes()
+    assert {name: node.state.value for name, node in known.nodes.items()} == {
+        "ExampleGen to Pusher": "complete",
+        "ExampleGen": "complete",
+        "Trainer": "cached",
+        "finish": "complete",
+    }
+    assert list(known.nodes)[:3] == ["ExampleGen to Pusher", "ExampleGen", "Trainer"]
+    assert known.nodes["ExampleGen"].seconds == 1
+
+
+def test_a_node_of_a_group_has_the_log_of_its_group(client: KubeflowClient, server: KfpServer, grouped_package: str) -> None:
+    run = client.start_run(client.upload(grouped_package), {}, "flights-1", "")
+    tasks = package_tasks(client.package_spec(run))
+
+    for name in ("Trainer", "ExampleGen to Pusher", "example-gen-to-pusher"):
+        assert find_task(tasks, name).key == "example-gen-to-pusher"
+    with pytest.raises(UsageError, match="no node") as raised:
+        find_task(tasks, "Trainr")
+    assert raised.value.fix == "Did you mean 'Trainer'?"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config import Kubeflow
 from pipeline.errors import ConfigError
-from pipeline.kubeflow.groups import NodeGroup, group_nodes
+from pipeline.kubeflow.groups import NodeGroup, choose_groups, group_nodes, groups_of
 
 UPSTREAM = {
     "ExampleGen": [],
@@ -83,3 +86,72 @@ def test_no_task_runs_before_what_it_waits_for(data):
     for group in divided:
         assert {name for node in group.nodes for name in upstream[node]} <= {*done, *group.nodes}
         done += group.nodes
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ({}, [tuple(UPSTREAM)]),
+        (
+            {"Trainer": {"memory_limit": "16Gi"}},
+            [
+                ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"),
+                ("Trainer",),
+                ("Resolver", "Evaluator"),
+            ],
+        ),
+        (
+            {"ExampleGen": {"cpu_request": "2"}},
+            [
+                ("ExampleGen",),
+                ("StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Resolver", "Trainer", "Evaluator"),
+            ],
+        ),
+        ({node: {} for node in UPSTREAM}, [(node,) for node in UPSTREAM]),
+    ],
+)
+def test_nodes_without_resources_of_their_own_share_pods(nodes: dict[str, Any], expected: list[tuple[str, ...]]) -> None:
+    kubeflow = Kubeflow.model_validate({"nodes": nodes})
+
+    found = group_nodes(UPSTREAM, groups_of(kubeflow, UPSTREAM))
+
+    assert [group.nodes for group in found] == expected
+
+
+def test_a_group_is_named_by_its_first_and_its_last_node():
+    kubeflow = Kubeflow.model_validate({"nodes": {"Trainer": {}}})
+
+    groups = group_nodes(UPSTREAM, groups_of(kubeflow, UPSTREAM))
+
+    assert [group.name for group in groups] == ["ExampleGen to Transform", "Trainer", "Resolver to Evaluator"]
+    assert groups[0].component == "example_gen_to_transform"
+
+
+def test_the_tuner_is_alone():
+    upstream = {**UPSTREAM, "Tuner": ["Transform"], "Trainer": ["Transform", "Tuner"], "Evaluator": ["Trainer", "Resolver"]}
+    in_order = {node: upstream[node] for node in (*list(UPSTREAM)[:5], "Tuner", *list(UPSTREAM)[5:])}
+
+    groups = group_nodes(in_order, groups_of(Kubeflow(), in_order))
+
+    assert [group.nodes for group in groups][1:] == [("Tuner",), ("Resolver", "Trainer", "Evaluator")]
+
+
+@pytest.mark.parametrize("groups", [None, {}])
+def test_each_node_may_have_a_pod_of_its_own(groups: dict[str, Any] | None) -> None:
+    assert len(group_nodes(UPSTREAM, groups_of(Kubeflow.model_validate({"groups": groups}), UPSTREAM))) == len(UPSTREAM)
+
+
+@given(st.data())
+def test_chosen_groups_run_in_any_graph(data):
+    size = data.draw(st.integers(1, 9))
+    nodes = [f"N{number}" for number in range(size)]
+    upstream = {
+        node: data.draw(st.lists(st.sampled_from(nodes[:at]), unique=True)) if at else [] for at, node in enumerate(nodes)
+    }
+    alone = data.draw(st.sets(st.sampled_from(nodes)))
+
+    groups = group_nodes(upstream, choose_groups(upstream, alone))
+
+    assert sorted(node for group in groups for node in group.nodes) == sorted(nodes)
+    assert all(len(group.nodes) == 1 for group in groups if alone & {*group.nodes})
+    assert len(groups) <= 2 * len(alone) + 1

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.monitoring import textfile
+from pipeline.monitoring.look import Look, Side
 from serving.gateway.metrics import GatewayMetrics
 from serving.modelserver import metrics as modelserver_metrics
 from tests.unit.manifests.conftest import MANIFESTS, Objects, find
@@ -28,12 +30,13 @@ OF_PROMETHEUS = {"up"}
 
 
 def exported() -> set[str]:
-    """The series that gateway and model server have for Prometheus."""
+    """The series that gateway, model server and `conveyor monitor` have for Prometheus."""
     names = set()
     for page in (GatewayMetrics().text(), modelserver_metrics.page()):
         for name, kind in re.findall(r"^# TYPE (\S+) (\w+)$", page.decode(), flags=re.MULTILINE):
             names |= {f"{name}_bucket", f"{name}_count", f"{name}_sum"} if kind == "histogram" else {name}
-    return names
+    look = Look("flights", "7", 0.0, Side("", 1), Side("", 1), (), (), pushed=0.0, data_read=0.0)
+    return names | set(re.findall(r"^# TYPE (\S+)", textfile.render(look), flags=re.MULTILINE))
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -49,7 +52,9 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 def names(expression: str) -> set[str]:
     """The series that an expression asks for."""
-    return set(re.findall(r"(?<![\w:])(?:gateway_\w+|:tensorflow:[\w:]+|up)\b(?!\s*\()", expression)) - {"gateway"}
+    return set(re.findall(r"(?<![\w:])(?:gateway_\w+|conveyor_monitor_\w+|:tensorflow:[\w:]+|up)\b(?!\s*\()", expression)) - {
+        "gateway"
+    }
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ def test_labels_are_those_of_the_series() -> None:
     metrics = GatewayMetrics()
     by_series = {
         f"{collector._name}{suffix}": set(collector._labelnames)
-        for collector in vars(metrics).values()
+        for collector in (*vars(metrics).values(), *vars(metrics.shadow).values())
         if hasattr(collector, "_labelnames")
         for suffix in ("", "_total", "_bucket")
     }
@@ -128,6 +133,7 @@ def test_prometheus_understands_its_configuration(
 # What gateways count in each quarter of a minute, and the alert that fires a while later.
 REQUESTS, PREDICTIONS = 'gateway_requests_total{route="/v1/predict",status="%s"}', "gateway_predictions_total"
 SLOW = 'gateway_request_duration_seconds_bucket{route="/v1/predict",le="%s"}'
+MONITOR = 'conveyor_monitor_%s{model="flights",version="7"}'
 SERIES = {
     "GatewayAway": {'up{job="gateway"}': "0x240"},
     "ModelServerAway": {'up{job="serving"}': "0x240"},
@@ -139,6 +145,11 @@ SERIES = {
     },
     "CanaryForgotten": {"gateway_canary_traffic_percent": "10x400"},
     "PredictionLogDropsRows": {"gateway_log_dropped_total": "0+3x240"},
+    "Drift": {MONITOR % "drifted_columns": "2x240"},
+    # Promtool's time begins in 1970.
+    "ModelStale": {MONITOR % "model_pushed_seconds": f"{-91 * 86400}x240"},
+    "DataStale": {MONITOR % "data_read_seconds": f"{-91 * 86400}x240"},
+    "MonitoringStopped": {MONITOR % "time_seconds": f"{-3 * 86400}x240"},
 }
 QUIET = {
     'up{job="gateway"}': "1x400",
@@ -150,6 +161,10 @@ QUIET = {
     f'{PREDICTIONS}{{model="flights",version="7",outcome="ok"}}': "0+1000x400",
     "gateway_canary_traffic_percent": "0x400",
     "gateway_log_dropped_total": "7x400",
+    MONITOR % "drifted_columns": "0x400",
+    MONITOR % "model_pushed_seconds": f"{-80 * 86400}x400",
+    MONITOR % "data_read_seconds": f"{-80 * 86400}x400",
+    MONITOR % "time_seconds": "0x400",
 }
 
 

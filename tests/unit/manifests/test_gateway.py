@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.config import Gateway, Kubeflow
 from serving.client import Address
 from serving.gateway.server import GRACE_SECONDS
 from serving.gateway.settings import read_settings
+from serving.gateway.shared_store import PASSWORD_FILE_VARIABLE
 from serving.rollout.cluster import GATEWAY, STATE
 from tests.unit.manifests.conftest import MANIFESTS, Objects, find
 
@@ -58,8 +60,8 @@ def pod(objects: Objects, deployment: str = "gateway") -> dict[str, Any]:
     return find(objects, "Deployment", deployment)["spec"]["template"]["spec"]
 
 
-def volume(objects: Objects, name: str) -> dict[str, Any]:
-    (found,) = [volume for volume in pod(objects)["volumes"] if volume["name"] == name]
+def volume(objects: Objects, name: str, deployment: str = "gateway") -> dict[str, Any]:
+    (found,) = [volume for volume in pod(objects, deployment)["volumes"] if volume["name"] == name]
     return found
 
 
@@ -156,9 +158,36 @@ def test_the_autoscaler_alone_says_how_many_pods_there_are(render: Render) -> No
     assert find(objects, "PodDisruptionBudget", "gateway")["spec"]["maxUnavailable"] == 1
 
 
-def test_any_pod_of_the_cluster_comes_in_to_its_one_port(objects: Objects) -> None:
+def test_namespaces_that_are_told_to_come_in_to_its_one_port(objects: Objects) -> None:
     (rule,) = find(objects, "NetworkPolicy", "gateway")["spec"]["ingress"]
-    assert rule == {"from": [{"namespaceSelector": {}}], "ports": [{"protocol": "TCP", "port": "http"}]}
+    applications, monitoring, load_test = rule["from"]
+    assert applications == {"namespaceSelector": {"matchLabels": {"conveyor.dev/calls-gateway": "true"}}}
+    assert monitoring == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert load_test == {"podSelector": {"matchLabels": {NAME: "load-test"}}}
+    assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
+
+
+def test_it_may_call_the_model_servers_and_redis_alone(objects: Objects, serving: Objects, redis: Objects) -> None:
+    servers, cache = find(objects, "NetworkPolicy", "gateway")["spec"]["egress"]
+    ports = {port["name"] for port in pod(serving, "serving")["containers"][0]["ports"]}
+    labels = find(serving, "Deployment", "serving")["spec"]["template"]["metadata"]["labels"]
+    assert servers["to"][0]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert {port["port"] for port in servers["ports"]} == ports
+    assert cache["to"][0]["podSelector"] == {"matchLabels": find(redis, "Service", "redis")["spec"]["selector"]}
+    assert [port["port"] for port in cache["ports"]] == [pod(redis, "redis")["containers"][0]["ports"][0]["name"]]
+
+
+@pytest.mark.parametrize(
+    ("folder", "namespace"), [("serving/overlays/cluster", "conveyor-serving"), ("monitoring", "monitoring")]
+)
+def test_what_no_policy_admits_is_refused(render: Render, folder: str, namespace: str) -> None:
+    manifests = render(MANIFESTS / folder)
+    policy, space = find(manifests, "NetworkPolicy", "default-deny"), find(manifests, "Namespace", namespace)
+    (dns,) = policy["spec"]["egress"]
+    assert policy["metadata"]["namespace"] == namespace
+    assert (policy["spec"]["podSelector"], policy["spec"]["policyTypes"]) == ({}, ["Ingress", "Egress"])
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 def test_a_port_of_the_laptop_leads_in(kind: Objects) -> None:
@@ -190,14 +219,22 @@ class TestRedis:
         assert rule["from"] == [{"podSelector": {"matchLabels": {NAME: "gateway"}}}]
 
     def test_it_forgets_rather_than_fails_when_it_is_full(self, redis: Objects) -> None:
-        arguments = pod(redis, "redis")["containers"][0]["args"]
+        (script,) = pod(redis, "redis")["containers"][0]["args"]
+        arguments = shlex.split(script.splitlines()[-1].partition("redis.conf ")[2])
         options = dict(zip(arguments[::2], arguments[1::2], strict=True))
         assert options == {"--save": "", "--appendonly": "no", "--maxmemory": "256mb", "--maxmemory-policy": "allkeys-lru"}
 
     def test_without_it_a_gateway_starts_all_the_same(self, objects: Objects) -> None:
+        assert volume(objects, "redis")["secret"]["optional"] is True
+
+    def test_both_read_the_same_password(self, objects: Objects, redis: Objects) -> None:
+        secrets = [volume(objects, "redis")["secret"], volume(redis, "password", "redis")["secret"]]
+        assert [each["secretName"] for each in secrets] == ["gateway-redis"] * 2
+        # As a file, which no child of the process inherits; readable by the pods' user.
         (variable,) = pod(objects)["containers"][0]["env"]
-        assert variable["name"] == "CONVEYOR_REDIS_PASSWORD"
-        assert variable["valueFrom"]["secretKeyRef"]["optional"] is True
+        (mount,) = [each for each in pod(objects)["containers"][0]["volumeMounts"] if each["name"] == "redis"]
+        assert variable == {"name": PASSWORD_FILE_VARIABLE, "value": f"{mount['mountPath']}/password"}
+        assert {each["defaultMode"] for each in secrets} == {0o444}
 
 
 def test_an_ingress_shows_what_applications_need(render: Render) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.cluster import retries
 from tests.unit.manifests.conftest import MANIFESTS, Objects, find
 from tests.unit.manifests.kubernetes_schema import problems
 
@@ -41,6 +42,14 @@ def claim(name: str) -> dict[str, Any]:
     }
 
 
+# As in the release: with them, no pod of a run that fails is tried again.
+RELEASED_DEFAULTS = {
+    "spec": {
+        "ttlStrategy": {"secondsAfterCompletion": 3600},
+        "templateDefaults": {"retryStrategy": {"limit": "2", "retryPolicy": "OnError"}},
+    }
+}
+
 RELEASED = [
     deployment(
         "ml-pipeline",
@@ -49,6 +58,7 @@ RELEASED = [
         readinessProbe={"httpGet": {"path": "/healthz", "port": 8888}, "timeoutSeconds": 2},
         livenessProbe={"httpGet": {"path": "/healthz", "port": 8888}, "timeoutSeconds": 2},
     ),
+    deployment("workflow-controller", "workflow-controller", env=[{"name": "TRANSIENT_ERROR_PATTERN", "value": "evict"}]),
     deployment("cache-deployer-deployment", "main", imagePullPolicy="Always"),
     deployment("cache-server", "server", imagePullPolicy="Always"),
     deployment("ml-pipeline-viewer-crd", "ml-pipeline-viewer-crd", imagePullPolicy="Always"),
@@ -58,7 +68,7 @@ RELEASED = [
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "workflow-controller-configmap", "namespace": "kubeflow"},
-        "data": {"executor": "imagePullPolicy: IfNotPresent\n", "workflowDefaults": "spec: {}\n"},
+        "data": {"executor": "imagePullPolicy: IfNotPresent\n", "workflowDefaults": yaml.safe_dump(RELEASED_DEFAULTS)},
     },
     {
         "apiVersion": "v1",
@@ -130,6 +140,18 @@ def test_pods_stay_for_a_day(objects: Objects) -> None:
     settings = find(objects, "ConfigMap", "workflow-controller-configmap")["data"]
     assert yaml.safe_load(settings["workflowDefaults"])["spec"]["ttlStrategy"] == {"secondsAfterCompletion": 86400}
     assert "executor" in settings
+
+
+def test_pods_that_fail_are_tried_again(objects: Objects) -> None:
+    settings = find(objects, "ConfigMap", "workflow-controller-configmap")["data"]
+    assert retries.defaults(settings) is None
+    assert retries.defaults({"workflowDefaults": yaml.safe_dump(RELEASED_DEFAULTS)}) is not None
+
+
+def test_argo_looks_at_runs_every_two_seconds(objects: Objects) -> None:
+    (container,) = find(objects, "Deployment", "workflow-controller")["spec"]["template"]["spec"]["containers"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert variables == {"TRANSIENT_ERROR_PATTERN": "evict", "DEFAULT_REQUEUE_TIME": "2s"}
 
 
 def test_images_are_fetched_once(objects: Objects) -> None:

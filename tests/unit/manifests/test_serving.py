@@ -186,7 +186,10 @@ def test_the_gateway_and_monitoring_come_in_alone(cluster: Objects, deployment: 
         "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
         "ports": [{"port": "rest", "protocol": "TCP"}],
     }
-    assert [manifest["metadata"]["name"] for manifest in cluster if manifest["kind"] == "NetworkPolicy"] == ["serving"]
+    assert [manifest["metadata"]["name"] for manifest in cluster if manifest["kind"] == "NetworkPolicy"] == [
+        "default-deny",
+        "serving",
+    ]
 
 
 def test_ports_of_the_laptop_pass_the_network_policy_and_other_pods_do_not(kind: Objects) -> None:

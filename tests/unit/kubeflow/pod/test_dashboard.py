@@ -48,8 +48,9 @@ def complete(workspace: Workspace) -> None:
     workspace.execute("second", "InfraValidator", inputs={"model": "model-2"}, outputs={"blessing": "infra"}, properties=INFRA)
 
 
-def artifacts_of(config: PipelineConfig, run: str, *nodes: str) -> dashboard.Dashboard:
-    return dashboard.artifacts_of(read_run_details(config, run), nodes)
+def artifacts_of(config: PipelineConfig, run: str, node: str) -> dashboard.Dashboard:
+    """Those of a node that has a task of its own."""
+    return dashboard.artifacts_of(read_run_details(config, run), [node])[""]
 
 
 def executor_input(folder: Path, names: list[str]) -> dict[str, Any]:
@@ -83,8 +84,12 @@ def metadata_of(output: pipeline_spec_pb2.ExecutorOutput, name: str) -> dict[str
         (["Evaluator"], Task.BINARY, ["report", "metrics", "classification"]),
         (["Evaluator"], Task.MULTICLASS, ["report", "metrics", "classification"]),
         (["Evaluator"], Task.REGRESSION, ["report", "metrics"]),
-        (["SchemaGen", "Resolver"], Task.BINARY, ["report"]),
-        (["Trainer", "Evaluator"], Task.BINARY, ["report", "metrics", "classification"]),
+        (["SchemaGen", "Resolver"], Task.BINARY, ["schema_gen_report", "resolver_report"]),
+        (
+            ["Trainer", "Evaluator"],
+            Task.BINARY,
+            ["trainer_report", "trainer_metrics", "evaluator_report", "evaluator_metrics", "evaluator_classification"],
+        ),
     ],
 )
 def test_a_task_declares_what_its_nodes_will_have(config, nodes, task, names):
@@ -92,7 +97,9 @@ def test_a_task_declares_what_its_nodes_will_have(config, nodes, task, names):
 
     assert list(declared) == names
     schemas = {"report": "system.HTML", "metrics": "system.Metrics", "classification": "system.ClassificationMetrics"}
-    assert {name: getattr(dsl, kind).schema_title for name, kind in declared.items()} == {name: schemas[name] for name in names}
+    assert {name: getattr(dsl, kind).schema_title for name, kind in declared.items()} == {
+        name: schemas[name.rpartition("_")[2]] for name in names
+    }
 
 
 @pytest.mark.parametrize(
@@ -137,9 +144,11 @@ def test_the_tuners_page_has_its_trials(workspace, config):
     complete(workspace)
     shown = artifacts_of(config, "first", "Tuner")
 
-    assert "2 trials" in shown.html
-    assert shown.html.index("0.5000") < shown.html.index("0.6000")
-    assert shown.metrics == {"trials": 2.0, "best_val_loss": 0.5}
+    assert "3 trials" in shown.html
+    assert "0.5000 with what was found, 0.6000 as configured" in shown.html
+    table = shown.html[shown.html.index("<tbody>") :]
+    assert table.index("0.5000") < table.index("0.6000")
+    assert shown.metrics == {"trials": 3.0, "best_val_loss": 0.5}
 
 
 def test_a_first_run_has_neither_baseline_nor_hyperparameters(workspace, config):
@@ -247,16 +256,31 @@ def test_scalars_are_those_that_runs_are_compared_by(workspace, config):
     assert artifacts_of(config, "second", "Pusher").metrics == {"pushed": 1, "version": 2}
 
 
-def test_nodes_of_one_pod_share_a_page_and_the_scalars(workspace, config):
+def test_nodes_of_one_pod_have_pages_scalars_and_states_by_their_names(workspace, config, tmp_path):
     complete(workspace)
-    shown = artifacts_of(config, "second", "Trainer", "Evaluator", "Pusher")
+    workspace.execute(
+        "second", "Trainer", outputs={"model": "model-1", "model_run": "model_run-1"}, state=mlmd.Execution.CACHED
+    )
+    nodes = ["Trainer", "Evaluator", "Pusher"]
+    shown = dashboard.artifacts_of(read_run_details(config, "second"), nodes)
+    dashboard.write(shown, executor_input(tmp_path, list(dashboard.declared(nodes, config))))
 
-    headings = Page(shown.html).headings
-    assert headings == ["Training", "Model card", "Verdict", "Evaluation", "Push", "Lineage"]
-    assert [shown.html.count(f"<b>{node}</b>") for node in ("Trainer", "Evaluator", "Pusher")] == [1, 1, 1]
-    assert shown.classification
-    for node in ("Trainer", "Evaluator", "Pusher"):
-        assert artifacts_of(config, "second", node).metrics.items() <= shown.metrics.items()
+    output = written(tmp_path)
+    titles = {name: metadata_of(output, name)["display_name"] for name in output.artifacts}
+    assert titles == {
+        "trainer_report": "Trainer: cached",
+        "trainer_metrics": "Trainer: cached",
+        "evaluator_report": "Evaluator: complete",
+        "evaluator_metrics": "Evaluator: complete",
+        "evaluator_classification": "Evaluator: complete",
+        "pusher_report": "Pusher: complete",
+        "pusher_metrics": "Pusher: complete",
+    }
+    for node, name in zip(nodes, ("trainer", "evaluator", "pusher"), strict=True):
+        alone = artifacts_of(config, "second", node)
+        assert shown[f"{name}_"] == alone
+        assert (tmp_path / "outputs" / f"{name}_report").read_text(encoding="utf-8") == alone.html
+        assert metadata_of(output, f"{name}_metrics").items() >= alone.metrics.items()
 
 
 def test_the_curve_and_the_matrix_are_as_kfp_itself_would_log_them(workspace, config):
@@ -299,12 +323,14 @@ def test_what_is_written_is_what_kfp_reads(workspace, config, tmp_path):
     complete(workspace)
     shown = artifacts_of(config, "second", "Evaluator")
     names = list(dashboard.declared(["Evaluator"], config))
-    dashboard.write(shown, executor_input(tmp_path, [*names, "executor-logs"]))
+    dashboard.write({"": shown}, executor_input(tmp_path, [*names, "executor-logs"]))
 
     output = written(tmp_path)
     assert set(output.artifacts) == set(names)
-    assert metadata_of(output, "metrics") == shown.metrics
-    assert metadata_of(output, "classification") == shown.classification
+    title = {"display_name": "Evaluator: complete"}
+    assert metadata_of(output, "report") == title
+    assert metadata_of(output, "metrics") == {**title, **shown.metrics}
+    assert metadata_of(output, "classification") == {**title, **shown.classification}
     assert (tmp_path / "outputs" / "report").read_text(encoding="utf-8") == shown.html
     assert output.artifacts["report"].artifacts[0].uri == str(tmp_path / "outputs" / "report")
 
@@ -317,9 +343,10 @@ def test_a_metric_without_a_value_is_left_out(workspace, config, tmp_path, value
     (folder / "history.json").write_text(json.dumps(epochs))
     workspace.execute("first", "Trainer", outputs={"model_run": "model_run"})
     shown = artifacts_of(config, "first", "Trainer")
-    dashboard.write(shown, executor_input(tmp_path, ["report", "metrics"]))
+    dashboard.write({"": shown}, executor_input(tmp_path, ["report", "metrics"]))
 
     assert metadata_of(written(tmp_path), "metrics") == {
+        "display_name": "Trainer: complete",
         "train_loss": 0.5,
         "epochs": 1.0,
         "best_epoch": 1.0,
@@ -330,7 +357,7 @@ def test_a_metric_without_a_value_is_left_out(workspace, config, tmp_path, value
 @pytest.mark.parametrize("given", [{}, {"inputs": {}}, {"outputs": {}}, {"outputs": {"artifacts": {"report": {}}}}])
 def test_a_task_run_by_hand_writes_nothing(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    dashboard.write(dashboard.Dashboard("<p>"), given)
+    dashboard.write({"": dashboard.Dashboard("", "<p>")}, given)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -351,7 +378,7 @@ def test_files_are_put_where_the_launcher_looks_for_them(artifact, path):
 def test_the_report_of_a_run_suits_the_dashboards_frame(workspace, config):
     workspace.run("first", "-1", version="1")
     RunOutcome(run_id="first", pipeline="flights", state=RunState.COMPLETE, ended=2.0).save(config.runs_path / "first")
-    html = dashboard.artifacts_of_run(read_run_details(config, "first")).html
+    html = dashboard.artifacts_of_run(read_run_details(config, "first"))[""].html
 
     assert "Blessed and pushed as version 1" in html
     assert Page(html).addresses == []
@@ -359,7 +386,7 @@ def test_the_report_of_a_run_suits_the_dashboards_frame(workspace, config):
 
 def test_a_pod_needs_neither_tensorflow_nor_kfp_for_it(workspace, config, tmp_path):
     workspace.run("first", "-1", version="1")
-    given = executor_input(tmp_path, ["report", "metrics"])
+    given = executor_input(tmp_path, ["evaluator_report", "evaluator_metrics"])
     program = f"""
 import sys
 from pipeline.config import PipelineConfig
@@ -371,4 +398,4 @@ print([name for name in ("tensorflow", "tfx", "apache_beam", "kfp", "kubernetes"
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
-    assert metadata_of(written(tmp_path), "metrics")["auc"] == 0.8
+    assert metadata_of(written(tmp_path), "evaluator_metrics")["auc"] == 0.8

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConveyorError, DataError, NotBlessedError
+from pipeline.kubeflow.failures import error_of
 from pipeline.kubeflow.pod.payload import Payload
 from pipeline.kubeflow.pod.termination import LIMIT, PATH_VARIABLE, Termination, report
 from pipeline.kubeflow.run_pods import RunPods
-from pipeline.runs.status import Problem, RunState
+from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from tests.fakes.kubectl import FakeKubectl
 
 ENTRYPOINT = (sys.executable, "-m", "pipeline.kubeflow.pod.entrypoint", "--node", "Trainer")
@@ -77,16 +78,25 @@ def test_what_was_reported_before_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(PATH_VARIABLE, str(path))
     problem = Problem.of(NotBlessedError("The webhook is away."))
 
-    report(run_state=RunState.NOT_BLESSED)
+    trainer = NodeOutcome(upstream=["Transform"], state=NodeState.CACHED, started=1.23456, ended=2.5, notes=["a note"])
+    nodes = {"Trainer": trainer, "Pusher": NodeOutcome(state=NodeState.BLOCKED)}
+    report(outcome=RunOutcome(run_id="1", pipeline="flights", state=RunState.NOT_BLESSED, nodes=nodes))
     report(problem=problem)
 
-    assert Termination.parse(path.read_text()) == Termination(problem=problem, run_state=RunState.NOT_BLESSED)
+    assert Termination.parse(path.read_text()) == Termination(
+        problem=problem,
+        run_state=RunState.NOT_BLESSED,
+        nodes={
+            "Trainer": NodeOutcome(state=NodeState.CACHED, started=1.2, ended=2.5),
+            "Pusher": NodeOutcome(state=NodeState.BLOCKED),
+        },
+    )
 
 
 def test_outside_a_cluster_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "termination-log"))
 
-    report(run_state=RunState.COMPLETE)
+    report(outcome=RunOutcome(run_id="1", pipeline="flights", state=RunState.COMPLETE))
 
     assert not (tmp_path / "termination-log").exists()
 
@@ -109,7 +119,7 @@ def test_a_problem_goes_through_a_pod_and_kubernetes_and_back(
     )
     terminated = {"exitCode": 1, "reason": "Error", "message": log.read_text()}
     kubectl.add("trainer.executor(0)", ended.stderr, containerStatuses=[{"name": "main", "state": {"terminated": terminated}}])
-    error = RunPods(cluster_config, "1", console=None).error_of("trainer", "Trainer")
+    error = error_of(RunPods(cluster_config, "1", console=None), "trainer", "Trainer")
 
     assert error.what == "The volume is not mounted."
     assert error.where == workspace
