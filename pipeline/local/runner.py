@@ -11,6 +11,7 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -22,7 +23,10 @@ from pipeline.errors import ConveyorError, NodeError, StorageError, UsageError
 from pipeline.local import unchanged, worker
 from pipeline.local.worker import Compiled, PipelineFactory
 from pipeline.runs import database
-from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from pipeline.runs.outcomes import LOCK_NAME, mark_interrupted
+from pipeline.runs.provenance import Provenance
+from pipeline.runs.status import DamagedRunError, NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from pipeline.util import disk
 from pipeline.util.notes import read_notes
 from pipeline.util.stderr import stderr_to
 
@@ -30,12 +34,20 @@ if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
 
     from pipeline.config import PipelineConfig
+    from pipeline.util.manifests import Thoroughness
 
 Observer = Callable[[RunOutcome], None]
 
 _HEARTBEAT_SECONDS = 0.2
-# TensorFlow's start-up chatter says nothing about the run; its warnings and errors do.
-_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONHASHSEED": "0"}
+_SECONDS_TO_LOCK = 0.5
+# TensorFlow's start-up chatter says nothing about the run; its warnings and errors do. Threads of NumPy's and SciPy's OpenBLAS
+# wait for each other actively, for longer than they work, and the sums that they make depend on the number of cores.
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
 
 
 class _Job:
@@ -87,6 +99,9 @@ def _without_main() -> Iterator[None]:
 def _sudden_end(job: _Job) -> ConveyorError:
     code = job.process.exitcode or 0
     seen = f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+    # Among others a file mapped into memory, which the system cannot write, ends a process without a word.
+    if disk.is_full(job.log.parent):
+        return disk.full_disk(job.title, job.log.parent, seen)
     memory = code == -signal.SIGKILL
     return NodeError(
         f"{job.title} ended without an answer.",
@@ -119,7 +134,7 @@ def run_pipeline(
       fingerprint: computes a digest of all that decides what a whole run makes, but data and metadata store; empty when it
         cannot be computed. If it equals the last run's and nothing else has changed, no node is started. None: every node
         is started, and looks into the cache itself.
-      check: raises a ConveyorError if the run cannot come to a good end; called before anything is started, unless nothing has
+      check: raises a ConveyorError if the run cannot come to a good end; called before any node is started, unless nothing has
         changed. A run that it refuses leaves no trace.
 
     Returns:
@@ -134,19 +149,26 @@ def run_pipeline(
     """
     connection = database.connection(config)
     runs = config.workspace_path / "runs" / name
-    with _run_lock(runs):
-        mark_interrupted_runs(runs)
+    with run_lock(runs):
+        damaged = mark_interrupted(runs)
         folder = _new_folder(runs)
-        outcome = RunOutcome(run_id=folder.name, pipeline=name, config=config.effective())
-        run = _Run(outcome, folder, connection, observer, check)
-        run.publish()
+        warnings = [_left_aside(error) for error in damaged]
+        outcome = RunOutcome(
+            run_id=folder.name,
+            pipeline=name,
+            config=config.effective(),
+            provenance=Provenance.here(config.workspace_path),
+            warnings=warnings,
+        )
+        run = _Run(outcome, folder, connection, observer, check, config.execution.verify)
         try:
+            run.publish()
             if from_nodes or to_nodes or fingerprint is None:
                 run.execute(factory, from_nodes, to_nodes, config.execution.workers)
             else:
                 run.execute_changes(factory, config.execution.workers, fingerprint)
-        except KeyboardInterrupt:
-            run.finish(RunState.INTERRUPTED)
+        except BaseException:
+            run.break_off()
             raise
         return outcome
 
@@ -159,10 +181,12 @@ class _Run:
         connection: metadata_store_pb2.ConnectionConfig,
         observer: Observer,
         check: Callable[[], None],
+        verify: Thoroughness,
     ) -> None:
         self.outcome, self.folder, self.connection, self.observer = outcome, folder, connection, observer
-        self.check = check
+        self.check, self.verify = check, verify
         self.jobs: dict[str, _Job] = {}
+        self.is_removed = False
 
     def execute_changes(self, factory: PipelineFactory, workers: int, fingerprint: Callable[[], str]) -> None:
         """Executes the whole pipeline, unless nothing has changed since the last run."""
@@ -179,7 +203,9 @@ class _Run:
         """Records the run without running anything, if nothing has changed; returns whether it did."""
         outcome = self.outcome
         try:
-            outcome.nodes = unchanged.repeat(self.connection, self.folder.parent, outcome.pipeline, outcome.run_id, fingerprint)
+            outcome.nodes = unchanged.repeat(
+                self.connection, self.folder.parent, outcome.pipeline, outcome.run_id, fingerprint, self.verify
+            )
         except unchanged.ChangedError as reason:
             (self.folder / "startup.log").write_text(f"Not recorded as unchanged: {reason}.\n")
             return False
@@ -188,18 +214,19 @@ class _Run:
         return True
 
     def execute(self, factory: PipelineFactory, from_nodes: tuple[str, ...], to_nodes: tuple[str, ...], workers: int) -> None:
+        # Its imports take seconds, in which the data is checked.
+        _start_fork_server(self.folder / "startup.log")
         try:
             self.check()
         except ConveyorError:
-            shutil.rmtree(self.folder)
+            self.remove()
             raise
-        with _quiet_fork_server(self.folder / "startup.log"):
-            job = _Job(
-                "The pipeline",
-                self.folder / "compile.log",
-                worker.compile_pipeline,
-                *(factory, self.connection, self.outcome.run_id, from_nodes, to_nodes),
-            )
+        job = _Job(
+            "The pipeline",
+            self.folder / "compile.log",
+            worker.compile_pipeline,
+            *(factory, self.connection, self.outcome.run_id, from_nodes, to_nodes),
+        )
         self.jobs[job.title] = job
         while not job.answers.poll(_HEARTBEAT_SECONDS):
             self.observer(self.outcome)
@@ -220,7 +247,8 @@ class _Run:
         for node_id, node in self.outcome.nodes.items():
             if len(self.jobs) < workers and node.state is NodeState.WAITING and self.is_ready(node):
                 node.state, node.started = NodeState.RUNNING, time.time()
-                self.jobs[node_id] = _Job(node_id, self.folder / f"{node_id}.log", worker.run_node, compiled, node_id)
+                log = self.folder / f"{node_id}.log"
+                self.jobs[node_id] = _Job(node_id, log, worker.run_node, compiled, node_id, self.verify)
                 self.publish()
         if not self.jobs:
             return False
@@ -247,8 +275,14 @@ class _Run:
         if problem.exit_code != UsageError.exit_code:
             self.finish(RunState.FAILED)
             return
-        shutil.rmtree(self.folder)
+        self.remove()
         raise problem.as_error()
+
+    def remove(self) -> None:
+        """Removes the run, which then was none."""
+        self.is_removed = True
+        # The fork server has a file in it open, which some network volumes do not let go.
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def finish(self, state: RunState) -> None:
         """Ends the running nodes and records the last state of each."""
@@ -258,27 +292,43 @@ class _Run:
         self.outcome.settle()
         self.publish()
 
+    def break_off(self) -> None:
+        """Ends a run that cannot go on: what is at work, and its outcome as far as disk and terminal take it."""
+        for job in self.jobs.values():
+            job.kill()
+        if self.is_removed or self.outcome.state is not RunState.RUNNING:
+            return
+        self.outcome.state, self.outcome.ended = RunState.INTERRUPTED, time.time()
+        self.outcome.settle()
+        with suppress(OSError):
+            self.outcome.save(self.folder)
+        with suppress(OSError):
+            self.observer(self.outcome)
+
     def publish(self) -> None:
         self.outcome.save(self.folder)
         self.observer(self.outcome)
 
 
-def mark_interrupted_runs(runs: Path) -> None:
-    """Corrects the outcome of runs that were killed: only for a caller that holds the run lock."""
-    for path in runs.glob("*/run.json"):
-        outcome = RunOutcome.load(path.parent)
-        if outcome.state is RunState.RUNNING:
-            outcome.state = RunState.INTERRUPTED
-            outcome.settle()
-            outcome.save(path.parent)
+def _left_aside(error: DamagedRunError) -> str:
+    return f"{error.what} Its file is left aside: {error.where} ({error.seen})."
 
 
 @contextmanager
-def _run_lock(runs: Path) -> Iterator[None]:
+def run_lock(runs: Path) -> Iterator[None]:
+    """Keeps runs of a pipeline from starting.
+
+    Args:
+      runs: the folder of its runs.
+
+    Raises:
+      StorageError: a run is at work, or the folder cannot be written to.
+    """
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(runs / ".lock")
-        lock.acquire(timeout=0)
+        lock = FileLock(runs / LOCK_NAME)
+        # Not at once: others look for a moment whether it is locked.
+        lock.acquire(timeout=_SECONDS_TO_LOCK)
     except Timeout:
         raise StorageError(
             f"Another run of {runs.name} is at work.",
@@ -287,15 +337,22 @@ def _run_lock(runs: Path) -> Iterator[None]:
             fix="Wait for it to end, or name another workspace: --set workspace=FOLDER",
         ) from None
     except OSError as error:
+        where = str(error.filename or runs)
+        if disk.says_full(error):
+            raise disk.full_disk("The run", where, os.strerror(error.errno or 0)) from error
         raise StorageError(
             "The workspace cannot be written to.",
-            where=str(error.filename or runs),
-            expected="a folder in which this user may create files, on a disk with free space",
+            where=where,
+            expected="a folder in which this user may create files",
             seen=os.strerror(error.errno or 0),
-            fix="Correct its permissions or free some space, or name another workspace: --set workspace=FOLDER",
+            fix="Correct its permissions, or name another workspace: --set workspace=FOLDER",
         ) from error
     try:
         yield
+    except OSError as error:
+        if disk.says_full(error):
+            raise disk.full_disk("The run", error.filename or runs, os.strerror(error.errno or 0)) from error
+        raise
     finally:
         lock.release()
 
@@ -310,9 +367,8 @@ def _new_folder(runs: Path) -> Path:
     raise StorageError("A hundred runs started within one second.", where=str(runs), fix="Run again.")
 
 
-@contextmanager
-def _quiet_fork_server(log: Path) -> Iterator[None]:
-    """A context in which the fork server starts, with the shared imports; what they print on the way goes to `log`.
+def _start_fork_server(log: Path) -> None:
+    """Starts the fork server, with the shared imports; what they print on the way goes to `log`.
 
     The server keeps the environment in which it starts, and hands it to the nodes' processes; this process gets its own back.
     """
@@ -320,8 +376,8 @@ def _quiet_fork_server(log: Path) -> Iterator[None]:
     multiprocessing.set_forkserver_preload(["pipeline.local.preload"])
     os.environ.update(added)
     try:
-        with log.open("ab") as file, stderr_to(file):
-            yield
+        with _without_main(), log.open("ab") as file, stderr_to(file):
+            forkserver.ensure_running()
     finally:
         for name in added:
             os.environ.pop(name, None)

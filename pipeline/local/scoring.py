@@ -30,7 +30,8 @@ def score(
       config: the configuration of the pipeline that made the model.
       destination: the Parquet file to write; its path is absolute.
       observer: called with the outcome so far after each change and several times a second.
-      input_pattern: the table, as an absolute path with `*` and `?`; the configuration's data when None, of spans the newest.
+      input_pattern: the table, as an absolute path or an address with `*` and `?`; the configuration's data when None, of spans
+        the newest.
       span: the span to read instead of the newest.
       file_format: the format of `input_pattern`; `auto` decides by the file name.
 

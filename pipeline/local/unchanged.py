@@ -21,9 +21,11 @@ from components.example_gen import inputs
 from components.pusher.serving_folder import push_is_in_place
 from pipeline import nodes
 from pipeline.errors import ConveyorError
-from pipeline.local.resolvers import CHOICES, TYPE_NAME, Choice
-from pipeline.runs import metadata
+from pipeline.runs import metadata, verification
+from pipeline.runs.resolvers import CHOICES, TYPE_NAME, Choice
+from pipeline.runs.sqlite_store import SqliteStore, require_whole
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome
+from pipeline.util.manifests import Thoroughness
 
 _Event = metadata_store_pb2.Event
 _INPUTS = (_Event.INPUT, _Event.DECLARED_INPUT, _Event.INTERNAL_INPUT)
@@ -53,7 +55,12 @@ class _LastRun:
 
 
 def repeat(
-    connection: metadata_store_pb2.ConnectionConfig, runs: Path, pipeline: str, run_id: str, fingerprint: str
+    connection: metadata_store_pb2.ConnectionConfig,
+    runs: Path,
+    pipeline: str,
+    run_id: str,
+    fingerprint: str,
+    verify: Thoroughness = "whole",
 ) -> dict[str, NodeOutcome]:
     """Records a run for which nothing has changed since the last one: in the metadata store, as TFX would.
 
@@ -63,6 +70,7 @@ def repeat(
       pipeline: the pipeline's name.
       run_id: the id of the run to record.
       fingerprint: a digest of all that decides what a run makes, but data and metadata store.
+      verify: how much of the outputs is compared with what was made.
 
     Returns:
       The nodes of the run, in the order of the pipeline.
@@ -76,11 +84,13 @@ def repeat(
         raise ChangedError("the metadata store is on a server, or there is none yet")
     try:
         with FileLock(f"{path}.lock"):
-            mlmd = MetadataStore(connection)
-            last = _read(mlmd, runs, pipeline, fingerprint)
-            _check_data(metadata.Store(mlmd, pipeline), last.run)
+            require_whole(path)
+            mlmd = SqliteStore(connection)
+            reader = metadata.Store(mlmd, pipeline, str(path))
+            last = _read(mlmd, reader, runs, fingerprint)
+            _check_data(reader, last.run)
             _check_choices(last)
-            _check_outputs(last)
+            _check_outputs(last, verify)
             _record(mlmd, last, run_id)
     # The run itself meets the same error and reports it better. ValueError: a run.json of another release.
     except (ConveyorError, OSError, RuntimeError, ValueError, errors.StatusError) as error:
@@ -97,15 +107,15 @@ def repeat(
     }
 
 
-def _read(mlmd: MetadataStore, runs: Path, pipeline: str, fingerprint: str) -> _LastRun:
+def _read(mlmd: MetadataStore, reader: metadata.Store, runs: Path, fingerprint: str) -> _LastRun:
     newest = mlmd.get_executions(ListOptions(limit=1, order_by=OrderByField.ID, is_asc=False))
     contexts = {context.type: context for each in newest for context in mlmd.get_contexts_by_execution(each.id)}
-    if not {"pipeline", "pipeline_run"} <= contexts.keys() or contexts["pipeline"].name != pipeline:
+    if not {"pipeline", "pipeline_run"} <= contexts.keys() or contexts["pipeline"].name != reader.pipeline:
         raise ChangedError("another pipeline ran last")
     outcome = RunOutcome.load(runs / contexts["pipeline_run"].name)
     if not fingerprint or outcome.fingerprint != fingerprint:
         raise ChangedError("configuration, code or installed packages are not those of the last run, or it was not a whole one")
-    run = metadata.Store(mlmd, pipeline).run(outcome.run_id)
+    run = reader.run(outcome.run_id)
     if run.executions.keys() != outcome.nodes.keys() or not all(map(run.completed, run.executions)):
         raise ChangedError("the last run did not complete")
     artifacts = sorted(mlmd.get_artifacts_by_context(contexts["pipeline"].id), key=lambda artifact: artifact.id)
@@ -144,8 +154,8 @@ def _check_choices(last: _LastRun) -> None:
             raise ChangedError(f"{name} chooses otherwise since the last run")
 
 
-def _check_outputs(last: _LastRun) -> None:
-    """Checks that the outputs of the nodes still exist, as TFX does before it uses its cache."""
+def _check_outputs(last: _LastRun, verify: Thoroughness) -> None:
+    """Checks that the outputs of the nodes are what they made, as is done before the cache is used."""
     for name, execution in last.run.executions.items():
         for output in (artifact for artifacts in execution.outputs.values() for artifact in artifacts):
             artifact = last.live.get(output.id)
@@ -153,6 +163,10 @@ def _check_outputs(last: _LastRun) -> None:
                 raise ChangedError(f"an output of {name} is gone: {output.uri}")
             if artifact.type == "PushedModel" and not push_is_in_place(artifact):
                 raise ChangedError("the version that was pushed is gone")
+            if not verification.is_recorded(artifact):
+                raise ChangedError(f"an output of {name} is of an earlier release: {output.uri}")
+            if flaw := next(verification.flaws(artifact, verify), None):
+                raise ChangedError(f"{flaw.path} is not what {name} made")
 
 
 def _record(mlmd: MetadataStore, last: _LastRun, run_id: str) -> None:

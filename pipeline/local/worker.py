@@ -11,16 +11,19 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import as_conveyor_error
 from pipeline.runs.status import NodeState, Problem
+from pipeline.util.unexpected import as_conveyor_error
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
+
+    from pipeline.util.manifests import Thoroughness
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def compile_pipeline(
     """
     from tfx.dsl.compiler.compiler import Compiler
 
-    from pipeline.runs import execute, resume
+    from pipeline.runs import execute, pushes, resume
     from pipeline.runs.connections import open_metadata
 
     module, _, function = factory.builder.partition(":")
@@ -90,6 +93,8 @@ def compile_pipeline(
         # Who holds the run lock of this workspace is alone in its SQLite file. Others may be at work in a server's database.
         if connection.HasField("sqlite"):
             resume.cancel_interrupted(handle, ir.pipeline_info.id)
+            for node in filter(pushes.is_pusher, (entry.pipeline_node for entry in ir.nodes)):
+                pushes.record_unfinished(handle, node, run_id)
         if from_nodes or to_nodes:
             resume.mark_partial_run(handle, ir, from_nodes, to_nodes)
     nodes = [entry.pipeline_node for entry in ir.nodes]
@@ -101,27 +106,30 @@ def compile_pipeline(
     )
 
 
-def run_node(compiled: Compiled, node_id: str) -> NodeState:
+def run_node(compiled: Compiled, node_id: str, verify: Thoroughness) -> NodeState:
     """Runs one node with pipeline.runs.execute.run and returns its state."""
     from tfx.proto.orchestration import pipeline_pb2
 
     from pipeline.runs import execute
 
-    return execute.run(pipeline_pb2.Pipeline.FromString(compiled.ir), node_id, compiled.connection).state
+    return execute.run(pipeline_pb2.Pipeline.FromString(compiled.ir), node_id, compiled.connection, verify).state
 
 
 def enter(connection: Connection, log: Path, title: str, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """The first thing a process does: everything it prints goes to `log`, its result or its problem through `connection`."""
     os.setpgid(0, 0)  # Ctrl-C goes to the runner alone, and the runner can end whatever this process starts
     _die_with_parent()
-    _redirect_output(log)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     try:
+        _redirect_output(log)
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
         connection.send((work(*arguments), None))
     except BaseException as error:
-        traceback.print_exc()
-        sys.stderr.flush()
-        connection.send((None, Problem.of(as_conveyor_error(error, title, log), traceback.format_exc())))
+        problem = Problem.of(as_conveyor_error(error, title, log), traceback.format_exc())
+        # On a full disk there is no room in the log either.
+        with suppress(OSError):
+            traceback.print_exc()
+            sys.stderr.flush()
+        connection.send((None, problem))
 
 
 def _die_with_parent() -> None:

@@ -11,12 +11,15 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 
 from pipeline.runs import database
+from pipeline.runs.sqlite_store import SqliteStore, require_whole
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from ml_metadata.proto import metadata_store_pb2
     from tfx.proto.orchestration import pipeline_pb2
+
+    from pipeline.errors import StorageError
 
 
 class SerialisedMetadata(metadata.Metadata):
@@ -28,16 +31,25 @@ class SerialisedMetadata(metadata.Metadata):
 
     def __init__(self, connection_config: metadata_store_pb2.ConnectionConfig) -> None:
         super().__init__(connection_config)
+        self.failure: StorageError | None = None
+        """The first error that the store's file was met with. TFX passes some on as text alone."""
         # One lock for all threads of the process: TFX enters the same connection from more than one.
-        self._lock = FileLock(connection_config.sqlite.filename_uri + ".lock", thread_local=False)
+        self._path = Path(connection_config.sqlite.filename_uri)
+        self._lock = FileLock(f"{self._path}.lock", thread_local=False)
+        self._verified = False
 
     def __enter__(self) -> metadata.Metadata:
         self._lock.acquire()
         try:
-            return super().__enter__()
+            if not self._verified:
+                require_whole(self._path)
+                self._verified = True
+            self._store = SqliteStore(self.connection_config)
         except BaseException:
             self._lock.release()
             raise
+        self._users += 1
+        return self
 
     def __exit__(
         self,
@@ -46,6 +58,8 @@ class SerialisedMetadata(metadata.Metadata):
         exc_tb: TracebackType | None = None,
     ) -> None:
         try:
+            if isinstance(self._store, SqliteStore):
+                self.failure = self.failure or self._store.failure
             super().__exit__(exc_type, exc_value, exc_tb)
         finally:
             self._lock.release()
@@ -53,6 +67,8 @@ class SerialisedMetadata(metadata.Metadata):
 
 class ServerMetadata(metadata.Metadata):
     """A connection to a database server. If the server goes away, the error says so and names its address."""
+
+    failure: StorageError | None = None
 
     def __enter__(self) -> metadata.Metadata:
         self._store = database.connect(self.connection_config)
@@ -72,7 +88,7 @@ class ServerMetadata(metadata.Metadata):
                 raise refused from exc_value
 
 
-def open_metadata(connection_config: metadata_store_pb2.ConnectionConfig) -> metadata.Metadata:
+def open_metadata(connection_config: metadata_store_pb2.ConnectionConfig) -> SerialisedMetadata | ServerMetadata:
     """A connection to the metadata store, safe to use while other nodes run. Makes the folder of a SQLite database."""
     if connection_config.HasField("sqlite"):
         Path(connection_config.sqlite.filename_uri).parent.mkdir(parents=True, exist_ok=True)

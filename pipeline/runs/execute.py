@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +12,23 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.orchestration.portable import partial_run_utils, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.types import standard_artifacts
 
 from components.pusher.serving_folder import push_is_in_place
 from pipeline.errors import NodeError, UsageError
-from pipeline.runs.connections import connection_of, open_metadata
+from pipeline.runs import pushes
+from pipeline.runs.connections import SerialisedMetadata, ServerMetadata, connection_of, open_metadata
+from pipeline.runs.launcher import Launcher
 from pipeline.runs.metadata import node_state
 from pipeline.runs.status import NodeState
 from pipeline.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
+
+    from pipeline.util.manifests import Thoroughness
 
 _Execution = metadata_store_pb2.Execution
 
@@ -64,13 +69,21 @@ def find_node(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineN
     return nodes[node_id]
 
 
-def run(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_store_pb2.ConnectionConfig | None = None) -> NodeResult:
+def run(
+    ir: pipeline_pb2.Pipeline,
+    node_id: str,
+    connection: metadata_store_pb2.ConnectionConfig | None = None,
+    verify: Thoroughness = "whole",
+    operators: Mapping[Any, Any] | None = None,
+) -> NodeResult:
     """Runs one node: driver, cache look-up, executor, publisher.
 
     Args:
       ir: a compiled pipeline that is bound to a run.
       node_id: the node to run; the nodes it depends on have run before.
       connection: to the metadata store; the one that the pipeline was compiled with when None.
+      verify: how much of what the node reads or takes from the cache is compared with what was made.
+      operators: TFX's executor operators by the type of the executor's spec, in the place of its own.
 
     Returns:
       The node's state as the metadata store holds it.
@@ -78,6 +91,7 @@ def run(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_store_pb2.
     Raises:
       NodeError: the store says that the node did not complete, although no exception was raised: TFX ends so when a
         node's inputs cannot be resolved.
+      StorageError: an input is not what its node has made.
       Exception: whatever the executor raised.
     """
     pipeline_node = find_node(ir, node_id)
@@ -86,14 +100,19 @@ def run(ir: pipeline_pb2.Pipeline, node_id: str, connection: metadata_store_pb2.
     if pipeline_node.execution_options.run.perform_snapshot:
         with opened as handle:
             partial_run_utils.snapshot(handle, ir)
-    _forget_lost_pushes(opened, pipeline_node)
-    node_launcher = launcher.Launcher(
+    if pushes.is_pusher(pipeline_node):
+        with opened as handle:
+            pushes.record_unfinished(handle, pipeline_node, ir.runtime_spec.pipeline_run_id.field_value.string_value)
+            _forget_lost_pushes(handle)
+    node_launcher = Launcher(
         pipeline_node=pipeline_node,
         mlmd_connection=opened,
         pipeline_info=ir.pipeline_info,
         pipeline_runtime_spec=ir.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+        how=verify,
+        operators=operators,
     )
     try:
         execution_info = node_launcher.launch()
@@ -122,12 +141,14 @@ def _publish_end(connection: metadata.Metadata, pipeline_node: pipeline_pb2.Pipe
             handle.store.put_executions(active)
 
 
-def _read_back(connection: metadata.Metadata, node_id: str, execution_id: int) -> NodeResult:
+def _read_back(connection: SerialisedMetadata | ServerMetadata, node_id: str, execution_id: int) -> NodeResult:
     with connection as handle:
         (execution,) = handle.store.get_executions_by_id([execution_id])
     state = node_state(execution)
     if state.is_successful or state is NodeState.INTERRUPTED:
         return NodeResult(state, execution_id)
+    if connection.failure:
+        raise connection.failure
     name = _Execution.State.Name(execution.last_known_state)
     message = _last_line(execution.custom_properties["__execution_result__"].string_value)
     raise NodeError(
@@ -149,20 +170,13 @@ def _last_line(result: str) -> str:
     return lines[-1] if lines else ""
 
 
-def _forget_lost_pushes(connection: metadata.Metadata, pipeline_node: pipeline_pb2.PipelineNode) -> None:
+def _forget_lost_pushes(handle: metadata.Metadata) -> None:
     """Marks pushes whose version folder is gone as deleted, so that the cache does not pass them off as done."""
-    outputs = pipeline_node.outputs.outputs.values()
-    name = standard_artifacts.PushedModel.TYPE_NAME
-    if all(output.artifact_spec.type.name != name for output in outputs):
-        return
-    with connection as handle:
-        pushed: list[Any] = handle.store.get_artifacts_by_type(name)
-        lost = [
-            artifact
-            for artifact in pushed
-            if artifact.state == metadata_store_pb2.Artifact.LIVE and not push_is_in_place(artifact)
-        ]
-        for artifact in lost:
-            artifact.state = metadata_store_pb2.Artifact.DELETED
-        if lost:
-            handle.store.put_artifacts(lost)
+    pushed: list[Any] = handle.store.get_artifacts_by_type(standard_artifacts.PushedModel.TYPE_NAME)
+    lost = [
+        artifact for artifact in pushed if artifact.state == metadata_store_pb2.Artifact.LIVE and not push_is_in_place(artifact)
+    ]
+    for artifact in lost:
+        artifact.state = metadata_store_pb2.Artifact.DELETED
+    if lost:
+        handle.store.put_artifacts(lost)

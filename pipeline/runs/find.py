@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from components.pusher.push_record import PushRecord
 from pipeline.config import PipelineConfig
 from pipeline.errors import UsageError
 from pipeline.runs import database
 from pipeline.runs.metadata import open_store
-from pipeline.runs.status import FILE_NAME, RunOutcome
+from pipeline.runs.outcomes import first_sign, read_outcomes
 from pipeline.util.suggestions import did_you_mean
 
 LATEST = "latest"
+VERSION = re.compile(r"v(\d{1,18})")
+"""How a run is named by the version that it pushed: v7."""
 _MOST_SHOWN = 5
 
 _Found = TypeVar("_Found")
@@ -24,11 +28,14 @@ def run_ids(config: PipelineConfig) -> list[str]:
     Raises:
       UsageError: nothing has run in the workspace.
     """
-    started = {path.parent.name: RunOutcome.load(path.parent).started for path in config.runs_path.glob(f"*/{FILE_NAME}")}
+    outcomes, damaged = read_outcomes(config.runs_path)
+    started = {run_id: outcome.started for run_id, outcome in outcomes.items()}
+    signs = {run_id: first_sign(config.runs_path / run_id) for run_id in damaged}
     connection = database.connection(config)
-    if database.exists(connection) or not started:
+    if database.exists(connection) or not (started or signs):
         with open_store(connection, config.name) as store:
-            started = {**store.run_starts(), **started}
+            signs |= store.run_starts()
+    started = signs | started
     return sorted(started, key=lambda run_id: (started[run_id], run_id))
 
 
@@ -37,11 +44,13 @@ def find_run(config: PipelineConfig, wanted: str) -> str:
 
     Args:
       config: the pipeline's configuration.
-      wanted: an id, the beginning of one, or `latest`.
+      wanted: an id, the beginning of one, `latest`, or `v7` for the run that pushed version 7.
 
     Raises:
       UsageError: no run is meant, or more than one.
     """
+    if version := VERSION.fullmatch(wanted):
+        return _run_of(config, version[1])
     known = run_ids(config)
     if not known:
         raise UsageError(
@@ -58,6 +67,17 @@ def find_run(config: PipelineConfig, wanted: str) -> str:
         words=(LATEST,),
         listed_by="conveyor runs",
     )
+
+
+def _run_of(config: PipelineConfig, version: str) -> str:
+    """The run that pushed a version, as the folder of the version says or, if no such run is here, the metadata store."""
+    record = PushRecord.load(config.serving_path / version)
+    if record is not None and record.pipeline == config.name and record.run in run_ids(config):
+        return record.run
+    with open_store(database.connection(config), config.name) as store:
+        pusher = store.producer(store.pushed(version).id)
+    assert pusher is not None, "only a run pushes"
+    return pusher.runs[0]
 
 
 def pick(

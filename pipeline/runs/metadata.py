@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from filelock import FileLock
-from ml_metadata import MetadataStore, errors
+from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.errors import StorageError, UsageError
+from pipeline.errors import UsageError
 from pipeline.nodes import BASELINE_KEY, BLESSING_KEY, HYPERPARAMETERS_KEY, NODES
 from pipeline.runs import database
-from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.runs.sqlite_store import SqliteStore, damaged, require_whole
+from pipeline.runs.status import LAST_MOMENT, NodeOutcome, NodeState, RunOutcome, RunState
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 _STATES = {
     metadata_store_pb2.Execution.NEW: NodeState.RUNNING,
@@ -177,20 +181,45 @@ class Lineage:
         return next((artifact for artifacts in inputs for artifact in artifacts), None)
 
 
+def _read_whole(method: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Makes a method of a Store raise an error with a name where the store holds what no run has written."""
+
+    @wraps(method)
+    def read(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
+        try:
+            return method(*arguments, **named)
+        except (LookupError, TypeError, ValueError) as error:
+            store = arguments[0]
+            assert isinstance(store, Store)
+            raise damaged(store.address, f"{type(error).__name__}: {error}") from error
+
+    return read
+
+
 class Store:
-    """The metadata of one pipeline's runs. Open it with `open_store`."""
+    """The metadata of one pipeline's runs. Open it with `open_store`.
 
-    def __init__(self, store: MetadataStore, pipeline: str) -> None:
-        self._store, self.pipeline = store, pipeline
+    Its methods raise a DamagedStoreError where the store holds what no run has written.
 
+    Args:
+      store: ML Metadata's client.
+      pipeline: the name of the pipeline.
+      address: the store's address, for errors.
+    """
+
+    def __init__(self, store: MetadataStore, pipeline: str, address: str) -> None:
+        self._store, self.pipeline, self.address = store, pipeline, address
+
+    @_read_whole
     def run_starts(self) -> dict[str, float]:
         """The start of each of the pipeline's runs by id, in seconds since 1970."""
         pipeline = self._store.get_context_by_type_and_name("pipeline", self.pipeline)
         if pipeline is None:
             return {}
         children = self._store.get_children_contexts_by_context(pipeline.id)
-        return {child.name: child.create_time_since_epoch / 1000 for child in children if child.type == "pipeline_run"}
+        return {child.name: _seconds(child.create_time_since_epoch) for child in children if child.type == "pipeline_run"}
 
+    @_read_whole
     def run(self, run_id: str) -> Run:
         """A run as the store has it; without executions if no node of it has started."""
         context = self._store.get_context_by_type_and_name("pipeline_run", run_id)
@@ -198,6 +227,7 @@ class Store:
         executions = self._executions(sorted(found, key=lambda execution: execution.id))
         return Run(run_id, self.pipeline, {execution.node: execution for execution in executions})
 
+    @_read_whole
     def pushed_versions(self) -> dict[str, Artifact]:
         """Every push of this pipeline by version, oldest first. If a version was pushed twice, the later push counts."""
         pushed = sorted(self._store.get_artifacts_by_type("PushedModel"), key=lambda artifact: artifact.id)
@@ -221,10 +251,29 @@ class Store:
             )
         return versions[version]
 
+    @_read_whole
+    def live_artifacts(self, ids: Collection[int] | None = None) -> list[metadata_store_pb2.Artifact]:
+        """The artifacts of the pipeline that are in use, oldest first, as ML Metadata has them.
+
+        Args:
+          ids: the ids of those that are wanted; None for all.
+        """
+        live = [each for each in self.artifacts() if each.state == metadata_store_pb2.Artifact.LIVE]
+        return [each for each in live if ids is None or each.id in ids]
+
+    @_read_whole
+    def artifacts(self) -> list[metadata_store_pb2.Artifact]:
+        """All artifacts of the pipeline, oldest first, as ML Metadata has them."""
+        pipeline = self._store.get_context_by_type_and_name("pipeline", self.pipeline)
+        found = [] if pipeline is None else self._store.get_artifacts_by_context(pipeline.id)
+        return sorted(found, key=lambda artifact: artifact.id)
+
+    @_read_whole
     def lineage(self, artifact: Artifact) -> Lineage:
         """The history of an artifact."""
         return Lineage(artifact, tuple(sorted(self._ancestors(artifact.id), key=lambda execution: execution.id)))
 
+    @_read_whole
     def producer(self, artifact_id: int) -> Execution | None:
         """The execution that made an artifact, not a cached one that passed it on, if any did."""
         events = self._store.get_events_by_artifact_ids([artifact_id])
@@ -234,6 +283,7 @@ class Store:
         # Cached ones come later than the one that they repeat.
         return next(iter(self._executions(self._store.get_executions_by_id([min(producers)]))))
 
+    @_read_whole
     def version_of(self, model: Artifact) -> str:
         """The newest version that a model was pushed as; empty if it was not pushed."""
         events = self._store.get_events_by_artifact_ids([model.id])
@@ -280,6 +330,8 @@ class Store:
         inputs: Mapping[str, tuple[Artifact, ...]],
         outputs: Mapping[str, tuple[Artifact, ...]],
     ) -> Execution:
+        if execution.last_known_state not in _STATES:
+            raise ValueError(f"execution {execution.id} is in no state that an execution can be in")
         contexts = self._store.get_contexts_by_execution(execution.id)
         node = next((each.name for each in contexts if each.type == "node"), execution.type)
         return Execution(
@@ -287,8 +339,8 @@ class Store:
             node=node.removeprefix(f"{self.pipeline}."),
             runs=tuple(sorted(each.name for each in contexts if each.type == "pipeline_run")),
             state=node_state(execution),
-            started=execution.create_time_since_epoch / 1000,
-            ended=execution.last_update_time_since_epoch / 1000,
+            started=_seconds(execution.create_time_since_epoch),
+            ended=_seconds(execution.last_update_time_since_epoch),
             inputs=inputs,
             outputs=outputs,
             properties=_properties(execution),
@@ -309,9 +361,9 @@ def open_store(connection: metadata_store_pb2.ConnectionConfig, pipeline: str) -
     """
     if connection.HasField("sqlite"):
         with _open_file(Path(connection.sqlite.filename_uri)) as store:
-            yield Store(store, pipeline)
+            yield Store(store, pipeline, database.address(connection))
     else:
-        yield Store(database.connect(connection), pipeline)
+        yield Store(database.connect(connection), pipeline, database.address(connection))
 
 
 @contextmanager
@@ -327,30 +379,19 @@ def _open_file(path: Path) -> Iterator[MetadataStore]:
     connection = database.sqlite(path)
     connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
     with FileLock(f"{path}.lock"):
-        try:
-            _roll_back(path)
-            store = MetadataStore(connection)
-        # The binding raises RuntimeError for every failure to connect.
-        except (RuntimeError, errors.StatusError, sqlite3.Error) as error:
-            raise StorageError(
-                "The metadata store cannot be read.",
-                where=str(path),
-                expected="an ML Metadata database",
-                seen=str(error),
-                fix="Restore it from a copy, or move it away: the next run starts a new one.",
-            ) from error
-        yield store
+        require_whole(path)
+        yield SqliteStore(connection)
 
 
-def _roll_back(path: Path) -> None:
-    """Undoes the transaction of a process that was killed within it, which a read-only connection cannot.
+def _seconds(milliseconds: int) -> float:
+    """A time of the store in seconds since 1970.
 
-    https://www.sqlite.org/lockingv3.html#hot_journals
+    Raises:
+      ValueError: it cannot be shown as a date.
     """
-    if not Path(f"{path}-journal").exists():
-        return
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("SELECT count(*) FROM sqlite_master")
+    if not 0 <= milliseconds < 1000 * LAST_MOMENT:
+        raise ValueError(f"a time of {milliseconds} ms since 1970")
+    return milliseconds / 1000
 
 
 def _is_output(event: metadata_store_pb2.Event) -> bool:
@@ -358,6 +399,8 @@ def _is_output(event: metadata_store_pb2.Event) -> bool:
 
 
 def _artifact(artifact: metadata_store_pb2.Artifact) -> Artifact:
+    if not artifact.type:
+        raise ValueError(f"artifact {artifact.id} is of a type that the store does not have")
     return Artifact(artifact.id, artifact.type, artifact.uri, _properties(artifact))
 
 

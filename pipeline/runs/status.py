@@ -6,18 +6,30 @@ messages, and why a run ended.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from pipeline.errors import ConveyorError
+from pipeline.errors import ConveyorError, StorageError
+from pipeline.runs.provenance import Provenance
 from pipeline.util import files
 
 FILE_NAME = "run.json"
+LAST_MOMENT = 253_402_214_400
+"""The last day of the year 9999: what lies behind it cannot be shown as a date."""
+Moment = Annotated[float, Field(ge=0, lt=LAST_MOMENT)]
+"""A time in seconds since 1970."""
+_FORMAT = 1
+"""The format of run.json. A release that changes what a field means counts it up."""
+
+
+class DamagedRunError(StorageError):
+    """The file with the state of a run cannot be read: it is empty, cut off, changed, or of a newer release."""
 
 
 class NodeState(str, Enum):
@@ -56,6 +68,7 @@ class RunState(str, Enum):
     NOT_BLESSED = "not_blessed"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    UNKNOWN = "unknown"  # its run.json cannot be read
 
     @classmethod
     def of(cls, nodes: Iterable[NodeState], *, blessed: bool) -> RunState:
@@ -112,8 +125,8 @@ class NodeOutcome(BaseModel):
 
     upstream: list[str] = Field(default_factory=list)
     state: NodeState = NodeState.WAITING
-    started: float | None = None
-    ended: float | None = None
+    started: Moment | None = None
+    ended: Moment | None = None
     problem: Problem | None = None
     notes: list[str] = Field(default_factory=list)
     """What the node told the person who runs it (`pipeline.util.notes`)."""
@@ -127,15 +140,20 @@ class NodeOutcome(BaseModel):
 class RunOutcome(BaseModel):
     """A whole run; `nodes` is in pipeline order. Times are seconds since 1970."""
 
+    format: int = Field(_FORMAT, ge=1, le=_FORMAT)
     run_id: str
     pipeline: str
     note: str = ""
     state: RunState = RunState.RUNNING
-    started: float = Field(default_factory=time.time)
-    ended: float | None = None
+    started: Moment = Field(default_factory=time.time)
+    ended: Moment | None = None
     config: dict[str, Any] = Field(default_factory=dict)
+    provenance: Provenance | None = None
+    """With what it was made; None for runs of earlier releases."""
     nodes: dict[str, NodeOutcome] = Field(default_factory=dict)
     problem: Problem | None = None
+    warnings: list[str] = Field(default_factory=list)
+    """What a person should know that no node told, such as other runs whose outcome cannot be read."""
     fingerprint: str = ""
     """The digest of everything but the data that decided what the run made, where a later run may rely on it; else empty."""
 
@@ -145,8 +163,19 @@ class RunOutcome(BaseModel):
 
         Raises:
           FileNotFoundError: the folder holds no run.
+          DamagedRunError: the file is damaged, or a newer release has written it.
         """
-        return cls.model_validate_json((folder / FILE_NAME).read_text())
+        path = folder / FILE_NAME
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _damaged(path, os.strerror(error.errno or 0)) from error
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            raise _damaged(path, _flaw(content, error)) from error
 
     def save(self, folder: Path) -> None:
         """Writes the outcome into the run's folder, whole or not at all."""
@@ -159,3 +188,25 @@ class RunOutcome(BaseModel):
                 node.state = NodeState.BLOCKED
             elif node.state is NodeState.RUNNING:
                 node.state, node.ended = NodeState.INTERRUPTED, node.ended or self.ended
+
+
+def _flaw(content: bytes, error: ValidationError) -> str:
+    """Why the content of run.json is not an outcome."""
+    if not content.strip(b"\0 \n"):
+        return "an empty file" if not content else "nothing but zeros"
+    first = next((each for each in error.errors() if each["loc"] == ("format",)), error.errors()[0])
+    if first["loc"] == ("format",):
+        return f"format {first['input']}, of a newer release of Conveyor"
+    field = ".".join(map(str, first["loc"]))
+    return f"{field}: {first['msg']}" if field else first["msg"]
+
+
+def _damaged(path: Path, seen: str) -> DamagedRunError:
+    return DamagedRunError(
+        f"The state of run {path.parent.name} cannot be read.",
+        where=str(path),
+        expected=f"what this release of Conveyor writes, in format {_FORMAT}",
+        seen=seen,
+        fix="The run is left aside, and others are not affected. Restore the file from a copy, or delete it: what ML Metadata "
+        "knows of the run is then shown.",
+    )

@@ -108,6 +108,20 @@ def remove_output(history: History) -> None:
     shutil.rmtree(history.artifacts["model"].uri)
 
 
+def damage_output(history: History) -> None:
+    (history.folder / "artifacts" / "model" / "content").write_bytes(b"mad!")
+
+
+def damage_version(history: History) -> None:
+    (history.served / "2" / "content").write_bytes(b"mad!")
+
+
+def forget_manifest(history: History) -> None:
+    model = history.artifacts["model"]
+    del model.custom_properties["manifest"]
+    history.store.put_artifacts([model])
+
+
 def delete_output(history: History) -> None:
     history.delete("examples")
 
@@ -160,6 +174,9 @@ def remove_outcome(history: History) -> None:
         (remove_data, "No file matches"),
         (remove_output, "an output of Trainer is gone"),
         (delete_output, "an output of ExampleGen is gone"),
+        (damage_output, "model/content is not what Trainer made"),
+        (damage_version, "models/2/content is not what Pusher made"),
+        (forget_manifest, "an output of Trainer is of an earlier release"),
         (remove_version, "the version that was pushed is gone"),
         (run_another_pipeline, "another pipeline ran last"),
         (be_killed, "No such file"),
@@ -167,7 +184,7 @@ def remove_outcome(history: History) -> None:
         (fail, "the last run did not complete"),
         (bless_another_model, "Resolver chooses otherwise"),
         (add_a_resolver, "OtherResolver may choose otherwise"),
-        (damage_outcome, "ValidationError"),
+        (damage_outcome, "DamagedRunError"),
         (remove_outcome, "No such file"),
     ],
 )

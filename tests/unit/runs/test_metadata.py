@@ -139,7 +139,7 @@ def test_a_missing_store_is_not_created(tmp_path):
 def test_a_file_that_is_no_store_is_said_to_be_none(tmp_path):
     path = tmp_path / "metadata.sqlite"
     path.write_text("not a database, for all its length " * 100)
-    with pytest.raises(StorageError, match="cannot be read"), open_store(database.sqlite(path), "flights") as store:
+    with pytest.raises(StorageError, match="is damaged"), open_store(database.sqlite(path), "flights") as store:
         store.run_starts()
     assert path.read_text().startswith("not a database")
 

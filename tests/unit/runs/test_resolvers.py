@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-from pipeline.local.resolvers import Choice, latest_blessed_model, latest_hyperparameters
+from pipeline.runs.resolvers import Choice, latest_blessed_model, latest_hyperparameters
 
 
 def artifact(number: int, kind: str, **properties: int) -> Artifact:
