@@ -11,8 +11,9 @@ from typing import Any
 from pipeline import nodes
 from pipeline.report import formats
 from pipeline.report.model_card import ModelCard, model_card
-from pipeline.report.read.evaluation import OVERALL, Evaluation
+from pipeline.report.read.evaluation import Evaluation
 from pipeline.report.read.run_details import RunDetails
+from pipeline.report.read.slices import OVERALL
 from pipeline.report.verdict import standing
 from pipeline.util import files
 

@@ -95,9 +95,22 @@ def date(timestamp: float) -> str:
         return number(timestamp)
 
 
+def time(timestamp: float) -> str:
+    """A time in data to the minute, UTC as the data is; midnight as its day."""
+    day = date(timestamp)
+    if timestamp % 86400 == 0 or day == number(timestamp):
+        return day
+    return datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d %H:%M")
+
+
 def days(seconds_: float) -> str:
     """A duration in data."""
     return f"{number(seconds_ / 86400)} d"
+
+
+def age(seconds_: float) -> str:
+    """How old something is: in days, of what is younger in hours and minutes."""
+    return seconds(seconds_) if seconds_ < 86400 else f"{seconds_ / 86400:,.0f} d"
 
 
 def size(num_bytes: int | None) -> str:

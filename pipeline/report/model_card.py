@@ -11,13 +11,19 @@ from typing import Any
 
 from pipeline import nodes
 from pipeline.config import PipelineConfig, Task
+from pipeline.contracts.model import REFERENCE_ROWS
 from pipeline.report import formats
 from pipeline.report.read.evaluation import Evaluation
 from pipeline.report.read.run_details import RunDetails
+from pipeline.report.read.saved_model import SavedModel
 from pipeline.report.read.tuning import read_hyperparameters
 
 _PACKAGES = ("tfx-conveyor", "tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 _MANY_MISSING = 0.2
+_CARRIES = (
+    f"up to {REFERENCE_ROWS} rows of the training data without their labels, with which predictions are explained: whoever can "
+    "ask a model server can read them; training.explainable: false leaves them out"
+)
 _TASKS = {
     Task.BINARY: "Binary classification",
     Task.MULTICLASS: "Multiclass classification",
@@ -104,11 +110,15 @@ def _model(details: RunDetails) -> tuple[tuple[str, str], ...]:
             architecture += f", dropout {recipe['dropout']:g}"
     if composition := details.training.composition if details.training else "":
         architecture = f"{composition}; {architecture}" if "network" in composition else composition
-    parameters = details.saved_model.parameters if details.saved_model else None
+    saved = details.saved_model
+    parameters = saved.parameters if saved else None
     return (
         ("Architecture", architecture),
         *((("Parameters", f"{parameters:,}"),) if parameters else ()),
-        ("Size on disk", formats.size(details.saved_model.size if details.saved_model else None)),
+        *((("Decision", saved.decision),) if saved and saved.decision else ()),
+        *((("Calibration", saved.calibrated),) if saved and saved.calibrated else ()),
+        *((("Carries", _CARRIES),) if details.config.training.explainable else ()),
+        ("Size on disk", formats.size(saved.size if saved else None)),
         ("Artifact", f"{details.model.id}, {details.model.uri}" if details.model else formats.DASH),
     )
 
@@ -117,7 +127,9 @@ def _training(details: RunDetails) -> tuple[tuple[str, str], ...]:
     training, recipe = details.training, _recipe(details)
     most = f"at most {recipe['epochs']}" if "epochs" in recipe else ""
     epochs = " of ".join(filter(None, (str(len(training.epochs)) if training else "", most)))
-    if training and training.best_epoch and training.best_epoch != len(training.epochs):
+    if training and training.has_learnt_again:
+        epochs += f"; epoch {training.best_epoch} was the best, and then the model learnt again from all rows"
+    elif training and training.best_epoch and training.best_epoch != len(training.epochs):
         epochs += f"; the weights are those of epoch {training.best_epoch}"
     tuned = ", ".join(f"{name} {value}" for name, value in _tuned(details).items())
     return (
@@ -157,7 +169,7 @@ def _packages() -> tuple[tuple[str, str], ...]:
 def _limits(details: RunDetails) -> list[str]:
     limits = []
     if details.evaluation:
-        limits += _evaluation_limits(details.evaluation, details.config)
+        limits += _evaluation_limits(details.evaluation, details.config, details.saved_model)
         limits += [details.evaluation.uncertainty] if details.evaluation.uncertainty else []
     if details.statistics:
         sparse = [each for each in details.statistics.features if each.missing > _MANY_MISSING]
@@ -176,7 +188,7 @@ def _limits(details: RunDetails) -> list[str]:
     return limits
 
 
-def _evaluation_limits(evaluation: Evaluation, config: PipelineConfig) -> list[str]:
+def _evaluation_limits(evaluation: Evaluation, config: PipelineConfig, model: SavedModel | None) -> list[str]:
     primary, limits = evaluation.primary_metric, []
     worst = evaluation.worst_slices(1, config.evaluation.min_slice_rows)
     overall = evaluation.overall.metric(primary).candidate
@@ -186,13 +198,14 @@ def _evaluation_limits(evaluation: Evaluation, config: PipelineConfig) -> list[s
             f"Weakest where {worst[0].label}: {primary} {formats.metric(value)} on {worst[0].rows:,} rows, "
             f"{formats.metric(overall)} on all."
         )
+    threshold = f"{0.5 if model is None or model.threshold is None else model.threshold:.4g}"
     recall, precision = (evaluation.overall.metric(name).candidate for name in ("recall", "precision"))
     if precision is not None and math.isnan(precision):
-        limits.append("At the threshold 0.5 it calls no row positive; a lower threshold would.")
+        limits.append(f"At the threshold {threshold} it calls no row positive; a lower threshold would.")
     elif recall is not None and precision is not None:
         limits.append(
-            f"At the threshold 0.5 it finds {formats.percent(recall)} of the positives, and {formats.percent(precision)} of "
-            "what it calls positive is so; another threshold trades one for the other."
+            f"At the threshold {threshold} it finds {formats.percent(recall)} of the positives, and "
+            f"{formats.percent(precision)} of what it calls positive is so; another threshold trades one for the other."
         )
     small = sum(1 for each in evaluation.slices if each.key and (each.rows or 0) < config.evaluation.min_slice_rows)
     if small:

@@ -44,13 +44,17 @@ def observe(console: Console, starting: str, note: Callable[[RunOutcome, str], s
 
 
 class _Notes:
-    """Prints the notes of nodes, each once."""
+    """Prints the warnings about a run and the notes of its nodes, each once."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.told: set[str] = set()
+        self.warned = 0
 
     def print(self, outcome: RunOutcome) -> None:
+        while self.warned < len(outcome.warnings):
+            self.console.print(Text(outcome.warnings[self.warned], style="yellow"), soft_wrap=True)
+            self.warned += 1
         for node_id, node in outcome.nodes.items():
             if node.notes and node_id not in self.told:
                 self.told.add(node_id)

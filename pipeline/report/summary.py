@@ -12,8 +12,11 @@ from pipeline.config import PipelineConfig
 from pipeline.report import formats
 from pipeline.report.html.page import FILE_NAME
 from pipeline.report.read.data import Data
-from pipeline.report.read.evaluation import Comparison, Evaluation, ThresholdResult
+from pipeline.report.read.evaluation import Evaluation
 from pipeline.report.read.run_details import RunDetails, read_run_details
+from pipeline.report.read.slices import Comparison
+from pipeline.report.read.thresholds import ThresholdResult
+from pipeline.report.read.tuning import Tuning
 from pipeline.report.verdict import Tone, judge
 from pipeline.runs.status import RunOutcome, RunState
 
@@ -39,6 +42,7 @@ def print_summary(outcome: RunOutcome, config: PipelineConfig, console: Console)
     if outcome.nodes:
         console.print(Text(f"Run {outcome.run_id} of {outcome.pipeline}", style="bold"), nodes_table(outcome), "", sep="\n")
     print_rows(details.data, console)
+    print_search(details.tuning, console)
     if details.evaluation:
         print_metrics(details.evaluation, details.config.evaluation.min_slice_rows, console)
     if outcome.state is not RunState.FAILED:
@@ -87,6 +91,12 @@ def print_rows(data: Data, console: Console) -> None:
     """Prints how many rows each split has and how they were divided; nothing where they were not counted."""
     if data.rows:
         console.print(Text.assemble(("Rows ", "bold"), data.rows_text), "", sep="\n", soft_wrap=True)
+
+
+def print_search(tuning: Tuning | None, console: Console) -> None:
+    """Prints what a search for hyperparameters gained; nothing where there was none."""
+    if tuning:
+        console.print(Text.assemble(("Search ", "bold"), tuning.gain), "", sep="\n", soft_wrap=True)
 
 
 def print_metrics(evaluation: Evaluation, min_slice_rows: int, console: Console) -> None:
@@ -149,10 +159,9 @@ def _link(path: str) -> Text:
 
 def _check_text(check: ThresholdResult) -> Text:
     mark, style = ("✓", "green") if check.holds else ("✗", "bold red")
-    if check.slice:
-        return Text(f"{mark} {check.bound} for {check.slice}", style=style)
     versus = "baseline" if check.against_baseline else check.versus
-    return Text(f"{mark} {check.bound}{f' vs {versus}' if versus else ''}", style=style)
+    against, rows = f" vs {versus}" if versus else "", f" for {check.slice}" if check.slice else ""
+    return Text(f"{mark} {check.bound}{against}{rows}", style=style)
 
 
 def _comparison_table(evaluation: Evaluation, subject: str) -> Table:

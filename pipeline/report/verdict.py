@@ -50,6 +50,10 @@ def judge(details: RunDetails) -> Verdict:
     if outcome.state is RunState.RUNNING:
         at_work = [name for name, node in outcome.nodes.items() if node.state is NodeState.RUNNING]
         return Verdict("Still running", (f"At work: {', '.join(at_work)}.",) if at_work else (), Tone.NEUTRAL)
+    if outcome.state is RunState.UNKNOWN:
+        damage = details.damage
+        seen = tuple(damage.details().items()) if damage else ()
+        return Verdict("Not known", (damage.what,) if damage else (), Tone.NEUTRAL, seen)
     return judge_push(details)
 
 
@@ -109,7 +113,9 @@ def why_blessed(details: RunDetails) -> tuple[str, ...]:
         hold = f"{thresholds}, also against the baseline, the latest blessed model before it."
     else:
         hold = f"{thresholds}. There was no baseline to compare with: no model had been blessed before."
-    return (*filter(None, [standing(details)]), hold)
+    decision = details.saved_model.decision if details.saved_model else ""
+    linear = details.training.beside_linear if details.training else ""
+    return (*filter(None, [standing(details), linear, decision]), hold)
 
 
 def standing(details: RunDetails) -> str:

@@ -23,7 +23,7 @@ class Series:
     Attributes:
       name: the name in the legend.
       points: pairs of x and y.
-      style: `first`, `second` or `guide`: the style sheet's colour.
+      style: `first` to `fourth`, or `guide`: the style sheet's colour.
       dots: draw the points too, with an area by weight where `weights` are given.
       weights: one for each point, or none.
     """
@@ -75,6 +75,7 @@ def line_chart(
     x_range: Point | None = None,
     y_range: Point | None = None,
     whole_x: bool = False,
+    x_names: Sequence[str] = (),
 ) -> Markup:
     """A chart of lines over one another.
 
@@ -86,6 +87,7 @@ def line_chart(
       x_range: lower and upper end of the axis; where the data end when not given.
       y_range: the same for the vertical axis.
       whole_x: only whole numbers on the horizontal axis.
+      x_names: what stands for 0, 1, 2 … on the horizontal axis, such as the numbers of spans.
     """
     width, height, left, right, top, bottom = 300, 232, 36, 8, 24, 38
     shown = [each for each in series if each.points]
@@ -96,15 +98,22 @@ def line_chart(
     for tick in y.ticks():
         parts.append(_tag("line", x1=left, x2=width - right, y1=y.at(tick), y2=y.at(tick), class_="grid"))
         parts.append(_tag("text", number(tick), x=left - 6, y=y.at(tick) + 4, class_="tick end"))
-    for tick in x.ticks():
+    for tick, name in _named_ticks(x, x_names) if x_names else ((tick, number(tick)) for tick in x.ticks()):
         if not whole_x or tick == int(tick):
-            parts.append(_tag("text", number(tick), x=x.at(tick), y=height - bottom + 16, class_="tick middle"))
+            parts.append(_tag("text", name, x=x.at(tick), y=height - bottom + 16, class_="tick middle"))
     parts.append(_tag("line", x1=left, x2=width - right, y1=height - bottom, y2=height - bottom, class_="axis"))
     parts.append(_tag("text", x_label, x=(left + width - right) / 2, y=height - 4, class_="label middle"))
     parts.append(_tag("text", y_label, x=0, y=12, class_="label"))
     # The first is drawn last, over the others.
     parts += [_series(each, x, y) for each in reversed(shown)]
     return _svg(width, height, label, parts)
+
+
+def _named_ticks(axis: _Axis, names: Sequence[str]) -> list[tuple[float, str]]:
+    """As many names as there is room for, the last one among them."""
+    room = max(1, int((axis.end - axis.start) / (8 * max(map(len, names)))))
+    step = -(-len(names) // room)
+    return [(float(place), names[place]) for place in range(len(names) - 1, -1, -step)]
 
 
 def legend(series: Iterable[Series]) -> Markup:
@@ -118,19 +127,29 @@ def histogram(feature: FeatureStatistics) -> Markup:
 
     Each split is as high as the chart, so that form and place compare whatever the number of rows and the width of the bins.
     """
-    width, height, bottom = 240, 56, 1
     splits = [split.numeric.histogram for split in feature.splits.values() if split.numeric and split.numeric.histogram][:2]
-    if not splits:
+    return overlaid(splits, f"Distribution of {feature.name}")
+
+
+def overlaid(distributions: Sequence[Sequence[tuple[float, float, float]]], label: str) -> Markup:
+    """One or two distributions, one over the other: the first filled, the second as a line, each as high as the chart.
+
+    Args:
+      distributions: the lower and upper end of each bin, and its rows or their share.
+      label: what the chart shows, for those who cannot see it.
+    """
+    width, height, bottom = 240, 56, 1
+    if not distributions:
         return Markup("")
-    low, high = min(bins[0][0] for bins in splits), max(bins[-1][1] for bins in splits)
+    low, high = min(bins[0][0] for bins in distributions), max(bins[-1][1] for bins in distributions)
     x = _Axis(low, high, 1, width - 1)
     parts = []
-    for style, bins in zip(("first area", "second"), splits, strict=False):
+    for style, bins in zip(("first area", "second"), distributions, strict=False):
         y = _Axis(0, max(count for _, _, count in bins), height - bottom, 3)
         corners = [corner for start, end, count in bins for corner in ((x.at(start), y.at(count)), (x.at(end), y.at(count)))]
         outline = [(corners[0][0], y.at(0)), *corners, (corners[-1][0], y.at(0))]
         parts.append(_tag("path", d=_path(outline), class_=f"line {style}"))
-    return _svg(width, height, f"Distribution of {feature.name}", parts, class_="spark")
+    return _svg(width, height, label, parts, class_="spark")
 
 
 def graph(boxes: Sequence[Box], label: str) -> Markup:

@@ -6,12 +6,27 @@ import math
 from dataclasses import dataclass
 from itertools import groupby
 
+from pipeline.contracts.judgement import Gap
 from pipeline.report.html.charts import Series
-from pipeline.report.read.evaluation import BASELINE, CANDIDATE, EXAMPLE_COUNT, Evaluation, Slice
+from pipeline.report.read.evaluation import Evaluation
 from pipeline.report.read.plots import ConfusionMatrix, Plots
+from pipeline.report.read.slices import BASELINE, CANDIDATE, EXAMPLE_COUNT, Slice
 
 # What is compared slice by slice, besides the primary metric, as far as it was measured.
-_SLICE_METRICS = ("precision", "recall", "calibration", "loss", "mae", "rmse")
+_SLICE_METRICS = (
+    "precision",
+    "recall",
+    "selection_rate",
+    "false_positive_rate",
+    "calibration",
+    "macro_f1",
+    "loss",
+    "mae",
+    "r2",
+)
+
+# By metric, how many classes a row's own is looked for among: of as few classes it would be found in any case.
+_MOST_PROBABLE = {"top_3_accuracy": 3, "top_5_accuracy": 5}
 
 # A larger matrix cannot be read: the classes confused most are listed instead.
 MOST_CLASSES_SHOWN = 20
@@ -26,23 +41,41 @@ class EvaluationView:
       evaluation: what is shown.
       min_slice_rows: slices with fewer rows are left out.
       classes: names of the classes in their order; numbers stand for them when not given.
+      remarks: how a linear model does, how this one decides, and how its probabilities are calibrated, in sentences.
     """
 
     evaluation: Evaluation
     min_slice_rows: int = 1
     classes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> list[str]:
         """All metrics of all rows, the primary one first."""
-        names = [name for name in self.evaluation.overall.metrics if name != EXAMPLE_COUNT]
+        num_classes = len(self.classes) or math.inf
+        names = [
+            name
+            for name in self.evaluation.overall.metrics
+            if name != EXAMPLE_COUNT and _MOST_PROBABLE.get(name, 0) < num_classes
+        ]
         order = (
             self.evaluation.primary_metric,
             "accuracy",
             "precision",
             "recall",
+            "selection_rate",
+            "false_positive_rate",
             "auc_precision_recall",
+            "macro_f1",
+            "auc_ovr",
+            "top_3_accuracy",
+            "top_5_accuracy",
             "loss",
+            "mae",
+            "median_absolute_error",
+            "p90_absolute_error",
+            "mape",
+            "r2",
             "calibration",
         )
         return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
@@ -62,6 +95,11 @@ class EvaluationView:
         """The slices that have enough rows, by the columns that they divide the rows by."""
         shown = [each for each in self.evaluation.slices if each.key and (each.rows or 0) >= self.min_slice_rows]
         return [(" and ".join(columns), list(slices)) for columns, slices in groupby(shown, key=lambda each: each.columns)]
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The largest differences between slices, where they are bounded."""
+        return self.evaluation.judgement.gaps if self.evaluation.judgement else ()
 
     @property
     def left_out(self) -> int:

@@ -32,10 +32,10 @@ def render_nodes(details: RunDetails, node_ids: Sequence[str]) -> str:
       HTML that refers to nothing outside itself.
     """
     executions = {node: details.run.executions.get(node) for node in node_ids}
-    header = _environment().get_template("nodes.html.j2").render(details=details, executions=executions)
+    header = render_template("nodes", details=details, executions=executions)
     sections = sections_of_nodes(details, node_ids)
     title = f"{', '.join(node_ids)} · {details.config.name}"
-    return _page(title, header, sections, embedded=True)
+    return render_page(title, header, sections, embedded=True)
 
 
 def render_report(details: RunDetails, *, embedded: bool = False) -> str:
@@ -48,10 +48,10 @@ def render_report(details: RunDetails, *, embedded: bool = False) -> str:
     Returns:
       HTML that refers to nothing outside itself.
     """
-    header = _environment().get_template("header.html.j2").render(details=details, verdict=judge(details))
+    header = render_template("header", details=details, verdict=judge(details))
     footer = f"Run {details.outcome.run_id} of {details.config.name}. This page is complete in itself: it loads nothing."
     title = f"{details.config.name} · {details.outcome.run_id}"
-    return _page(title, header, sections_of_run(details), footer, embedded=embedded)
+    return render_page(title, header, sections_of_run(details), footer, embedded=embedded)
 
 
 def write_report(config: PipelineConfig, run_id: str) -> Path:
@@ -75,8 +75,21 @@ def write_report(config: PipelineConfig, run_id: str) -> Path:
     return path
 
 
-def _page(title: str, header: str, sections: Sequence[Section], footer: str = "", *, embedded: bool = False) -> str:
-    """A page; an embedded one is white, as what is around it, and has no links, which would lead the frame away from it."""
+def render_template(name: str, **values: object) -> str:
+    """A part of a page, from the template with this name."""
+    return _environment().get_template(f"{name}.html.j2").render(**values)
+
+
+def render_page(title: str, header: str, sections: Sequence[Section], footer: str = "", *, embedded: bool = False) -> str:
+    """A page; an embedded one is white, as what is around it, and has no links, which would lead the frame away from it.
+
+    Args:
+      title: the page's title.
+      header: what stands above the sections, as HTML.
+      sections: the sections.
+      footer: what stands below them, as text.
+      embedded: to be shown within another page.
+    """
     environment = _environment()
     rendered = [
         (section, Markup(environment.get_template(f"{section.template}.html.j2").render(content=section.content)))
@@ -98,7 +111,20 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         name: getattr(formats, name)
-        for name in ("number", "value", "metric", "difference", "percent", "seconds", "moment", "date", "days")
+        for name in (
+            "number",
+            "value",
+            "metric",
+            "difference",
+            "percent",
+            "seconds",
+            "moment",
+            "date",
+            "time",
+            "days",
+            "age",
+            "ranges",
+        )
     }
     environment.globals |= {"charts": charts, "Series": charts.Series, "Box": charts.Box}
     return environment

@@ -11,6 +11,7 @@ from pipeline.report import formats
 from pipeline.report.html.evaluation_view import EvaluationView
 from pipeline.report.html.importance_view import ImportanceView
 from pipeline.report.html.lineage import LineageView, view_lineage
+from pipeline.report.html.wrong_rows_view import WrongRowsView
 from pipeline.report.model_card import ModelCard, model_card
 from pipeline.report.read.data import Data
 from pipeline.report.read.run_details import RunDetails
@@ -78,14 +79,35 @@ def _property_sections(node_ids: Iterable[str], details: RunDetails) -> list[Sec
 
 
 def _evaluation(details: RunDetails) -> EvaluationView | None:
-    classes = details.saved_model.classes if details.saved_model else ()
+    saved, linear = details.saved_model, details.training.beside_linear if details.training else ""
     if details.evaluation is None:
         return None
-    return EvaluationView(details.evaluation, details.config.evaluation.min_slice_rows, classes)
+    return EvaluationView(
+        details.evaluation,
+        details.config.evaluation.min_slice_rows,
+        saved.classes if saved else (),
+        tuple(filter(None, (linear, *((saved.decision, saved.calibrated) if saved else ())))),
+    )
 
 
 def _importance(details: RunDetails) -> ImportanceView | None:
-    return ImportanceView(details.importance) if details.importance else None
+    return ImportanceView(details.importance, _times(details)) if details.importance else None
+
+
+def _wrong_rows(details: RunDetails) -> WrongRowsView | None:
+    if not details.wrong_rows or not details.wrong_rows.rows:
+        return None
+    important = [each.column for each in details.importance.columns] if details.importance else []
+    classes = details.saved_model.classes if details.saved_model else ()
+    config = details.config
+    hidden = config.gateway.log.exclude
+    return WrongRowsView(details.wrong_rows.rows, config.task, classes, tuple(important), hidden, _times(details))
+
+
+def _times(details: RunDetails) -> frozenset[str]:
+    """The columns that are times: by a curated schema's domains, or as the configuration says."""
+    configured = {name for name, feature in details.config.features.items() if feature.kind == "time" or feature.parts}
+    return frozenset(configured) | (details.schema.times if details.schema else frozenset())
 
 
 def _blessing(details: RunDetails) -> Statement | None:
@@ -101,9 +123,7 @@ def _data(details: RunDetails) -> Data | None:
 
 
 def _statistics(details: RunDetails) -> Statistics | None:
-    if details.statistics is None or details.schema is None:
-        return details.statistics
-    return replace(details.statistics, times=details.schema.times)
+    return replace(details.statistics, times=_times(details)) if details.statistics else None
 
 
 def _lineage(details: RunDetails) -> LineageView | None:
@@ -168,6 +188,7 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[RunDetails], Any]]] = {
     "graph": ("Pipeline", lambda details: details.outcome),
     "evaluation": ("Evaluation", _evaluation),
     "importance": ("What the model leans on", _importance),
+    "wrong_rows": ("Rows that are most wrong", _wrong_rows),
     "blessing": ("Verdict", _blessing),
     "training": ("Training", lambda details: details.training),
     "serving": ("Serving check", lambda details: details.infra_blessing),
@@ -184,5 +205,17 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[RunDetails], Any]]] = {
     "model_card": ("Model card", _model_card),
 }
 # The sections of nodes that only name properties stand between the two.
-_FIRST_OF_RUN = ("graph", "evaluation", "importance", "training", "serving", "anomalies", "data", "statistics", "schema")
+_FIRST_OF_RUN = (
+    "graph",
+    "evaluation",
+    "importance",
+    "wrong_rows",
+    "training",
+    "tuning",
+    "serving",
+    "anomalies",
+    "data",
+    "statistics",
+    "schema",
+)
 _LAST_OF_RUN = ("lineage", "model_card")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 
-from pipeline.contracts.judgement import Advantage
+from pipeline.contracts.judgement import Advantage, Gap
 from pipeline.report import formats
 
 CONSTANTS = {
     "auc": "always saying the same",
     "accuracy": "always saying the most frequent class",
+    "rmse": "always saying the mean",
     "mse": "always saying the mean",
 }
-"""The best that says the same of every row, by the metric that it is best in."""
+"""The best that says the same of every row, by the metric that it is best in; mse in evaluations by earlier releases."""
 
 
 def in_words(advantage: Advantage, opponent: str) -> str:
@@ -29,6 +30,13 @@ def in_words(advantage: Advantage, opponent: str) -> str:
         ends = sorted((abs(advantage.lower), abs(advantage.upper)))
         return f"{than} (between {formats.metric(ends[0])} and {formats.metric(ends[1])})"
     return f"{than}, which may be chance (between {_signed(advantage.lower)} and {_signed(advantage.upper)})"
+
+
+def gap_in_words(gap: Gap) -> str:
+    """The difference between two slices, such as `selection_rate differs by 0.1000: 0.2000 for sex = F, 0.3000 for sex = M`."""
+    ends = f"{formats.metric(gap.low)} for {gap.column} = {gap.low_value}, {formats.metric(gap.high)} for {gap.high_value}"
+    interval = f"between {formats.metric(gap.lower)} and {formats.metric(gap.upper)}"
+    return f"{gap.metric} differs by {formats.metric(gap.size)} ({interval}): {ends}"
 
 
 def _side(gain: float) -> str:

@@ -22,7 +22,7 @@ class Plots:
       roc: false positive rate and true positive rate.
       precision_recall: recall and precision.
       calibration: mean prediction, mean label and rows of each bucket that has rows.
-      confusion: at 0.5, or the most probable class.
+      confusion: at the threshold of the model, or by the most probable class.
       thresholds: each with its false positive rate and true positive rate, from 1 to 0.
     """
 
@@ -61,20 +61,26 @@ def plots_of(data: Any) -> Plots:
             )
             for bucket in buckets
         ),
-        confusion=_binary_matrix(matrices) or _multiclass_matrix(data.multi_class_confusion_matrix_at_thresholds.matrices),
+        confusion=_at_half(matrices) or _multiclass_matrix(data.multi_class_confusion_matrix_at_thresholds.matrices),
         thresholds=tuple(reversed(thresholds)),
     )
 
 
-def _binary_matrix(matrices: list[Any]) -> ConfusionMatrix | None:
-    if not matrices:
-        return None
-    nearest = min(matrices, key=lambda each: abs(each.threshold - 0.5))
+def binary_matrix(matrix: Any) -> ConfusionMatrix:
+    """The confusion matrix of two classes.
+
+    Args:
+      matrix: TFMA's, a ConfusionMatrixAtThreshold.
+    """
     counts = (
-        (nearest.true_negatives, nearest.false_positives),
-        (nearest.false_negatives, nearest.true_positives),
+        (matrix.true_negatives, matrix.false_positives),
+        (matrix.false_negatives, matrix.true_positives),
     )
-    return ConfusionMatrix(counts, nearest.threshold)
+    return ConfusionMatrix(counts, matrix.threshold)
+
+
+def _at_half(matrices: list[Any]) -> ConfusionMatrix | None:
+    return binary_matrix(min(matrices, key=lambda each: abs(each.threshold - 0.5))) if matrices else None
 
 
 def _multiclass_matrix(matrices: Any) -> ConfusionMatrix | None:

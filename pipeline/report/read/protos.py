@@ -7,25 +7,41 @@ import struct
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import google_crc32c
+
 _LENGTH = struct.Struct("<Q")
-_CHECKSUM_BYTES = 4
+_CHECKSUM = struct.Struct("<I")
 
 
 def read_records(path: Path) -> Iterator[bytes]:
     """The records of an uncompressed TFRecord file: each a length, its checksum, the data and its checksum.
 
     Args:
-      path: the file; checksums are not verified.
+      path: the file.
+
+    Raises:
+      ValueError: a record is cut off, or is not what its checksum is of.
     """
     with path.open("rb") as file:
-        while header := file.read(_LENGTH.size + _CHECKSUM_BYTES):
-            (length,) = _LENGTH.unpack_from(header)
-            yield file.read(length)
-            file.seek(_CHECKSUM_BYTES, 1)
+        while header := file.read(_LENGTH.size + _CHECKSUM.size):
+            length = header[: _LENGTH.size]
+            # Before that many bytes are read.
+            _check(path, length, header[_LENGTH.size :])
+            data = file.read(*_LENGTH.unpack(length))
+            _check(path, data, file.read(_CHECKSUM.size))
+            yield data
+
+
+def _check(path: Path, data: bytes, checksum: bytes) -> None:
+    """Makes sure that a checksum is that of some bytes: CRC-32C, masked as in tensorflow/core/lib/hash/crc32c.h."""
+    crc: int = google_crc32c.value(data)
+    if checksum != _CHECKSUM.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF):
+        raise ValueError(f"a record of {path.name} is damaged")
 
 
 @cache
@@ -43,7 +59,8 @@ def tfma_protos(name: str) -> Any:
     if name == "validation_result_pb2":
         tfma_protos("config_pb2")
         tfma_protos("metrics_for_slice_pb2")
-    package = importlib.util.find_spec("tensorflow_model_analysis")
+    # Where it is installed, also in a process that is told to do without it.
+    package = PathFinder.find_spec("tensorflow_model_analysis")
     assert package is not None
     assert package.submodule_search_locations is not None
     return _load(f"_tfma_{name}", Path(package.submodule_search_locations[0]) / "proto" / f"{name}.py")

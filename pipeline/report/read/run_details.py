@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
 from pipeline import nodes
 from pipeline.config import PipelineConfig
-from pipeline.contracts import importance
+from pipeline.contracts import importance, wrong_rows
+from pipeline.errors import StorageError
 from pipeline.report.read.anomalies import Anomalies, read_anomalies
 from pipeline.report.read.data import Data, data_of
 from pipeline.report.read.evaluation import Evaluation, read_evaluation
@@ -24,9 +26,16 @@ from pipeline.report.read.transformation import Transformation, read_transformat
 from pipeline.report.read.tuning import Tuning, read_tuning
 from pipeline.runs import database
 from pipeline.runs.metadata import Artifact, Execution, Lineage, Run, Store, open_store
-from pipeline.runs.status import FILE_NAME, NodeState, RunOutcome
+from pipeline.runs.outcomes import first_sign, is_at_work, read_outcome
+from pipeline.runs.status import FILE_NAME, DamagedRunError, NodeState, RunOutcome, RunState
+
+if TYPE_CHECKING:
+    from ml_metadata.proto import metadata_store_pb2
 
 _Content = TypeVar("_Content")
+
+# What readers of JSON, messages and arrays raise where the content is not what they expect.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, DecodeError)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class RunDetails:
       lineage: the lineage of the pushed version, or of the model where none was pushed.
       origins: the executions of earlier runs that made what this one took from the cache or had resolved, by node.
       baseline_version: the version that the baseline was pushed as; empty if it was not pushed, or there is none.
+      damage: why the outcome is not known, if the run's file cannot be read; nodes are then as ML Metadata has them.
     """
 
     config: PipelineConfig
@@ -52,6 +62,7 @@ class RunDetails:
     lineage: Lineage | None = None
     origins: Mapping[str, Execution] = field(default_factory=dict)
     baseline_version: str = ""
+    damage: DamagedRunError | None = None
 
     @property
     def model(self) -> Artifact | None:
@@ -132,6 +143,12 @@ class RunDetails:
         return _content(lambda folder: importance.Importance.from_json((folder / importance.FILE_NAME).read_text()), evaluation)
 
     @cached_property
+    def wrong_rows(self) -> wrong_rows.WrongRows | None:
+        """The evaluated rows that the candidate is most wrong about, where they were kept."""
+        evaluation = self.run.output(nodes.EVALUATOR.id, "evaluation")
+        return _content(lambda folder: wrong_rows.WrongRows.from_json((folder / wrong_rows.FILE_NAME).read_text()), evaluation)
+
+    @cached_property
     def evaluation(self) -> Evaluation | None:
         """The candidate beside the baseline."""
         return _content(read_evaluation, self.run.output(nodes.EVALUATOR.id, "evaluation"))
@@ -161,8 +178,26 @@ def read_run_details(config: PipelineConfig, run_id: str) -> RunDetails:
             origins = _origins(store, run)
             baseline = run.input(nodes.RESOLVER.id, "model")
             baseline_version = store.version_of(baseline) if baseline else ""
-    outcome = RunOutcome.load(folder) if left_outcome else run.outcome()
-    return RunDetails(_config_of(outcome) or config, outcome, run, folder, lineage, origins, baseline_version)
+    outcome, damage = _outcome(run, folder, connection)
+    return RunDetails(_config_of(outcome) or config, outcome, run, folder, lineage, origins, baseline_version, damage)
+
+
+def _outcome(
+    run: Run, folder: Path, connection: metadata_store_pb2.ConnectionConfig
+) -> tuple[RunOutcome, DamagedRunError | None]:
+    damage = None
+    try:
+        return read_outcome(folder), None
+    except FileNotFoundError:
+        outcome = run.outcome()
+    except DamagedRunError as error:
+        outcome, damage = run.outcome(), error
+        outcome.state, outcome.started = RunState.UNKNOWN, outcome.started or first_sign(folder)
+    # On a server's database, runs of a cluster are at work elsewhere.
+    if connection.HasField("sqlite") and not is_at_work(folder.parent):
+        outcome.settle()
+        outcome.state = RunState.INTERRUPTED if outcome.state is RunState.RUNNING else outcome.state
+    return outcome, damage
 
 
 def _origins(store: Store, run: Run) -> dict[str, Execution]:
@@ -188,8 +223,22 @@ def _config_of(outcome: RunOutcome) -> PipelineConfig | None:
 
 
 def _content(read: Callable[[Path], _Content], artifact: Artifact | None) -> _Content | None:
-    """The content of an artifact; None if there is none, or its files have been deleted since."""
+    """The content of an artifact; None if there is none, or its files have been deleted since.
+
+    Raises:
+      StorageError: a file of it is damaged.
+    """
+    if artifact is None:
+        return None
     try:
-        return None if artifact is None else read(artifact.path)
+        return read(artifact.path)
     except FileNotFoundError:
         return None
+    except _DAMAGE as error:
+        raise StorageError(
+            "What a node has made cannot be read.",
+            where=artifact.uri,
+            expected=f"{artifact.type}, as the node wrote it",
+            seen=f"{type(error).__name__}: {error}"[:500],
+            fix="`conveyor verify` names the file that is not what was made; `conveyor run` makes it anew.",
+        ) from error

@@ -20,12 +20,31 @@ class SavedModel:
       columns: the raw columns that it takes, with their types; empty where the model does not say.
       classes: a classifier's label values by class index; empty where the model does not say.
       parameters: how many there are; None where the model does not say.
+      threshold: of two classes, the score above which a row is positive; None where the model does not say.
+      threshold_reason: why it is this one, in words that follow a comma; empty for the default.
+      calibration: how logits are corrected, in words; empty where they are not.
     """
 
     size: int
     columns: Mapping[str, str]
     classes: tuple[str, ...]
     parameters: int | None = None
+    threshold: float | None = None
+    threshold_reason: str = ""
+    calibration: str = ""
+
+    @property
+    def decision(self) -> str:
+        """When a row is positive, in a sentence; empty where the model does not say."""
+        if self.threshold is None:
+            return ""
+        reason = f", {self.threshold_reason}" if self.threshold_reason else ""
+        return f"A row is called {self.classes[1]} where its score is above {self.threshold:.4g}{reason}."
+
+    @property
+    def calibrated(self) -> str:
+        """How probabilities are calibrated, in a sentence; empty where they are not."""
+        return f"Probabilities are calibrated: {self.calibration}." if self.calibration else ""
 
 
 def read_saved_model(folder: Path) -> SavedModel:
@@ -48,4 +67,7 @@ def read_saved_model(folder: Path) -> SavedModel:
         columns=description.features,
         classes=tuple(map(str, description.classes)),
         parameters=description.parameters,
+        threshold=description.threshold,
+        threshold_reason=description.threshold_reason,
+        calibration=description.calibration,
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.report import formats
+
 FILE_NAME = "history.json"
 RECIPE_FILE = "recipe.json"
 MEMBERS_FILE = "members.json"
-WHOLE = "whole"
+LINEAR, WHOLE = "linear", "whole"
 VALIDATION = "val_"
 _NOT_METRICS = frozenset({"epoch", "seconds", "learning_rate"})
 
@@ -44,9 +46,14 @@ class Training:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch with the smallest validation loss, counted from 1: its weights are the model's."""
+        """The epoch with the smallest validation loss, counted from 1: its weights are the model's unless it learnt again."""
         losses = {index: epoch["val_loss"] for index, epoch in enumerate(self.epochs, start=1) if "val_loss" in epoch}
         return min(losses, key=lambda index: losses[index]) if losses else None
+
+    @property
+    def has_learnt_again(self) -> bool:
+        """Whether the model, once it was judged, has learnt again from all rows."""
+        return bool(self.recipe.get("learnt_again"))
 
     @property
     def member_metrics(self) -> list[str]:
@@ -58,6 +65,18 @@ class Training:
         """The members by their weights, such as `network 0.60, trees 0.40`; empty where there is only a network."""
         kept = [member for member in self.members if member["weight"] and member["kind"] != WHOLE]
         return ", ".join(f"{member['kind']} {member['weight']:.2f}" for member in kept)
+
+    @property
+    def beside_linear(self) -> str:
+        """How a linear model alone stands to the whole, in a sentence; empty where none was trained beside others."""
+        by_kind = {member["kind"]: member["metrics"] for member in self.members}
+        linear, whole = by_kind.get(LINEAR), by_kind.get(WHOLE)
+        if len(by_kind) < 3 or not linear or not whole:
+            return ""
+        # That of the task comes after the loss.
+        name = list(linear)[-1]
+        values = f"{name} {formats.metric(linear[name])}, and this one {formats.metric(whole[name])}"
+        return f"On the rows held back from training, a linear model alone has {values}."
 
     def curve(self, name: str) -> list[tuple[float, float]]:
         """Epoch, counted from 1, and value of a metric."""

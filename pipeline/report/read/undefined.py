@@ -20,6 +20,13 @@ class Undefined:
     remedy: str
 
 
+_OF_LABELS = {
+    "mape": Undefined("the label is 0 in every row", "judge by mae in evaluation.thresholds, which no label is divided by in"),
+    "r2": Undefined("the label is the same in every row", "evaluate on rows with different labels, or judge by rmse"),
+    "auc_ovr": Undefined("all rows are of one class", "evaluate on rows of several classes, by data.split {stratify: true}"),
+}
+
+
 def undefined(metric: str, mean_label: float | None) -> Undefined:
     """Why a metric that is not a number has no value.
 
@@ -29,11 +36,13 @@ def undefined(metric: str, mean_label: float | None) -> Undefined:
     """
     if metric == "precision":
         return Undefined(
-            "no row has a score above 0.5",
-            "judge by auc in evaluation.thresholds, which needs no such rows, or train on more positive rows",
+            "no row has a score above the threshold",
+            "judge by auc in evaluation.thresholds, which needs no such rows, or say in decision what the threshold is for",
         )
+    if metric in _OF_LABELS:
+        return _OF_LABELS[metric]
     if mean_label == 0:
         return Undefined("no row is positive", _BOTH_CLASSES)
-    if mean_label == 1 and metric in RANKINGS:
+    if mean_label == 1 and metric in RANKINGS | {"false_positive_rate"}:
         return Undefined("no row is negative", _BOTH_CLASSES)
     return Undefined("it divides by zero", "look at the label and the predictions of these rows")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -37,10 +38,28 @@ def test_the_best_epoch_is_named_when_it_was_not_the_last(card):
     assert fact(card, "Training", "Epochs") == "3 of at most 10; the weights are those of epoch 2"
 
 
+def test_a_model_that_learnt_again_has_not_the_weights_of_an_epoch(workspace, config):
+    workspace.run("first", "-1", version="1")
+    file = read_run_details(config, "first").run.output("Trainer", "model_run").path / "recipe.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "learnt_again": True}))
+    told = fact(model_card(read_run_details(config, "first")), "Training", "Epochs")
+    assert told == "3 of at most 10; epoch 2 was the best, and then the model learnt again from all rows"
+
+
 def test_what_the_training_followed_is_told(card):
     assert fact(card, "Training", "Batch size") == "32"
     assert fact(card, "Training", "Patience") == "2 epochs"
     assert fact(card, "Model", "Architecture").endswith("hidden layers of 128 → 64 units, dropout 0.3")
+
+
+def test_rows_of_the_training_data_in_the_model_are_told_of(workspace, config):
+    workspace.run("first", "-1", version="1")
+    details = read_run_details(config, "first")
+    assert "training.explainable: false leaves them out" in fact(model_card(details), "Model", "Carries")
+
+    training = config.training.model_copy(update={"explainable": False})
+    without = replace(details, config=config.model_copy(update={"training": training}))
+    assert "Carries" not in dict(dict(model_card(without).facts)["Model"])
 
 
 def test_limits_follow_from_evaluation_and_statistics(card):

@@ -7,17 +7,15 @@ import json
 import math
 
 import pytest
-import yaml
 from rich.console import Console
 
-from pipeline.cli import main as command_line
 from pipeline.errors import DataError, UsageError
 from pipeline.report import print_summary, write_report
 from pipeline.report.formats import DASH
 from pipeline.report.read.run_details import read_run_details
 from pipeline.runs.find import find_run, run_ids
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
-from tests.fakes.artifacts import metrics_for_slice, write_records
+from tests.fakes.artifacts import metrics_for_slice, write_records, write_search
 
 
 @pytest.fixture
@@ -30,21 +28,6 @@ def summary(config):
         return console.file.getvalue()
 
     return _summary
-
-
-@pytest.fixture
-def conveyor(config, tmp_path, capsys):
-    """Runs a command with the configuration; returns its exit code, stdout and stderr."""
-    path = tmp_path / "pipeline.yaml"
-    path.write_text(yaml.safe_dump(config.effective()))
-
-    def _conveyor(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            command_line.main([*arguments, "-c", str(path)])
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return _conveyor
 
 
 def test_a_pushed_model_is_summed_up(workspace, config, summary):
@@ -60,6 +43,19 @@ def test_a_pushed_model_is_summed_up(workspace, config, summary):
     assert "/models/flights/2" in printed
     assert str(report) in printed.splitlines()[-2]
     assert "conveyor lineage 2" in printed.splitlines()[-1]
+
+
+def test_a_search_is_summed_up_and_the_report_has_its_trials(workspace, config, summary, conveyor):
+    write_search(workspace.folder("Tuner", "tuner_results", "results"))
+    workspace.run("first", "-1", version="1")
+    workspace.execute("first", "Tuner", outputs={"tuner_results": "results"})
+    gain = "The validation loss is 0.5000 with what was found, 0.6000 as configured, 16.7 % less."
+
+    assert f"Search {gain}" in summary("first")
+    assert f"Search {gain}" in conveyor("show", "first")[1]
+    report = write_report(config, "first").read_text()
+    assert "Search for hyperparameters" in report
+    assert gain in report
 
 
 def test_a_model_that_was_not_blessed_says_by_which_threshold(workspace, summary):

@@ -40,6 +40,13 @@ def test_numbers_are_lines_and_texts_are_bars():
     assert view.bars == [("origin", [("EWR", 0.2, 50.0), ("<b>", 0.4, 100.0)])]
 
 
+def test_times_are_bars_with_dates():
+    dependences = (Dependence("sold", (0.0, 5400.0), (0.2, 0.4)),)
+    view = ImportanceView(Importance("auc", 0.8, 500, (), dependences), frozenset(["sold"]))
+    assert view.lines == []
+    assert view.bars == [("sold", [("1970-01-01", 0.2, 50.0), ("1970-01-01 01:30", 0.4, 100.0)])]
+
+
 def test_the_least_important_of_many_columns_are_counted():
     many = tuple(ColumnImportance(f"x{number}", 0.0, 0.0, 0.0) for number in range(40))
     view = ImportanceView(Importance("auc", 0.8, 500, many))

@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from pipeline.contracts.judgement import FILE_NAME, Advantage, Judgement
+from pipeline.contracts.judgement import FILE_NAME, Advantage, Gap, Judgement, SliceAdvantage
 from pipeline.report.card_files import to_markdown
+from pipeline.report.html.page import render_report
 from pipeline.report.model_card import model_card
 from pipeline.report.read.advantage import in_words
 from pipeline.report.read.evaluation import read_evaluation
+from pipeline.report.read.protos import tfma_protos
 from pipeline.report.read.run_details import read_run_details
 from pipeline.report.summary import print_metrics
 from pipeline.report.verdict import why_blessed, why_not_blessed
@@ -72,6 +74,43 @@ def test_a_model_that_may_have_learnt_nothing_is_told_with_the_figures(judged):
         "(between 0.0100 worse and 0.0300 better)."
     )
     assert ("auc", "> 0.6900", False) in [(check.metric, check.bound, check.holds) for check in details.evaluation.checks]
+
+
+def test_a_gap_between_slices_is_told_with_both_ends(judged):
+    gap = Gap("sex", "selection_rate", 0.2, "F", 0.35, "M", 0.12, 0.18, 0.1, holds=False)
+    details = judged(Judgement(0.95, gaps=(gap,)))
+    (check,) = details.evaluation.failures
+    assert check.sentence() == (
+        "selection_rate differs by 0.1500 (between 0.1200 and 0.1800): 0.2000 for sex = F, 0.3500 for M; wanted gap ≤ 0.1"
+    )
+    assert "0.2000 for F" in render_report(details)
+
+
+def test_a_slice_that_became_worse_is_told_with_the_interval_and_others_hold(tmp_path):
+    artifacts.write_evaluation(tmp_path, baseline=True)
+    by_slice = {"slicingSpecs": [{"featureKeys": ["origin"]}], "threshold": {"valueThreshold": {"lowerBound": 0.0}}}
+    by_slice["threshold"]["changeThreshold"] = {"absolute": -0.02, "direction": "HIGHER_IS_BETTER"}
+    metric = {"className": "AUC", "config": json.dumps({"name": "auc"}), "perSliceThresholds": [by_slice]}
+    (tmp_path / "eval_config.json").write_text(json.dumps({"evalConfig": {"metricsSpecs": [{"metrics": [metric]}]}}))
+    (held,) = read_evaluation(tmp_path).checks
+    assert (held.bound, held.slice, held.holds, held.versus) == ("≥ -0.02", "each origin", True, "the baseline")
+
+    validation = tfma_protos("validation_result_pb2").ValidationResult()
+    failed = validation.metric_validations_per_slice.add()
+    failed.slice_key.single_slice_keys.add(column="origin", bytes_value=artifacts.EVIL.encode())
+    failed.failures.add().metric_key.name = "auc"
+    failed.failures[0].metric_threshold.change_threshold.absolute.value = -0.02
+    artifacts.write_records(tmp_path / "validations.tfrecord", [validation])
+    worse = Advantage("auc", 0.6, 0.7, -0.1, -0.15, -0.05, holds=False, allowed=0.02)
+    judgement = Judgement(0.95, slices=(SliceAdvantage("origin", artifacts.EVIL, worse),))
+    (tmp_path / FILE_NAME).write_text(judgement.to_json())
+    (check,) = read_evaluation(tmp_path).checks
+    assert check.sentence("version 3") == (
+        f"auc for origin = {artifacts.EVIL} is 0.6000, 0.1000 worse than version 3 (between 0.0500 and 0.1500); wanted ≥ -0.02"
+    )
+    console = Console(record=True, width=200)
+    print_metrics(read_evaluation(tmp_path), 1, console)
+    assert f"✗ ≥ -0.02 vs baseline for origin = {artifacts.EVIL}" in console.export_text()
 
 
 def test_where_a_floor_is_given_always_saying_the_same_is_no_bound(judged):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline.report.html.evaluation_view import EvaluationView
 from pipeline.report.read.anomalies import read_anomalies
-from pipeline.report.read.evaluation import CANDIDATE, Comparison, read_evaluation
+from pipeline.report.read.evaluation import read_evaluation
 from pipeline.report.read.protos import read_records, tfma_protos
 from pipeline.report.read.saved_model import read_saved_model
 from pipeline.report.read.schema import read_schema
+from pipeline.report.read.slices import CANDIDATE, Comparison
 from pipeline.report.read.statistics import read_statistics
 from pipeline.report.read.training import Training, read_training
 from pipeline.report.read.transformation import TransformedFeature, Vocabulary, read_transformation
@@ -57,7 +59,7 @@ def test_metrics_stand_beside_the_baselines(tmp_path):
         ("auc", 0.0, 0.0, "no row is positive"),
         ("auc", 1.0, 1.0, "no row is negative"),
         ("recall", math.nan, 0.0, "no row is positive"),
-        ("precision", math.nan, 0.3, "no row has a score above 0.5"),
+        ("precision", math.nan, 0.3, "no row has a score above the threshold"),
         ("calibration", math.nan, 0.3, "it divides by zero"),
     ],
 )
@@ -159,6 +161,21 @@ def test_curves_come_from_the_plots(tmp_path):
     assert plots.confusion.counts == ((50, 10), (10, 30))
 
 
+def test_the_confusion_matrix_is_that_at_the_threshold_of_the_model(tmp_path):
+    artifacts.write_evaluation(tmp_path, baseline=False)
+    overall = artifacts.metrics_for_slice(OVERALL, {"auc": {"": 0.8}})
+    pair = overall.metric_keys_and_values.add()
+    pair.key.name = "confusion_matrix_at_thresholds"
+    pair.value.confusion_matrix_at_thresholds.matrices.add(
+        threshold=0.3, true_positives=38, false_negatives=2, false_positives=25, true_negatives=35
+    )
+    artifacts.write_records(tmp_path / "metrics-00000-of-00001.tfrecord", [overall])
+    confusion = read_evaluation(tmp_path).plots[CANDIDATE].confusion
+
+    assert confusion is not None
+    assert (confusion.counts, confusion.threshold) == (((35, 25), (2, 38)), pytest.approx(0.3))
+
+
 def test_classes_of_a_multiclass_model_have_the_names_of_the_label(tmp_path):
     plots = tfma_protos("metrics_for_slice_pb2").PlotsForSlice()
     plots.slice_key.SetInParent()
@@ -238,6 +255,41 @@ def test_the_members_of_a_model_stand_beside_the_whole(tmp_path):
     assert training.best_epoch is None
     assert training.member_metrics == ["loss", "auc"]
     assert training.composition == "trees 0.75, linear 0.25"
+    assert training.beside_linear == (
+        "On the rows held back from training, a linear model alone has auc 0.7000, and this one 0.7500."
+    )
+
+
+def test_a_linear_model_alone_has_nothing_to_stand_beside():
+    linear = {"kind": "linear", "metrics": {"loss": 0.5, "auc": 0.7}}
+    assert Training((), members=(linear, {**linear, "kind": "whole"})).beside_linear == ""
+    unmeasured = tuple({"kind": kind, "metrics": {}} for kind in ("trees", "linear", "whole"))
+    assert Training((), members=unmeasured).beside_linear == ""
+
+
+@pytest.mark.parametrize(
+    ("metric", "lower", "bounds"),
+    [
+        ("mae", 0.0, ["any number"]),
+        ("r2", -sys.float_info.max, ["any number"]),
+        ("r2", 0.0, ["≥ 0"]),
+        ("mae", 1.0, ["≥ 1"]),
+    ],
+)
+def test_a_bound_that_every_number_keeps_to_is_told_as_such(tmp_path, metric, lower, bounds):
+    artifacts.write_evaluation(tmp_path, baseline=False)
+    threshold = {"valueThreshold": {"lowerBound": lower}}
+    spec = {"className": "A", "config": json.dumps({"name": metric}), "perSliceThresholds": [{"slicingSpecs": [{}]}]}
+    spec["perSliceThresholds"][0]["threshold"] = threshold
+    (tmp_path / "eval_config.json").write_text(json.dumps({"evalConfig": {"metricsSpecs": [{"metrics": [spec]}]}}))
+    assert [check.bound for check in read_evaluation(tmp_path).checks] == bounds
+
+
+def test_a_model_says_when_a_row_is_positive_and_how_its_probabilities_are_calibrated(tmp_path):
+    artifacts.write_model(tmp_path, threshold=0.31, threshold_reason="for the largest F1", calibration="logits are halved")
+    model = read_saved_model(tmp_path)
+    assert model.decision == "A row is called 1 where its score is above 0.31, for the largest F1."
+    assert model.calibrated == "Probabilities are calibrated: logits are halved."
 
 
 def test_a_model_of_another_trainer_has_a_size_only(tmp_path):
@@ -289,9 +341,32 @@ def test_a_search_has_the_best_trial_first(tmp_path):
     artifacts.write_hyperparameters(tmp_path / "best")
 
     tuning = read_tuning(tmp_path / "results")
-    assert [trial.score for trial in tuning.trials] == [0.5, 0.6]
-    assert tuning.names == ["learning_rate", "layers"]
-    assert read_hyperparameters(tmp_path / "best") == tuning.trials[0].hyperparameters
+    (network,) = tuning.members
+    assert [trial.score for trial in network.trials] == [0.5, 0.6, None]
+    assert [trial.remark for trial in network.trials] == ["chosen", "as configured", "failed"]
+    assert network.names == ["learning_rate", "layers"]
+    assert read_hyperparameters(tmp_path / "best") == network.trials[0].hyperparameters
+    assert tuning.num_trials == 3
+    assert network.losses == network.best_losses == [(1, 0.6), (2, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("configured", "chosen", "expected"),
+    [
+        (0.6, 0.5, "The validation loss is 0.5000 with what was found, 0.6000 as configured, 16.7 % less."),
+        (0.5, 0.5, "Nothing was better than the configured hyperparameters, whose validation loss is 0.5000."),
+        (None, 0.5, "The validation loss is 0.5000 with what was found, and not a number as configured."),
+        (None, None, "No trial ended with a loss, so training uses the configured hyperparameters."),
+    ],
+)
+def test_what_a_search_gained_is_said(tmp_path, configured, chosen, expected):
+    artifacts.write_search(tmp_path / "results")
+    path = tmp_path / "results" / "tuner_results.json"
+    results = json.loads(path.read_text())
+    scores = {"whole-configured": configured, "whole-chosen": chosen}
+    path.write_text(json.dumps([{**each, "score": scores.get(each["trial_id"], each["score"])} for each in results]))
+
+    assert read_tuning(tmp_path / "results").gain == expected
 
 
 def test_hyperparameters_that_were_deleted_are_none(tmp_path):

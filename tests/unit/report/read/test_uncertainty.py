@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.report.read.evaluation import EXAMPLE_COUNT, Comparison, Evaluation, Slice
+from pipeline.report.read.evaluation import Evaluation
 from pipeline.report.read.plots import ConfusionMatrix, Plots
+from pipeline.report.read.slices import EXAMPLE_COUNT, Comparison, Slice
 
 _TRIES = 4_000
 
