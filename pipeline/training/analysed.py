@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
+from tensorflow.python.saved_model import loader_impl
 
 from pipeline.training import raw
 from pipeline.training.features import Categorical, FeaturePlan
@@ -68,17 +70,35 @@ class Analysed(tf.Module):
         return tf.where(line < 0, sizes + _buckets(texts, columns), line - starts)
 
 
-# Loaded by the Trainer to read rows, and again to export the model.
+# Read by the Trainer to read rows, and again to export the model.
 @lru_cache(maxsize=1)
 def _found(saved_model: str) -> dict[str, npt.NDArray[Any]]:
-    """What the operations hold whose names begin with `ANALYSED`, by key."""
-    # They depend on no row, so the rest of the function need not run.
-    graph = tf.saved_model.load(saved_model).transform_fn.graph
-    names = [operation.name for operation in graph.get_operations() if operation.name.startswith(ANALYSED)]
-    captured = {inner.name: outer.numpy() for outer, inner in graph.captures if outer.dtype != tf.resource}
+    """What the operations hold whose names begin with `ANALYSED`, by key.
+
+    They depend on no row, so the rest of the function need not be restored: to load a SavedModel takes longer than in
+    proportion to its columns.
+    """
+    meta_graph = loader_impl.parse_saved_model(saved_model).meta_graphs[0]
+    objects = meta_graph.object_graph_def
+    [function] = [child.node_id for child in objects.nodes[0].children if child.local_name == "transform_fn"]
+    name = objects.nodes[function].bare_concrete_function.concrete_function_name
+    [definition] = [each for each in meta_graph.graph_def.library.function if each.signature.name == name]
+    names = [node.name for node in definition.node_def if node.name.startswith(ANALYSED)]
+    if not names:
+        return {}
+    # What the function has captured comes last among its arguments.
+    captured = objects.concrete_functions[name].bound_inputs
+    arguments = [argument.name for argument in definition.signature.input_arg[-len(captured) :]]
+    origins = {argument: objects.nodes[node].constant.operation for argument, node in zip(arguments, captured, strict=True)}
+    graph_def, _ = function_def_to_graph_def(definition)
+    needed = tf.compat.v1.graph_util.extract_sub_graph(graph_def, names)
+    constants = {node.name: node.attr["value"].tensor for node in meta_graph.graph_def.node}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        tf.import_graph_def(graph.as_graph_def(), name="")
-        found = session.run([f"{name}:0" for name in names], captured) if names else []
+        tf.import_graph_def(needed, name="")
+        values = {
+            f"{node.name}:0": tf.make_ndarray(constants[origins[node.name]]) for node in needed.node if node.name in origins
+        }
+        found = session.run([f"{name}:0" for name in names], values)
     return {name.removeprefix(ANALYSED): value for name, value in zip(names, found, strict=True)}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import mmap
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +21,10 @@ from pipeline.util.progress import RowProgress
 
 _READ_BATCH_SIZE = 16_384
 _BATCHES_AT_ONCE = 2
-# Beside the transformed features while rows are read: no column's name is empty.
-_WEIGHT = ""
+_SAMPLE_OF_A_BATCH = 512
+
+# TensorFlow would rewrite the Python of functions that it traces: of the transform graph a second or two.
+_as_written = tf.autograph.experimental.do_not_convert
 
 
 @dataclass(frozen=True)
@@ -52,40 +56,24 @@ class Rows:
     Attributes:
       features: the model's inputs.
       labels: [N]; bytes, integers or floats; `raw.MISSING` where there is none.
-      weights: the values of the weight column, [N], as the labels; None where there is no such column.
+      columns: raw columns that are needed besides, [N] each, as the labels.
+      sample: some rows as they were read, spread over all: serialized tf.Examples, [M].
     """
 
     features: Features
     labels: npt.NDArray[np.generic]
-    weights: npt.NDArray[np.generic] | None = None
+    columns: Mapping[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    sample: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def divide(
-        self, fraction: float, seed: int, classes: npt.NDArray[np.int64] | None = None
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Divides the rows at random, the same way for the same seed and number of rows.
-
-        Args:
-          fraction: the share of the rows in the second part.
-          seed: the seed of the division.
-          classes: the class of each row, [N], to give each its share of both parts; None to divide whatever it is.
-
-        Returns:
-          The indices of both parts, ascending.
-        """
-        order = np.random.default_rng(seed).permutation(len(self))
-        groups = [order] if classes is None else [order[classes[order] == each] for each in np.unique(classes)]
-        held_back = np.concatenate([group[: round(fraction * len(group))] for group in groups])
-        return np.setdiff1d(order, held_back), np.sort(held_back)
 
 
 def read(
     patterns: Sequence[str],
     transformation: Transformation,
     label: str,
-    weight: Mapping[str, tf.io.VarLenFeature | tf.io.FixedLenFeature] | None = None,
+    columns: Mapping[str, tf.io.VarLenFeature | tf.io.FixedLenFeature] | None = None,
 ) -> Rows:
     """Reads raw examples into memory and transforms them on the way, which takes less time than to write them transformed.
 
@@ -93,32 +81,32 @@ def read(
       patterns: file patterns of TFRecord files, gzipped where the name ends in .gz.
       transformation: computes the features.
       label: the label's name.
-      weight: the spec of the column of the rows' weights, by its name; it is not transformed.
+      columns: the specs of raw columns to read besides, by name.
     """
-    learned = label_feature(label)
+    learned, specs = label_feature(label), dict(columns or {})
 
-    # Without it TensorFlow would rewrite the transform graph's Python: a second or two.
-    @tf.autograph.experimental.do_not_convert
-    def prepare(examples: tf.Tensor) -> dict[str, tf.Tensor | tuple[tf.Tensor, tf.Tensor]]:
+    @_as_written
+    def prepare(examples: tf.Tensor) -> tuple[dict[str, Any], dict[str, tf.Tensor], tf.Tensor]:
         rows = {
             name: raw.to_dense(values) if name == learned else _to_rows(values, tf.size(examples))
             for name, values in transformation.of_labelled(examples).items()
         }
-        if weight is None:
-            return rows
-        (weighed,) = tf.io.parse_example(examples, weight).values()
-        return {**rows, _WEIGHT: raw.to_dense(weighed)}
+        besides = tf.io.parse_example(examples, specs) if specs else {}
+        sample = examples[:: tf.maximum(tf.size(examples) // _SAMPLE_OF_A_BATCH, 1)]
+        return rows, {name: raw.to_dense(values) for name, values in besides.items()}, sample
 
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     records = tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).flat_map(_records)
     features: dict[str, _Column | _BagColumn] = {}
     labels: list[npt.NDArray[np.generic]] = []
-    weights: list[npt.NDArray[np.generic]] = []
+    besides: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+    samples: list[npt.NDArray[np.object_]] = []
     parts = records.batch(_READ_BATCH_SIZE).map(prepare, _BATCHES_AT_ONCE, deterministic=True)
-    for part in RowProgress("reading").through(parts.as_numpy_iterator(), lambda part: len(part[learned])):
+    for part, beside, sample in RowProgress("reading").through(parts.as_numpy_iterator(), lambda each: len(each[0][learned])):
         labels.append(part[learned])
-        if weight is not None:
-            weights.append(part.pop(_WEIGHT))
+        samples.append(sample)
+        for name, values in beside.items():
+            besides[name].append(values)
         for name, values in part.items():
             if name != learned:
                 column = features.get(name) or features.setdefault(
@@ -128,7 +116,8 @@ def read(
     return Rows(
         {name: column.to_feature() for name, column in features.items()},
         np.concatenate(labels) if labels else np.empty(0),
-        np.concatenate(weights) if weights else None,
+        {name: np.concatenate(values) for name, values in besides.items()},
+        np.concatenate(samples) if samples else np.empty(0, object),
     )
 
 
@@ -236,6 +225,7 @@ def batches(
     batch_size: int,
     shuffle_seed: int | None,
     weights: npt.NDArray[np.float32] | None = None,
+    skipped: int = 0,
 ) -> tf.data.Dataset:
     """Batches of (features, labels), or of (features, labels, weights), prefetched.
 
@@ -247,10 +237,13 @@ def batches(
       shuffle_seed: makes epoch after epoch without end, each in an order of its own, the same for the same seed. None: one
         epoch in the order of the indices.
       weights: those of all rows, [N]; None where all count the same.
+      skipped: with a seed, how many batches to leave out from the beginning.
     """
     rows, targets = tf.constant(indices), [tf.constant(each) for each in (labels, weights) if each is not None]
 
+    @_as_written
     def in_order(order: tf.Tensor) -> tf.data.Dataset:
+        @_as_written
         def batch(start: tf.Tensor) -> tuple[dict[str, tf.Tensor] | tf.Tensor, ...]:
             chosen = order[start : start + batch_size]
             taken = {name: take(feature, chosen) for name, feature in features.items()}
@@ -258,11 +251,16 @@ def batches(
 
         return tf.data.Dataset.range(0, len(indices), batch_size).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
+    @_as_written
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
         # Dataset.shuffle holds an object for each row: at two million rows 400 MB, and two seconds before the first batch.
         return in_order(tf.random.experimental.stateless_shuffle(rows, tf.stack([shuffle_seed, epoch])))
 
-    dataset = in_order(rows) if shuffle_seed is None else tf.data.Dataset.counter().flat_map(shuffled)
+    if shuffle_seed is None:
+        dataset = in_order(rows)
+    else:
+        epochs, rest = divmod(skipped, -(-len(indices) // batch_size))
+        dataset = tf.data.Dataset.counter(epochs).flat_map(shuffled).skip(rest)
     options = tf.data.Options()
     # A strategy would divide the files of a dataset among replicas, and there are none.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

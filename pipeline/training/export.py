@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
 from pathlib import PurePosixPath
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from pipeline.config import Task
 from pipeline.contracts import model as contract
 from pipeline.contracts.schema import Schema
-from pipeline.training import raw
+from pipeline.training import raw, reference
+from pipeline.training.head import Head, class_values
 from pipeline.training.labels import LabelEncoding
 from pipeline.training.transformation import Features, Transformation
 from pipeline.training.warmup import write_warmup_requests
 
 _OWN_NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
+# Of a SavedModel, the folders with what its graph reads.
+_CONTENT = (tf.saved_model.VARIABLES_DIRECTORY, tf.saved_model.ASSETS_DIRECTORY)
+_DIGEST_BYTES = 16
 
 
 def export_model(
@@ -29,7 +36,8 @@ def export_model(
     transform_output: tft.TFTransformOutput,
     transformation: Transformation,
     label: str,
-    encoding: LabelEncoding,
+    head: Head,
+    sample: npt.NDArray[np.object_],
     destination: str,
 ) -> None:
     """Writes the SavedModel that `pipeline.contracts.model` describes, with warm-up requests for model servers.
@@ -41,17 +49,19 @@ def export_model(
       transform_output: the transform graph.
       transformation: computes the model's features.
       label: the label's name.
-      encoding: what the model's outputs mean.
+      head: what is answered, given the model's outputs.
+      sample: serialized tf.Examples, [M], of which some travel with the model; without any it cannot be explained.
       destination: the folder of the SavedModel.
     """
     specs = transform_output.raw_feature_spec()
     lists = Schema.of(transform_output.raw_metadata.schema).lists
     needed = {name: specs[name] for name in transformation.columns}
     inputs = _input_names(transformation.columns)
+    encoding = head.encoding
 
     def predict(transformed: Features) -> dict[str, tf.Tensor]:
         features = {name: raw.to_columns(transformed[name], layer.shape[1]) for name, layer in model.input.items()}
-        return _outputs(model(features, training=False), encoding)
+        return head(model(features, training=False))
 
     def predict_raw(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return predict(transformation.of_columns({column: tensors[name] for name, column in inputs.items()}))
@@ -78,37 +88,25 @@ def export_model(
             lambda examples: {label: _class_index(tf.io.parse_example(examples, {label: specs[label]})[label], encoding)},
             input_signature=[examples],
         )
+    if len(sample):
+        candidates = reference.candidates(sample)
+        chosen = candidates.numpy()[reference.choose(predict(transformation.of_examples(candidates)))]
+        rows = [reference.to_json(example, transformation.columns, lists) for example in chosen]
+        archive.add_endpoint(
+            contract.REFERENCE_SIGNATURE,
+            lambda numbers: {contract.REFERENCE_OUTPUT: tf.gather(tf.constant(rows), numbers % len(rows))},
+            input_signature=[tf.TensorSpec([None], tf.int64, name=contract.REFERENCE_INPUT)],
+        )
     archive.write_out(destination, verbose=False)
-    if tuple(inputs) != transformation.columns:
-        _rename_inputs(destination, inputs)
+    digest = _complete_signatures(destination, inputs)
     write_warmup_requests({column: tensors[name] for name, column in inputs.items()}, destination)
-    _write_description(needed, label, encoding, model.count_params(), destination)
-
-
-def _outputs(raw_output: tf.Tensor, encoding: LabelEncoding) -> dict[str, tf.Tensor]:
-    if encoding.task is Task.REGRESSION:
-        return {contract.PREDICTIONS: raw_output * encoding.deviation + encoding.mean}
-    if encoding.task is Task.BINARY:
-        score = tf.sigmoid(raw_output)
-        probabilities = tf.concat([1 - score, score], axis=1)
-    else:
-        probabilities = tf.nn.softmax(raw_output)
-    # A column, as the other outputs: BulkInferrer fails on strings of shape [N].
-    labels = tf.gather(_class_values(encoding), tf.argmax(probabilities, axis=1))[:, tf.newaxis]
-    outputs = {contract.PROBABILITIES: probabilities, contract.LABELS: labels}
-    return {**outputs, contract.SCORE: score} if encoding.task is Task.BINARY else outputs
-
-
-def _class_values(encoding: LabelEncoding) -> tf.Tensor:
-    """The label's values by class index: [classes], string or int64."""
-    is_text = isinstance(encoding.classes[0], str)
-    return tf.constant(encoding.classes, tf.string if is_text else tf.int64)
+    _write_description(needed, label, head, model.count_params(), digest, destination)
 
 
 def _class_index(label: tf.Tensor | tf.SparseTensor, encoding: LabelEncoding) -> tf.Tensor:
     """Class indices, [N, 1] int64; -1 for a label that the training data did not have."""
     values = raw.to_dense(label)
-    matches = tf.equal(values[:, tf.newaxis], tf.cast(_class_values(encoding), values.dtype)[tf.newaxis])
+    matches = tf.equal(values[:, tf.newaxis], tf.cast(class_values(encoding), values.dtype)[tf.newaxis])
     index = tf.where(tf.reduce_any(matches, axis=1), tf.argmax(tf.cast(matches, tf.int64), axis=1), tf.constant(-1, tf.int64))
     return index[:, tf.newaxis]
 
@@ -130,34 +128,56 @@ def _input_names(columns: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _rename_inputs(destination: str, columns: Mapping[str, str]) -> None:
-    """Gives the inputs of `predict_raw` the names of their columns, as TF Serving's clients know them.
+def _complete_signatures(destination: str, columns: Mapping[str, str]) -> str:
+    """Writes into the signatures what tf.saved_model.save cannot write, but a SignatureDef can hold.
 
-    tf.saved_model.save cannot write them, but a SignatureDef can hold them.
+    The inputs of `predict_raw` get the names of their columns, as TF Serving's clients know them; and `serving_default` a
+    second name with the digest of the model, which is returned.
     """
     path = str(PurePosixPath(destination) / tf.saved_model.SAVED_MODEL_FILENAME_PB)
-    with tf.io.gfile.GFile(path, "rb") as file:
-        saved_model = saved_model_pb2.SavedModel.FromString(file.read())
-    inputs = saved_model.meta_graphs[0].signature_def[contract.COLUMNS_SIGNATURE].inputs
+    saved_model = saved_model_pb2.SavedModel.FromString(_read(path))
+    signatures = saved_model.meta_graphs[0].signature_def
+    inputs = signatures[contract.COLUMNS_SIGNATURE].inputs
     renamed = {column: TensorInfo.FromString(inputs[name].SerializeToString()) for name, column in columns.items()}
     inputs.clear()
     for column, info in renamed.items():
         inputs[column].CopyFrom(info)
+    digest = hashlib.blake2b(saved_model.SerializeToString(deterministic=True), digest_size=_DIGEST_BYTES)
+    for folder in _CONTENT:
+        pattern = str(PurePosixPath(destination) / folder / "*")
+        for each in sorted(tf.io.gfile.glob(pattern)):
+            digest.update(PurePosixPath(each).name.encode() + b"\0" + _read(each))
+    name = contract.DIGEST_SIGNATURE + digest.hexdigest()
+    signatures[name].CopyFrom(SignatureDef.FromString(signatures[contract.EXAMPLES_SIGNATURE].SerializeToString()))
     with tf.io.gfile.GFile(path, "wb") as file:
         file.write(saved_model.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+def _read(path: str) -> bytes:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content: bytes = file.read()
+    return content
 
 
 def _write_description(
     features: Mapping[str, tf.io.VarLenFeature | tf.io.FixedLenFeature],
     label: str,
-    encoding: LabelEncoding,
+    head: Head,
     num_parameters: int,
+    digest: str,
     destination: str,
 ) -> None:
+    encoding = head.encoding
+    is_binary = encoding.task is Task.BINARY
     description = contract.ModelDescription(
         task=encoding.task.value,
         label=label,
         classes=list(encoding.classes),
+        threshold=head.threshold.value if is_binary else None,
+        threshold_reason=head.threshold.reason,
+        calibration=str(head.calibration or ""),
+        digest=digest,
         parameters=num_parameters,
         features={name: raw.dtype_name(spec.dtype) for name, spec in features.items()},
     )

@@ -19,6 +19,9 @@ DEFAULT_HASH_BUCKETS = 4096
 DEFAULT_PARTS = ("hour_of_day", "day_of_week")
 """The parts of a time where none are given. Parts of the year are left out: a window of spans rarely covers a whole one."""
 
+ELAPSED = "elapsed"
+"""The part of a time that is no cycle: the time itself."""
+
 # What TensorFlow takes in the name of an operation, and every file system in that of a file.
 _PLAIN_NAME = re.compile(r"[a-z0-9_]{1,64}")
 _READABLE_CHARACTERS = 40
@@ -82,7 +85,10 @@ class Vector:
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds since 1970 as cyclic parts; of a list, the mean of each over the row's values."""
+    """Seconds since 1970 as cyclic parts; of a list, the mean of each over the row's values.
+
+    The time itself, where the model sees it too, is a number of the same name.
+    """
 
     name: str
     parts: tuple[str, ...]
@@ -96,8 +102,6 @@ _Prepared = str | Bag | Time | Vector
 
 POOLED_NUMBERS = 4
 """How many numbers become of a list of numbers: mean, least, greatest, and how many there are."""
-
-_IGNORED = "ignored"
 
 
 @dataclass(frozen=True)
@@ -138,9 +142,8 @@ class FeaturePlan:
         chosen = {name: settings.features.get(name, Feature()) for name in sorted(set(dtypes) - {settings.label})}
         columns: dict[str, list[_Prepared]] = defaultdict(list)
         for name, feature in chosen.items():
-            group, column = _prepare(name, feature, settings.preprocessing, dtypes[name], lists.get(name, 1))
-            columns[group].append(column)
-        columns.pop(_IGNORED, None)
+            for group, column in _prepare(name, feature, settings.preprocessing, dtypes[name], lists.get(name, 1)):
+                columns[group].append(column)
         ignored = sorted(name for name, feature in settings.features.items() if feature.kind == "ignore")
         plan = cls(**{group: tuple(members) for group, members in columns.items()})  # type: ignore[arg-type]
         if not plan.names:
@@ -156,7 +159,7 @@ class FeaturePlan:
     def names(self) -> tuple[str, ...]:
         """The columns that the model sees, sorted."""
         others: tuple[Bag | Time | Vector, ...] = (*self.vectors, *self.bucketised, *self.categorical, *self.time, *self.bags)
-        return tuple(sorted((*self.numeric, *self.pooled, *(column.name for column in others))))
+        return tuple(sorted({*self.numeric, *self.pooled, *(column.name for column in others)}))
 
     @property
     def num_standardised(self) -> int:
@@ -191,14 +194,17 @@ def _check_label(label: str, lists: Mapping[str, int | None]) -> None:
 
 def _prepare(
     name: str, feature: Feature, defaults: Preprocessing, dtype: ColumnType, num_values: int | None
-) -> tuple[str, _Prepared]:
-    """The group of the plan that a column belongs to, and the column there."""
+) -> list[tuple[str, _Prepared]]:
+    """The groups of the plan that a column belongs to, each with the column there; none for one that is ignored."""
     kind = kind_of_feature(name, feature, dtype)
     is_list = num_values != 1
     if kind == "time":
-        return "time", Time(name, feature.parts or DEFAULT_PARTS, is_list)
+        parts = feature.parts or DEFAULT_PARTS
+        cycles = tuple(part for part in parts if part != ELAPSED)
+        numbers = [_number(name, defaults.numeric_buckets, num_values)] if ELAPSED in parts else []
+        return [*numbers, *([("time", Time(name, cycles, is_list))] if cycles else [])]
     if kind == "text":
-        return "bags", Text(name, feature.hash_buckets or DEFAULT_HASH_BUCKETS, feature.embedding)
+        return [("bags", Text(name, feature.hash_buckets or DEFAULT_HASH_BUCKETS, feature.embedding))]
     if kind == "categorical":
         categorical = Categorical(
             name,
@@ -206,14 +212,19 @@ def _prepare(
             feature.oov_buckets or defaults.oov_buckets,
             feature.embedding,
         )
-        return "bags" if is_list else "categorical", categorical
+        return [("bags" if is_list else "categorical", categorical)]
     if kind == "numeric":
-        if buckets := feature.buckets or defaults.numeric_buckets:
-            return "bags" if is_list else "bucketised", Bucketised(name, buckets)
-        if num_values is None:
-            return "pooled", name
-        return ("vectors", Vector(name, num_values)) if is_list else ("numeric", name)
-    return _IGNORED, name
+        return [_number(name, feature.buckets or defaults.numeric_buckets, num_values)]
+    return []
+
+
+def _number(name: str, buckets: int | None, num_values: int | None) -> tuple[str, _Prepared]:
+    """The group of the plan that a column of numbers belongs to, and the column there."""
+    if buckets:
+        return "bucketised" if num_values == 1 else "bags", Bucketised(name, buckets)
+    if num_values is None:
+        return "pooled", name
+    return ("numeric", name) if num_values == 1 else ("vectors", Vector(name, num_values))
 
 
 def kind_of_feature(name: str, feature: Feature, dtype: ColumnType) -> str:

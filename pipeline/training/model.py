@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from pipeline.contracts.schema import Schema
 from pipeline.training.features import Bag, Bucketised, FeaturePlan, Text, label_feature
+from pipeline.training.layers import Category, CategoryEncoder, PiecewiseLinear, PooledEmbedding
 from pipeline.training.preprocessing import CATEGORICAL, NUMERIC, bag_name
 from pipeline.training.raw import dtype_name
 from pipeline.training.recipe import Recipe
@@ -23,23 +21,6 @@ from pipeline.training.settings import TrainerSettings
 _MAX_EMBEDDING = 32
 # Boundaries of bins are taken from about as many rows at the most: quantiles hardly move beyond that.
 ROWS_FOR_BOUNDARIES = 200_000
-
-
-@dataclass(frozen=True)
-class Category:
-    """One column of indices.
-
-    Attributes:
-      name: the name of the raw column, or of the transformed feature where the user's own preprocessing_fn made it.
-      size: how many indices there are, from 0.
-      embedding: the width of its embedding; None for one-hot.
-      is_bag: whether a row has any number of indices, padded with 0 in an input of its own, instead of one in a column.
-    """
-
-    name: str
-    size: int
-    embedding: int | None
-    is_bag: bool = False
 
 
 def embedding_width(size: int) -> int:
@@ -98,65 +79,6 @@ def row_width(spec: tf.io.FixedLenFeature | tf.io.VarLenFeature) -> int | None:
     return math.prod(spec.shape) if isinstance(spec, tf.io.FixedLenFeature) else None
 
 
-class PooledEmbedding(keras.layers.Embedding):
-    """The mean of the embeddings of a row's indices, [N, indices] padded with 0; zeros for a row without any."""
-
-    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
-        """Encodes [N, indices] as [N, width]."""
-        # Only the indices that are there: one long row would make all others long.
-        positions = tf.where(inputs > 0)
-        embedded = super().call(tf.gather_nd(inputs, positions))
-        pooled = tf.math.unsorted_segment_mean(embedded, positions[:, 0], tf.shape(inputs, tf.int64)[0])
-        return tf.reshape(pooled, [-1, self.output_dim])
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape [N, width]."""
-        return (input_shape[0], self.output_dim)
-
-
-class PiecewiseLinear(keras.layers.Layer):
-    """Numbers as how far they fill each of a row of bins: 0 below a bin, 1 above it, the share of its width within.
-
-    A network can bend at each boundary, and does not extrapolate beyond the last: Gorishniy et al., "On Embeddings for
-    Numerical Features in Tabular Deep Learning" (https://arxiv.org/abs/2203.05556).
-
-    Args:
-      boundaries: the ascending boundaries of the bins, [columns, bins + 1]; further columns of the input are passed on.
-      keep_numbers: put the numbers, cut off at the first and the last boundary, beside the bins.
-      options: those of a Keras layer.
-    """
-
-    def __init__(self, boundaries: npt.NDArray[np.float32], keep_numbers: bool = False, **options: Any) -> None:
-        super().__init__(**options)
-        self._boundaries = boundaries
-        self._keep_numbers = keep_numbers
-
-    @classmethod
-    def fit(cls, values: npt.NDArray[np.float32], num_bins: int, keep_numbers: bool = False) -> PiecewiseLinear:
-        """Bins of about as many rows each.
-
-        Args:
-          values: [N, columns], NaN where missing.
-          num_bins: for each column.
-          keep_numbers: as the layer has it.
-        """
-        present = [column[np.isfinite(column)] for column in values.T]
-        shares = np.linspace(0, 1, num_bins + 1)
-        boundaries = [np.quantile(column, shares) if len(column) else 0 * shares for column in present]
-        return cls(np.array(boundaries, np.float32), keep_numbers)
-
-    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
-        """Encodes [N, columns + others] as [N, columns * bins + others], or as [N, columns * (bins + 1) + others]."""
-        num_columns, num_boundaries = self._boundaries.shape
-        lower, width = self._boundaries[:, :-1], np.diff(self._boundaries)
-        above = inputs[:, :num_columns, None] - lower
-        # A value of many rows makes bins without width: a number is below all of them or above.
-        share = keras.ops.where(width > 0, above / np.where(width > 0, width, 1), keras.ops.cast(above >= 0, "float32"))
-        filled = keras.ops.reshape(keras.ops.clip(share, 0, 1), (-1, num_columns * (num_boundaries - 1)))
-        numbers = keras.ops.clip(inputs[:, :num_columns], self._boundaries[:, 0], self._boundaries[:, -1])
-        return keras.ops.concatenate([filled, *[numbers] * self._keep_numbers, inputs[:, num_columns:]], axis=1)
-
-
 def number_encoder(
     settings: TrainerSettings, transform_output: tft.TFTransformOutput, features: Mapping[str, tf.Tensor], recipe: Recipe
 ) -> PiecewiseLinear | None:
@@ -209,9 +131,8 @@ def build_model(
     encoded = []
     for name, tensor in inputs.items():
         if name in categories:
-            for position, category in enumerate(categories[name]):
-                indices = tensor if category.is_bag else tensor[:, position]
-                encoded.append(_encode(indices, category, penalty, recipe.embedding_dropout))
+            encode = _encode_bag if categories[name][0].is_bag else _encode_columns
+            encoded.append(encode(tensor, categories[name], penalty, recipe.embedding_dropout))
         else:
             numbers = keras.ops.cast(tensor, "float32")
             encoded.append(encoder(numbers) if encoder is not None and name == NUMERIC else numbers)
@@ -222,12 +143,15 @@ def build_model(
     return keras.Model(dict(inputs), keras.layers.Dense(num_outputs)(hidden))
 
 
-def _encode(
-    index: keras.KerasTensor, category: Category, penalty: keras.regularizers.Regularizer | None, dropout: float
+def _encode_columns(
+    indices: keras.KerasTensor, columns: Sequence[Category], penalty: keras.regularizers.Regularizer | None, dropout: float
 ) -> keras.KerasTensor:
-    if category.embedding is None:
-        return keras.ops.one_hot(index, category.size)
-    layer = PooledEmbedding if category.is_bag else keras.layers.Embedding
-    embedded = layer(category.size, category.embedding, embeddings_regularizer=penalty)(index)
-    # A column's embedding is dropped as a whole, so that the model does not lean on one column.
+    return CategoryEncoder(columns, penalty, dropout)(indices)
+
+
+def _encode_bag(
+    indices: keras.KerasTensor, columns: Sequence[Category], penalty: keras.regularizers.Regularizer | None, dropout: float
+) -> keras.KerasTensor:
+    (bag,) = columns
+    embedded = PooledEmbedding(bag.size, bag.embedding, embeddings_regularizer=penalty)(indices)
     return keras.layers.Dropout(dropout, noise_shape=(None, 1))(embedded)

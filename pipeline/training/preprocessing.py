@@ -141,11 +141,9 @@ class _Analyzers:
         return tf.stack([self._look_up(*pair) for pair in zip(values, columns, strict=True)], axis=1)
 
     def _look_up(self, values: tf.Tensor, column: Categorical) -> tf.Tensor:
-        vocabulary = tft.vocabulary(
-            tf.boolean_mask(values, tf.logical_not(raw.is_missing(values))),
-            top_k=column.vocabulary,
-            vocab_filename=column.vocabulary_file,
-        )
+        # A fifth of the operations of tf.boolean_mask, which are traced five times.
+        present = tf.gather(values, tf.reshape(tf.where(tf.logical_not(raw.is_missing(values))), [-1]))
+        vocabulary = tft.vocabulary(present, top_k=column.vocabulary, vocab_filename=column.vocabulary_file)
         return tft.apply_vocabulary(values, vocabulary, num_oov_buckets=column.oov_buckets)
 
 

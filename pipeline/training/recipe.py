@@ -9,7 +9,10 @@ from typing import Any
 from pipeline.config import Model, Training
 
 RECIPE_FILE = "recipe.json"
-"""In the `model_run` artifact: an object with the fields of the `Recipe` that a training followed."""
+"""In the `model_run` artifact: an object with the fields of the `Recipe` that a training followed, and `LEARNT_AGAIN`."""
+
+LEARNT_AGAIN = "learnt_again"
+"""Whether the model, once it was judged, has learnt again from all rows."""
 
 _SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES = 16, 1024, 32
 _STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 1500, 10, 100

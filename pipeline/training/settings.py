@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import Field
 
-from pipeline.config import Feature, Model, Preprocessing, Task, Training
+from pipeline.config import Decision, Feature, Model, Preprocessing, Split, Task, Training
 from pipeline.config.section import Section
 from pipeline.config.training import MemberKind
 from pipeline.errors import ConfigError
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 PREPROCESSING_FN = "pipeline.training.preprocessing.preprocessing_fn"
 RUN_FN = "pipeline.training.trainer.run_fn"
 TUNER_FN = "pipeline.training.tuner.tuner_fn"
+
+OF_TREES = "trees."
+"""What the names of trees' hyperparameters begin with."""
 
 # With more rows a network learns what a linear model knows.
 _MOST_ROWS_FOR_LINEAR = 20_000
@@ -67,8 +70,12 @@ class TrainerSettings(TransformSettings):
     """The derived model; the user's own function is in `build_model` instead."""
     training: Training = Training()
     """How the model is trained."""
+    split: Split = Split()
+    """How rows were divided, by which the Trainer holds rows back too: the method, with its columns and gap."""
     build_model: UserFunction | None = None
     """The user's own function instead of the derived model."""
+    decision: Decision = Decision()
+    """What the threshold of a label with two classes is chosen for."""
 
     def member_kinds(self, num_rows: int) -> tuple[MemberKind, ...]:
         """What the model is made of, for a table of some rows: each kind once, the network first."""
@@ -82,15 +89,18 @@ class TrainerSettings(TransformSettings):
 
     def hyperparameters(self) -> dict[str, Any]:
         """The fields of the sections `model` and `training` as one, as `build_model` functions get them."""
-        return {**self.model.model_dump(mode="json", exclude={"build_model", "kind"}), **self.training.model_dump(mode="json")}
+        model = self.model.model_dump(mode="json", exclude={"build_model", "kind", "trees"})
+        return {**model, **self.training.model_dump(mode="json")}
 
     def tuned(self, found: Mapping[str, Any]) -> Self:
         """These settings with the values that the tuner found in place of the configured ones.
 
         Args:
-          found: values by the names that `pipeline.training.tuner.declare_space` gives them.
+          found: values by the names that `pipeline.training.tuning.space` gives them.
         """
-        values = dict(found)
+        values = {name: value for name, value in found.items() if not name.startswith(OF_TREES)}
+        trees = {name.removeprefix(OF_TREES): value for name, value in found.items() if name not in values}
+        values["trees"] = self.model.trees.model_copy(update=trees)
         if "layers" in values:
             values["hidden_units"] = hidden_units(values.pop("width"), values.pop("layers"))
         sections = {
@@ -108,9 +118,11 @@ class TunerSettings(TrainerSettings):
     """The settings of Tuner."""
 
     num_trials: int
-    """How many sets of hyperparameters to try."""
-    epochs_per_trial: int
-    """Passes over the training split in each trial."""
+    """How many settings to try of each kind of member."""
+    epochs_per_trial: int | None = None
+    """Passes over the training split in each trial at the most; None: as in training."""
+    minutes: float | None = None
+    """How long trials may take until no other one begins; None: no limit."""
 
 
 def hidden_units(width: int, layers: int) -> tuple[int, ...]:
@@ -135,7 +147,7 @@ def for_transform(config: PipelineConfig, schema: Schema | None = None) -> Trans
 
 def for_trainer(config: PipelineConfig, schema: Schema | None = None) -> TrainerSettings:
     """The settings of Trainer. Arguments and errors are those of `for_transform`."""
-    return TrainerSettings(**_preprocessing(config, schema), **_training(config), code=_code(RUN_FN))
+    return TrainerSettings(**_preprocessing(config, schema), **_training(config), decision=config.decision, code=_code(RUN_FN))
 
 
 def for_tuner(config: PipelineConfig, schema: Schema | None = None) -> TunerSettings:
@@ -145,6 +157,7 @@ def for_tuner(config: PipelineConfig, schema: Schema | None = None) -> TunerSett
         **_training(config),
         num_trials=config.tuner.trials,
         epochs_per_trial=config.tuner.epochs,
+        minutes=config.tuner.minutes,
         code=_code(TUNER_FN),
     )
 
@@ -191,8 +204,8 @@ def _preprocessing(config: PipelineConfig, schema: Schema | None) -> dict[str, A
             if name != config.label:
                 # Every option of a column implies its kind, so whatever the configuration says of a column goes first.
                 features.setdefault(name, Feature.model_validate({"kind": kind}))
-    if config.training.weight is not None:
-        features[config.training.weight] = Feature(kind="ignore")
+    for weight in config.weights:
+        features[weight] = Feature(kind="ignore")
     return {
         "label": config.label,
         "features": features,
@@ -202,11 +215,13 @@ def _preprocessing(config: PipelineConfig, schema: Schema | None) -> dict[str, A
 
 
 def _training(config: PipelineConfig) -> dict[str, Any]:
+    split = config.data.split
     return {
         "task": config.task,
         "positive_class": config.positive_class,
         "model": config.model.model_copy(update={"build_model": None}),
         "training": config.training,
+        "split": Split(method=split.method, by=split.by, gap=split.gap),
         "build_model": _user_function(config, "model.build_model", config.model.build_model),
     }
 

@@ -18,7 +18,7 @@ _ROWS = (1, 64)
 
 
 def write_warmup_requests(columns: Mapping[str, tf.TensorSpec], destination: str) -> None:
-    """Writes requests for both signatures of a model, with rows whose values are all missing: the model carries nobody's data.
+    """Writes requests for both signatures of a model, with rows whose values are all missing: they carry nobody's data.
 
     Args:
       columns: the inputs of `predict_raw`, with their types and shapes.

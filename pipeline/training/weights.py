@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from pipeline.contracts.label import require_weighed_classes
 from pipeline.errors import ConfigError, DataError
 from pipeline.training import raw
 from pipeline.training.labels import LabelEncoding
@@ -18,6 +19,7 @@ Weights = npt.NDArray[np.float32]
 
 
 def row_weights(
+    label: str,
     class_weights: Literal["balanced"] | Mapping[str, float] | None,
     encoding: LabelEncoding,
     labels: npt.NDArray[np.float32],
@@ -26,6 +28,7 @@ def row_weights(
     """The weights of rows, with a mean of 1, so that a learning rate means the same with and without them.
 
     Args:
+      label: the label's name.
       class_weights: that of each class by its name, 1 for others; `balanced`: all classes count the same in total, each row
         N / (classes * rows of its class), scikit-learn's rule.
       encoding: how the label is learnt.
@@ -40,11 +43,25 @@ def row_weights(
     """
     weights = np.ones(len(labels)) if column is None else column
     if class_weights is not None:
-        counts = np.bincount(labels.astype(np.int64), minlength=len(encoding.classes))
-        weights = weights * _by_class(class_weights, encoding, counts)[labels.astype(np.int64)]
+        weights = weights * by_class(label, class_weights, encoding, labels)[labels.astype(np.int64)]
     elif column is None:
         return None
     return (weights / weights.mean()).astype(np.float32)
+
+
+def by_class(
+    label: str,
+    class_weights: Literal["balanced"] | Mapping[str, float],
+    encoding: LabelEncoding,
+    labels: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float64]:
+    """How much a row of each class counts, [classes]. Arguments and errors are those of `row_weights`."""
+    if class_weights == "balanced":
+        counts = np.bincount(labels.astype(np.int64), minlength=len(encoding.classes))
+        return counts.sum() / (len(counts) * counts)
+    classes = [str(each) for each in encoding.classes]
+    require_weighed_classes(label, class_weights, classes)
+    return np.array([class_weights.get(each, 1.0) for each in classes])
 
 
 def require_column(name: str, columns: Collection[str]) -> None:
@@ -94,21 +111,3 @@ def checked(name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float6
         seen = f"for instance {wrong[0]:g}" if len(wrong) else "0 in every row"
         raise DataError(what, where=where, expected=expected, seen=seen, fix=fix)
     return weights
-
-
-def _by_class(
-    class_weights: Literal["balanced"] | Mapping[str, float], encoding: LabelEncoding, counts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    if class_weights == "balanced":
-        return counts.sum() / (len(counts) * counts)
-    classes = [str(each) for each in encoding.classes]
-    for name in class_weights:
-        if name not in classes:
-            raise ConfigError(
-                f"The label has no class {name!r}.",
-                where=f"training.class_weights.{name}",
-                expected=f"one of {', '.join(classes)}",
-                seen=name,
-                fix="Name a class of the label, or remove the entry.",
-            )
-    return np.array([class_weights.get(each, 1.0) for each in classes])

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.special
 
 from pipeline import nodes
-from pipeline.config import Task
+from pipeline.config import Growth, Task
 from pipeline.errors import NodeError
 from pipeline.training.members.forest import Forest
-from pipeline.training.members.losses import Outputs
+from pipeline.training.members.losses import Outputs, level_free_loss
+from pipeline.training.members.masks import Masks, forest_of
 
-# Complete trees of this depth are what `Forest` holds: 64 leaves, of which half are used.
+# Complete trees of this depth are what `Forest` holds, and of its 64 leaves a mask of `Masks` has a bit for each.
 _MAX_DEPTH = 6
-_MAX_LEAVES = 31
+_NUM_LEAVES = 31
 # Each round of several classes is a tree for each of them.
 _RATE, _RATE_OF_CLASSES = 0.05, 0.1
+_FEATURE_FRACTION, _L2 = 0.8, 1.0
+# LightGBM's defaults are 20 and 100, which would leave trees of 100 rows without a split.
+_ROWS_OF_A_SHARE, _ROWS_IN_LEAF, _ROWS_OF_CATEGORY = 50, (3, 20), (5, 100)
 _MAX_ROUNDS = 500
 # Of all classes together, so that a row's answer does not take longer the more classes there are.
 _MAX_TREES = 3000
 _PATIENCE = 30
+_LEAST = 1e-12
 _ROWS_FOR_THREADS, _MOST_THREADS = 50_000, 8
 
 _OBJECTIVES = {
@@ -67,14 +75,31 @@ class Boosted:
     """Trees that were trained.
 
     Attributes:
-      forest: the trees.
-      rounds: how many there are for each output.
-      booster: the same as LightGBM has them.
+      booster: the trees as LightGBM has them.
+      rounds: how many of them there are for each output.
+      num_numbers: how many of the columns of rows are numbers; those that follow are categories.
     """
 
-    forest: Forest
-    rounds: int
     booster: Any
+    rounds: int
+    num_numbers: int
+
+    @classmethod
+    def of_text(cls, text: str, num_numbers: int) -> Boosted:
+        """The trees that `text` describes: they answer with the same numbers."""
+        booster = _load().Booster(model_str=text)
+        return cls(booster, booster.current_iteration(), num_numbers)
+
+    @property
+    def text(self) -> str:
+        """The trees as LightGBM writes them, with all digits."""
+        text: str = self.booster.model_to_string(num_iteration=self.rounds)
+        return text
+
+    @cached_property
+    def forest(self) -> Forest | Masks:
+        """The same as they are served."""
+        return forest_of(self.booster.dump_model(num_iteration=self.rounds), self.num_numbers)
 
     def outputs(self, rows: TreeRows) -> Outputs:
         """What the trees put out, [N, outputs]."""
@@ -83,7 +108,15 @@ class Boosted:
 
 
 def boost(
-    rows: TreeRows, validation: TreeRows | None, task: Task, num_outputs: int, seed: int, rounds: int | None = None
+    rows: TreeRows,
+    validation: TreeRows | None,
+    task: Task,
+    num_outputs: int,
+    seed: int,
+    rounds: int | None = None,
+    growth: Growth | None = None,
+    *,
+    is_level_free: bool = False,
 ) -> Boosted:
     """Trains trees that answer with logits, or with the standardised label.
 
@@ -91,42 +124,74 @@ def boost(
 
     Args:
       rows: the rows to learn from.
-      validation: the rows that say when to stop; None to train all rounds.
+      validation: the rows that say when to stop, all alike where none counts; None to train all rounds.
       task: the kind of prediction.
       num_outputs: how many numbers the trees put out for a row.
       seed: the seed of the choice of columns and rows for each tree.
       rounds: how many trees each output gets; by default at most `_MAX_ROUNDS`.
+      growth: how they are grown; what it leaves open, and all of it when None, is derived.
+      is_level_free: whether to stop by the loss of levelled outputs.
 
     Raises:
       NodeError: LightGBM cannot be loaded.
     """
     lightgbm = _load()
-    options = _options(len(rows), task, num_outputs, seed)
+    options = _options(len(rows), task, num_outputs, seed, derived(growth or Growth(), len(rows), num_outputs))
     train = _dataset(lightgbm, rows, options)
     callbacks, valid_sets = [], []
     if validation is not None:
+        if validation.weights is not None and not validation.weights.any():
+            # LightGBM's loss of rows of which none counts is no number.
+            validation = replace(validation, weights=None)
         valid_sets = [_dataset(lightgbm, validation, options, train)]
         callbacks = [lightgbm.early_stopping(_PATIENCE, first_metric_only=True, verbose=False)]
     most = rounds or min(_MAX_ROUNDS, _MAX_TREES // num_outputs)
-    booster = lightgbm.train(options, train, most, valid_sets=valid_sets, callbacks=callbacks)
+    judge = None
+    if validation is not None and is_level_free:
+        options, judge = {**options, "metric": "None"}, _level_free(task, validation)
+    booster = lightgbm.train(options, train, most, valid_sets=valid_sets, feval=judge, callbacks=callbacks)
     best = booster.best_iteration if validation is not None and booster.best_iteration > 0 else booster.current_iteration()
-    return Boosted(Forest.of(booster.dump_model(num_iteration=best), rows.numbers.shape[1]), best, booster)
+    return Boosted(booster, best, rows.numbers.shape[1])
 
 
-def _options(num_rows: int, task: Task, num_outputs: int, seed: int) -> dict[str, Any]:
+def derived(growth: Growth, num_rows: int, num_outputs: int) -> Growth:
+    """How trees are grown: as configured, and for the rest as it suits the number of rows and outputs.
+
+    Args:
+      growth: what is configured.
+      num_rows: the rows to learn from.
+      num_outputs: how many numbers the trees put out for a row.
+
+    Returns:
+      The same with a value for each field.
+    """
+    defaults = {
+        "num_leaves": _NUM_LEAVES,
+        "learning_rate": _RATE if num_outputs == 1 else _RATE_OF_CLASSES,
+        "min_rows_in_leaf": _share_of(num_rows, *_ROWS_IN_LEAF),
+        "feature_fraction": _FEATURE_FRACTION,
+        "l2": _L2,
+    }
+    return Growth(**{**defaults, **growth.model_dump(exclude_none=True)})
+
+
+def _share_of(num_rows: int, least: int, most: int) -> int:
+    return min(most, max(least, num_rows // _ROWS_OF_A_SHARE))
+
+
+def _options(num_rows: int, task: Task, num_outputs: int, seed: int, growth: Growth) -> dict[str, Any]:
     objective, metric = _OBJECTIVES[task]
     return {
         "objective": objective,
         "metric": metric,
         "num_class": num_outputs,
-        "learning_rate": _RATE if num_outputs == 1 else _RATE_OF_CLASSES,
+        "learning_rate": growth.learning_rate,
         "max_depth": _MAX_DEPTH,
-        "num_leaves": _MAX_LEAVES,
-        # LightGBM's defaults are 20 and 100, which would leave trees of 100 rows without a split.
-        "min_data_in_leaf": min(20, max(3, num_rows // 50)),
-        "min_data_per_group": min(100, max(5, num_rows // 50)),
-        "lambda_l2": 1.0,
-        "feature_fraction": 0.8,
+        "num_leaves": growth.num_leaves,
+        "min_data_in_leaf": growth.min_rows_in_leaf,
+        "min_data_per_group": _share_of(num_rows, *_ROWS_OF_CATEGORY),
+        "lambda_l2": growth.l2,
+        "feature_fraction": growth.feature_fraction,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
         "seed": seed % 2**31,
@@ -135,6 +200,20 @@ def _options(num_rows: int, task: Task, num_outputs: int, seed: int) -> dict[str
         "num_threads": _threads(num_rows),
         "verbosity": -1,
     }
+
+
+def _level_free(task: Task, validation: TreeRows) -> Callable[..., tuple[str, float, bool]]:
+    """An evaluation for LightGBM, which passes probabilities: [N] of two classes, [N, classes] of more."""
+
+    def judge(predictions: npt.NDArray[np.float64], _: object) -> tuple[str, float, bool]:
+        outputs = predictions.reshape(len(validation), -1)
+        if task is Task.BINARY:
+            outputs = scipy.special.logit(np.clip(outputs, _LEAST, 1 - _LEAST))
+        elif task is Task.MULTICLASS:
+            outputs = np.log(np.maximum(outputs, _LEAST))
+        return "loss", level_free_loss(task, outputs, validation.labels, validation.weights), False
+
+    return judge
 
 
 def _threads(num_rows: int) -> int:

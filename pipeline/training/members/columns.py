@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipeline.training.features import FeaturePlan
-from pipeline.training.model import Category
+from pipeline.training.layers import Category
 from pipeline.training.preprocessing import CATEGORICAL, NUMERIC, WAVES_OF_A_PART
 
 MAX_WORDS_OF_A_BAG = 256
@@ -62,22 +62,26 @@ class TreeColumns:
                 numbers.append(self._bag(name, tensor))
             elif name in self.categories:
                 ordered, unordered = self._indices(name, tensor)
-                numbers.append(ordered)
+                numbers += ordered
                 categories.append(unordered)
             elif name == NUMERIC and self.plan is not None:
-                numbers.append(_with_missing(tensor, self.plan))
+                numbers += _with_missing(tensor, self.plan)
             else:
                 numbers.append(tf.cast(tensor, tf.float32))
         if not categories:
             categories.append(tf.zeros([tf.shape(numbers[0])[0], 0], tf.int32))
-        return tf.concat(numbers, axis=1), tf.concat(categories, axis=1)
+        if not numbers:
+            numbers.append(tf.zeros([tf.shape(categories[0])[0], 0]))
+        return _joined(numbers), _joined(categories)
 
-    def _indices(self, name: str, tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Indices of quantiles as numbers, and all others."""
+    def _indices(self, name: str, tensor: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Indices of quantiles as numbers, where there are any, and all others."""
         num_ordered = len(self.plan.bucketised) if self.plan is not None and name == CATEGORICAL else 0
+        if not num_ordered:
+            return [], tf.cast(tensor, tf.int32)
         num_unordered = len(self.categories[name]) - num_ordered
         quantiles = tf.cast(tensor[:, num_unordered:], tf.float32)
-        return tf.where(quantiles > 0, quantiles, math.nan), tf.cast(tensor[:, :num_unordered], tf.int32)
+        return [tf.where(quantiles > 0, quantiles, math.nan)], tf.cast(tensor[:, :num_unordered], tf.int32)
 
     def _bag(self, name: str, tensor: tf.Tensor) -> tf.Tensor:
         """How often each of the words is in a row, and how many there are, [N, words + 1] float32."""
@@ -93,21 +97,31 @@ class TreeColumns:
         return tf.concat([counts[:, :-1], total], axis=1)
 
 
-def _with_missing(numeric: tf.Tensor, plan: FeaturePlan) -> tf.Tensor:
-    """Standardised numbers, NaN where missing; the angle of each part of a time, NaN where missing; vectors as they are."""
+def _with_missing(numeric: tf.Tensor, plan: FeaturePlan) -> list[tf.Tensor]:
+    """What there is of: standardised numbers, NaN where missing; the angle of each part of a time, likewise; vectors."""
     num_standardised = plan.num_standardised
-    standardised, missing, others = (
-        numeric[:, :num_standardised],
-        numeric[:, num_standardised : 2 * num_standardised],
-        numeric[:, 2 * num_standardised :],
-    )
     num_waves = WAVES_OF_A_PART * sum(len(time.parts) for time in plan.time)
-    waves, vectors = others[:, :num_waves], others[:, num_waves:]
+    first_wave, first_vector = 2 * num_standardised, 2 * num_standardised + num_waves
+    parts = []
+    if num_standardised:
+        standardised, missing = numeric[:, :num_standardised], numeric[:, num_standardised:first_wave]
+        parts.append(tf.where(missing > 0, math.nan, standardised))
+    if num_waves:
+        parts.append(_angles(numeric[:, first_wave:first_vector]))
+    if plan.vectors:
+        parts.append(numeric[:, first_vector:])
+    return parts
+
+
+def _angles(waves: tf.Tensor) -> tf.Tensor:
     # Sine and cosine of the first harmonic: by the angle, a cycle is divided with one threshold.
     sine, cosine = waves[:, ::WAVES_OF_A_PART], waves[:, WAVES_OF_A_PART // 2 :: WAVES_OF_A_PART]
     angle = tf.math.floormod(tf.math.atan2(sine, cosine), 2 * math.pi)
-    angle = tf.where((sine == 0) & (cosine == 0), math.nan, angle)
-    return tf.concat([tf.where(missing > 0, math.nan, standardised), angle, vectors], axis=1)
+    return tf.where((sine == 0) & (cosine == 0), math.nan, angle)
+
+
+def _joined(parts: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
 
 
 def _frequent(bag: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

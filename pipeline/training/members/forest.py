@@ -8,7 +8,6 @@ trees look like, and no child needs to be stored.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from pipeline.training.members.splits import Node, greatest_on_the_left, is_split, missing_side, set_of
+
 _WORD = 32
 
 # What a column holds in the place of NaN, so that nodes send it to the right side; a comparison with NaN is false.
 _FILLERS = {"left": np.float32(-np.inf), "right": np.float32(np.nan), "as zero": np.float32(0)}
-
-# kZeroThreshold of LightGBM.
-_ZERO = np.float32(1e-35)
-# What Common::AvoidInf of LightGBM writes for infinity; its other thresholds lie between floats.
-_INFINITE = 1e300
 
 
 @dataclass(frozen=True)
@@ -140,45 +136,32 @@ class _Conditions:
         self.numbers: dict[tuple[int, str], int] = {}
         self.sets: dict[int, dict[tuple[int, ...], int]] = {}
 
-    def add(self, node: Mapping[str, Any]) -> None:
+    def add(self, node: Node) -> None:
         """Finds the columns of a node and of those below it."""
-        if "split_feature" in node:
+        if is_split(node):
             self._look_up(node)
             self.add(node["left_child"])
             self.add(node["right_child"])
 
-    def of(self, node: Mapping[str, Any]) -> tuple[int, np.float32]:
+    def of(self, node: Node) -> tuple[int, np.float32]:
         """The column of a node, and the greatest value that goes to the left; all have been found."""
         column, position = self._look_up(node)
         if column is None:
-            return position, _greatest_float(node["threshold"])
+            return position, greatest_on_the_left(node)
         widths = [-(-len(self.sets[other]) // _WORD) * _WORD for other in itertools.takewhile(column.__ne__, self.sets)]
         return len(self.numbers) + sum(widths) + position, np.float32(0)
 
-    def _look_up(self, node: Mapping[str, Any]) -> tuple[int | None, int]:
+    def _look_up(self, node: Node) -> tuple[int | None, int]:
         """The column of a set, None for a number, and the condition's position among those of its kind."""
-        column = node["split_feature"]
-        if node["decision_type"] == "==":
-            sets = self.sets.setdefault(column - self._num_numbers, {})
-            categories = tuple(map(int, node["threshold"].split("||")))
-            return column - self._num_numbers, sets.setdefault(categories, len(sets))
-        missing = ("left" if node["default_left"] else "right") if node["missing_type"] == "NaN" else "as zero"
-        return None, self.numbers.setdefault((column, missing), len(self.numbers))
+        column, categories = node["split_feature"], set_of(node)
+        if categories is None:
+            return None, self.numbers.setdefault((column, missing_side(node)), len(self.numbers))
+        sets = self.sets.setdefault(column - self._num_numbers, {})
+        return column - self._num_numbers, sets.setdefault(categories, len(sets))
 
 
-def _greatest_float(threshold: float) -> np.float32:
-    """The greatest float that goes to the left: as for LightGBM, values as near to 0 as `_ZERO` are 0."""
-    if abs(threshold) >= _INFINITE:
-        return np.float32(math.copysign(math.inf, threshold))
-    if abs(threshold) <= float(_ZERO):
-        return _ZERO if threshold >= 0 else np.nextafter(-_ZERO, np.float32(-np.inf))
-    rounded = np.float32(threshold)
-    # A float beside a Python number would be compared as a float.
-    return np.nextafter(rounded, np.float32(-np.inf)) if float(rounded) > threshold else rounded
-
-
-def _depth(node: Mapping[str, Any]) -> int:
-    return 1 + max(_depth(node["left_child"]), _depth(node["right_child"])) if "split_feature" in node else 0
+def _depth(node: Node) -> int:
+    return 1 + max(_depth(node["left_child"]), _depth(node["right_child"])) if is_split(node) else 0
 
 
 @dataclass(frozen=True)
@@ -190,7 +173,7 @@ class _CompleteTree:
     leaves: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, root: Mapping[str, Any], depth: int, conditions: _Conditions) -> _CompleteTree:
+    def of(cls, root: Node, depth: int, conditions: _Conditions) -> _CompleteTree:
         tree = cls(
             [np.zeros(2**level, np.int32) for level in range(depth)],
             [np.zeros(2**level, np.float32) for level in range(depth)],
@@ -199,8 +182,8 @@ class _CompleteTree:
         tree._fill(root, 0, 0, conditions)
         return tree
 
-    def _fill(self, node: Mapping[str, Any], level: int, position: int, conditions: _Conditions) -> None:
-        if "split_feature" in node:
+    def _fill(self, node: Node, level: int, position: int, conditions: _Conditions) -> None:
+        if is_split(node):
             self.columns[level][position], self.thresholds[level][position] = conditions.of(node)
             self._fill(node["right_child"], level + 1, 2 * position, conditions)
             self._fill(node["left_child"], level + 1, 2 * position + 1, conditions)

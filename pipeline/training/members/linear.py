@@ -14,14 +14,15 @@ import scipy.sparse
 import tensorflow as tf
 
 from pipeline.config import Task
+from pipeline.training.layers import Category
 from pipeline.training.members.losses import Outputs, gradients, losses
-from pipeline.training.model import Category
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """The penalties to choose from: half of it times the sum of the squared weights is added to the losses of all rows. That of
 scikit-learn's LogisticRegression is 1 by default, as is Ridge's."""
 
 _MOST_STEPS = 300
+_FARTHEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Linear(keras.layers.Layer):
         outputs = tf.convert_to_tensor(self._constant)
         if self._columns.numbers:
             numbers = [tf.cast(features[name], tf.float32) for name in self._columns.numbers]
-            outputs = outputs + tf.matmul(tf.concat(numbers, axis=1), self._numbers)
+            outputs = outputs + tf.matmul(_bounded(tf.concat(numbers, axis=1)), self._numbers)
         if self._columns.indices:
             indices = tf.concat([tf.cast(features[name], tf.int64) for name in self._columns.indices], axis=1)
             outputs = outputs + tf.reduce_sum(tf.gather(self._categories, indices + self._offsets), axis=1)
@@ -149,6 +150,11 @@ def fit_linear(
 def linear_outputs(rows: scipy.sparse.csr_matrix, weights: npt.NDArray[np.float64]) -> Outputs:
     """What a linear model puts out."""
     return rows @ weights[1:] + weights[0]
+
+
+def _bounded(numbers: tf.Tensor) -> tf.Tensor:
+    """Numbers of which a sum has a value, also of a column that was constant in training, whose deviation is 0."""
+    return tf.clip_by_value(tf.where(tf.math.is_nan(numbers), 0.0, numbers), -_FARTHEST, _FARTHEST)
 
 
 def _one_hot(index: npt.NDArray[np.integer], size: int) -> scipy.sparse.csr_matrix:

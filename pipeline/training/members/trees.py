@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pipeline.training.members.columns import TreeColumns
 from pipeline.training.members.forest import Forest
+from pipeline.training.members.masks import Masks
 
 
 class Trees(keras.layers.Layer):
@@ -21,7 +22,7 @@ class Trees(keras.layers.Layer):
       options: those of a Keras layer.
     """
 
-    def __init__(self, columns: TreeColumns, forest: Forest, **options: Any) -> None:
+    def __init__(self, columns: TreeColumns, forest: Forest | Masks, **options: Any) -> None:
         super().__init__(**options)
         self._columns, self._forest = columns, forest
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import keras
 import numpy as np
@@ -11,10 +11,11 @@ import numpy.typing as npt
 import scipy.stats
 
 from pipeline.config import Task
+from pipeline.training.division import Division, Indices
 from pipeline.training.labels import LabelEncoding
 from pipeline.training.members.ensemble import best_weights
-from pipeline.training.members.learning import Division, Member
-from pipeline.training.members.losses import Outputs, losses
+from pipeline.training.members.learning import Member
+from pipeline.training.members.losses import Outputs, levelled, losses
 
 MEMBERS_FILE = "members.json"
 """In the `model_run` artifact: a list with an object for each member and, last, for the whole, as `Standing` describes them."""
@@ -55,6 +56,7 @@ def weigh(
     labels: npt.NDArray[np.float32],
     encoding: LabelEncoding,
     row_weights: npt.NDArray[np.float32] | None = None,
+    baseline: Member | None = None,
 ) -> list[Standing]:
     """Weighs members by the rows that they have not learnt from.
 
@@ -64,30 +66,39 @@ def weigh(
       labels: [N] of all rows, class indices or the standardised label.
       encoding: what outputs mean.
       row_weights: how much each of all rows counts, [N], in the losses that weights make small; metrics count each once.
+      baseline: one that is no part of the whole, with outputs for the validation rows.
 
     Returns:
-      How each stands, in the same order, and the whole.
+      How each stands, in the same order, then the baseline, and the whole.
     """
     task = encoding.task
-    others = [member for member in members if member.kind != "network"]
-    weights = dict.fromkeys((member.kind for member in members), 1.0)
-    expected = labels[division.judged]
+    compared = []
+    if baseline:
+        rows = division.validation
+        values = _levelled(baseline, rows, labels, task, row_weights) if division.is_ordered else baseline.outputs
+        metrics = _metrics(values, labels[rows], encoding)
+        compared = [Standing(baseline.kind, 0.0, metrics, baseline.seconds, baseline.facts)]
+    if division.is_ordered:
+        members = [
+            replace(member, outputs=_levelled(member, _rows(member, division), labels, task, row_weights)) for member in members
+        ]
     counts = np.ones(len(labels)) if row_weights is None else row_weights
-    outputs = {member.kind: member.outputs for member in others}
-    if others:
-        # Trees and linear models may have been judged by more rows than the network: these say how they stand to each other.
-        shares = best_weights(task, list(outputs.values()), expected, counts[division.judged])
-        weights.update(zip(outputs, shares, strict=True))
+    others = [member for member in members if member.kind != "network"]
+    rows = division.judged
+    shares = best_weights(task, [member.outputs for member in others], labels[rows], counts[rows]) if others else np.ones(0)
+    weights = dict(zip((member.kind for member in others), shares, strict=True))
+    outputs = {member.kind: member.outputs for member in members}
     if len(others) < len(members):
-        (network,) = (member for member in members if member.kind == "network")
-        rows = division.validation if division.is_in_folds else slice(None)
-        outputs = {kind: values[rows] for kind, values in outputs.items()}
-        expected = labels[division.validation]
-        if others:
-            beside = _added(weights, outputs)
-            share, rest = best_weights(task, [network.outputs, beside], expected, counts[division.validation])
-            weights = {kind: share if kind == "network" else rest * weight for kind, weight in weights.items()}
-        outputs["network"] = network.outputs
+        # Trees and linear models may have been judged by more rows than the network. These have said how they stand to each
+        # other, which few rows that have judged all hardly change.
+        rows = division.validation
+        shared = np.searchsorted(division.judged, rows)
+        outputs.update({member.kind: member.outputs[shared] for member in others})
+        started_from = {"network": 1.0, **{kind: len(others) * weight for kind, weight in weights.items()}}
+        prior = np.array([started_from[kind] for kind in outputs]) / len(members)
+        found = best_weights(task, list(outputs.values()), labels[rows], counts[rows], prior)
+        weights = dict(zip(outputs, found, strict=True))
+    expected = labels[rows]
     standings = [
         Standing(
             member.kind,
@@ -100,7 +111,29 @@ def weigh(
     ]
     added = _added(weights, outputs)
     seconds = sum(member.seconds for member in members)
-    return [*standings, Standing(WHOLE, 1.0, _metrics(added, expected, encoding), seconds, "")]
+    return [*standings, *compared, Standing(WHOLE, 1.0, _metrics(added, expected, encoding), seconds, "")]
+
+
+def whole_outputs(members: Sequence[Member], standings: Sequence[Standing], division: Division) -> tuple[Indices, Outputs]:
+    """What the weighted sum of members puts out for the rows that all are judged by.
+
+    Args:
+      members: the members.
+      standings: how they stand, in the same order.
+      division: the rows that judge them.
+
+    Returns:
+      The indices of the rows, [N], and the outputs, [N, outputs].
+    """
+    has_network = any(member.kind == "network" for member in members)
+    rows = division.validation if has_network else division.judged
+    # Trees and linear models may have been judged by more rows than the network.
+    shared = np.searchsorted(division.judged, rows)
+    terms = [
+        standing.weight * (member.outputs if member.kind == "network" else member.outputs[shared])
+        for member, standing in zip(members, standings, strict=False)
+    ]
+    return rows, np.sum(terms, axis=0)
 
 
 def whole_model(
@@ -119,6 +152,21 @@ def whole_model(
     kept = [(member, standing.weight) for member, standing in zip(members, standings, strict=False) if standing.weight]
     terms = [weight * member.layer(dict(inputs)) for member, weight in kept]
     return keras.Model(dict(inputs), terms[0] if len(terms) == 1 else keras.layers.Add()(terms))
+
+
+def _rows(member: Member, division: Division) -> Indices:
+    """The rows for which a member has outputs."""
+    return division.validation if member.kind == "network" else division.judged
+
+
+def _levelled(
+    member: Member,
+    rows: Indices,
+    labels: npt.NDArray[np.float32],
+    task: Task,
+    row_weights: npt.NDArray[np.float32] | None,
+) -> Outputs:
+    return levelled(task, member.outputs, labels[rows], None if row_weights is None else row_weights[rows])
 
 
 def _added(weights: Mapping[str, float], outputs: Mapping[str, Outputs]) -> Outputs:

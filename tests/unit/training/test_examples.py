@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.training import examples, raw
-from pipeline.training.examples import Rows, batches, read
+from pipeline.training.examples import batches, read
 from pipeline.training.transformation import GraphTransformation
 
 NUM_ROWS = 10
@@ -65,18 +65,6 @@ def test_rows_are_not_copied_to_make_batches():
     assert resident_bytes() - before < size / 2
 
 
-@pytest.mark.parametrize("fraction", [0, 0.1, 0.5])
-def test_rows_are_divided_into_two_parts(fraction):
-    rows = Rows(FEATURES, LABELS)
-    train, validation = rows.divide(fraction, seed=3)
-
-    assert len(validation) == round(fraction * NUM_ROWS)
-    assert sorted([*train, *validation]) == list(range(NUM_ROWS))
-    assert all(
-        np.array_equal(again, part) for again, part in zip(rows.divide(fraction, seed=3), (train, validation), strict=True)
-    )
-
-
 class TransformGraph:
     """What a transformation needs of a tft.TFTransformOutput: it doubles numbers and leaves the label."""
 
@@ -113,6 +101,9 @@ def test_rows_are_read_in_the_order_of_the_files(tmp_path: Path, monkeypatch: py
     assert rows.features["twice"].dtype == tf.float32
     assert np.array_equal(rows.features["twice"], np.stack([numbers, 2 * numbers], axis=1))
     assert list(rows.labels) == [b"%d" % number if number % 3 else raw.MISSING[tf.string] for number in range(num_rows)]
+    sampled = [tf.train.Example.FromString(each).features.feature["number"].int64_list.value[0] for each in rows.sample]
+    steps = {1: 1, 7: 1, 4096: 5}
+    assert sampled == list(range(0, num_rows, steps[batch_size]))
 
 
 @pytest.mark.parametrize("dtype", [tf.bfloat16, tf.bool, tf.float64, tf.uint8])
@@ -163,12 +154,17 @@ def test_rows_with_any_number_of_values_are_padded_in_their_batch(
     assert [features["bag_0"].tolist() for features, _ in data.as_numpy_iterator()] == [[[0], [1]], [[2, 3, 4]]]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_rare_class_has_its_share_of_both_parts(seed: int):
-    classes = np.array([0] * 90 + [1] * 10)
-    train, held_back = Rows({}, classes).divide(0.2, seed, classes)
-    assert np.bincount(classes[train]).tolist() == [72, 8]
-    assert np.bincount(classes[held_back]).tolist() == [18, 2]
-    assert sorted([*train, *held_back]) == list(range(100))
-    assert train.tolist() == sorted(train)
-    assert held_back.tolist() == sorted(held_back)
+def test_raw_columns_are_read_besides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(examples, "_READ_BATCH_SIZE", 2)
+    with tf.io.TFRecordWriter(str(tmp_path / "rows")) as writer:
+        for number in range(5):
+            example = tf.train.Example()
+            example.features.feature["number"].int64_list.value.append(number)
+            example.features.feature["list"].float_list.value.extend([number / 2] * (number % 3))
+            writer.write(example.SerializeToString())
+    specs = {"number": tf.io.FixedLenFeature([], tf.int64), "list": tf.io.VarLenFeature(tf.float32)}
+
+    rows = read([str(tmp_path / "rows")], GraphTransformation(TransformGraph(), "label"), "label", specs)
+
+    assert rows.columns["number"].tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(rows.columns["list"], [math.nan, 0.5, 1, math.nan, 2])

@@ -55,6 +55,14 @@ def test_an_option_implies_the_kind_it_belongs_to(options: dict[str, Any], group
     assert [column.name for column in getattr(plan, group)][-1] == "seats"
 
 
+def test_a_time_itself_is_a_number_beside_its_cycles() -> None:
+    features = {"departure": {"kind": "time", "parts": ["elapsed", "day_of_week"]}, "seats": {"parts": ["elapsed"]}}
+    plan = FeaturePlan.of(_settings(features), DTYPES, {})
+    assert plan.numeric == ("departure", "distance", "seats")
+    assert plan.time == (Time("departure", ("day_of_week",)),)
+    assert plan.names == ("carrier", "departure", "distance", "seats")
+
+
 def test_numeric_buckets_hold_for_every_numeric_column_but_those_with_their_own() -> None:
     plan = FeaturePlan.of(_settings({"seats": {"buckets": 4}}, numeric_buckets=10), DTYPES, {})
     assert [(column.name, column.size) for column in plan.bucketised] == [("departure", 11), ("distance", 11), ("seats", 5)]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.training.trainer import _Progress
+from pipeline.training.network import _Progress
 
 
 def test_an_epoch_that_takes_long_says_how_far_it_is(

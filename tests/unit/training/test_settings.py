@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import Feature, Model, PipelineConfig, Training
+from pipeline.config import Feature, Growth, Model, PipelineConfig, Training
 from pipeline.config.loading import load_config
 from pipeline.contracts.schema import Schema, parse_schema
 from pipeline.errors import ConfigError
@@ -117,10 +117,18 @@ def test_the_tuners_values_go_before_the_configured_ones() -> None:
     assert (tuned.model.l2, tuned.training.epochs) == (0.1, 3)
 
 
+def test_the_tuners_values_for_trees_are_in_a_section_of_their_own() -> None:
+    settings = for_trainer(_config(model={"l2": 0.1, "trees": {"num_leaves": 7, "l2": 3.0}}))
+    tuned = settings.tuned({"trees.l2": 0.5, "trees.min_rows_in_leaf": 9})
+    assert tuned.model.trees == Growth(num_leaves=7, l2=0.5, min_rows_in_leaf=9)
+    assert tuned.hyperparameters() == settings.hyperparameters()
+
+
 def test_your_own_model_gets_the_fields_of_two_sections() -> None:
     assert set(for_trainer(_config()).hyperparameters()) == {*Model.model_fields, *Training.model_fields} - {
         "build_model",
         "kind",
+        "trees",
     }
 
 

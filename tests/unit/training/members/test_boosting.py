@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.config import Task
+from pipeline.config import Growth, Task
 from pipeline.errors import NodeError
 from pipeline.training.members import boosting
-from pipeline.training.members.boosting import TreeRows, boost
+from pipeline.training.members.boosting import TreeRows, boost, derived
+from pipeline.training.members.losses import levelled, losses
 
 
 def rows(num_rows: int, seed: int = 0) -> TreeRows:
@@ -48,6 +49,29 @@ def test_training_stops_where_more_trees_would_not_help() -> None:
     assert boosted.forest.num_trees == boosted.rounds
 
 
+@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS, Task.REGRESSION])
+def test_training_stops_by_the_loss_of_levelled_outputs(task: Task) -> None:
+    newer = rows(300, 1)
+    boosted = boost(rows(300), newer, task, 3 if task is Task.MULTICLASS else 1, seed=1, is_level_free=True)
+    outputs = levelled(task, boosted.outputs(newer), newer.labels)
+    assert boosted.booster.best_score["valid_0"]["loss"] == pytest.approx(losses(task, outputs, newer.labels).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("is_level_free", [False, True])
+def test_rows_that_judge_and_do_not_count_judge_all_alike(is_level_free: bool) -> None:
+    newer = rows(300, 1)
+    weightless = TreeRows(newer.numbers, newer.categories, newer.labels, np.zeros(300, np.float32))
+    alike = [boost(rows(300), each, Task.BINARY, 1, seed=1, is_level_free=is_level_free) for each in (newer, weightless)]
+    assert alike[0].rounds == alike[1].rounds > 1
+
+
+def test_what_all_rows_are_off_by_does_not_stop_a_training() -> None:
+    newer = rows(300, 1)
+    off = TreeRows(newer.numbers, newer.categories, newer.labels - 3)
+    alike = [boost(rows(300), each, Task.REGRESSION, 1, seed=1, is_level_free=True).rounds for each in (newer, off)]
+    assert alike[0] == alike[1]
+
+
 def test_the_number_of_rounds_can_be_given() -> None:
     assert boost(rows(300), None, Task.BINARY, 1, seed=1, rounds=7).forest.num_trees == 7
 
@@ -73,3 +97,23 @@ def test_without_its_system_library_the_error_says_which_to_install(monkeypatch:
     with pytest.raises(NodeError) as raised:
         boost(rows(60), None, Task.BINARY, 1, seed=1, rounds=1)
     assert "libgomp1" in raised.value.fix
+
+
+def test_trees_are_grown_as_configured() -> None:
+    growth = Growth(num_leaves=2, learning_rate=0.5, min_rows_in_leaf=50, feature_fraction=0.5, l2=7.0)
+    boosted = boost(rows(300), None, Task.BINARY, 1, seed=1, rounds=3, growth=growth)
+    assert {tree["num_leaves"] for tree in boosted.booster.dump_model()["tree_info"]} == {2}
+    parameters = boosted.booster.params
+    assert [parameters[name] for name in ("learning_rate", "min_data_in_leaf", "feature_fraction", "lambda_l2")] == [
+        0.5,
+        50,
+        0.5,
+        7.0,
+    ]
+
+
+@pytest.mark.parametrize(("num_rows", "expected"), [(100, 3), (500, 10), (100_000, 20)])
+def test_what_is_not_configured_suits_the_number_of_rows(num_rows: int, expected: int) -> None:
+    growth = derived(Growth(l2=0.0), num_rows, num_outputs=1)
+    assert (growth.min_rows_in_leaf, growth.l2, growth.num_leaves) == (expected, 0.0, 31)
+    assert derived(Growth(), num_rows, num_outputs=3).learning_rate == 0.1

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Text, Time
+from pipeline.training.layers import Category
 from pipeline.training.members.columns import TreeColumns
-from pipeline.training.model import Category
 
 
 def waves(turns: float) -> list[float]:

@@ -9,8 +9,8 @@ import tensorflow as tf
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from pipeline.config import Task
+from pipeline.training.layers import Category
 from pipeline.training.members.linear import Linear, LinearColumns, fit_linear, linear_outputs
-from pipeline.training.model import Category
 
 RANDOM = np.random.default_rng(0)
 ROWS = scipy.sparse.csr_matrix(RANDOM.normal(size=(300, 5)))
@@ -74,3 +74,12 @@ def test_rows_count_as_much_as_their_weights() -> None:
     weights = fit_linear(ROWS, labels, Task.BINARY, 1, 1.0, row_weights)
     expected = LogisticRegression(C=1.0, tol=1e-8).fit(ROWS, labels, sample_weight=row_weights)
     np.testing.assert_allclose(linear_outputs(ROWS, weights)[:, 0], expected.decision_function(ROWS), atol=5e-3)
+
+
+def test_numbers_without_a_limit_have_an_answer() -> None:
+    """As those of a column that was constant in training."""
+    columns = LinearColumns.of(["numeric"], {})
+    rows = [[np.inf, 1.0], [-np.inf, np.inf], [np.nan, 1.0]]
+    outputs = Linear(columns, np.array([[0.5], [0.0], [2.0]]))({"numeric": tf.constant(rows, tf.float32)}).numpy()[:, 0]
+    assert outputs[[0, 2]].tolist() == [2.5, 2.5]
+    assert outputs[1] > 1e20
