@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +18,7 @@ from pipeline.runs import database
 from pipeline.runs.find import run_ids
 from pipeline.runs.metadata import Artifact, Run, open_store
 from pipeline.util import files
-from pipeline.util.imports import heavy_imports
-from pipeline.util.stderr import stderr_to
+from pipeline.util.imports import quietly
 from pipeline.util.suggestions import did_you_mean
 from pipeline.util.text_proto import UneditableError, edited, rendered
 
@@ -151,7 +148,7 @@ def compare(config: PipelineConfig) -> Comparison:
       ConfigError: the curated schema cannot be read.
     """
     schema, data = current_schema(config), last_data(config)
-    with _quietly():
+    with quietly():
         from components.example_validator.acceptance import accepting, changes, validate
         from components.example_validator.anomalies import anomaly_notes
 
@@ -180,7 +177,7 @@ def accept(config: PipelineConfig, columns: Collection[str] = (), *, folder: Pat
     schema, data = current_schema(config), last_data(config)
     known = _known_columns(schema, data)
     _check_columns(columns, known, schema.path)
-    with _quietly():
+    with quietly():
         from components.example_validator.acceptance import accepting, changes, validate
         from components.example_validator.anomalies import anomaly_notes
 
@@ -229,13 +226,6 @@ def name_schema(path: Path, schema: Path) -> bool:
 def uses(config: PipelineConfig, schema: Schema) -> dict[str, str]:
     """How each column of a schema is used: `label`, or the kind of its feature."""
     return {feature.name: _use(config, feature) for feature in schema.features}
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """A block that imports and uses TensorFlow Data Validation, whose native code writes much to stderr that nobody needs."""
-    with Path(os.devnull).open("wb") as nowhere, stderr_to(nowhere), heavy_imports():
-        yield
 
 
 def _use(config: PipelineConfig, feature: SchemaFeature) -> str:

@@ -45,6 +45,7 @@ class Node:
         those that are numbers.
       parameters: the runtime parameters that are set in this node, by their names in `pipeline.parameters`.
       resolution: what a resolver chooses; None for other nodes.
+      is_light: whether its work may need no TensorFlow: that of a resolver, or a curated schema's.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Node:
     properties: Mapping[str, str] = field(default_factory=dict)
     parameters: tuple[str, ...] = ()
     resolution: Resolution | None = None
+    is_light: bool = False
 
     @property
     def main_output(self) -> str:
@@ -63,7 +65,7 @@ class Node:
 
 EXAMPLE_GEN = Node("ExampleGen", ("examples",), sections=("data",), scalars="data", parameters=("span",))
 STATISTICS_GEN = Node("StatisticsGen", ("statistics",), sections=("statistics",), scalars="statistics")
-SCHEMA_GEN = Node("SchemaGen", ("schema",), sections=("schema",))
+SCHEMA_GEN = Node("SchemaGen", ("schema",), sections=("schema",), is_light=True)
 EXAMPLE_VALIDATOR = Node("ExampleValidator", ("anomalies",), sections=("anomalies",), scalars="anomalies")
 TRANSFORM = Node("Transform", ("transform_graph",), sections=("transformation",))
 TUNER = Node(
@@ -81,19 +83,24 @@ TRAINER = Node(
     parameters=("steps_per_epoch",),
 )
 EVALUATOR = Node(
-    "Evaluator", (BLESSING_KEY, "evaluation"), sections=("blessing", "evaluation", "importance"), scalars="evaluation"
+    "Evaluator",
+    (BLESSING_KEY, "evaluation"),
+    sections=("blessing", "evaluation", "importance", "wrong_rows"),
+    scalars="evaluation",
 )
 RESOLVER = Node(
     "Resolver",
     ("model", "model_blessing"),
     sections=("baseline",),
     resolution=Resolution("model", EVALUATOR.id, BASELINE_KEY),
+    is_light=True,
 )
 LATEST_HYPERPARAMETERS = Node(
     "LatestHyperparameters",
     (HYPERPARAMETERS_KEY,),
     sections=("hyperparameters",),
     resolution=Resolution(HYPERPARAMETERS_KEY, TRAINER.id, "hyperparameters"),
+    is_light=True,
 )
 INFRA_VALIDATOR = Node("InfraValidator", (BLESSING_KEY,), sections=("serving",), scalars="serving")
 PUSHER = Node(

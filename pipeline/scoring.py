@@ -49,7 +49,7 @@ def create_scoring_pipeline(
       each time.
 
     Raises:
-      UsageError: `input_pattern` is an address with a scheme, or there is no such span.
+      UsageError: `input_pattern` is an address that is not read, or there is no such span.
     """
     if span is not None:
         _require_span(input_pattern, span)
@@ -70,7 +70,7 @@ def create_scoring_pipeline(
         schema=resolver.outputs["schema"],
         unneeded=[
             config.label,
-            *filter(None, [config.training.weight]),
+            *config.weights,
             *(name for name, feature in config.features.items() if feature.kind == "ignore"),
         ],
     ).with_id(nodes.EXAMPLE_GEN.id)

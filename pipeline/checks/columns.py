@@ -25,6 +25,10 @@ def named_columns(config: PipelineConfig) -> Iterator[tuple[Field, str]]:
             yield ("evaluation", "slices", place), name
     for name in config.evaluation.slice_thresholds:
         yield ("evaluation", "slice_thresholds", name), name
+    for name in config.evaluation.max_gaps:
+        yield ("evaluation", "max_gaps", name), name
+    if config.evaluation.weight is not None:
+        yield ("evaluation", "weight"), config.evaluation.weight
     for name in config.data.split.columns:
         yield ("data", "split", "by"), name
     if config.training.weight is not None:

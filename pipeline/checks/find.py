@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from components.example_gen.objects import local_copies, told_by_address
 from components.example_gen.rules import ColumnRules
 from components.shared.examples.kinds import Kind
+from pipeline.checks.classes import class_flaws
 from pipeline.checks.columns import named_columns, shown, unknown_columns
 from pipeline.checks.files import file_flaws, flaw_of
 from pipeline.checks.kinds import kind_flaws
@@ -47,11 +49,12 @@ def examine(config: PipelineConfig) -> Findings:
     flaws = list(file_flaws(config))
     data = config.data.model_copy(update={"input": config.resolve(config.data.input)})
     try:
-        files = files_of(data)
-        sample = _sample(config, data, files, ColumnRules.of(config))
+        copies = local_copies(files_of(data))
+        with told_by_address(copies):
+            sample = _sample(config, data, list(copies.values()), ColumnRules.of(config))
     except ConveyorError as error:
         return Findings([*flaws, flaw_of(error, _field(error))])
-    flaws += label_flaws(config, sample)
+    flaws += list(label_flaws(config, sample)) or class_flaws(config, sample)
     flaws += kind_flaws(config, sample)
     if sample.has_all_columns:
         flaws += _nothing_to_learn_from(config, sample)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,9 @@ from pipeline.errors import ConveyorError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.config import PipelineConfig
+    from pipeline.cluster.requirements import Lack
+    from pipeline.config import Kubeflow, PipelineConfig
+    from pipeline.util.kubectl import Kubectl
 
 app = typer.Typer(help="Create, inspect and delete a cluster that runs pipelines.", no_args_is_help=True)
 
@@ -80,57 +83,116 @@ def down(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes =
 def status(config: ConfigArgument = None, overrides: Overrides = None, as_json: Json = False) -> None:
     """Show what runs in the cluster, and what is not ready and why. The exit code is 1 when runs cannot start.
 
+    What is missing for runs is listed, with the manifest that makes it.
+
     Example: conveyor cluster status
     """
     from rich.console import Console
 
     from pipeline.cluster import preflight
-    from pipeline.cluster.checks import unready_pods, workloads
-    from pipeline.cluster.install import SERVING_NAMESPACE
+    from pipeline.cluster.requirements import Requirements
+    from pipeline.cluster.retries import remark_on_retries
 
     settings = read_config(config, overrides)
     kubeflow = settings.kubeflow
     kubectl = preflight.open_kubectl(kubeflow.context, kubeflow.namespace, Console())
-    rows: list[dict[str, Any]] = []
-    found: list[str] = []
-    for namespace in (kubeflow.namespace, SERVING_NAMESPACE):
-        rows += [
-            {"namespace": namespace, "deployment": one.name, "ready": one.ready, "wanted": one.wanted}
-            for one in workloads(kubectl.within(namespace))
-        ]
-        found += map(str, unready_pods(kubectl.within(namespace)))
-    problem = _problem(settings)
+    requirements = Requirements(kubectl, kubeflow)
+    rows, found = _workloads(kubectl, kubeflow, requirements.unseen)
+    lacks = list(requirements.lacks())
+    problems = [lack.error for lack in lacks] or _image_problem(kubeflow)
+    problems += _log_in_problem(settings)
+    manifest = _manifest(lacks)
+    remark = remark_on_retries(kubectl.within(kubeflow.system_namespace))
     if as_json:
         facts = {"context": kubeflow.context, "server": preflight.server(kubeflow.context), "host": kubeflow.host}
-        print_json({**facts, "ready": problem is None, "problem": problem and str(problem), "deployments": rows, "pods": found})
-    else:
-        typer.echo(f"Context {kubeflow.context}, {preflight.server(kubeflow.context)}; dashboard: {kubeflow.host}")
-        table = new_table("namespace", "deployment", "ready", right=("ready",))
-        for row in rows:
-            table.add_row(row["namespace"], row["deployment"], f"{row['ready']}/{row['wanted']}")
-        print_table(table)
-        if any(row["namespace"] == SERVING_NAMESPACE and row["ready"] < row["wanted"] for row in rows):
-            typer.echo("The model server becomes ready when a run has pushed a model.")
-        if found:
-            typer.echo("Not ready:\n" + "\n".join(found))
-    if problem is None:
-        if not as_json:
-            typer.echo("Runs can start: conveyor submit")
+        state = {"ready": not problems, "problem": str(problems[0]) if problems else None, "remark": remark}
+        more = {"problems": [error.what for error in problems], "manifest": manifest, "unseen": requirements.unseen}
+        print_json({**facts, **state, **more, "deployments": rows, "pods": found})
+        raise typer.Exit(problems[0].exit_code if problems else 0)
+    typer.echo(f"Context {kubeflow.context}, {preflight.server(kubeflow.context)}; dashboard: {kubeflow.host}")
+    _print_workloads(rows, found)
+    if remark:
+        typer.echo(remark)
+    if requirements.unseen:
+        typer.echo(f"Not for this account to see, and taken to be there: {', '.join(requirements.unseen)}")
+    if not problems:
+        typer.echo("Runs can start: conveyor submit")
         return
-    if as_json:
-        raise typer.Exit(problem.exit_code)
-    raise problem
+    for error in problems[1:]:
+        typer.echo(f"{error.what} ({error.where.partition(';')[0]})")
+    if manifest:
+        typer.echo(
+            "The manifest of what is missing. Replace the words in capitals, then apply it, or hand it to somebody who may:\n"
+        )
+        typer.echo(manifest)
+    raise problems[0]
 
 
-def _problem(config: PipelineConfig) -> ConveyorError | None:
-    """Why runs cannot start; None when they can."""
-    from pipeline.cluster.preflight import require_cluster
+def _workloads(kubectl: Kubectl, kubeflow: Kubeflow, unseen: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The Deployments of the namespaces that matter, and the pods that are not ready; into `unseen`, what may not be read."""
+    from pipeline.cluster.checks import unready_pods, workloads
+    from pipeline.cluster.install import SERVING_NAMESPACE
+    from pipeline.cluster.requirements import is_forbidden
+    from pipeline.util.programs import ProgramError
+
+    rows: list[dict[str, Any]] = []
+    pods: list[str] = []
+    for namespace in dict.fromkeys((kubeflow.system_namespace, kubeflow.namespace, SERVING_NAMESPACE)):
+        within = kubectl.within(namespace)
+        try:
+            rows += [
+                {"namespace": namespace, "deployment": one.name, "ready": one.ready, "wanted": one.wanted}
+                for one in workloads(within)
+            ]
+            pods += map(str, unready_pods(within))
+        except ProgramError as error:
+            if not is_forbidden(error):
+                raise
+            unseen.append(f"namespace {namespace}")
+    return rows, pods
+
+
+def _print_workloads(rows: Sequence[dict[str, Any]], unready: Sequence[str]) -> None:
+    from pipeline.cluster.install import SERVING_NAMESPACE
+
+    table = new_table("namespace", "deployment", "ready", right=("ready",))
+    for row in rows:
+        table.add_row(row["namespace"], row["deployment"], f"{row['ready']}/{row['wanted']}")
+    print_table(table)
+    if any(row["namespace"] == SERVING_NAMESPACE and row["ready"] < row["wanted"] for row in rows):
+        typer.echo("The model server becomes ready when a run has pushed a model.")
+    if unready:
+        typer.echo("Not ready:\n" + "\n".join(unready))
+
+
+def _image_problem(kubeflow: Kubeflow) -> list[ConveyorError]:
+    from pipeline.cluster.preflight import require_image
 
     try:
-        require_cluster(config)
+        require_image(kubeflow)
     except ConveyorError as error:
-        return error
-    return None
+        return [error]
+    return []
+
+
+def _log_in_problem(config: PipelineConfig) -> list[ConveyorError]:
+    """Why the API does not let this account in, where it asks for a log-in."""
+    from pipeline.kubeflow.client import KubeflowClient
+
+    if config.kubeflow.auth is None:
+        return []
+    try:
+        KubeflowClient(config).pipeline_id()
+    except ConveyorError as error:
+        return [error]
+    return []
+
+
+def _manifest(lacks: Sequence[Lack]) -> str:
+    """The objects that make what is missing, as YAML; empty where none would."""
+    from pipeline.cluster.gitops import as_yaml
+
+    return as_yaml(one for lack in lacks for one in lack.objects)
 
 
 def _confirmed(question: str) -> bool:

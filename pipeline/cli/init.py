@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -16,7 +16,7 @@ import typer
 
 from pipeline.cli.options import DEFAULT_CONFIGS, Overrides, as_path
 from pipeline.cli.output import new_table, print_table
-from pipeline.errors import ConveyorError, UsageError
+from pipeline.errors import ConveyorError, DataError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,11 +38,13 @@ class _Found(NamedTuple):
       profile: what it holds.
       choices: what is worth telling about how its columns are read.
       dates: the order of day and month that its values tell, as `data.dates` has it; empty where none does.
+      amounts: an amount of each column of text whose values are all numbers or amounts, by name.
     """
 
     profile: TableProfile
     choices: dict[str, str]
     dates: str
+    amounts: dict[str, str]
 
 
 class Task(str, Enum):
@@ -78,7 +80,9 @@ def init(
     asks = sys.stdin.isatty() and sys.stderr.isatty() and not print_only
     source = find(str(as_path(table)))
     given = list(overrides or ())
-    found, choices, dates = _read_with(source, given, console, asks=asks)
+    read = _read_with(source, given, console, asks=asks)
+    read, amounts = _with_numbers(read, source, given, console)
+    found = read.profile
     if label is None and asks:
         label = _ask_for_label(found, console)
     chosen = None if task is None else training.Task(task.value)
@@ -86,16 +90,18 @@ def init(
     rows, truths = found.rows, words_for_truths(found.columns[label]) if _may_be_set(label, given) else ()
     if truths or found.columns[label].has_gaps:
         # What is decided is about the rows that a model can learn from, and about the label as it will be read.
-        found, choices, dates = _read(source, given, console, label=label, is_truth=bool(truths))
-        label = require_label(found, label, chosen)
+        types = {**dict.fromkeys(amounts, "float"), **({label: "boolean"} if truths else {})}
+        read = _read(source, given, console, label=label, types=types)
+        found, label = read.profile, require_label(read.profile, label, chosen)
     data = {"input": _relative(source.pattern, output)}
-    made = draft(found, source, data, label, chosen, unlabelled=rows - found.rows, truths=truths, dates=dates)
+    unlabelled = rows - found.rows
+    made = draft(found, source, data, label, chosen, unlabelled=unlabelled, truths=truths, amounts=amounts, dates=read.dates)
     made.comments[()] = [f"Written by `{_command(table, label, task, given)}`.", _EXPLANATION]
     text = _written(made, output, given, write=not print_only)
     if print_only:
         print(text, end="")
         return
-    _tell(made, found, choices, output)
+    _tell(made, found, read.choices, output)
 
 
 def _exists(output: Path) -> UsageError:
@@ -126,8 +132,27 @@ def _read_with(source: Source, overrides: list[str], console: Console, *, asks: 
             overrides.append(f"{field['name']}={answer}")
 
 
+def _with_numbers(read: _Found, source: Source, overrides: Sequence[str], console: Console) -> tuple[_Found, dict[str, str]]:
+    """The table with numbers for the amounts of columns that nobody has set a type for; and an amount of each of these."""
+    from pipeline.profile import readable_as_numbers
+
+    found = readable_as_numbers(read.profile, read.amounts)
+    amounts = {name: amount for name, amount in found.items() if _may_be_set(name, overrides)}
+    if not amounts:
+        return read, {}
+    try:
+        return _read(source, overrides, console, types=dict.fromkeys(amounts, "float")), amounts
+    except DataError:  # some of them cannot be read as numbers
+        return read, {}
+
+
 def _read(
-    source: Source, overrides: Sequence[str], console: Console, *, label: str | None = None, is_truth: bool = False
+    source: Source,
+    overrides: Sequence[str],
+    console: Console,
+    *,
+    label: str | None = None,
+    types: Mapping[str, str] | None = None,
 ) -> _Found:
     """The table and what is worth telling about how its columns are read.
 
@@ -136,7 +161,7 @@ def _read(
       overrides: how they are to be read.
       console: shows the progress.
       label: leaves out the rows without a value of this column.
-      is_truth: reads the label as true and false.
+      types: what further columns are read as, by name, as `data.columns` has it.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -144,8 +169,7 @@ def _read(
     from pipeline.profile import TableProfile
 
     data, ignored = _data(source, overrides)
-    if label is not None and is_truth:
-        data = data.model_copy(update={"columns": {**data.columns, label: "boolean"}})
+    data = data.model_copy(update={"columns": {**data.columns, **(types or {})}})
     shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("Finding the types of the columns", total=None)
@@ -156,7 +180,8 @@ def _read(
         )
     orders = {decision.day_first for decision in opened.decisions.values()} - {None}
     dates = "" if data.dates or len(orders) != 1 else "day_first" if True in orders else "month_first"
-    return _Found(found, opened.choices, dates)
+    amounts = {name: decision.amount for name, decision in opened.decisions.items() if decision.amount}
+    return _Found(found, opened.choices, dates, amounts)
 
 
 def _data(source: Source, overrides: Sequence[str]) -> tuple[Data, list[str]]:
@@ -174,9 +199,9 @@ def _data(source: Source, overrides: Sequence[str]) -> tuple[Data, list[str]]:
     return config.data, [name for name, feature in config.features.items() if feature.kind == "ignore"]
 
 
-def _may_be_set(label: str, overrides: Sequence[str]) -> bool:
-    """Whether nobody has said as what the label is to be read."""
-    return not any(override.startswith(("data.columns=", f"data.columns.{label}=")) for override in overrides)
+def _may_be_set(column: str, overrides: Sequence[str]) -> bool:
+    """Whether nobody has said as what a column is to be read."""
+    return not any(override.startswith(("data.columns=", f"data.columns.{column}=")) for override in overrides)
 
 
 def _ask_for_label(table: TableProfile, console: Console) -> str | None:

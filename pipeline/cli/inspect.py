@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,13 +12,23 @@ import typer
 from pipeline.cli.completion import complete_run, complete_version
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
+from pipeline.errors import StorageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.report.html.lineage import LineageView
+    from pipeline.report.read.evaluation import Evaluation
     from pipeline.report.read.run_details import RunDetails
+    from pipeline.runs.metadata import Store
 
 _RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or `latest`.", autocompletion=complete_run)
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Its id, the beginning of one, `latest`, or v7 for the run that pushed version 7.",
+        autocompletion=complete_run,
+    ),
 ]
 
 
@@ -24,6 +36,12 @@ def runs(
     config: ConfigOption = None,
     overrides: Overrides = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the newest runs to list.")] = 20,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC", help="List them by a metric of all rows, such as auc, the best first.", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the runs of the pipeline, newest first.
@@ -36,7 +54,13 @@ def runs(
 
     settings = read_config(config, overrides)
     newest = list(reversed(run_ids(settings)))[:limit]
-    rows = [_run_row(read_run_details(settings, run_id)) for run_id in newest]
+    details = [read_run_details(settings, run_id) for run_id in newest]
+    for each in details:
+        if each.damage:
+            print(f"{each.damage.what} See: conveyor show {each.outcome.run_id}", file=sys.stderr)
+    rows = [_run_row(each, _evaluation(each), sort) for each in details]
+    if sort is not None:
+        rows = _best_first(rows, sort)
     if as_json:
         print_json(rows)
         return
@@ -57,7 +81,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     from rich.text import Text
 
     from pipeline.report.read.run_details import read_run_details
-    from pipeline.report.summary import nodes_table, print_metrics, print_notes, print_rows, verdict_lines
+    from pipeline.report.summary import nodes_table, print_metrics, print_notes, print_rows, print_search, verdict_lines
     from pipeline.runs.find import find_run
 
     settings = read_config(config, overrides)
@@ -72,6 +96,7 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     )
     print_notes(details.outcome, details.folder, console)
     print_rows(details.data, console)
+    print_search(details.tuning, console)
     if details.evaluation:
         print_metrics(details.evaluation, details.config.evaluation.min_slice_rows, console)
     table = new_table("node", "output", "id", "type", "where", right=("id",))
@@ -128,6 +153,7 @@ def lineage(
     settings = read_config(config, overrides)
     with open_store(database.connection(settings), settings.name) as store:
         pushed = store.pushed_versions() if version == "latest" else {}
+        _require_recorded(settings.serving_path / version, store)
         view = view_lineage(store.lineage(store.pushed(next(reversed(pushed), version))))
     if as_json:
         print_json(_lineage_document(view))
@@ -148,9 +174,57 @@ def lineage(
     print_table(table)
 
 
-def _run_row(details: RunDetails) -> dict[str, Any]:
-    outcome, evaluation = details.outcome, details.evaluation
-    metric = evaluation.primary_metric if evaluation else ""
+def _require_recorded(version: Path, store: Store) -> None:
+    """Makes sure that the store knows a version, where its folder says who pushed it."""
+    from components.pusher.push_record import PushRecord
+    from pipeline.errors import UsageError
+
+    record = PushRecord.load(version)
+    if record is not None and record.pipeline == store.pipeline and version.name not in store.pushed_versions():
+        raise UsageError(
+            f"Run {record.run} has pushed version {version.name}, and the metadata store does not know of it.",
+            where=store.address,
+            expected="the record of the push, which follows the version at once",
+            seen=f"only {version}",
+            fix="If the run was cut off in between, `conveyor run` records the push. If the store was restored from a copy, "
+            "restore a newer one.",
+        )
+
+
+def _evaluation(details: RunDetails) -> Evaluation | None:
+    """The evaluation of one of many runs: a damaged one is told, and hides no other run."""
+    try:
+        return details.evaluation
+    except StorageError as error:
+        print(f"The evaluation of run {details.outcome.run_id} cannot be read: {error.where}", file=sys.stderr)
+        return None
+
+
+def _best_first(rows: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
+    """The rows by their value, the best first; those without one last, as they were.
+
+    Raises:
+      UsageError: none of them has it.
+    """
+    from pipeline.contracts.metrics import higher_is_better
+    from pipeline.errors import UsageError
+
+    known = [row for row in rows if row["value"] is not None and math.isfinite(row["value"])]
+    if not known:
+        raise UsageError(
+            f"No run has the metric {metric}.",
+            where="--sort",
+            expected="a metric that the Evaluator has computed",
+            seen=metric,
+            fix="`conveyor show latest --json` names them.",
+        )
+    known.sort(key=lambda row: row["value"], reverse=higher_is_better(metric) is not False)
+    return [*known, *(row for row in rows if row not in known)]
+
+
+def _run_row(details: RunDetails, evaluation: Evaluation | None, metric: str | None = None) -> dict[str, Any]:
+    outcome = details.outcome
+    metric = (metric or evaluation.primary_metric) if evaluation else ""
     return {
         "run": outcome.run_id,
         "state": outcome.state.value,
@@ -164,13 +238,16 @@ def _run_row(details: RunDetails) -> dict[str, Any]:
 
 
 def _run_document(details: RunDetails) -> dict[str, Any]:
+    from pipeline.runs.status import Problem
+
     evaluation = details.evaluation
+    problem = Problem.of(details.damage) if details.damage else details.outcome.problem
     return {
-        **_run_row(details),
+        **_run_row(details, evaluation),
         "rows": dict(details.data.rows),
         "division": details.data.division,
         "boundary": details.data.boundary,
-        "problem": details.outcome.problem.model_dump() if details.outcome.problem else None,
+        "problem": problem.model_dump() if problem else None,
         "nodes": {
             name: {"state": node.state.value, "seconds": node.seconds if node.started else None, "notes": node.notes}
             for name, node in details.outcome.nodes.items()

@@ -15,6 +15,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipeline.errors import ConveyorError
     from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.follow import Follower
     from pipeline.runs.status import RunOutcome
@@ -33,6 +34,10 @@ def submit(
     note: Annotated[str, typer.Option(help="What the run is for; kept with its outcome.", show_default=False)] = "",
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every node, even where nothing has changed.")] = False,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="Return as soon as the run has started.")] = False,
+    retries: Annotated[
+        int,
+        typer.Option("--retries", metavar="N", min=0, help="Run again, at most N times, when a pod is deleted or evicted."),
+    ] = 0,
 ) -> None:
     """Run the pipeline on Kubeflow: compile and upload it, start a run, and follow its nodes.
 
@@ -45,20 +50,30 @@ def submit(
     from rich.console import Console
 
     from pipeline.kubeflow.client import KubeflowClient
+    from pipeline.kubeflow.failures import PodLostError
     from pipeline.kubeflow.submission import compile_and_upload, given_parameters
 
+    if retries and no_follow:
+        raise UsageError("--retries follows the run.", where="submit", fix="Leave out --no-follow or --retries.")
     settings = read_config(config, [*(overrides or ()), *(["execution.cache=false"] if no_cache else [])])
     values = given_parameters(settings, [*(parameters or ()), *([f"run_note={note}"] if note else [])])
     console = Console(highlight=False)
     client = KubeflowClient(settings)
     version = compile_and_upload(client, console)
-    run = client.start_run(version, values, f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}", note)
-    console.print(f"Run {run.run_id} of {settings.name} has started:")
-    console.print(client.address(run.run_id), soft_wrap=True)
-    if no_follow:
-        _print_next_commands(run.run_id, console)
-        return
-    _follow(client, run, console)
+    for left in reversed(range(retries + 1)):
+        run = client.start_run(version, values, f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}", note)
+        console.print(f"Run {run.run_id} of {settings.name} has started:")
+        console.print(client.address(run.run_id), soft_wrap=True)
+        if no_follow:
+            _print_next_commands(run.run_id, console)
+            return
+        try:
+            _follow(client, run, console)
+            return
+        except PodLostError as error:
+            if not left:
+                raise
+            console.print(f"{error.what}\nThe pipeline runs again; what is complete is taken from the cache.", markup=False)
 
 
 def status(
@@ -79,7 +94,7 @@ def status(
     from rich.console import Console
 
     from pipeline.kubeflow.client import KubeflowClient
-    from pipeline.kubeflow.runs import find_run, outcome_of
+    from pipeline.kubeflow.runs import find_run
     from pipeline.runs.status import RunState
 
     if follow and (as_json or list_runs):
@@ -95,16 +110,14 @@ def status(
         _follow(client, found, console)
         return
     follower = _follower(client, found, console)
-    outcome = outcome_of(found, follower.tasks, settings.name)
+    outcome = follower.look(found)
     if as_json:
-        print_json(_document(client, found, outcome))
+        print_json(_document(follower, found, outcome))
         return
-    follower.look_at_pods(outcome)
-    _print_run(client, outcome, console)
+    _print_run(follower, outcome, console)
     _print_issues(follower.issues(outcome).items(), console)
-    error = None if outcome.state is RunState.RUNNING else follower.error(outcome)
-    if error is not None:
-        console.print(f"{error.headline}: {error}", markup=False, soft_wrap=True)
+    if outcome.state is not RunState.RUNNING:
+        _print_errors(_errors(follower, outcome), console)
 
 
 def logs(
@@ -122,8 +135,10 @@ def logs(
     from rich.console import Console
 
     from pipeline.kubeflow.client import KubeflowClient
-    from pipeline.kubeflow.run_pods import RunPods
+    from pipeline.kubeflow.failures import no_pod
+    from pipeline.kubeflow.run_pods import RunPods, step_name
     from pipeline.kubeflow.runs import find_run, find_task, outcome_of, package_tasks
+    from pipeline.util.pods import pod_name
 
     if len(names) > 2:
         raise UsageError(
@@ -140,9 +155,11 @@ def logs(
     attempts = pods.of(task.key)
     if not attempts:
         state = outcome_of(found, tasks, settings.name).nodes[task.name].state
-        raise _no_pod(task.name, state.value, client.address(found.run_id))
-    name = attempts[-1]["metadata"]["name"]
-    Console(stderr=True).print(f"pod {name}, attempt {len(attempts)} of run {found.run_id}", style="dim", soft_wrap=True)
+        raise no_pod(pods, task, state, client.address(found.run_id))
+    step = step_name(attempts[-1])
+    what = f"attempt {step.attempt + 1}" if step is not None and not step.is_driver else "the driver"
+    pod = f"pod {pod_name(attempts[-1])}, {what} of run {found.run_id}"
+    Console(stderr=True).print(pod, style="dim", soft_wrap=True)
     if follow:
         pods.follow_log(attempts[-1])
     else:
@@ -203,10 +220,11 @@ def _follow(client: KubeflowClient, run: Any, console: Console) -> None:
         console.print(f"\nRun {run.run_id} goes on.")
         _print_next_commands(run.run_id, console)
         raise
-    _print_run(client, outcome, console)
-    error = follower.error(outcome)
-    if error is not None:
-        raise error
+    _print_run(follower, outcome, console)
+    errors = _errors(follower, outcome)
+    if errors:
+        _print_errors(errors[1:], console)
+        raise errors[0]
 
 
 def _follower(client: KubeflowClient, run: Any, console: Console) -> Follower:
@@ -217,14 +235,27 @@ def _follower(client: KubeflowClient, run: Any, console: Console) -> Follower:
     return Follower(client, run.run_id, package_tasks(client.package_spec(run)), RunPods(client.config, run.run_id, console))
 
 
-def _print_run(client: KubeflowClient, outcome: RunOutcome, console: Console) -> None:
+def _errors(follower: Follower, outcome: RunOutcome) -> list[ConveyorError]:
+    from pipeline.kubeflow.ending import errors_of
+
+    return errors_of(outcome, follower.tasks, follower.pods, follower.client.address(outcome.run_id))
+
+
+def _print_errors(errors: Iterable[ConveyorError], console: Console) -> None:
+    for error in errors:
+        console.print(f"{error.headline}: {error}", markup=False, soft_wrap=True)
+
+
+def _print_run(follower: Follower, outcome: RunOutcome, console: Console) -> None:
     from rich.text import Text
 
     from pipeline.report.summary import nodes_table
 
     console.print(Text(f"Run {outcome.run_id} of {outcome.pipeline}: {outcome.state.value}", style="bold"))
     console.print(nodes_table(outcome))
-    console.print(client.address(outcome.run_id), soft_wrap=True)
+    console.print(follower.client.address(outcome.run_id), soft_wrap=True)
+    if follower.remark:
+        console.print(follower.remark, soft_wrap=True)
 
 
 def _print_issues(issues: Iterable[tuple[str, str]], console: Console) -> None:
@@ -235,18 +266,6 @@ def _print_issues(issues: Iterable[tuple[str, str]], console: Console) -> None:
 def _print_next_commands(run_id: str, console: Console) -> None:
     console.print(f"  conveyor status {run_id} --follow   follows it", soft_wrap=True)
     console.print(f"  conveyor cancel {run_id}            ends it", soft_wrap=True)
-
-
-def _no_pod(node: str, state: str, address: str) -> UsageError:
-    if state == "waiting":
-        return UsageError(f"{node} has not started yet.", where=node, fix="`conveyor status` shows what it waits for.")
-    return UsageError(
-        f"{node} has no pod" + (": it never started." if state == "blocked" else " any more."),
-        where=node,
-        expected="a pod of the run; pods are deleted some time after the run has ended",
-        seen=state,
-        fix=f"The dashboard keeps the log: {address}",
-    )
 
 
 def _list(client: KubeflowClient, runs: Any, as_json: bool) -> None:
@@ -281,8 +300,8 @@ def _facts(client: KubeflowClient, run: Any, outcome: RunOutcome) -> dict[str, A
     }
 
 
-def _document(client: KubeflowClient, run: Any, outcome: RunOutcome) -> dict[str, Any]:
+def _document(follower: Follower, run: Any, outcome: RunOutcome) -> dict[str, Any]:
     nodes = {
         name: {"state": node.state.value, "started": node.started, "ended": node.ended} for name, node in outcome.nodes.items()
     }
-    return {**_facts(client, run, outcome), "nodes": nodes}
+    return {**_facts(follower.client, run, outcome), "nodes": nodes, "remark": follower.remark}

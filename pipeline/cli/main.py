@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -12,7 +11,9 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import (
+    backtest,
     cluster,
+    compare,
     compile,
     config,
     data,
@@ -22,16 +23,23 @@ from pipeline.cli import (
     init,
     inspect,
     kubeflow,
+    labels,
+    loop,
     models,
+    monitor,
     predict,
+    prune,
+    replay,
     rollout,
     run,
     schedule,
     schema,
     score,
     serve,
+    verify,
 )
 from pipeline.errors import ConveyorError, StorageError
+from pipeline.util import disk
 
 app = typer.Typer(
     name="conveyor",
@@ -54,20 +62,33 @@ app.command()(kubeflow.cancel)
 app.command()(score.score)
 app.command()(serve.serve)
 app.command()(predict.predict)
+app.command()(monitor.monitor)
+app.command()(backtest.backtest)
+app.command()(loop.loop)
+app.command()(loop.approve)
 app.command()(inspect.runs)
 app.command()(inspect.show)
 app.command()(inspect.report)
+app.command()(compare.compare)
 app.command()(inspect.lineage)
+app.command()(verify.verify)
+app.command()(prune.prune)
 app.command()(doctor.doctor)
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(models.app, name="models")
 app.add_typer(rollout.app, name="rollout")
 app.command()(rollout.rollback)
+app.command()(replay.replay)
+app.add_typer(labels.app, name="labels")
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 app.add_typer(schema.app, name="schema")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(image.app, name="image")
+
+
+_OF_PATHS = (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
+"""What the system says of paths that a person has named."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -148,12 +169,15 @@ def _end_what_failed(error: BaseException) -> None:
 
 def _as_conveyor_error(error: Exception) -> ConveyorError:
     problem: ConveyorError
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk.says_full(error):
+        problem = disk.full_disk("Conveyor", getattr(error, "filename", None) or "", str(error))
+    elif isinstance(error, _OF_PATHS) and error.filename:
         problem = StorageError(
-            "The disk is full.",
-            where=error.filename or "",
-            seen=str(error),
-            fix="Free some space and run again: nodes that are complete are not repeated.",
+            "A file or a folder cannot be used.",
+            where=str(error.filename2 or error.filename),
+            expected="a path that this user may read and write, whose folders are folders",
+            seen=error.strerror or str(error),
+            fix="Correct its rights, or name another path.",
         )
     else:
         problem = ConveyorError(

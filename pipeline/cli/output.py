@@ -9,10 +9,15 @@ if TYPE_CHECKING:
 
 
 def print_json(document: Any) -> None:
-    """Prints a document as JSON; null stands for NaN and infinity, which JSON cannot hold."""
+    """Prints a document as JSON, as `to_json` makes it."""
+    print(to_json(document))
+
+
+def to_json(document: Any) -> str:
+    """A document as JSON; null stands for NaN and infinity, which JSON cannot hold."""
     import json
 
-    print(json.dumps(_without_nan(document), indent=2, ensure_ascii=False, allow_nan=False))
+    return json.dumps(_without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -46,6 +51,6 @@ def _without_nan(document: Any) -> Any:
 
     if isinstance(document, dict):
         return {name: _without_nan(value) for name, value in document.items()}
-    if isinstance(document, list):
+    if isinstance(document, list | tuple):
         return [_without_nan(value) for value in document]
     return None if isinstance(document, float) and not math.isfinite(document) else document

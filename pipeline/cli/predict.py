@@ -6,12 +6,14 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.explained import print_explained
 from pipeline.cli.options import ConfigArgument, Overrides, as_path, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.cli.serving_target import Target
@@ -53,6 +55,12 @@ def predict(
     rest: Annotated[bool, typer.Option("--rest", help="Ask over REST instead of gRPC.")] = False,
     target: Annotated[Target, typer.Option(help="The model server on this machine, or the cluster's.")] = Target.LOCAL,
     output: Annotated[Output, typer.Option("--output", "-o", help="How to print the predictions.")] = Output.TABLE,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Say how much each feature adds to each prediction; costs hundreds of predictions a row."
+        ),
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="How long 1,024 rows may take.")] = 10.0,
     overrides: Overrides = None,
 ) -> None:
@@ -62,21 +70,31 @@ def predict(
 
     Example: conveyor predict --file rows.csv
     """
-    from serving.client import MAX_ROWS, Client
+    from serving.client import MAX_ROWS, MAX_ROWS_ASKED, Client
     from serving.errors import FeatureError
 
     settings = read_config(config, overrides)
     _check_source(file, json)
+    if explain and output is Output.CSV:
+        raise UsageError(
+            "A table of predictions has no place for explanations.",
+            where="--explain",
+            seen="--output csv",
+            fix="Ask for --output json instead.",
+        )
     with _address(settings, address, target, rest=rest) as found, Client(found, timeout=timeout) as client:
         schema = client.schema()
         unneeded = _unneeded(settings, schema)
         rows, source = _read_rows(settings, file, json, schema.features, unneeded)
         chosen = [{name: value for name, value in row.items() if name not in unneeded} for row in rows]
         try:
-            predictions = client.predict(chosen, timeout=timeout * math.ceil(len(chosen) / MAX_ROWS))
+            num_rows = len(chosen) * (MAX_ROWS_ASKED if explain else 1)
+            predictions = client.predict(chosen, timeout=timeout * math.ceil(num_rows / MAX_ROWS), explain=explain)
         except FeatureError as error:
             error.where = f"{source}, {error.where}"
             raise
+    if explain and output is Output.TABLE:
+        print_explained(predictions, chosen)
     _PRINTERS[output](predictions, found)
 
 
@@ -192,7 +210,8 @@ def _document(number: int, one: Prediction) -> dict[str, Any]:
         document.update(probability=one.probability, probabilities=list(one.probabilities))
     if one.score is not None:
         document["score"] = one.score
-    return {**document, "model": one.model, "model_version": one.version, "latency_ms": round(one.latency * 1000, 3)}
+    document.update(model=one.model, model_version=one.version, latency_ms=round(one.latency * 1000, 3))
+    return {**document, "explanation": asdict(one.explanation)} if one.explanation else document
 
 
 _PRINTERS = {Output.TABLE: _print_table, Output.JSON: _print_json, Output.CSV: _print_csv}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,16 +24,19 @@ from pipeline.cli.serving_target import (
     open_target,
     tell,
 )
+from pipeline.cli.verdict_table import print_verdict
 from pipeline.errors import ConveyorError, UsageError
 
 if TYPE_CHECKING:
     from serving.rollout.controller import Rollout, RolloutStatus
+    from serving.rollout.placement import Plan
     from serving.rollout.state import RolloutState
     from serving.rollout.verdict import CanaryVerdict
 
 app = typer.Typer(help="Try a version on a share of the traffic, and promote it or not.", no_args_is_help=True)
 
 _CHANGES = 5
+_DEFAULT_TRAFFIC, _DEFAULT_BAKE = 10, "10m"
 
 
 @app.callback()
@@ -53,23 +55,61 @@ def start(
     config: ConfigOption = None,
     overrides: Overrides = None,
     traffic: Annotated[
-        int, typer.Option("--traffic", metavar="PERCENT", help="The share of requests that it gets, 1 to 99.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            "--traffic", metavar="PERCENT", help="The share of requests that it gets, 1 to 99. Default: 10.", show_default=False
+        ),
+    ] = None,
+    shadow: Annotated[
+        bool,
+        typer.Option("--shadow", help="Ask it beside the stable version, and give callers none of its answers."),
+    ] = False,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            "--steps",
+            metavar="PERCENT,…",
+            help="The shares that it gets one after the other, such as 1,10,50; conveyor rollout watch goes on with them.",
+            show_default=False,
+        ),
+    ] = None,
+    bake: Annotated[
+        str | None,
+        typer.Option("--bake", metavar="DURATION", help="How long each step lasts at least. Default: 10m.", show_default=False),
+    ] = None,
+    replayed: Annotated[
+        bool, typer.Option("--replayed", help="Only if it has passed a replay against the stable version: conveyor replay.")
+    ] = False,
     reason: ReasonOption = "",
     target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
     gateway: GatewayOption = None,
     timeout: TimeoutOption = None,
 ) -> None:
-    """Make a version the canary: it gets a share of the traffic.
+    """Make a version the canary: it gets a share of the traffic; or a shadow, which gets none, and is asked all the same.
 
     It is loaded before the first request goes to it. With the first rollout the model server stops taking each new version by
     itself: from then on, rollouts decide which versions serve.
 
     Example: conveyor rollout start 3 --traffic 10
+
+    Example: conveyor rollout start 3 --shadow --steps 1,10,50 --bake 10m
     """
     actor = _open(config, overrides, target, server, gateway, timeout)
-    _print_change(actor, actor.start(version, traffic, reason))
+    if traffic is not None and (shadow or steps):
+        raise UsageError(
+            "It is not clear what share of the traffic it gets at first.",
+            where=f"--traffic and {'--shadow' if shadow else '--steps'}",
+            expected="one of them: a shadow has no share, and the first of the steps is the first share",
+            seen=f"--traffic {traffic}",
+            fix="Leave --traffic out. A shadow goes on with: conveyor rollout promote --traffic PERCENT",
+        )
+    plan = _plan(steps, bake)
+    share = 0 if shadow else plan.steps[0] if plan else _DEFAULT_TRAFFIC if traffic is None else traffic
+    _print_change(actor, actor.start(version, share, reason, shadow=shadow, plan=plan, replayed=replayed))
+    if plan:
+        typer.echo(f"Next: conveyor rollout watch --promote --abort, which goes on with {plan}")
+        return
     typer.echo("Next: conveyor rollout status, then conveyor rollout promote or conveyor rollout abort")
 
 
@@ -100,6 +140,15 @@ def promote(
     config: ConfigOption = None,
     overrides: Overrides = None,
     reason: ReasonOption = "",
+    traffic: Annotated[
+        int | None,
+        typer.Option(
+            "--traffic",
+            metavar="PERCENT",
+            help="Give it this share of requests, 1 to 99, and not all: a shadow becomes a canary.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Also a canary that is worse than the stable version.")] = False,
     target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
@@ -112,7 +161,7 @@ def promote(
     Example: conveyor rollout promote --reason 'as good as version 2'
     """
     actor = _open(config, overrides, target, server, gateway, timeout, min_rows)
-    _print_change(actor, actor.promote(reason, force=force))
+    _print_change(actor, actor.promote(reason, traffic=traffic, force=force))
 
 
 @app.command()
@@ -130,6 +179,40 @@ def abort(
     """
     actor = _open(config, overrides, target, server, timeout=timeout)
     _print_change(actor, actor.abort(reason))
+
+
+@app.command()
+def pause(
+    config: ConfigOption = None,
+    overrides: Overrides = None,
+    reason: ReasonOption = "",
+    target: TargetOption = Target.LOCAL,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Keep the canary at its share of the traffic: conveyor rollout watch goes on only after resume. One that fails still ends.
+
+    Example: conveyor rollout pause --reason 'over the weekend'
+    """
+    actor = _open(config, overrides, target, server)
+    actor.pause(reason)
+    typer.echo(f"{_where(actor)}: paused. Next: conveyor rollout resume")
+
+
+@app.command()
+def resume(
+    config: ConfigOption = None,
+    overrides: Overrides = None,
+    reason: ReasonOption = "",
+    target: TargetOption = Target.LOCAL,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Go on after pause. How long the canary has had its share of the traffic counts from now.
+
+    Example: conveyor rollout resume
+    """
+    actor = _open(config, overrides, target, server)
+    actor.resume(reason)
+    typer.echo(f"{_where(actor)}: resumed. Next: conveyor rollout watch --promote --abort")
 
 
 @app.command()
@@ -155,7 +238,7 @@ def watch(
     promote_it: Annotated[bool, typer.Option("--promote", help="Promote the canary when it has passed.")] = False,
     abort_it: Annotated[bool, typer.Option("--abort", help="Abort the canary when it has failed.")] = False,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="N", min=0, help="How long the canary must have run before it can pass.")
+        float, typer.Option("--minutes", metavar="N", min=0, help="How long a canary without steps must have run to pass.")
     ] = 30,
     every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often to look.")] = 15,
     target: TargetOption = Target.LOCAL,
@@ -166,27 +249,33 @@ def watch(
 ) -> None:
     """Wait for the verdict on the canary. Nothing is changed, unless --promote or --abort is given.
 
+    With --promote, a canary that was started with --steps goes through them; it can be paused meanwhile.
+
     The exit code is 0 when the canary has passed, and 1 when it has failed.
 
     Example: conveyor rollout watch --promote --abort --minutes 60
     """
+    from serving.rollout.verdict import Outcome
+    from serving.rollout.watch import Watch
+
     actor = _open(config, overrides, target, server, gateway, timeout, min_rows)
-    found = _wait_for_verdict(actor, minutes * 60, every)
-    assert found.verdict is not None
-    _print_verdict(found.state, found.verdict)
-    reason = f"verdict {found.verdict.reason}"
-    if found.verdict.outcome.value == "pass":
+    watching = Watch(actor, minutes * 60, every, tell)
+    state, verdict = watching.follow(lambda after: _print_change(actor, after)) if promote_it else watching.wait()
+    _print_verdict(state, verdict)
+    reason = f"verdict {verdict.reason}"
+    if verdict.outcome is Outcome.PASS:
         if promote_it:
-            _print_change(actor, actor.promote(reason))
+            _print_change(actor, actor.promote(reason, judged=state))
         else:
-            typer.echo("It has passed. Next: conveyor rollout promote")
+            share = "" if state.next_step is None else f" --traffic {state.next_step}"
+            typer.echo(f"It has passed. Next: conveyor rollout promote{share}")
         return
     if abort_it:
-        _print_change(actor, actor.abort(reason))
+        _print_change(actor, actor.abort(reason, judged=state))
     raise ConveyorError(
-        f"Version {found.state.canary} is worse than version {found.state.stable}.",
+        f"Version {state.canary} is worse than version {state.stable}.",
         where=_where(actor),
-        seen=found.verdict.reason,
+        seen=verdict.reason,
         fix="It was aborted; find out what is wrong with it." if abort_it else "End it: conveyor rollout abort",
     )
 
@@ -224,37 +313,36 @@ def _where(actor: Rollout) -> str:
     return f"{actor.target.model}, {actor.target.place}"
 
 
-def _wait_for_verdict(actor: Rollout, seconds: float, every: float) -> RolloutStatus:
-    """The status once the canary has failed, or has passed after so many seconds.
+def _plan(steps: str | None, bake: str | None) -> Plan | None:
+    """The plan that `--steps` and `--bake` ask for.
 
     Raises:
-      UsageError: there is no canary (any more), or no gateway answers.
+      UsageError: they do not make one.
     """
-    told = ""
-    while True:
-        found = actor.status()
-        if found.state.canary is None:
+    from pipeline.monitoring.moments import parse_duration
+    from serving.rollout.placement import Plan
+
+    if steps is None:
+        if bake is not None:
             raise UsageError(
-                "There is no canary to watch" + (" any more." if told else "."),
-                seen=str(found.state),
-                fix="Start one: conveyor rollout start VERSION --traffic PERCENT",
+                "There is no step that could last so long.",
+                where="--bake",
+                expected="--steps beside it",
+                seen=bake,
+                fix="Write --steps 1,10,50 too; without steps: conveyor rollout watch --minutes N",
             )
-        if found.verdict is None:
-            raise UsageError(
-                "No gateway answers, so the canary cannot be judged.",
-                expected="the metrics of a gateway, which divides the traffic",
-                fix="Start one with conveyor gateway, or name another with --gateway URL.",
-            )
-        started = next(change.at for change in reversed(found.state.changes) if change.action == "start").timestamp()
-        outcome = found.verdict.outcome.value
-        left = started + seconds - time.time()
-        if outcome == "fail" or (outcome == "pass" and left <= 0):
-            return found
-        news = found.verdict.reason if outcome != "pass" else f"pass so far; it has to run for {left / 60:.0f} more minutes"
-        if news != told:
-            told = news
-            tell(f"{time.strftime('%H:%M:%S')}  {news}")
-        time.sleep(every)
+        return None
+    seconds = parse_duration(bake or _DEFAULT_BAKE, "--bake")
+    try:
+        return Plan(steps=tuple(int(each.strip().removesuffix("%")) for each in steps.split(",")), bake_seconds=seconds)
+    except ValueError:
+        raise UsageError(
+            "These are no steps of a rollout.",
+            where="--steps",
+            expected="percentages from 1 to 99, each more than the one before; after the last one it is promoted",
+            seen=steps,
+            fix="Write --steps 1,10,50",
+        ) from None
 
 
 def _print_change(actor: Rollout, state: RolloutState) -> None:
@@ -269,6 +357,10 @@ def _print_status(actor: Rollout, found: RolloutStatus) -> None:
     typer.echo(f"{_where(actor)}: {state.placement}")
     if found.drift:
         typer.echo(f"Not in line with that: {found.drift}. conveyor rollout repair repairs it.")
+    if state.plan:
+        typer.echo(f"Planned: {state.plan}{', paused' if state.paused else ''}")
+    elif state.paused:
+        typer.echo("Paused: conveyor rollout resume")
     if state.previous:
         typer.echo(f"To roll back to: {', '.join(map(str, reversed(state.previous)))}")
     if found.verdict is not None:
@@ -287,11 +379,8 @@ def _print_status(actor: Rollout, found: RolloutStatus) -> None:
 
 
 def _print_verdict(state: RolloutState, verdict: CanaryVerdict) -> None:
-    table = new_table("", f"stable {state.stable}", f"canary {state.canary}", "compared", "limit", "verdict")
-    for check in verdict.checks:
-        table.add_row(check.name, check.stable, check.canary, check.measure, check.limit, check.outcome.value)
-    table.add_row("all", "", "", "", "", verdict.outcome.value)
-    print_table(table)
+    tried = f"{state.stage(state.canary).value} {state.canary}" if state.canary is not None else ""
+    print_verdict(f"stable {state.stable}", tried, verdict)
 
 
 def _document(actor: Rollout, found: RolloutStatus) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.completion import complete_node
+from pipeline.cli.interruption import ending_on_signals
 from pipeline.cli.options import ConfigArgument, Overrides, find_config, read_config
 from pipeline.errors import ConveyorError
 
@@ -48,7 +49,7 @@ def run(
     path, given = find_config(config), [*(overrides or ()), *(["execution.cache=false"] if no_cache else [])]
     settings = read_config(path, given)
     console = Console()
-    with observe(console, settings.runs_path) as observer:
+    with ending_on_signals("without --no-cache " if no_cache else ""), observe(console, settings.runs_path) as observer:
         run = train(
             settings,
             observer,

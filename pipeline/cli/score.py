@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.interruption import ending_on_signals
 from pipeline.cli.options import ConfigArgument, Overrides, as_path, read_config
 from pipeline.contracts.model import PROBABILITIES, SCORE, SCORED_OUTPUT_KEY
 from pipeline.errors import UsageError
+from pipeline.util.paths import is_object
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +38,7 @@ def score(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.parquet", help="The file to write.", parser=as_path)],
     config: ConfigArgument = None,
     input_pattern: Annotated[
-        str | None, typer.Option("--input", "-i", metavar="PATTERN", help="The table: a file, or several by * and ?.")
+        str | None, typer.Option("--input", "-i", metavar="PATTERN", help="The table: a file or s3://, or several by * and ?.")
     ] = None,
     span: Annotated[int | None, typer.Option(help="Instead of --input: this span of the configuration's data.")] = None,
     file_format: Annotated[FileFormat, typer.Option("--format", help="Of the table.")] = FileFormat.AUTO,
@@ -67,12 +69,12 @@ def score(
     from pipeline.local.progress import observe
 
     console = Console()
-    with observe(console, runs_folder(settings)) as observer:
+    with ending_on_signals(), observe(console, runs_folder(settings)) as observer:
         score_table(
             settings,
             destination,
             observer,
-            input_pattern=None if input_pattern is None else str(as_path(input_pattern).absolute()),
+            input_pattern=None if input_pattern is None else _absolute(input_pattern),
             span=span,
             file_format=file_format.value,
         )
@@ -86,6 +88,11 @@ def score(
         )
     console.print(f"Predictions: {destination}", soft_wrap=True, markup=False)
     console.print(f"Next: conveyor lineage {version}", highlight=False)
+
+
+def _absolute(pattern: str) -> str:
+    """The table as `score` of the local runner takes it."""
+    return pattern if is_object(pattern) else str(as_path(pattern).absolute())
 
 
 def _outputs(table: pq.ParquetFile) -> dict[str, str]:

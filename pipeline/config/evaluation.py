@@ -37,7 +37,7 @@ class Bounds(Section):
 
 
 class Threshold(Bounds):
-    """The bounds of a metric over all rows."""
+    """The bounds of a metric, and of its change."""
 
     max_regression: Annotated[float, Field(ge=0)] | None = None
     """How much worse than the baseline, the latest blessed model, the candidate may be (absolute)."""
@@ -49,23 +49,31 @@ class Evaluation(Section):
     slices: tuple[_Columns, ...] = ()
     """Columns whose values divide the evaluation rows, each entry a column or a crossing of columns."""
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
-    """Bounds by metric: for binary classification auc, accuracy, precision, recall, calibration, loss; for multiclass
-    accuracy and loss; for regression mae, mse, rmse. Without a min or max, a model must be better than always saying the same
-    (in auc, accuracy or mse), and without any, no worse than the baseline in that metric."""
-    slice_thresholds: dict[str, dict[str, Bounds]] = Field(default_factory=dict)
+    """Bounds by metric: for binary classification auc, accuracy, precision, recall, calibration, loss; for multiclass accuracy,
+    macro_f1, auc_ovr, top_3_accuracy, top_5_accuracy, loss; for regression rmse, mse, mae, mape, median_absolute_error,
+    p90_absolute_error, r2. Without a min or max, a model must be better than always saying the same (in auc, accuracy or rmse),
+    and without any, no worse than the baseline in that metric."""
+    slice_thresholds: dict[str, dict[str, Threshold]] = Field(default_factory=dict)
     """Bounds by column and metric, which the rows of each value of the column must keep to, where they are at least
     min_slice_rows."""
+    max_gaps: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = Field(default_factory=dict)
+    """The largest difference of a metric between any two values of a column, by column and metric: selection_rate (demographic
+    parity), recall (equal opportunity), false_positive_rate, or another that has an interval. Values with fewer than
+    min_slice_rows rows are left out."""
+    weight: Annotated[str, Field(min_length=1)] | None = None
+    """The column that says how much each row counts in metrics; without it each counts once. The derived model does not see
+    it."""
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.95
     """That of the interval in which a difference between models lies. All of it must be in favour of the model against always
     saying the same, and all of it worse than max_regression against the baseline to refuse the model; the rest may be chance.
     0 takes what is seen for the truth."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 100
-    """Slices with fewer rows are left out of the report, and of slice_thresholds."""
+    """Slices with fewer rows are left out of the report, of slice_thresholds and of max_gaps."""
 
     @property
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
-        """The columns, and crossings of columns, that divide the evaluation rows: also those that only thresholds name."""
-        return tuple(dict.fromkeys([*self.slices, *((column,) for column in self.slice_thresholds)]))
+        """The columns, and crossings of columns, that divide the evaluation rows: also those that only bounds name."""
+        return tuple(dict.fromkeys([*self.slices, *((column,) for column in (*self.slice_thresholds, *self.max_gaps))]))
 
 
 class InfraValidator(Section):

@@ -92,6 +92,9 @@ class Execution(Section):
     case, what earlier runs made of spans with the same content."""
     workers: Annotated[int, Field(ge=1)] = 2
     """Nodes that may run side by side, each in a process of its own."""
+    verify: Literal["whole", "sample"] = "whole"
+    """How much of stored files is compared with what was made before they are read or taken from the cache: `whole`: all;
+    `sample`: names, sizes, the content of small files and of a tenth of the others, where reading is slow."""
     beam: Beam = Beam()
     """How Apache Beam runs the nodes that use it."""
 

@@ -25,8 +25,15 @@ class Feature(Section):
     """text: hash buckets for words and pairs of words; 4096 when not given."""
     embedding: Annotated[int, Field(ge=1)] | None = None
     """categorical and text: the width of the embedding; by default it grows with the vocabulary."""
-    parts: tuple[Literal["minute_of_hour", "hour_of_day", "day_of_week", "day_of_month", "day_of_year"], ...] | None = None
-    """time: the cyclic parts that the model sees, each as sines and cosines; hour_of_day and day_of_week when not given."""
+    parts: (
+        Annotated[
+            tuple[Literal["minute_of_hour", "hour_of_day", "day_of_week", "day_of_month", "day_of_year", "elapsed"], ...],
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    """time: what the model sees of it; hour_of_day and day_of_week when not given. `elapsed` is the time itself, as a number;
+    all others are cycles, each as sines and cosines."""
 
     @model_validator(mode="after")
     def _options_suit_the_kind(self) -> Feature:

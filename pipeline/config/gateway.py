@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.config.addresses import HttpUrl, checked_url
+from pipeline.config.addresses import HttpUrl, Network, RedisUrl, checked_url
 from pipeline.config.section import ConfigPath, Section
 
 # As `serving.client.Address` reads it.
@@ -45,11 +45,15 @@ class Cache(Section):
 
     rows: Annotated[int, Field(ge=0)] = 10_000
     """How many the process keeps; 0: none. Redis has a limit of its own."""
-    redis: Annotated[str, Field(pattern=r"^rediss?://[^@]+$", examples=["redis://redis:6379/0"]), checked_url] | None = None
+    redis: RedisUrl | None = None
     """Keep them in this Redis instead, where all gateways find them, and count requests there for rate limits. The password, if
-    it has one, is in the environment variable CONVEYOR_REDIS_PASSWORD."""
+    it has one, is in the environment variable CONVEYOR_REDIS_PASSWORD, or in the file that is named by
+    CONVEYOR_REDIS_PASSWORD_FILE."""
     redis_seconds: Annotated[int, Field(ge=1)] = 3600
     """redis: how long one is kept."""
+
+
+ANYBODY = "*"
 
 
 class ApiKey(Section):
@@ -73,14 +77,23 @@ class Oidc(Section):
 
 
 class Access(Section):
-    """Who may call. Without keys and without a provider: everybody."""
+    """Who may call. Without keys and without a provider: everybody on this machine."""
 
+    open: bool = False
+    """Let everybody call, also from other machines, where there are neither keys nor a provider."""
     api_keys: dict[str, ApiKey] = Field(default_factory=dict)
     """By the caller's name; sent as `X-API-Key: KEY`."""
     oidc: Oidc | None = None
     """Tokens sent as `Authorization: Bearer TOKEN`."""
     rate_limit: _Rate | None = None
     """The maximum number of requests for predictions from each caller, such as 600/minute; not limited when not given."""
+    choose_version: tuple[str, ...] = ()
+    """Names of keys and subjects of tokens that may ask for a version by the header X-Conveyor-Version; "*": everybody. Their
+    rows count for that version's verdict as all do."""
+    failed_logins: _Rate = "60/minute"
+    """How many requests with an unknown key or a wrong token each address may send before it gets 429, not 401."""
+    proxies: tuple[Network, ...] = ()
+    """Addresses or networks of the proxies before the gateway. X-Forwarded-For is believed from them, and from nobody else."""
 
 
 class PredictionLog(Section):
@@ -91,7 +104,9 @@ class PredictionLog(Section):
     sample: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The share of rows that is logged."""
     exclude: tuple[str, ...] = ()
-    """Features that are left out, such as personal ones."""
+    """Features that are left out, such as personal ones, also of the rows that the report shows."""
+    keep_days: Annotated[int, Field(ge=1)] | None = None
+    """How many days are kept; older ones are deleted by the gateway. All of them when not given."""
     flush_seconds: Annotated[float, Field(gt=0)] = 30.0
     """How old a row gets at the most before its file is written."""
 
@@ -120,6 +135,9 @@ class Gateway(Section):
     """The row that the page shows, by feature; whatever is required and not given here is made up from the schema."""
     max_rows: Annotated[int, Field(ge=1)] = 1000
     """The maximum number of rows in one request."""
+    max_explained_rows: Annotated[int, Field(ge=0)] = 10
+    """The maximum number of rows in one request with `explain=true`, each of which costs hundreds of predictions; 0: none is
+    explained."""
     max_body_bytes: Annotated[int, Field(ge=1)] = 1_048_576
     """The maximum number of bytes in the body of one request."""
     batching: Batching = Batching()

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_serializer, model_validator
 
 from pipeline.config.addresses import HttpUrl
+from pipeline.config.auth import Auth
 from pipeline.config.flaws import Flaw, FlawedError, checked_by
 from pipeline.config.kubernetes import (
     LARGEST,
@@ -22,9 +23,10 @@ from pipeline.config.kubernetes import (
     ObjectName,
     amount,
 )
-from pipeline.config.section import Section
+from pipeline.config.section import ConfigPath, Section
 from pipeline.errors import UsageError
 
+_KUBEFLOW = "kubeflow"
 # Docker's smallest limit; less is a number without its unit.
 _LEAST_MEMORY = 6 * 1024**2
 # Folders of the image and of the system: a volume there would hide the code or what runs it.
@@ -100,11 +102,18 @@ class Resources(Section):
     accelerator_count: Annotated[int, Field(ge=1, le=LARGEST)] = 1
     """How many accelerators."""
     timeout_seconds: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
-    """Seconds after which the pod is ended and its attempt counts as failed."""
+    """Seconds after which the pod is ended and its attempt counts as failed; for each of the nodes that share the pod."""
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels that the cluster's node must have."""
     tolerations: tuple[Toleration, ...] = ()
     """Taints that the cluster's node may have."""
+
+
+class OwnPod(Resources):
+    """The pod of a node or a group that is not like the others."""
+
+    image: Image | None = None
+    """Its image, such as one with libraries for GPUs, built from the same code; null: that of every pod."""
 
 
 _Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["HTTPS_PROXY"])]
@@ -122,8 +131,9 @@ class SecretKey(Section):
 class Retry(Section):
     """How a pod that fails is tried again: the node goes on under the same execution."""
 
-    attempts: Annotated[int, Field(ge=0, le=LARGEST)] = 2
-    """How many times to try again; nothing is tried again an hour after the first attempt began, as Kubeflow has it."""
+    attempts: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    """How many times to try again; null: twice. ExampleValidator fails for its data: a pod of its own is not tried again, and
+    one that it shares once. Nothing is tried again an hour after the first attempt began, as Kubeflow has it."""
     backoff_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
     """Seconds before the first new attempt."""
     backoff_factor: Annotated[int, Field(ge=1, le=LARGEST)] = 2
@@ -134,11 +144,15 @@ class Kubeflow(Section):
     """How nodes run as pods on Kubeflow Pipelines; `conveyor run` takes no notice of it."""
 
     host: HttpUrl = "http://localhost:8080"
-    """Where the dashboard answers, and with it the API."""
+    """Where the dashboard answers, and with it the API: on a Kubeflow with profiles, the address that ends in /pipeline."""
+    auth: Auth | None = None
+    """How Conveyor logs in there: token_file, command, cookie_file or service_account; null: not at all."""
+    ca_file: Annotated[ConfigPath, Field(min_length=1)] | None = None
+    """Certificates (PEM) of the authorities that vouch for an https host; null: those that browsers know."""
     context: Annotated[str, Field(min_length=1)] = "kind-conveyor"
     """The context of kubectl that names the cluster; no command touches another."""
-    namespace: Namespace = "kubeflow"
-    """The namespace of the runs."""
+    namespace: Namespace = _KUBEFLOW
+    """The namespace of the runs; on a Kubeflow with profiles, that of your profile."""
     experiment: Annotated[str, Field(min_length=1, max_length=128)] = "{name}"
     """The experiment that runs are listed under; {name} stands for the pipeline's name."""
     image: Image = "conveyor:0.1.0"
@@ -163,13 +177,14 @@ class Kubeflow(Section):
     """How a pod that fails is tried again."""
     resources: Resources = Resources(cpu_request="500m", memory_request="1Gi", memory_limit="4Gi", timeout_seconds=3600)
     """The resources of every pod."""
-    nodes: dict[str, Resources] = Field(default_factory=dict)
-    """The resources of the pods of single nodes or groups; whatever is not given here is as for every pod."""
-    groups: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
-    """Nodes that share one pod, by the name of the group: each pod costs seconds to start."""
+    nodes: dict[str, OwnPod] = Field(default_factory=dict)
+    """The resources, and the image, of the pods of single nodes or groups; whatever is not given here is as for every pod."""
+    groups: Literal["auto"] | dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] | None = "auto"
+    """Nodes that share one pod, by the name of the group: each pod costs 20 seconds or more beside its work. `auto`: all that
+    need no pod of their own; a node with an entry in `nodes` does, and the Tuner. null: each node has a pod of its own."""
 
     @field_serializer("nodes")
-    def _as_given(self, nodes: dict[str, Resources]) -> dict[str, Any]:
+    def _as_given(self, nodes: dict[str, OwnPod]) -> dict[str, Any]:
         """What is given alone: a null would be in the place of what every pod has."""
         return {name: own.model_dump(mode="json", exclude_unset=True) for name, own in nodes.items()}
 
@@ -189,11 +204,26 @@ class Kubeflow(Section):
             raise ValueError(f"environment names {', '.join(taken)}: names that begin with CONVEYOR_ are taken")
         return self
 
+    @property
+    def system_namespace(self) -> str:
+        """The namespace of Kubeflow Pipelines itself. Where one logs in, it is not that of the runs, which are in profiles."""
+        return self.namespace if self.auth is None else _KUBEFLOW
+
     def resources_of(self, task: str) -> Resources:
         """The resources of the pod of a node or group."""
         own = self.nodes.get(task)
-        given = {} if own is None else {field: getattr(own, field) for field in own.model_fields_set}
+        given = {} if own is None else {field: getattr(own, field) for field in own.model_fields_set - {"image"}}
         return self.resources.model_copy(update=given)
+
+    def image_of(self, task: str) -> str:
+        """The image of the pod of a node or group."""
+        own = self.nodes.get(task)
+        return self.image if own is None or own.image is None else own.image
+
+    @property
+    def images(self) -> list[str]:
+        """The images of all pods, that of most of them first."""
+        return list(dict.fromkeys([self.image, *map(self.image_of, self.nodes)]))
 
 
 def _flaws_of(resources: Resources, section: tuple[str, ...], given: Collection[str]) -> Iterator[Flaw]:

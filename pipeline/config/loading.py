@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.config import PipelineConfig
+from pipeline.config.addresses import without_password
 from pipeline.config.flaws import Flaw, FlawedError
 from pipeline.errors import ConfigError, ConveyorError, DataError
 from pipeline.util.suggestions import did_you_mean
@@ -224,7 +225,8 @@ def _as_error(flaws: Sequence[Flaw], path: Path | None, origins: Mapping[_Locati
     for flaw in in_order:
         origin = origins[_nearest(flaw.field, origins)]
         where = f"{path}, {origin}" if path and not origin.startswith("--set") else origin or _dotted(flaw.field)
-        errors.append(flaw.kind(flaw.what, where=flaw.where or where, expected=flaw.expected, seen=flaw.seen, fix=flaw.fix))
+        texts = {"where": flaw.where or where, "expected": flaw.expected, "seen": flaw.seen, "fix": flaw.fix}
+        errors.append(flaw.kind(flaw.what, **{name: without_password(text) for name, text in texts.items()}))
     return _combine(errors, path)
 
 

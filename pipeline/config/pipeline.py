@@ -10,15 +10,18 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pipeline.config.card import Card
 from pipeline.config.consistency import contradictions
 from pipeline.config.data import Data, SchemaSource
+from pipeline.config.decision import Decision
 from pipeline.config.evaluation import Evaluation, InfraValidator, Push
 from pipeline.config.execution import Execution
 from pipeline.config.features import Feature, Preprocessing
 from pipeline.config.flaws import FlawedError, checked_by
 from pipeline.config.gateway import Gateway
 from pipeline.config.kubeflow import Kubeflow
+from pipeline.config.loop import Loop
+from pipeline.config.monitoring import Monitoring
 from pipeline.config.section import Section
 from pipeline.config.training import Model, Task, Training, Tuner
-from pipeline.util.paths import expand_home, require_path
+from pipeline.util.paths import expand_home, is_object, require_path
 
 LONGEST_NAME = 57
 """Letters of a pipeline's name. TFX takes 63, the length of a label in Kubernetes, and `conveyor score` adds `-score` to it."""
@@ -66,7 +69,10 @@ class PipelineConfig(Section):
     training: Training = Training()
     """How the model is trained."""
     tuner: Tuner = Tuner()
-    """A search for better hyperparameters."""
+    """A search for better settings of the network and the trees."""
+    decision: Decision = Decision()
+    """From the score of a row to its class, for a label with two classes: the score above which a row is positive, or the aim
+    for which that is chosen on the validation rows. One of the fields, and with `aim: cost` the two costs; by default 0.5."""
     evaluation: Evaluation = Evaluation()
     """How the candidate is judged."""
     infra_validator: InfraValidator = InfraValidator()
@@ -81,6 +87,10 @@ class PipelineConfig(Section):
     """How nodes run as pods on Kubeflow Pipelines."""
     gateway: Gateway = Gateway()
     """The HTTP service that applications call for predictions."""
+    monitoring: Monitoring = Monitoring()
+    """When what is served has drifted from what the model was trained on."""
+    loop: Loop = Loop()
+    """When `conveyor loop` runs the pipeline, and how it brings a pushed version into use."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> PipelineConfig:
@@ -117,12 +127,18 @@ class PipelineConfig(Section):
     def unread(self) -> frozenset[str]:
         """The columns that are ignored as features and that nothing else uses: they are not read from the data."""
         ignored = {name for name, feature in self.features.items() if feature.kind == "ignore"}
-        weight = filter(None, [self.training.weight])
-        return frozenset(ignored.difference(self.data.split.columns, weight, *self.evaluation.sliced_by))
+        return frozenset(ignored.difference(self.data.split.columns, self.weights, *self.evaluation.sliced_by))
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The columns that say how much rows count, in training or in metrics."""
+        return tuple(sorted({name for name in (self.training.weight, self.evaluation.weight) if name is not None}))
 
     def resolve(self, path: str) -> str:
-        """A path of the configuration as an absolute path, placeholders but {SPAN} and {VERSION} replaced."""
+        """A path of the configuration as an absolute path, or an address, placeholders but {SPAN} and {VERSION} replaced."""
         replaced = path.replace("{workspace}", str(self.workspace_path)).replace("{name}", self.name)
+        if is_object(replaced):
+            return replaced
         return str(Path(expand_home(replaced)).absolute())
 
     def effective(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pipeline.config.flaws import checked_by
 from pipeline.contracts import input_pattern
 from pipeline.errors import UsageError
-from pipeline.util.paths import expand_home, require_path
+from pipeline.util.paths import expand_home, is_object, require_path
 
 _PLACEHOLDERS = ("{workspace}", "{name}")
 
@@ -46,7 +46,7 @@ def _check_workspace(path: str) -> None:
 
 def _from_folder(path: str, info: ValidationInfo) -> str:
     # An empty path turns off what is written to it.
-    if not info.context or not path or path.startswith("{workspace}"):
+    if not info.context or not path or path.startswith("{workspace}") or is_object(path):
         return path
     return str(info.context["folder"] / expand_home(path))
 
@@ -56,7 +56,7 @@ ConfigPath = Annotated[str, checked_by(_check_path), AfterValidator(_from_folder
 workspace of a pod is another one."""
 
 InputPattern = Annotated[str, Field(min_length=1), checked_by(_check_pattern), AfterValidator(_from_folder)]
-"""A path that may have `*`, `?`, {SPAN} and {VERSION}, resolved as a ConfigPath is."""
+"""A path that may have `*`, `?`, {SPAN} and {VERSION}, resolved as a ConfigPath is; or such an address, s3:// or gs://."""
 
 FunctionReference = Annotated[
     str,

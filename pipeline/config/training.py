@@ -24,14 +24,29 @@ class Task(str, Enum):
 MemberKind = Literal["network", "trees", "linear"]
 
 
+class Growth(Section):
+    """How boosted trees are grown. What is not given follows from the number of rows and classes."""
+
+    num_leaves: Annotated[int, Field(ge=2, le=64)] | None = None
+    """Leaves of a tree at the most, of 64 that six levels can have; 31 by default."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """How much of what a tree would correct it does correct; 0.05 by default, 0.1 for several classes."""
+    min_rows_in_leaf: Annotated[int, Field(ge=1)] | None = None
+    """Rows that a leaf needs; a fiftieth of all by default, from 3 to 20."""
+    feature_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the columns that each tree may look at, 0.8 by default."""
+    l2: Annotated[float, Field(ge=0)] | None = None
+    """Pulls the values of leaves towards zero, those of few rows most; 1 by default."""
+
+
 class Model(Section):
     """The model."""
 
-    kind: Literal["auto", "network", "trees", "linear"] | Annotated[tuple[MemberKind, ...], Field(min_length=1)] = "network"
+    kind: Literal["auto", "network", "trees", "linear"] | Annotated[tuple[MemberKind, ...], Field(min_length=1)] = "auto"
     """What it is made of, one kind or a list: `network` (Keras), boosted `trees` (LightGBM), `linear`. Several are trained on
     the same rows and add up, each with the weight that makes the validation loss smallest; what does not help is left out.
     `auto`: a network and trees, and below 20,000 rows a linear model. Your own build_model is a network. Other fields of
-    this section, `training` and `tuner` are about the network, but `validation_fraction` and `seed`."""
+    this section and `training` are about the network, but `trees`, `validation_fraction` and `seed`."""
     build_model: FunctionReference | None = None
     """Your own instead of the derived one: `file.py:function`; docs/your-own-code.md describes its arguments."""
     numeric_bins: Annotated[int, Field(ge=0)] | None = None
@@ -45,6 +60,8 @@ class Model(Section):
     """Share of a categorical column's embeddings dropped while training."""
     l2: Annotated[float, Field(ge=0)] = 0.0
     """Weight decay of embeddings and hidden layers."""
+    trees: Growth = Growth()
+    """How boosted trees are grown."""
 
 
 class Training(Section):
@@ -60,29 +77,36 @@ class Training(Section):
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Steps an epoch; as many as the training split has batches when not given."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Share of the training split held back for early stopping, so that the evaluation split stays unseen; a tenth by
-    default, a fifth where rows are few. 0: none."""
+    """Share of the training split held back for early stopping and to weigh what a model is made of, so that the evaluation
+    split stays unseen; a tenth by default, a fifth where rows are few. 0: none. With the splits `window` and `time` these are
+    the newest rows, with `group` whole groups."""
     patience: Annotated[int, Field(ge=0)] | None = None
     """Epochs without a better validation loss before training stops and the best weights are restored, a fifth of all
     by default. 0: never stop."""
     class_weights: Literal["balanced"] | dict[ClassName, Annotated[float, Field(gt=0)]] | None = None
     """How much a row of each class counts in training, by class, 1 where not given; `balanced`: all classes count the same
-    in total. Probabilities are then those of rows with these shares, not of the data's."""
+    in total. A model of two classes leans to the one that counts more; the validation rows bring its probabilities back to
+    the shares of the data where that helps by more than chance, and the threshold follows them."""
     weight: Annotated[str, Field(min_length=1)] | None = None
-    """The column that says how much each row counts in training. The derived model does not see it, and the Evaluator's metrics
-    count each row once."""
+    """The column that says how much each row counts in training. The derived model does not see it. For metrics there is
+    evaluation.weight."""
+    explainable: bool = True
+    """Whether the model carries 32 rows of the training data, with which `explain` compares a row. Whoever can ask the model
+    server can read them; the gateway shows them to nobody. Without them the model carries no row, and cannot be explained."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """The seed of the weights, the shuffling and the dropout: a number of 32 bits, as NumPy has it."""
 
 
 class Tuner(Section):
-    """A search for better hyperparameters, off by default. The best ones found are kept and used by later runs."""
+    """A search for better settings of the network and the trees, off by default. What it finds is kept for later runs."""
 
     enabled: bool = False
-    """Search in this run."""
+    """Search in this run. A search that was interrupted goes on where it stopped."""
     trials: Annotated[int, Field(ge=1)] = 10
-    """How many sets of hyperparameters to try."""
-    epochs: Annotated[int, Field(ge=1)] = 3
-    """Passes over the training split a trial."""
+    """How many settings to try of the network, and as many of the trees; the first are those of `model` and `training`."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Passes of the network over the training split in each trial at the most; as many as in training by default."""
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """No trial begins when trials have taken so long; the first ones always run. No limit by default."""
     reuse: bool = True
     """While the tuner is off: train with the best hyperparameters of its last search, if there was one."""

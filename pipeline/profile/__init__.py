@@ -1,11 +1,12 @@
 """What a table holds, and the configuration that suits it.
 
-`source` finds the files and the pattern that names them, `table` reads all rows once and describes each column, `label`, `task`
-and `usage` decide what is predicted from what, `leaks` and `splits` look at columns beside the label, `draft` brings it
-together, and `commented` writes it as YAML with the reasons. All of it depends on the values alone: the same table gives the
-same file.
+`source` finds the files and the pattern that names them, `table` reads all rows once and describes each column, `amounts`,
+`label`, `task` and `usage` decide what is predicted from what, `leaks` and `splits` look at columns beside the label, `draft`
+brings it together, and `commented` writes it as YAML with the reasons. All of it depends on the values alone: the same table
+gives the same file.
 """
 
+from pipeline.profile.amounts import readable_as_numbers
 from pipeline.profile.commented import to_yaml
 from pipeline.profile.draft import Draft, draft
 from pipeline.profile.label import described, likely_labels, require_label, words_for_truths
@@ -20,6 +21,7 @@ __all__ = [
     "draft",
     "find",
     "likely_labels",
+    "readable_as_numbers",
     "require_label",
     "to_yaml",
     "words_for_truths",

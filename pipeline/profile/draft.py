@@ -55,6 +55,7 @@ def draft(
     *,
     unlabelled: int = 0,
     truths: Sequence[str] = (),
+    amounts: Mapping[str, str] | None = None,
     dates: str = "",
 ) -> Draft:
     """Decides on everything that the table tells.
@@ -67,6 +68,7 @@ def draft(
       task: the kind of prediction, where the label's values are not to decide.
       unlabelled: how many rows have no label.
       truths: the words of the label, where they have been read as true and false.
+      amounts: an amount of each column whose amounts have been read as numbers, by name.
       dates: the order of day and month that the values tell, as `data.dates` has it; empty where none does.
 
     Raises:
@@ -80,15 +82,15 @@ def draft(
     fields = {"name": pipeline_name(source.stem), "task": decision.task.value, "label": label, "data": dict(data)}
     made = Draft(fields, {("task",): [decision.reason]}, decision, used)
     _label(made, table, unlabelled, truths)
+    for name, amount in (amounts or {}).items():
+        made.fields["data"].setdefault("columns", {})[name] = "float"
+        told = made.comments.setdefault(("data", "columns"), [])
+        told.append(f"{shortened(name)} has amounts such as {amount}, which are read as numbers.")
     if dates:
         made.fields["data"]["dates"] = dates
         made.comments["data", "dates"] = ["As the days above 12 tell; other files and tables that are scored may have none."]
     _divide(made, table, source)
     _use(made, table)
-    made.fields["model"] = {"kind": "auto"}
-    made.comments["model", "kind"] = [
-        "A network, boosted trees and, below 20,000 rows, a linear model: each counts as much as it helps on rows held back."
-    ]
     if example := request(table, [name for name, usage in used.items() if not usage.is_ignored]):
         made.fields["gateway"] = {"example": example}
         made.comments[("gateway",)] = ["A row of the table: the request that the gateway's page shows."]

@@ -10,6 +10,7 @@ from components.shared.examples.kinds import Kind
 from pipeline.profile.columns import DAY, ColumnProfile, as_datetime
 from pipeline.profile.table import TableProfile
 from pipeline.profile.words import among, listed, name_words, number, of_rows, shortened
+from pipeline.training.features import DEFAULT_PARTS
 
 _MOST_MISSING = 0.99
 _DISTINCT_IDENTIFIERS = 0.95
@@ -18,6 +19,7 @@ _FEWEST_IDENTIFIERS = 10
 _WORDS_OF_TEXT, _DISTINCT_TEXT, _FEWEST_TEXTS = 3.0, 0.2, 20
 _ROWS_A_CODE = 5
 
+_PARTS_OVER_YEARS = ("day_of_year", "elapsed")
 _YEAR = 365 * DAY
 _IDENTIFIER_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "rownames", "rowid", "serial"}
 _LAST_IDENTIFIER_WORDS = {"number", "no", "nr", "num"}
@@ -119,7 +121,7 @@ def _number(column: ColumnProfile) -> Usage:
         and _SECONDS_WORDS.intersection(words)
         and _FIRST_SECOND <= (column.smallest or 0) <= (column.largest or 0) <= _LAST_SECOND
     ):
-        return Usage(Role.TIME, "seconds since 1970, by its name and size", {"kind": "time"})
+        return Usage(Role.TIME, "seconds since 1970, by its name and size", _moments(column, 1_000_000))
     if _is_identifier(column, words):
         return Usage(Role.IDENTIFIER, among(column), {"kind": "ignore"})
     if column.kind is Kind.INTEGER and column.distinct > 2 and _CODE_WORDS.intersection(words):
@@ -145,23 +147,34 @@ def _is_identifier(column: ColumnProfile, words: Sequence[str]) -> bool:
 def _time(column: ColumnProfile) -> Usage:
     reason = f"{_moment(int(column.smallest or 0))} to {_moment(int(column.largest or 0))}"
     if not column.is_whole:
-        return Usage(Role.TIME, reason, {"kind": "time"})
-    parts = _varying_parts(column)
+        return Usage(Role.TIME, reason, _moments(column))
+    parts = _parts_of_dates(column)
     if not parts:
         return Usage(Role.NUMBER, f"{reason}, one date a year", {"kind": "numeric"})
     return Usage(Role.TIME, reason, {"kind": "time", "parts": parts})
 
 
-def _varying_parts(column: ColumnProfile) -> list[str]:
-    """The parts of dates that differ from row to row; in less than two years, the part of the year has yet to return."""
-    repeats_a_year = (column.largest or 0) - (column.smallest or 0) >= 2 * _YEAR
+def _moments(column: ColumnProfile, unit: int = 1) -> dict[str, object]:
+    """How times of the day are used, given in a unit of so many microseconds."""
+    return {"kind": "time", "parts": [*DEFAULT_PARTS, *_PARTS_OVER_YEARS]} if _returns(column, unit) else {"kind": "time"}
+
+
+def _parts_of_dates(column: ColumnProfile) -> list[str]:
+    """The parts of dates that differ from row to row; none where there is one date a year."""
+    over_years = list(_PARTS_OVER_YEARS) if _returns(column) else []
     if not column.counts:
-        return ["day_of_week", "day_of_month", *(["day_of_year"] if repeats_a_year else [])]
+        return ["day_of_week", "day_of_month", *over_years]
     dates = [date for moment in column.counts if (date := as_datetime(int(moment))) is not None]
     if len({(date.month, date.day) for date in dates}) == 1:
         return []
-    monthly = len({date.day for date in dates}) == 1
-    return [*([] if monthly else ["day_of_week", "day_of_month"]), *(["day_of_year"] if repeats_a_year or monthly else [])]
+    if len({date.day for date in dates}) == 1:
+        return over_years or ["day_of_year"]
+    return ["day_of_week", "day_of_month", *over_years]
+
+
+def _returns(column: ColumnProfile, unit: int = 1) -> bool:
+    """Whether each part of the year has returned: before, the time itself and the season cannot be told from each other."""
+    return ((column.largest or 0) - (column.smallest or 0)) * unit >= 2 * _YEAR
 
 
 def _moment(microseconds: int) -> str:

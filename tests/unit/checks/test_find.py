@@ -65,7 +65,7 @@ def test_nothing_is_wrong(project):
 
 SECTIONS: dict[str, Any] = {
     "features": {"rooms": {"kind": "numeric"}},
-    "evaluation": {"slices": [["rooms"]]},
+    "evaluation": {"slices": [["rooms"]], "max_gaps": {"rooms": {"recall": 0.1}}},
     "data": {"input": "houses.csv", "split": {"method": "group", "by": "rooms"}, "columns": {"rooms": "text"}},
     "gateway": {"split_by": "rooms", "example": {"rooms": 1}, "log": {"exclude": ["rooms"]}},
 }
@@ -90,6 +90,7 @@ def test_every_field_that_names_a_column_is_looked_at(tmp_path):
     assert fields == [
         "features.rooms",
         "evaluation.slices.0",
+        "evaluation.max_gaps.rooms",
         "data.split.by",
         "data.columns.rooms",
         "gateway.example.rooms",
@@ -127,6 +128,38 @@ def test_a_task_that_does_not_suit_the_label_and_the_one_that_does(project, writ
     assert flaw.fix == f"Write: task: {remedy}"
     assert project(data={"input": path.name}, label=label, task=remedy) == []
     assert flawed([flaw]).exit_code == 3
+
+
+NAMED = [{"x": number, "kind": "fraud" if number % 9 == 0 else "paid", "flag": number % 3} for number in range(60)]
+
+
+@pytest.mark.parametrize("write", [csv, parquet])
+def test_a_class_that_the_label_does_not_have_is_told_and_the_remedy_works(project, write):
+    table = {"data": {"input": str(write(Path(f"table.{write.__name__}"), NAMED))}, "label": "kind"}
+
+    (positive,) = project(**table, positive_class="frod")
+    assert positive.field == ("positive_class",)
+    assert project(**table, **yaml.safe_load(positive.fix.removeprefix("Set "))) == []
+
+    (weight,) = project(**table, training={"class_weights": {"payed": 2, "fraud": 3}})
+    assert (weight.field, weight.fix) == (("training", "class_weights", "payed"), "Did you mean 'paid'?")
+    assert project(**table, training={"class_weights": {"paid": 2, "fraud": 3}}) == []
+
+
+def test_classes_that_are_numbers_or_truth_values(project):
+    table = {"data": {"input": str(csv(Path("table.csv"), NAMED))}, "label": "flag", "task": "multiclass_classification"}
+    assert project(**table, training={"class_weights": {0: 2, "2": 3}}) == []
+    (flaw,) = project(**table, training={"class_weights": {3: 2}})
+    assert (flaw.seen, flaw.expected) == ("3", "one of 0, 1, 2")
+    assert project(positive_class=True) == []
+    assert project(positive_class=2)[0].fix == 'Set positive_class: "1"'
+
+
+def test_a_class_that_later_rows_may_have_is_left_to_the_run(project):
+    rows = [{"x": number, "kind": "abc"[number // 30_000]} for number in range(90_000)]
+    for path in (csv(Path("table.csv"), rows), parquet(Path("table.parquet"), rows)):
+        table = {"data": {"input": str(path)}, "label": "kind", "task": "multiclass_classification"}
+        assert project(**table, training={"class_weights": {"c": 2}}) == []
 
 
 @pytest.mark.parametrize(

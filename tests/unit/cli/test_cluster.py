@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.cli.main import main
 from tests.fakes.machine import Machine
@@ -169,6 +170,16 @@ class TestStatus:
         assert "The model server becomes ready when a run has pushed a model." in out
         assert out.endswith("Runs can start: conveyor submit\n")
 
+    def test_defaults_of_argo_that_undo_retries_are_told(self, machine, capsys):
+        machine.has_cluster()
+        defaults = "spec: {templateDefaults: {retryStrategy: {limit: 2, retryPolicy: OnError}}}"
+        machine.put("configmap/workflow-controller-configmap", data={"workflowDefaults": defaults})
+
+        assert conveyor("status") == 0
+        assert "Pods of runs that fail are not tried again" in capsys.readouterr().out
+        conveyor("status", "--json")
+        assert "OnError" in json.loads(capsys.readouterr().out)["remark"]
+
     def test_what_is_not_ready_is_told_with_the_reason(self, machine, capsys):
         machine.has_cluster()
         crashing = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}}
@@ -197,6 +208,47 @@ class TestStatus:
         assert facts["ready"] is False
         assert facts["problem"].startswith("The cluster does not have the image conveyor:0.1.0.")
         assert facts["deployments"][0] == {"namespace": "kubeflow", "deployment": "ml-pipeline", "ready": 1, "wanted": 1}
+
+    PROFILE = (
+        "--set",
+        "kubeflow.context=shared",
+        "--set",
+        "kubeflow.namespace=team",
+        "--set",
+        "kubeflow.auth.token_file=token",
+    )
+
+    def test_what_is_missing_comes_as_a_manifest(self, machine, capsys):
+        machine.has_profile("team")
+
+        assert conveyor("status", *self.PROFILE) == 1
+
+        captured = capsys.readouterr()
+        before, _, manifest = captured.out.partition("somebody who may:\n\n")
+        assert "There is no secret 'conveyor-metadata' in the cluster. (kubeflow.metadata)" in before
+        assert [one["kind"] for one in yaml.safe_load_all(manifest)] == ["PersistentVolumeClaim", "Job", "Secret"]
+        assert "There is no persistentvolumeclaim 'conveyor' in the cluster." in captured.err
+        conveyor("status", "--json", *self.PROFILE)
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["manifest"] == manifest.removesuffix("\n")
+        assert len(facts["problems"]) == 3
+
+    def test_a_log_in_that_fails_is_a_problem(self, machine, capsys):
+        machine.has_profile("team")
+        for name, content in (("persistentvolumeclaim/conveyor", {}), ("secret/conveyor-metadata", {"data": {"url": ""}})):
+            machine.put(name, **content)
+
+        assert conveyor("status", *self.PROFILE) == 2
+
+        assert "The file with the log-in cannot be read." in capsys.readouterr().err
+
+    def test_namespaces_of_others_may_be_closed(self, machine, capsys):
+        machine.has_profile("team")
+        machine.fail("--namespace kubeflow get deployments", "Error from server (Forbidden): deployments.apps is forbidden")
+
+        conveyor("status", *self.PROFILE)
+
+        assert "Not for this account to see, and taken to be there: namespace kubeflow" in capsys.readouterr().out
 
     def test_no_cluster(self, machine, capsys):
         assert conveyor("status") == 2

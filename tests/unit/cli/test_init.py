@@ -234,6 +234,43 @@ def test_a_label_of_many_words_for_true_and_false_is_read_as_these(conveyor):
     assert conveyor("config", "validate").startswith("pipeline.yaml is valid")
 
 
+def test_amounts_are_read_as_numbers_also_of_the_label(conveyor):
+    table = houses()
+    dollars = table["price"].abs().map("${:,.2f}".format)
+    table.assign(price=dollars, rent=table["size"].map("{} %".format)).to_csv("amounts.csv", index=False)
+
+    told = conveyor("init", "amounts.csv", "--label", "price")
+
+    text = Path("pipeline.yaml").read_text()
+    assert f"price has amounts such as {dollars.min()}, which are read as numbers." in text
+    config = load_config(Path("pipeline.yaml"))
+    assert config.data.columns == {"price": "float", "rent": "float"}
+    assert config.task.value == "regression"
+    assert "rent" in told
+    prices = [value for batch in open_table(config.data).batches() for value in batch.column("price").to_pylist()]
+    assert prices == pytest.approx(table["price"].abs(), rel=1e-6)
+
+
+@pytest.mark.parametrize("others", ["€", "a number that is not written so"])
+def test_amounts_that_are_no_numbers_of_one_unit_stay_text(conveyor, others):
+    amounts = [
+        f"€{1000 + row}" if row % 2 and others == "€" else "1.2.3" if row % 2 else f"${1000 + row}" for row in range(ROWS)
+    ]
+    houses().assign(rent=amounts).to_csv("amounts.csv", index=False)
+
+    conveyor("init", "amounts.csv", "--label", "price")
+
+    assert not load_config(Path("pipeline.yaml")).data.columns
+
+
+def test_the_type_that_is_set_for_amounts_holds(conveyor):
+    houses().assign(rent=houses()["size"].map("${:,}".format)).to_csv("amounts.csv", index=False)
+
+    conveyor("init", "amounts.csv", "--label", "price", "--set", "data.columns.rent=text")
+
+    assert load_config(Path("pipeline.yaml")).data.columns == {"rent": "text"}
+
+
 @pytest.mark.parametrize("words", [["yes", "no"], ["y", "t", "f"], ["true", "false"]])
 def test_words_that_need_not_mean_the_same_stay_apart(conveyor, words):
     houses().assign(sold=words * (ROWS // len(words))).to_parquet("flats.parquet")

@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -15,6 +16,7 @@ import typer
 from pipeline.cli import main as command_line
 from pipeline.cli.options import as_path
 from pipeline.errors import DataError, NotBlessedError
+from pipeline.util import files
 
 CONVEYOR = [sys.executable, "-m", "pipeline.cli.main"]
 
@@ -105,6 +107,24 @@ def test_an_error_ends_on_one_screen_with_its_exit_code(run, failing, error, exi
     assert "--verbose" in err
 
 
+def test_a_path_that_cannot_be_written_is_named_and_another_one_works(run, monkeypatch, tmp_path):
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def write(page: str) -> None:
+        files.write(Path(page), "text")
+
+    monkeypatch.setattr(command_line, "app", app)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for name in ("file/page.html", "folder"):
+        code, _, err = run(str(tmp_path / name))
+        assert code == 1
+        assert "Storage error: A file or a folder cannot be used." in err
+        assert f"{tmp_path}/{name.partition('/')[0]}" in err
+    assert run(str(tmp_path / "folder" / "page.html"))[0] == 0
+
+
 def test_verbose_shows_the_traceback_as_well(run, failing):
     failing(DataError("The label is missing."))
 
@@ -128,7 +148,7 @@ def test_a_full_disk_is_named(run, failing):
     code, _, err = run()
 
     assert code == 1
-    assert err.startswith("Storage error: The disk is full.")
+    assert err.startswith("Storage error: Conveyor could not write: the disk is full.")
     assert "/data/model" in err
 
 

@@ -33,7 +33,7 @@ def test_the_error_that_ended_the_run_is_told_whatever_else_is_wrong(tmp_path, m
     printed = capsys.readouterr()
     assert ended.value.code == DataError.exit_code
     assert printed.err.startswith("Data error: The label 'price' is not in the data.")
-    assert "No report: The metadata store cannot be read." in printed.out
+    assert "No report: The metadata store is damaged." in printed.out
 
 
 @pytest.mark.parametrize("folder", ["project", "a project"])

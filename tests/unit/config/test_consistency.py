@@ -55,6 +55,16 @@ def with_value(fields: dict[str, Any], way: tuple[str, ...], value: Any) -> dict
             None,
         ),
         ({"training": {"weight": "price"}}, 6, "remove weight", ("training", "weight"), None),
+        ({"task": "regression", "decision": {"aim": "f1"}}, 6, "Remove the section decision", ("decision",), None),
+        ({"decision": {"aim": "f1", "recall": 0.9}}, 7, "remove recall", ("decision", "recall"), None),
+        ({"decision": {"false_positive": 2}}, 6, "aim: cost", ("decision", "aim"), "cost"),
+        (
+            {"decision": {"aim": "f1", "false_negative": 2}},
+            7,
+            "Remove false_negative",
+            ("decision", "false_negative"),
+            None,
+        ),
         (
             {"features": {"size": {"kind": "numeric"}}, "training": {"weight": "size"}},
             6,
@@ -70,7 +80,7 @@ def with_value(fields: dict[str, Any], way: tuple[str, ...], value: Any) -> dict
             ("training", "validation_fraction"),
             0.1,
         ),
-        ({"tuner": {"enabled": True}, "model": {"kind": "trees"}}, 8, "kind: auto", ("model", "kind"), "auto"),
+        ({"tuner": {"enabled": True}, "model": {"kind": "linear"}}, 8, "kind: auto", ("model", "kind"), "auto"),
         (
             {"model": {"build_model": "a.py:build", "kind": ["network", "trees"]}},
             7,
@@ -88,9 +98,9 @@ def with_value(fields: dict[str, Any], way: tuple[str, ...], value: Any) -> dict
         (
             {"task": "regression", "evaluation": {"thresholds": {"auc": {"min": 0.5}}}},
             8,
-            "Write mse",
+            "Write rmse",
             ("evaluation", "thresholds"),
-            {"mse": {"min": 0.5}},
+            {"rmse": {"min": 0.5}},
         ),
         (
             {"evaluation": {"thresholds": {"calibration": {"max_regression": 0.1}}}},
@@ -105,6 +115,45 @@ def with_value(fields: dict[str, Any], way: tuple[str, ...], value: Any) -> dict
             "0.8 for 80 %",
             ("evaluation", "thresholds", "auc", "min"),
             0.8,
+        ),
+        ({"evaluation": {"weight": "price"}}, 6, "remove weight", ("evaluation", "weight"), None),
+        (
+            {"evaluation": {"weight": "size"}, "features": {"size": {"kind": "numeric"}}},
+            8,
+            "remove evaluation.weight",
+            ("features", "size"),
+            {"kind": "ignore"},
+        ),
+        (
+            {"evaluation": {"max_gaps": {"city": {"selection_rates": 0.1}}}},
+            8,
+            "'selection_rate'",
+            ("evaluation", "max_gaps", "city"),
+            {"selection_rate": 0.1},
+        ),
+        (
+            {"task": "regression", "evaluation": {"max_gaps": {"city": {"auc": 0.1}}}},
+            9,
+            "Write rmse",
+            ("evaluation", "max_gaps", "city"),
+            {"rmse": 0.1},
+        ),
+        (
+            {
+                "evaluation": {"max_gaps": {"city": {"recall": 0.1}}},
+                "execution": {"beam": {"runner": "spark", "spark": {"job_server": "a:1", "worker_pool": "b:1"}}},
+            },
+            6,
+            "Remove max_gaps",
+            ("evaluation", "max_gaps"),
+            {},
+        ),
+        (
+            {"task": "multiclass_classification", "evaluation": {"thresholds": {"auc_ovr": {"max_regression": 0.1}}}},
+            9,
+            "auc_ovr: {min: 0.8}",
+            ("evaluation", "thresholds", "auc_ovr"),
+            {"min": 0.8},
         ),
         (
             {"evaluation": {"slice_thresholds": {"city": {"auc": {"min": 80}}}}},

@@ -54,6 +54,7 @@ SECRET = {"secret": "keys", "key": "url"}
             {"tolerations": [{"key": "gpu", "value": "yes"}]},
             {"tolerations": [{"key": "gpu", "operator": "Exists", "value": "yes"}]},
         ),
+        ("nodes", {"Trainer": {"image": "conveyor:0.1.0-gpu"}}, {"Trainer": {"image": "Conveyor:0.1.0-gpu"}}),
         ("resources", {"timeout_seconds": 2**31 - 1}, {"timeout_seconds": 2**31}),
     ],
 )

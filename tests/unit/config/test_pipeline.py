@@ -94,6 +94,18 @@ def test_a_slice_is_a_column_or_a_crossing_of_columns():
     assert slices == (("city",), ("city", "year"))
 
 
+def test_ignored_columns_are_read_where_something_else_uses_them():
+    ignored = {name: {"kind": "ignore"} for name in ("city", "day", "sex", "w", "v", "note")}
+    uses = config(
+        features=ignored,
+        data={"input": "a.csv", "split": {"method": "time", "by": "day"}},
+        training={"weight": "w"},
+        evaluation={"slices": ["city"], "max_gaps": {"sex": {"recall": 0.1}}, "weight": "v"},
+    )
+    assert uses.unread == {"note"}
+    assert uses.weights == ("v", "w")
+
+
 def test_fields_do_not_change():
     with pytest.raises(ValidationError, match="frozen"):
         config().name = "other"
@@ -163,11 +175,32 @@ def with_path(way: tuple[str, ...], path: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("way", [*paths(), ("workspace",)])
 @pytest.mark.parametrize(
-    ("path", "what"), [("s3://bucket/x", "not a path"), ("file:///x", "not a path"), ("~nobody-here/x", "no user")]
+    ("path", "what"), [("hdfs://host/x", "not a path"), ("file:///x", "not a path"), ("~nobody-here/x", "no user")]
 )
 def test_what_is_not_a_path_is_refused_in_every_field_that_takes_one(way, path, what):
     with pytest.raises(ValidationError, match=what):
         config(**with_path(way, path))
+
+
+@pytest.mark.parametrize("way", [way for way in (*paths(), ("workspace",)) if way != ("data", "input")])
+def test_objects_are_refused_in_every_field_but_the_input(way):
+    with pytest.raises(ValidationError, match="not a path"):
+        config(**with_path(way, "s3://bucket/x"))
+
+
+def test_an_input_of_objects_stays_an_address():
+    given = {"name": "houses", "label": "price", "data": {"input": "s3://bucket/{name}/{SPAN}.csv"}}
+    loaded = PipelineConfig.model_validate(given, context={"folder": Path("/project")})
+
+    assert loaded.resolve(loaded.data.input) == "s3://bucket/houses/{SPAN}.csv"
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://", "gs://bucket", "s3://bucket/", "s3://*/a.csv", "s3://{SPAN}/a.csv", "abfs://c/a.csv"]
+)
+def test_an_input_is_of_objects_in_one_bucket(address):
+    with pytest.raises(ValidationError, match="not a path"):
+        config(data={"input": address})
 
 
 @pytest.mark.parametrize("way", paths())

@@ -1,0 +1,157 @@
+"""`conveyor loop` and `conveyor approve`: retraining that nobody has to ask for."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.interruption import ending_on_signals
+from pipeline.cli.options import ConfigArgument, Json, Overrides, read_config
+from pipeline.cli.output import new_table, print_json, print_table
+from pipeline.cli.serving_target import (
+    DEFAULT_SERVER,
+    GatewayOption,
+    ReasonOption,
+    ServerOption,
+    Target,
+    open_rollout,
+    open_target,
+    who,
+)
+from pipeline.errors import ConveyorError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.local.runner import Observer
+    from pipeline.loop.journal import Entry
+    from pipeline.loop.turn import Loop
+    from serving.rollout.controller import Rollout
+
+_LISTED = 20
+
+
+def loop(
+    config: ConfigArgument = None,
+    once: Annotated[bool, typer.Option("--once", help="Decide and act once, as for cron.")] = False,
+    every: Annotated[str, typer.Option(metavar="DURATION", help="How often to decide, until Ctrl-C.")] = "5m",
+    list_it: Annotated[bool, typer.Option("--list", help="Show what was decided, and decide nothing.")] = False,
+    pause_it: Annotated[bool, typer.Option("--pause", help="Make loops wait, until --resume.")] = False,
+    resume_it: Annotated[bool, typer.Option("--resume", help="End a pause.")] = False,
+    approve_it: Annotated[bool, typer.Option("--approve", help="Wait for conveyor approve, as loop.approve does.")] = False,
+    reason: ReasonOption = "",
+    server: ServerOption = DEFAULT_SERVER,
+    gateway: GatewayOption = None,
+    as_json: Json = False,
+    overrides: Overrides = None,
+) -> None:
+    """Run the pipeline when there is a reason: a new span, drift, quality, age. Then try what was pushed.
+
+    Example: conveyor loop --every 10m
+    """
+    settings = read_config(config, [*(overrides or ()), *(["loop.approve=true"] if approve_it else ())])
+    if pause_it and resume_it:
+        raise UsageError(
+            "A loop cannot be paused and resumed at once.",
+            where="--pause and --resume",
+            expected="one of them",
+            seen="both",
+            fix="Leave one of them out.",
+        )
+    if list_it or pause_it or resume_it:
+        _keep_house(settings, reason, pause_it=pause_it, resume_it=resume_it, as_json=as_json)
+        return
+
+    from pipeline.loop.turn import one_loop
+    from pipeline.monitoring.moments import parse_duration
+
+    seconds = parse_duration(every, "--every")
+    with one_loop(settings), ending_on_signals():
+        turns = _open(settings, server, gateway)
+        while True:
+            started = time.monotonic()
+            try:
+                told = _turn(turns)
+            except Exception as error:
+                # The next turn tries again, later and later; also after what nobody has thought of.
+                if once:
+                    raise
+                if not isinstance(error, ConveyorError):
+                    traceback.print_exc()
+                print(f"{time.strftime('%H:%M:%S')}  {error}", file=sys.stderr)
+            else:
+                print(f"{time.strftime('%H:%M:%S')}  {told}", flush=True)
+            if once:
+                return
+            time.sleep(max(0.0, seconds - (time.monotonic() - started)))
+
+
+def approve(config: ConfigArgument = None, overrides: Overrides = None) -> None:
+    """Let the loop go on with what it waits for: a version that is to be tried, or a run.
+
+    Example: conveyor approve
+    """
+    from pipeline.loop.turn import approve as approve_it
+
+    typer.echo(f"Approved: {approve_it(read_config(config, overrides), who())}")
+
+
+def _open(settings: PipelineConfig, server: str, gateway: list[str] | None) -> Loop:
+    from rich.console import Console
+
+    from pipeline.loop.workspace import open_loop
+
+    def rollout() -> Rollout:
+        return open_rollout(open_target(settings, Target.LOCAL, server, gateway, None))
+
+    def observed() -> AbstractContextManager[Observer]:
+        from pipeline.local.progress import observe
+
+        return observe(Console(stderr=True), settings.runs_path)
+
+    return open_loop(settings, rollout, observed)
+
+
+def _turn(turns: Loop) -> str:
+    from pipeline.loop.journal import Action
+
+    decision = turns.turn()
+    if decision.action is Action.WAIT:
+        return decision.reason
+    return f"{decision.action.value}: {decision.reason}: {turns.journal.entries()[-1].result}"
+
+
+def _keep_house(settings: PipelineConfig, reason: str, *, pause_it: bool, resume_it: bool, as_json: bool) -> None:
+    from pipeline.loop.journal import Journal
+    from pipeline.loop.turn import folder_of, pause, paused, resume
+
+    if pause_it:
+        pause(settings, reason or f"by {who()}")
+        typer.echo("Loops wait until: conveyor loop --resume")
+        return
+    if resume_it:
+        typer.echo("Loops go on." if resume(settings) else "They were not paused.")
+        return
+    entries = Journal(folder_of(settings)).entries()
+    if as_json:
+        print_json({"paused": paused(folder_of(settings)), "decisions": [each.model_dump(mode="json") for each in entries]})
+        return
+    if why := paused(folder_of(settings)):
+        typer.echo(f"Paused: {why}")
+    _print(entries[-_LISTED:])
+
+
+def _print(entries: tuple[Entry, ...]) -> None:
+    from pipeline.report import formats
+
+    if not entries:
+        typer.echo("Nothing was decided so far.")
+        return
+    table = new_table("when", "what", "state", "why", "result")
+    for each in entries:
+        table.add_row(formats.moment(each.at), each.action.value, each.state.value, each.reason, each.result)
+    print_table(table)

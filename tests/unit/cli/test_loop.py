@@ -1,0 +1,118 @@
+"""`conveyor loop` and `conveyor approve` as commands; what is decided is tested in tests/unit/loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli.main import main
+from pipeline.errors import NodeError
+from pipeline.loop import workspace
+from pipeline.loop.decision import Decision
+from pipeline.loop.journal import Action, Entry, Journal, State
+from pipeline.loop.turn import one_loop
+
+CONFIG = "name: tiny\ntask: regression\nlabel: y\ndata: {input: 'span-{SPAN}.csv'}\n"
+
+
+class Turns:
+    """A loop whose turns are given."""
+
+    def __init__(self, folder: Path, *turns: Decision | BaseException) -> None:
+        self.journal = Journal(folder)
+        self.turns = list(turns)
+
+    def turn(self) -> Decision:
+        turn = self.turns.pop(0)
+        if isinstance(turn, BaseException):
+            raise turn
+        self.journal.add(
+            Entry(number=1, at=0.0, action=turn.action, key=turn.key, reason=turn.reason, state=State.ENDED, result="done")
+        )
+        return turn
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.yaml").write_text(CONFIG)
+    return tmp_path / ".conveyor" / "loop" / "tiny"
+
+
+@pytest.fixture
+def conveyor(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command; returns its exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def given(monkeypatch: pytest.MonkeyPatch, folder: Path, *turns: Decision | BaseException) -> None:
+    monkeypatch.setattr(workspace, "open_loop", lambda *_: Turns(folder, *turns))
+
+
+def test_once_tells_what_was_done(conveyor: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch):
+    given(monkeypatch, folder, Decision(Action.RUN, "span 2", "span 2 has come"))
+    code, out, err = conveyor("loop", "--once")
+    assert (code, err) == (0, "")
+    assert out.endswith("  run: span 2 has come: done\n")
+    code, out, _ = conveyor("loop", "--list")
+    assert "span 2 has come" in out
+    code, out, _ = conveyor("loop", "--list", "--json")
+    assert json.loads(out)["decisions"][0]["key"] == "span 2"
+
+
+def test_once_ends_with_the_error_of_what_failed(conveyor: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch):
+    given(monkeypatch, folder, NodeError("The Trainer failed."))
+    code, _, err = conveyor("loop", "--once")
+    assert code == 1
+    assert "The Trainer failed" in err
+
+
+@pytest.mark.parametrize("error", [NodeError("The Trainer failed."), OSError(5, "The Trainer failed.")])
+def test_an_error_does_not_end_a_loop(
+    conveyor: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    given(monkeypatch, folder, error, Decision(Action.WAIT, "", "all is well"), KeyboardInterrupt())
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    code, out, err = conveyor("loop")
+    assert code == 130
+    assert "The Trainer failed" in err
+    assert ("Traceback" in err) is isinstance(error, OSError)
+    assert "all is well" in out
+
+
+def test_a_second_loop_says_that_there_is_one(conveyor: Callable[..., Any], folder: Path):
+    from pipeline.cli.options import read_config
+
+    with one_loop(read_config(None)):
+        code, _, err = conveyor("loop", "--once")
+    assert code == 1
+    assert "Another loop of tiny is at work" in err
+
+
+def test_it_is_paused_and_resumed(conveyor: Callable[..., Any]):
+    assert conveyor("loop", "--pause", "--reason", "holidays")[0] == 0
+    assert "paused: holidays" in conveyor("loop", "--once")[1]
+    assert "Paused: holidays" in conveyor("loop", "--list")[1]
+    assert "Loops go on." in conveyor("loop", "--resume")[1]
+    assert "They were not paused." in conveyor("loop", "--resume")[1]
+
+
+def test_nothing_is_approved_that_does_not_wait(conveyor: Callable[..., Any]):
+    code, _, err = conveyor("approve")
+    assert code == 2
+    assert "nothing to approve" in err
+
+
+def test_both_pause_and_resume_are_refused(conveyor: Callable[..., Any]):
+    assert conveyor("loop", "--pause", "--resume")[0] == 2
