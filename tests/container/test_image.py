@@ -6,6 +6,8 @@ import itertools
 import json
 import subprocess
 
+import pytest
+
 from pipeline.kubeflow.pod.payload import code_digest
 from pipeline.local import runner
 from tests.container.conftest import BuiltImage
@@ -62,6 +64,20 @@ def test_a_change_of_code_changes_small_layers_only(image: BuiltImage) -> None:
 def test_the_code_is_that_of_the_checkout(image: BuiltImage) -> None:
     digest = "from pipeline.kubeflow.pod.payload import code_digest; print(code_digest())"
     assert image.python(digest) == code_digest()
+
+
+@pytest.mark.parametrize("modules", ["pipeline.kubeflow.pod.finish", "pipeline.runs.execute"])
+def test_all_that_a_pod_imports_is_compiled(image: BuiltImage, modules: str) -> None:
+    missing = f"""
+import sys
+from importlib.util import cache_from_source
+from pathlib import Path
+import {modules}
+files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
+files = [file for file in files if file.endswith(".py")]
+print(len(files) > 50, [file for file in files if not Path(cache_from_source(file)).exists()])
+"""
+    assert image.python(missing).splitlines()[-1] == "True []"
 
 
 def test_the_code_is_compiled(image: BuiltImage) -> None:

@@ -65,7 +65,7 @@ def check(columns: Sequence[str], label: str, folder: Path) -> None:
             "label": label,
             "data": {"input": "names.parquet"},
             "training": {"epochs": 1, "batch_size": ROWS},
-            "model": {"hidden_units": [4], "numeric_bins": 0},
+            "model": {"kind": "network", "hidden_units": [4], "numeric_bins": 0},
             "evaluation": {"slices": [[name] for name in sliced]},
         }
     )
@@ -145,7 +145,7 @@ def test_a_run_of_a_table_with_hard_names(tmp_path: Path, monkeypatch: pytest.Mo
         "name": "hard",
         "label": "prediction",
         "data": {"input": "hard.parquet"},
-        "model": {"hidden_units": [4]},
+        "model": {"kind": "network", "hidden_units": [4]},
         "training": {"epochs": 1},
         "evaluation": {"thresholds": {"auc": {"min": 0.0}}, "slices": [[columns[2]]]},
         "infra_validator": {"runner": "process", "requests": 5},

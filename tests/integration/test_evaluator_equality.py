@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from components.evaluator import eval_config
 from components.evaluator.executor import Executor
 from components.shared.fast_executor import FORCE_KEY
 from pipeline.config import PipelineConfig
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
 
 ROWS = 700
 # With an image named, TFX does not package its own sources for workers elsewhere, which the in-memory runner does not have.
@@ -114,6 +116,7 @@ def _write_examples(folder: Path, task: str, has_text_labels: bool) -> Path:
         "city": [CITIES[i] for i in random.integers(0, len(CITIES), ROWS)],
         "year": [YEARS[i] for i in random.integers(0, len(YEARS), ROWS)],
         "weight": [WEIGHTS[i] for i in random.integers(0, len(WEIGHTS), ROWS)],
+        "times": random.choice([0.0, 0.5, 1.0, 3.0], ROWS).tolist(),
     }
     # One row in a slice of its own, and in a third shard none at all.
     columns["city"][0] = b"alone"
@@ -245,7 +248,7 @@ def assert_same_metrics(fast: dict[str, Any], stock: dict[str, Any], path: str) 
             assert mine[key]["value"]["doubleValue"] == "NaN", f"{path}: {key}"
             continue
         # A difference is as exact as the numbers that it is the difference of.
-        scale = abs(float(theirs[name, model, False]["value"]["doubleValue"])) if is_diff else 1.0
+        scale = abs(float(theirs[name, model, False]["value"].get("doubleValue", ROWS))) if is_diff else 1.0
         assert_equal(mine[key], metric, f"{path}: {key}", max(1.0, scale))
     assert_equal(fast, stock, path)
 
@@ -292,7 +295,7 @@ def _blessing(results: Results) -> tuple[Any, ...]:
 BOUNDS = {
     "binary_classification": ("auc", {"min": 0.6}),
     "multiclass_classification": ("accuracy", {"min": 0.05}),
-    "regression": ("mse", {"max": 1e8}),
+    "regression": ("rmse", {"max": 1e4}),
 }
 
 
@@ -309,9 +312,9 @@ def test_a_model_that_says_the_same_of_every_row_has_the_same_results(world: Wor
     assert_same_results(world.run(config, "fast", model=world.constant), world.run(config, "stock", model=world.constant))
 
 
-def test_against_a_baseline_the_differences_and_the_verdict_are_the_same(world: World) -> None:
+def test_against_a_baseline_and_with_weights_the_differences_and_the_verdict_are_the_same(world: World) -> None:
     metric, bound = BOUNDS[world.task]
-    config = _config(world.task, thresholds={metric: {**bound, "max_regression": 1e9}})
+    config = _config(world.task, weight="times", thresholds={metric: {**bound, "max_regression": 1e9}})
     fast, stock = (world.run(config, force, baseline=world.other) for force in ("fast", "stock"))
     assert_same_results(fast, stock)
     assert _blessing(fast) == (["BLESSED"], 1)
@@ -338,6 +341,26 @@ def test_a_model_is_no_worse_than_itself_and_measured_the_same_each_time(world: 
     assert _blessing(first) == (["BLESSED"], 1)
     for file in first.folder.iterdir():
         assert file.read_bytes() == (second.folder / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("world", [("binary_classification", False)], indirect=True)
+def test_metrics_at_the_threshold_of_each_model_are_the_same(world: World, tmp_path: Path) -> None:
+    candidate = tmp_path / "candidate"
+    shutil.copytree(world.candidate, candidate)
+    description = candidate / "Format-Serving" / DESCRIPTION_PATH
+    description.parent.mkdir(exist_ok=True)
+    description.write_text(ModelDescription(threshold=0.25).to_json())
+    config = _config(world.task, thresholds={"recall": {"min": 0.5, "max_regression": 0.05}})
+    fast, stock = (world.run(config, force, baseline=world.candidate, model=candidate) for force in ("fast", "stock"))
+    assert_same_results(fast, stock)
+    (overall,) = (each for key, each in fast.of("metrics").items() if not key)
+    values = {(pair.key.name, pair.key.model_name, pair.key.is_diff): pair.value for pair in overall.metric_keys_and_values}
+    # The same model finds more of the positives at a lower threshold.
+    assert values["recall", "candidate", True].double_value.value > 0.05
+    (matrix,) = values["confusion_matrix_at_thresholds", "candidate", False].confusion_matrix_at_thresholds.matrices
+    assert matrix.threshold == 0.25
+    found = matrix.true_positives / (matrix.true_positives + matrix.false_negatives)
+    assert values["recall", "candidate", False].double_value.value == pytest.approx(found)
 
 
 @pytest.mark.parametrize("world", [("regression", False)], indirect=True)

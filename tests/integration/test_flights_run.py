@@ -159,5 +159,18 @@ def test_a_run_killed_while_training_is_repeated_from_there(settled: Project) ->
     assert all((folder / version / "saved_model.pb").is_file() for version in settled.versions)
 
 
+def test_a_run_after_old_ones_were_pruned_takes_all_from_the_cache(settled: Project) -> None:
+    assert settled.run().returncode == 0
+    settled.inspect("models", "prune", "--keep", "1")
+    pruned = json.loads(settled.inspect("prune", "--keep", "1", "--yes", "--json"))
+    assert "PushedModel" in {each["type"] for each in pruned["artifacts"]}
+    assert not any(Path(each["uri"]).exists() for each in pruned["artifacts"])
+    settled.inspect("verify")
+
+    done = settled.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert settled.states()["ExampleGen"] == settled.states()["Transform"] == settled.states()["Trainer"] == "cached"
+
+
 def _is_training(project: Project, known: set[str]) -> bool:
     return project.last_run()["run_id"] not in known and project.states().get("Trainer") == "running"

@@ -23,6 +23,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription, digest_of
 from pipeline.training import settings
 from pipeline.training.preprocessing import preprocessing_fn
 from pipeline.training.trainer import run_fn
@@ -44,7 +45,7 @@ SPECS = {
     "flight": tf.io.VarLenFeature(tf.int64),
 }
 FEATURES = {
-    "departure": {"kind": "time", "parts": ["hour_of_day", "day_of_month", "day_of_year"]},
+    "departure": {"kind": "time", "parts": ["hour_of_day", "day_of_month", "day_of_year", "elapsed"]},
     "size": {"buckets": 5},
     "seats": {"kind": "categorical", "vocabulary": 3, "oov_buckets": 2},
     "flight": {"kind": "ignore"},
@@ -114,7 +115,7 @@ def _example(row: Row) -> tf.train.Example:
 
 
 def _config(label: str, **sections: Any) -> PipelineConfig:
-    sections = {"features": FEATURES, "training": {"epochs": 3, "batch_size": 128}, **sections}
+    sections = {"features": FEATURES, "model": {"kind": "network"}, "training": {"epochs": 3, "batch_size": 128}, **sections}
     return PipelineConfig.model_validate(
         {"name": "flights", "task": TASKS[label], "label": LABEL, "data": {"input": "flights.csv"}, **sections}
     )
@@ -197,6 +198,10 @@ def _raw_inputs(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: [row.get(name, _missing(name)) for row in rows] for name in SPECS if name != "flight"}
 
 
+def _as_float32(row: Row) -> dict[str, Any]:
+    return {name: np.float32(value) if isinstance(value, float) else value for name, value in row.items()}
+
+
 def test_the_model_has_learnt(trained: Trained, label: str) -> None:
     outputs = trained.predict(trained.rows)
     labels = np.array([row[LABEL] for row in trained.rows])
@@ -220,6 +225,7 @@ def test_a_loader_like_tf_servings_gives_the_same_answers(trained: Trained, tmp_
     requests = {
         "serving_default": {"examples": [_example(row).SerializeToString().hex() for row in rows]},
         "predict_raw": _raw_inputs(rows),
+        "reference_rows": {"numbers": [*range(32), 32]},
     }
     (tmp_path / "requests.json").write_text(json.dumps(requests))
     command = [sys.executable, "-I", "-c", LOAD_AS_TF_SERVING, trained.model, str(tmp_path / "requests.json")]
@@ -227,6 +233,11 @@ def test_a_loader_like_tf_servings_gives_the_same_answers(trained: Trained, tmp_
     assert finished.returncode == 0, finished.stderr
     answers = json.loads(finished.stdout)
     assert answers["serving_default"] == answers["predict_raw"]
+    *carried, again = map(json.loads, answers["reference_rows"]["rows"])
+    assert again == carried[0]
+    seen = [{name: value for name, value in row.items() if name not in (LABEL, "flight")} for row in trained.rows]
+    assert all(_as_float32(row) in map(_as_float32, seen) for row in carried)
+    assert len({json.dumps(row) for row in carried}) == 32
     for name, values in trained.predict(rows).items():
         if values.dtype.kind == "f":
             np.testing.assert_allclose(answers["serving_default"][name], values, rtol=1e-5)
@@ -254,6 +265,10 @@ def test_a_client_finds_out_what_to_send(trained: Trained, label: str) -> None:
     contract = json.loads((Path(trained.model) / "assets.extra" / "conveyor.json").read_text())
     classes = {"numbers": [0, 1], "words": ["no", "yes"], "classes": ["low", "mid", "top"], "amounts": []}
     assert contract.pop("parameters") > 0
+    assert contract.pop("threshold") == (0.5 if TASKS[label] == "binary_classification" else None)
+    assert contract.pop("threshold_reason") == ""
+    assert isinstance(contract.pop("calibration"), str)
+    assert re.fullmatch("[0-9a-f]{32}", contract.pop("digest"))
     assert contract == {
         "task": TASKS[label],
         "label": LABEL,
@@ -292,7 +307,8 @@ KINDS = {"numbers": ["network", "trees", "linear"], "classes": ["trees", "linear
 
 
 def test_other_kinds_of_models_answer_as_one(trained: Trained, label: str, tmp_path: Path) -> None:
-    config = _config(label, model={"kind": KINDS[label]})
+    training = {"epochs": 3, "batch_size": 128, "explainable": label != "amounts"}
+    config = _config(label, model={"kind": KINDS[label]}, training=training)
     model = _train(config, trained.rows, trained.graph, tmp_path / "trainer")
     *members, whole = json.loads((model.model_run / "members.json").read_text())
     assert [member["kind"] for member in members] == KINDS[label]
@@ -311,6 +327,14 @@ def test_other_kinds_of_models_answer_as_one(trained: Trained, label: str, tmp_p
     servable = Servable("model", 1, Path(model.model), SessionOptions.from_flags(Flags()))
     try:
         assert warm_up(servable, Path(model.model)) == 4
+        assert ("reference_rows" in servable.signatures) is (label != "amounts")
+        digests = [
+            ModelDescription.from_json(Path(each.model, DESCRIPTION_PATH).read_text()).digest for each in (model, trained)
+        ]
+        assert re.fullmatch("[0-9a-f]{32}", digests[0])
+        assert digest_of(servable.signatures) == digests[0] != digests[1]
+        # Model servers prepare each signature: this one is not another to them.
+        assert servable.signatures[f"digest_{digests[0]}"] == servable.signatures["serving_default"]
     finally:
         servable.close()
 

@@ -24,14 +24,18 @@ def test_the_notebook_goes_from_a_table_to_predictions(tmp_path: Path, monkeypat
         for cell in notebook.cells
         if cell.cell_type == "code"
     }
-    run, report, predictions, scored = (next(out for source, out in shown.items() if source.endswith(end)) for end in ENDINGS)
+    run, report, predictions, explained, scored = (
+        next(out for source, out in shown.items() if source.endswith(end)) for end in ENDINGS
+    )
     assert "Pusher                   complete" in run
     assert "Blessed and pushed as version 1" in run
     assert "<iframe srcdoc=" in report
     assert predictions.count("<tr") == 6
     assert "prediction" in predictions
+    assert "<th>average</th>" in explained
+    assert "<th>engine</th>" in explained
     assert "N10156" in scored
     assert "prediction" in scored
 
 
-ENDINGS = ("\nrun", "run.report", "model.predict(some))", '"prediction"]].head()')
+ENDINGS = ("\nrun", "run.report", "model.predict(some))", "model.explain(some).round(1)", '"prediction"]].head()')

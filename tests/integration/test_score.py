@@ -9,21 +9,35 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
-from tests.integration.conftest import Project
+from conveyor.pipeline import Pipeline
+from pipeline.config.loading import load_config
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.report.read.evaluation import read_evaluation
+from tests.integration.conftest import CONFIG, Project
 
 SPAN = 201304
+DECISION = "decision.recall=0.9"
 
 
 @pytest.fixture(scope="module")
 def pushed(project: Project) -> Project:
     """The project with a model that was pushed as version 1, after one that was not good enough."""
-    assert project.run(settings=("evaluation.thresholds.auc.min=0.99",)).returncode == 4
+    assert project.run(settings=(DECISION, "evaluation.thresholds.auc.min=0.99")).returncode == 4
     before = project.conveyor("score", "--span", str(SPAN), "--output", "too-early.parquet")
     assert before.returncode == 2
     assert "No model has been blessed yet" in before.stderr
-    done = project.run()
+    done = project.run(settings=(DECISION,))
     assert done.returncode == 0, done.stdout + done.stderr
     return project
+
+
+@pytest.fixture(scope="module")
+def threshold(pushed: Project) -> float:
+    """The score above which the pushed model calls a flight late."""
+    path = pushed.workspace / "models" / "flights" / "1" / DESCRIPTION_PATH
+    threshold = ModelDescription.from_json(path.read_text()).threshold
+    assert threshold is not None
+    return threshold
 
 
 def score(project: Project, *arguments: str) -> pa.Table:
@@ -32,7 +46,7 @@ def score(project: Project, *arguments: str) -> pa.Table:
     return pq.read_table(project.folder / "scored.parquet")
 
 
-def test_every_row_of_a_span_is_scored_in_its_order(pushed: Project, sample: dict[int, pa.Table]) -> None:
+def test_every_row_of_a_span_is_scored_in_its_order(pushed: Project, sample: dict[int, pa.Table], threshold: float) -> None:
     done = pushed.conveyor("score", "--span", str(SPAN), "--output", "scored.parquet")
     assert done.returncode == 0, done.stdout + done.stderr
     scored = pq.read_table(pushed.folder / "scored.parquet")
@@ -46,11 +60,31 @@ def test_every_row_of_a_span_is_scored_in_its_order(pushed: Project, sample: dic
         *(scored[name].to_pylist() for name in ("score", "probabilities", "prediction", "probability")), strict=True
     ):
         assert of_classes == {"0": pytest.approx(1 - score_), "1": score_}
-        assert label == (score_ > 0.5)
-        assert probability == max(of_classes.values())
+        assert label == (score_ > threshold)
+        assert probability == of_classes[str(label)]
     assert f"{rows.num_rows:,} rows scored with version 1 of flights, mean score 0." in done.stdout
     assert str(pushed.folder / "scored.parquet") in done.stdout
     assert "Next: conveyor lineage 1" in done.stdout
+
+
+def test_all_decide_by_the_threshold_of_the_model(pushed: Project, sample: dict[int, pa.Table], threshold: float) -> None:
+    assert 0 < threshold < 0.5
+    assert f"A row is called 1 where its score is above {threshold:.4g}, for a recall of at least 0.9" in pushed.inspect("show")
+    config = load_config(CONFIG, [f"workspace={pushed.workspace}"])
+    evaluated = pa.concat_tables([sample[span] for span in (201302, 201303, 201304)]).to_pandas()
+    answers = Pipeline(config).model().predict(evaluated)
+    assert (answers["prediction"] == (answers["score"] > threshold)).all()
+    assert answers["probability"].where(answers["prediction"] == 1, 1 - answers["probability"]).tolist() == pytest.approx(
+        answers["score"].tolist(), abs=1e-6
+    )
+    (confusion,) = {
+        read_evaluation(path.parent).plots["candidate"].confusion
+        for path in pushed.workspace.glob("artifacts/flights/Evaluator/evaluation/*/eval_config.json")
+    }
+    assert confusion is not None
+    assert confusion.threshold == pytest.approx(threshold, abs=1e-6)
+    pairs = list(zip(evaluated["late"], answers["prediction"], strict=True))
+    assert confusion.counts == tuple(tuple(pairs.count((actual, called)) for called in (0, 1)) for actual in (0, 1))
 
 
 def test_text_without_a_label_gets_the_same_scores(pushed: Project, sample: dict[int, pa.Table]) -> None:

@@ -63,11 +63,11 @@ FEATURES = {
     "code": {"kind": "categorical", "vocabulary": 3, "oov_buckets": 2},
     "departure": {"kind": "time"},
     "arrival": {"kind": "time"},
-    "birthday": {"kind": "time", "parts": ["day_of_year", "day_of_month", "minute_of_hour"]},
+    "birthday": {"kind": "time", "parts": ["day_of_year", "day_of_month", "minute_of_hour", "elapsed"]},
     "review": {"kind": "text", "hash_buckets": 100},
     "codes": {"kind": "categorical", "oov_buckets": 2},
     "binned": {"buckets": 3},
-    "visits": {"kind": "time"},
+    "visits": {"kind": "time", "parts": ["hour_of_day", "elapsed"]},
 }
 LISTS = {"tags": None, "codes": None, "waits": None, "binned": None, "visits": None, "vector": 3}
 PREPARED = {"label": "label", "features": FEATURES, "lists": LISTS}

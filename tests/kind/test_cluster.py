@@ -89,7 +89,7 @@ def test_every_node_of_every_run_is_complete(outcomes: list[RunOutcome]) -> None
 def test_the_metadata_database_knows_them(kubectl: Run, outcomes: list[RunOutcome]) -> None:
     states = in_a_pod(
         kubectl,
-        "import json; from pipeline import database; from pipeline.runs.metadata import open_store\n"
+        "import json; from pipeline.runs import database; from pipeline.runs.metadata import open_store\n"
         f"with open_store(database.from_environment(), 'flights') as store:\n"
         f"    runs = [store.run(run) for run in {[outcome.run_id for outcome in outcomes]}]\n"
         "print(json.dumps([{node: e.state.value for node, e in run.executions.items()} for run in runs]))",
@@ -102,7 +102,8 @@ def test_the_metadata_database_knows_them(kubectl: Run, outcomes: list[RunOutcom
 def test_the_second_run_was_compared_with_the_first_ones_model(kubectl: Run, outcomes: list[RunOutcome]) -> None:
     first, baseline = in_a_pod(
         kubectl,
-        "import json; from pipeline import database; from pipeline.runs.metadata import BASELINE_KEY, open_store\n"
+        "import json\nfrom pipeline.nodes import BASELINE_KEY\nfrom pipeline.runs import database\n"
+        "from pipeline.runs.metadata import open_store\n"
         f"with open_store(database.from_environment(), 'flights') as store:\n"
         f"    first, second = [store.run(run) for run in {[outcome.run_id for outcome in outcomes]}]\n"
         "print(json.dumps([first.output('Trainer', 'model').uri, second.input('Evaluator', BASELINE_KEY).uri]))",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from pipeline.cli import main as command_line
 from pipeline.config import PipelineConfig
 
 if TYPE_CHECKING:
@@ -33,3 +36,18 @@ def workspace(config: PipelineConfig) -> Workspace:
     from tests.fakes.workspace import Workspace  # imports TensorFlow, which most tests do without
 
     return Workspace(config)
+
+
+@pytest.fixture
+def conveyor(config: PipelineConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command on the workspace in this process; returns its exit code, stdout and stderr."""
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(yaml.safe_dump(config.effective()))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            command_line.main([*arguments, "-c", str(path)])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run

@@ -57,6 +57,8 @@ def test_an_error_is_whole_after_crossing_a_process_boundary(kind):
         ("ConfigError", 2),
         ("DataError", 3),
         ("NotBlessedError", 4),
+        ("DriftError", 5),
+        ("WorseError", 5),
     ],
 )
 def test_exit_codes(name, exit_code):

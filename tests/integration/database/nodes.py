@@ -6,8 +6,9 @@ import time
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline.errors import ConveyorError, as_conveyor_error
+from pipeline.errors import ConveyorError
 from pipeline.runs import database, execute
+from pipeline.util.unexpected import as_conveyor_error
 
 NODES = ("Source", "Left", "Right", "Join")
 

@@ -66,7 +66,7 @@ def test_the_loser_of_a_deadlock_tries_again(processes: ProcessPoolExecutor, ser
         rival.run(f"UPDATE Artifact SET uri = 'old' WHERE id = {second}")
         writer = processes.submit(nodes.rewrite, url, changed)
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not server.execute(waiting)[0][0]:
             assert time.monotonic() < deadline, "the writer does not wait for the rival"
             time.sleep(0.05)
@@ -77,7 +77,7 @@ def test_the_loser_of_a_deadlock_tries_again(processes: ProcessPoolExecutor, ser
     writer.result(60)
     assert [artifact.uri for artifact in store.get_artifacts_by_id([first, second])] == ["new", "new"]
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not server.execute(deadlocks, database)[0][0]:
         assert time.monotonic() < deadline, "there was no deadlock"
         time.sleep(0.2)

@@ -24,17 +24,10 @@ from pipeline.runs.metadata import open_store
 from pipeline.runs.status import RunOutcome
 from tests.integration.conftest import REPOSITORY, Project
 from tests.integration.database.servers import MariaDB
-from tests.walker import Package, ProcessRunner, Run, walk
+from tests.walker import IMAGE_ENVIRONMENT, Package, ProcessRunner, Run, walk
 
-# What the image sets; and the code is that of this checkout, as it is in the image.
-ENVIRONMENT = {
-    "LOGNAME": "conveyor",
-    "PYTHONHASHSEED": "0",
-    "PYTHONPATH": str(REPOSITORY),
-    "PYTHONUNBUFFERED": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-    "TF_ENABLE_ONEDNN_OPTS": "0",
-}
+# The code is that of this checkout, as it is in the image.
+ENVIRONMENT = {**IMAGE_ENVIRONMENT, "PYTHONPATH": str(REPOSITORY)}
 
 
 @dataclass(frozen=True)

@@ -9,34 +9,34 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from pipeline.kubeflow.pod.names import component_name
 from pipeline.runs.status import RunState
 from tests.integration.conftest import Project
 from tests.integration.kubeflow.conftest import ENVIRONMENT, Cluster, Webhook, new_cluster
 from tests.walker import Package, Pod, ProcessRunner, Run, State
 
-TASKS = {
-    "ExampleGen": "example-gen",
-    "StatisticsGen": "statistics-gen",
-    "SchemaGen": "schema-gen",
-    "ExampleValidator": "example-validator",
-    "Transform": "transform",
-    "LatestHyperparameters": "latest-hyperparameters",
-    "Trainer": "trainer",
-    "Resolver": "resolver",
-    "Evaluator": "evaluator",
-    "InfraValidator": "infra-validator",
-    "Pusher": "pusher",
-}
-NEWEST = 201304
-GROUPS = (
-    "kubeflow.groups.Data=[ExampleGen,StatisticsGen,SchemaGen,ExampleValidator,Transform]",
-    "kubeflow.groups.Model=[LatestHyperparameters,Trainer]",
-    "kubeflow.groups.Check=[Resolver,Evaluator,InfraValidator,Pusher]",
+NODES = (
+    "ExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "ExampleValidator",
+    "Transform",
+    "LatestHyperparameters",
+    "Trainer",
+    "Resolver",
+    "Evaluator",
+    "InfraValidator",
+    "Pusher",
 )
+# The task that runs them all.
+TASK = "example-gen-to-pusher"
+NEWEST = 201304
+WITH_TENSORFLOW = "starting again with TensorFlow"
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +71,38 @@ def second(cluster: Cluster, package: Package, broken: Run) -> Run:
     return cluster.walk(package, {"span": NEWEST})
 
 
+@pytest.fixture(scope="module")
+def unchanged(cluster: Cluster, package: Package, second: Run) -> Run:
+    """A run for which nothing has changed."""
+    return cluster.walk(package, {"span": NEWEST})
+
+
+def metrics(run: Run, node: str) -> dict[str, Any]:
+    """The figures of a node that the dashboard has."""
+    found = run.tasks[TASK].artifacts[f"{node}_metrics"].metadata
+    return {name: value for name, value in found.items() if name != "display_name"}
+
+
+def page(run: Run, node: str) -> str:
+    """The page of a node that the dashboard has."""
+    report = run.tasks[TASK].artifacts[f"{node}_report"]
+    assert report.type == "system.HTML"
+    assert report.file is not None
+    return report.file.read_text()
+
+
+def titles(run: Run) -> dict[str, str]:
+    """What the dashboard calls the pages: by node, its state."""
+    artifacts = run.tasks[TASK].artifacts
+    names = [artifact.metadata["display_name"] for name, artifact in artifacts.items() if name.endswith("_report")]
+    return dict(name.split(": ") for name in names)
+
+
 def test_every_node_is_complete_in_the_metadata_store(cluster: Cluster, first: Run) -> None:
     assert first.state is State.SUCCEEDED, first.describe()
-    assert set(first.tasks) == {*TASKS.values(), "finish"}
-    assert {name: task.state for name, task in first.tasks.items() if task.state is not State.SUCCEEDED} == {}
+    assert first.states() == {TASK: State.SUCCEEDED, "finish": State.SUCCEEDED}
     recorded = cluster.recorded(first).executions
-    assert {node: execution.state.value for node, execution in recorded.items()} == dict.fromkeys(TASKS, "complete")
+    assert {node: execution.state.value for node, execution in recorded.items()} == dict.fromkeys(NODES, "complete")
 
 
 def test_the_pushed_model_answers(cluster: Cluster, first: Run) -> None:
@@ -84,17 +110,14 @@ def test_the_pushed_model_answers(cluster: Cluster, first: Run) -> None:
     assert 0 < cluster.score("1") < 1
 
 
-def test_the_dashboard_has_a_page_of_every_node_and_figures_of_most(first: Run) -> None:
-    for task in first.tasks.values():
-        page = task.artifacts["report"]
-        assert page.type == "system.HTML"
-        assert page.file is not None
-        assert page.file.read_text().lstrip().lower().startswith("<!doctype html>")
-    figures = {name: task.artifacts["metrics"].metadata for name, task in first.tasks.items() if "metrics" in task.artifacts}
-    assert all(isinstance(value, (int, float)) for metrics in figures.values() for value in metrics.values())
-    assert figures["example-gen"]["newest_span"] == NEWEST
-    assert figures["pusher"]["version"] == 1
-    evaluation = first.tasks["evaluator"].artifacts["classification"]
+def test_the_dashboard_has_page_state_and_figures_of_each_node_by_its_name(first: Run) -> None:
+    assert titles(first) == dict.fromkeys(NODES, "complete")
+    for node in map(component_name, NODES):
+        assert page(first, node).lstrip().lower().startswith("<!doctype html>")
+    assert metrics(first, "example_gen")["newest_span"] == NEWEST
+    assert metrics(first, "pusher")["version"] == 1
+    assert all(isinstance(value, (int, float)) for value in metrics(first, "trainer").values())
+    evaluation = first.tasks[TASK].artifacts["evaluator_classification"]
     assert evaluation.type == "system.ClassificationMetrics"
     assert evaluation.metadata["confidenceMetrics"]
     assert len(evaluation.metadata["confusionMatrix"]["rows"]) == 2
@@ -103,7 +126,7 @@ def test_the_dashboard_has_a_page_of_every_node_and_figures_of_most(first: Run) 
 def test_the_exit_task_writes_the_outcome_and_tells_it(cluster: Cluster, webhook: Webhook, first: Run) -> None:
     outcome = cluster.outcome(first)
     assert (outcome.state, outcome.note) == (RunState.COMPLETE, "the first")
-    assert cluster.node_states(first) == dict.fromkeys(TASKS, "complete")
+    assert cluster.node_states(first) == dict.fromkeys(NODES, "complete")
     report = cluster.folder / "runs" / "flights" / first.id / "report.html"
     assert report.read_text().startswith("<!doctype html>")
     (message,) = (message for message in webhook.messages if message["run_id"] == first.id)
@@ -115,20 +138,26 @@ def test_the_metrics_are_those_of_a_run_on_the_laptop(project: Project, first: R
     assert done.returncode == 0, done.stdout + done.stderr
     overall = json.loads(project.inspect("show", "latest", "--json"))["slices"][0]["metrics"]
     laptop = {name: candidate for name, (candidate, baseline) in overall.items() if candidate is not None}
-    cluster = first.tasks["evaluator"].artifacts["metrics"].metadata
+    cluster = metrics(first, "evaluator")
     assert {name: cluster[name] for name in laptop} == pytest.approx(laptop, rel=1e-6, abs=1e-6)
     assert "auc" in laptop
 
 
-def test_data_that_break_the_schema_fail_the_validator_and_block_the_push(cluster: Cluster, broken: Run) -> None:
+def test_data_that_break_the_schema_fail_the_pod_with_the_error_of_the_validator(cluster: Cluster, broken: Run) -> None:
     assert broken.state is State.FAILED
-    validator = broken.tasks["example-validator"]
-    assert (validator.state, validator.exit_code) == (State.FAILED, 3), broken.describe()
+    task = broken.tasks[TASK]
+    assert (task.state, task.exit_code) == (State.FAILED, 3), broken.describe()
+    assert "origin" in task.attempts[0].log.split("Data error:")[1]
+    assert "LAX" in task.attempts[0].log
+    assert "ExampleValidator: not tried again" in task.log
     # Of a failed task nothing is kept but its log.
-    assert list(validator.artifacts) == ["executor-logs"]
-    assert "origin" in validator.log
-    assert "LAX" in validator.log
-    assert {broken.tasks[task].state for task in ("transform", "trainer", "evaluator", "pusher")} == {State.OMITTED}
+    assert list(task.artifacts) == ["executor-logs"]
+    assert cluster.node_states(broken) == {
+        **dict.fromkeys(NODES, "blocked"),
+        **dict.fromkeys(("ExampleGen", "StatisticsGen", "Resolver", "LatestHyperparameters"), "complete"),
+        "SchemaGen": "cached",
+        "ExampleValidator": "failed",
+    }
     assert cluster.versions[0] == "1"
 
 
@@ -151,93 +180,97 @@ def test_the_next_run_has_the_first_model_as_baseline_and_repeats_no_work(cluste
     assert baseline is not None
     assert baseline.id == model.id
     states = cluster.node_states(second)
-    assert {node for node in TASKS if states[node] == "complete"} <= {
+    assert {node for node in NODES if states[node] == "complete"} <= {
         "Evaluator",
         "Pusher",
         "Resolver",
         "LatestHyperparameters",
     }
     assert (states["Trainer"], states["Evaluator"]) == ("cached", "complete")
-    assert "auc_baseline" in second.tasks["evaluator"].artifacts["metrics"].metadata
+    assert "auc_baseline" in metrics(second, "evaluator")
+    # Not before the first node with work to do.
+    assert f"Evaluator: {WITH_TENSORFLOW}" in second.tasks[TASK].log
 
 
 def test_the_dashboard_shows_what_was_taken_from_the_cache_too(first: Run, second: Run) -> None:
-    for name, figure in (("example-gen", "<table"), ("statistics-gen", "<table"), ("trainer", "<svg")):
-        assert second.tasks[name].artifacts["metrics"].metadata == first.tasks[name].artifacts["metrics"].metadata
-        page = second.tasks[name].artifacts["report"].file
-        assert page is not None
-        assert figure in page.read_text()
+    for name, figure in (("example_gen", "<table"), ("statistics_gen", "<table"), ("trainer", "<svg")):
+        assert metrics(second, name) == metrics(first, name)
+        assert figure in page(second, name)
+    assert titles(second)["Trainer"] == "cached"
 
 
-@pytest.fixture(scope="module")
-def grouping_cluster(tmp_path_factory: pytest.TempPathFactory, sample: Mapping[int, pa.Table]) -> Cluster:
-    return new_cluster(tmp_path_factory.mktemp("volume"), sample)
-
-
-@pytest.fixture(scope="module")
-def grouped(grouping_cluster: Cluster) -> Package:
-    return grouping_cluster.compile(*GROUPS)
-
-
-@pytest.fixture(scope="module")
-def grouped_run(grouping_cluster: Cluster, grouped: Package) -> Run:
-    return grouping_cluster.walk(grouped)
-
-
-def test_nodes_that_share_a_pod_give_the_same_result(grouping_cluster: Cluster, first: Run, grouped_run: Run) -> None:
-    assert grouped_run.state is State.SUCCEEDED, grouped_run.describe()
-    assert set(grouped_run.tasks) == {"data", "model", "check", "finish"}
-    assert grouping_cluster.node_states(grouped_run) == dict.fromkeys(TASKS, "complete")
-    expected = first.tasks["evaluator"].artifacts["metrics"].metadata
-    found = grouped_run.tasks["check"].artifacts["metrics"].metadata
-    assert {name: found[name] for name in ("auc", "accuracy", "loss")} == pytest.approx(
-        {name: expected[name] for name in ("auc", "accuracy", "loss")}, rel=1e-6
-    )
+def test_a_run_for_which_nothing_has_changed_does_without_tensorflow(cluster: Cluster, second: Run, unchanged: Run) -> None:
+    assert unchanged.state is State.SUCCEEDED, unchanged.describe()
+    states = cluster.node_states(unchanged)
+    assert {node for node in NODES if states[node] != "cached"} == {"Resolver", "LatestHyperparameters"}
+    assert WITH_TENSORFLOW not in unchanged.tasks[TASK].log
+    assert metrics(unchanged, "evaluator") == metrics(second, "evaluator")
 
 
 @pytest.fixture(scope="module")
 def retried(
-    grouping_cluster: Cluster, grouped: Package, grouped_run: Run, sample: Mapping[int, pa.Table]
-) -> tuple[Run, list[Pod]]:
-    """A run with a new month and other parameters, whose pod is killed in the middle of the training."""
-    grouping_cluster.write_span(NEWEST + 1, sample[NEWEST + 1])
-    models = grouping_cluster.folder / "artifacts" / "flights" / "Trainer" / "model"
+    cluster: Cluster, package: Package, unchanged: Run, sample: Mapping[int, pa.Table]
+) -> tuple[Run, list[Pod], list[str]]:
+    """A run with a new month and other parameters, killed in the middle of the training; and what had been pushed before."""
+    cluster.write_span(NEWEST + 1, sample[NEWEST + 1])
+    models = cluster.folder / "artifacts" / "flights" / "Trainer" / "model"
     before = set(models.iterdir())
     killed: list[Pod] = []
 
     def kill_training(pod: Pod, process: subprocess.Popen[bytes]) -> None:
-        if killed or not pod.name.endswith("-model-0"):
+        if killed or not pod.name.endswith(f"-{TASK}-0"):
             return
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while set(models.iterdir()) == before and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         killed.append(pod)
         process.kill()
 
-    parameters = {"steps_per_epoch": 1, "push_destination": str(grouping_cluster.folder / "elsewhere")}
-    return grouping_cluster.walk(grouped, parameters, ProcessRunner(ENVIRONMENT, kill_training)), killed
+    versions = cluster.versions
+    parameters = {"steps_per_epoch": 1, "push_destination": str(cluster.folder / "elsewhere")}
+    return cluster.walk(package, parameters, ProcessRunner(ENVIRONMENT, kill_training)), killed, versions
 
 
-def test_a_killed_pod_is_tried_again_and_goes_on_with_its_execution(
-    grouping_cluster: Cluster, retried: tuple[Run, list[Pod]]
+def test_a_pod_killed_in_the_middle_repeats_only_what_was_not_done(
+    cluster: Cluster, retried: tuple[Run, list[Pod], list[str]]
 ) -> None:
-    run, killed = retried
+    run, killed, _ = retried
     assert len(killed) == 1
     assert run.state is State.SUCCEEDED, run.describe()
-    assert [attempt.exit_code for attempt in run.tasks["model"].attempts] == [137, 0]
-    (execution,) = grouping_cluster.executions(run, "Trainer")
+    first, second = run.tasks[TASK].attempts
+    assert (first.exit_code, second.exit_code) == (137, 0)
+    (execution,) = cluster.executions(run, "Trainer")
     assert execution.last_known_state == execution.COMPLETE
-    assert grouping_cluster.node_states(run)["Trainer"] == "complete"
+    assert len(cluster.executions(run, "ExampleGen")) == 1
+    # What had been done is known to be, in a process without TensorFlow.
+    assert f"ExampleGen: {WITH_TENSORFLOW}" in first.log
+    assert f"Trainer: {WITH_TENSORFLOW}" in second.log
+    assert cluster.node_states(run)["Trainer"] == "complete"
 
 
-def test_a_new_month_on_the_volume_is_picked_up(retried: tuple[Run, list[Pod]]) -> None:
-    run, _ = retried
-    assert run.tasks["data"].artifacts["metrics"].metadata["newest_span"] == NEWEST + 1
+def test_a_new_month_on_the_volume_is_picked_up(retried: tuple[Run, list[Pod], list[str]]) -> None:
+    assert metrics(retried[0], "example_gen")["newest_span"] == NEWEST + 1
 
 
-def test_parameters_of_a_run_do_what_they_say(grouping_cluster: Cluster, retried: tuple[Run, list[Pod]]) -> None:
-    run, _ = retried
-    assert [path.name for path in (grouping_cluster.folder / "elsewhere").glob("[0-9]*")] != []
-    assert grouping_cluster.versions == ["1"]
-    trainer = grouping_cluster.recorded(run).executions["Trainer"]
+def test_parameters_of_a_run_do_what_they_say(cluster: Cluster, retried: tuple[Run, list[Pod], list[str]]) -> None:
+    run, _, versions = retried
+    assert [path.name for path in (cluster.folder / "elsewhere").glob("[0-9]*")] != []
+    assert cluster.versions == versions
+    trainer = cluster.recorded(run).executions["Trainer"]
     assert json.loads(trainer.properties["custom_config"])["training"]["steps_per_epoch"] == 1
+
+
+def test_a_pod_a_node_gives_the_same_result(
+    tmp_path_factory: pytest.TempPathFactory, sample: Mapping[int, pa.Table], first: Run
+) -> None:
+    cluster = new_cluster(tmp_path_factory.mktemp("volume"), sample)
+    run = cluster.walk(cluster.compile("kubeflow.groups=null"))
+
+    assert run.state is State.SUCCEEDED, run.describe()
+    assert len(run.tasks) == len(NODES) + 1
+    assert cluster.node_states(run) == dict.fromkeys(NODES, "complete")
+    apart = run.tasks["evaluator"].artifacts["metrics"].metadata
+    together = metrics(first, "evaluator")
+    assert {name: apart[name] for name in ("auc", "accuracy", "loss")} == pytest.approx(
+        {name: together[name] for name in ("auc", "accuracy", "loss")}, rel=1e-6
+    )

@@ -16,6 +16,7 @@ import pytest
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConveyorError, StorageError
 from pipeline.local import PipelineFactory, run_pipeline
+from pipeline.runs.outcomes import read_outcome
 from pipeline.runs.status import NodeState, RunOutcome, RunState
 
 HERE = Path(__file__).parent
@@ -159,34 +160,73 @@ def test_after_a_failed_or_a_partial_run_everything_is_compiled_again(workspace:
     assert was_compiled(workspace, run(workspace, fingerprint=lambda: "1"))
 
 
-def test_a_killed_run_leaves_no_process_and_is_repeated_without_its_finished_nodes(workspace: Path) -> None:
+def hang(workspace: Path) -> tuple[subprocess.Popen[str], int]:
+    """Starts a run as a command does, and waits until a node of it hangs; returns the command and the node's process."""
     at_work = workspace / "pid"
     arguments = f"root={str(workspace)!r}, left='hang:{at_work}'"
     code = (
+        "import typer\n"
         "from pipeline.config import PipelineConfig; from pipeline.local import PipelineFactory, run_pipeline\n"
-        "if __name__ == '__main__':\n"
+        "from pipeline.cli.interruption import ending_on_signals\n"
+        "def start() -> None:\n"
         f"    config = PipelineConfig(name='tiny', label='y', workspace={str(workspace)!r}, data={{'input': 'x'}})\n"
-        f"    run_pipeline(config, PipelineFactory('tiny_pipeline:create', dict({arguments})), name='tiny')\n"
+        "    with ending_on_signals():\n"
+        f"        run_pipeline(config, PipelineFactory('tiny_pipeline:create', dict({arguments})), name='tiny')\n"
+        "if __name__ == '__main__':\n"
+        "    typer.run(start)\n"
     )
-    script = workspace / "killed.py"
+    script = workspace / "command.py"
     script.write_text(code)
-    command = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(HERE)})
+    search = os.pathsep.join([str(HERE), str(HERE.parents[2])])
+    command = subprocess.Popen(
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": search}, stderr=subprocess.PIPE, text=True
+    )
     wait_until(lambda: at_work.exists() and at_work.read_text() != "")
+    return command, int(at_work.read_text())
+
+
+def test_a_killed_run_leaves_no_process_and_is_repeated_without_its_finished_nodes(workspace: Path) -> None:
+    command, node = hang(workspace)
     with pytest.raises(StorageError, match="Another run of tiny is at work"):
         run(workspace)
+    (folder,) = (path.parent for path in (workspace / "runs" / "tiny").glob("*/run.json"))
+    assert read_outcome(folder).state is RunState.RUNNING
     command.send_signal(signal.SIGKILL)
-    command.wait()
-    node = int(at_work.read_text())
+    command.communicate()
+    assert read_outcome(folder).state is RunState.INTERRUPTED
     wait_until(lambda: not Path(f"/proc/{node}").exists())
 
     outcome = run(workspace)
     assert outcome.state is RunState.COMPLETE
     assert outcome.nodes["Source"].state is NodeState.CACHED
-    killed = min((workspace / "runs" / "tiny").glob("*/run.json"))
-    assert RunOutcome.load(killed.parent).state is RunState.INTERRUPTED
+    assert RunOutcome.load(folder).state is RunState.INTERRUPTED
 
 
-def wait_until(condition: Any, seconds: float = 60) -> None:
+def test_a_run_that_is_told_to_end_writes_its_state_and_leaves_no_process(workspace: Path) -> None:
+    command, node = hang(workspace)
+    command.send_signal(signal.SIGTERM)
+    _, err = command.communicate(timeout=60)
+    assert command.returncode == 128 + signal.SIGTERM
+    assert "The same command goes on from there" in err
+    (folder,) = (path.parent for path in (workspace / "runs" / "tiny").glob("*/run.json"))
+    outcome = RunOutcome.load(folder)
+    assert outcome.state is RunState.INTERRUPTED
+    assert outcome.nodes["Left"].state is NodeState.INTERRUPTED
+    assert outcome.nodes["Join"].state is NodeState.BLOCKED
+    wait_until(lambda: not Path(f"/proc/{node}").exists())
+
+
+def test_a_damaged_outcome_of_an_earlier_run_is_left_aside_and_named(workspace: Path) -> None:
+    first = run(workspace, fingerprint=lambda: "same")
+    path = workspace / "runs" / "tiny" / first.run_id / "run.json"
+    path.write_text('{"format": 2}')
+    second = run(workspace, fingerprint=lambda: "same")
+    assert (second.state, states(second)) == (RunState.COMPLETE, ["cached"] * 4)
+    assert [str(path) in warning for warning in second.warnings] == [True]
+    assert path.read_text() == '{"format": 2}'
+
+
+def wait_until(condition: Any, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
