@@ -23,6 +23,11 @@ def newest_version(config: PipelineConfig) -> Path:
     return max(versions, key=lambda path: int(path.name))
 
 
+def newest_artifact(folder: Path) -> Path:
+    """The newest artifact of an output; manifests lie beside the artifacts."""
+    return max((path for path in folder.iterdir() if path.is_dir()), key=lambda path: int(path.name))
+
+
 def span_files(config: PipelineConfig) -> list[Path]:
     """The files that match `data.input`, the oldest span first."""
     pattern = Path(config.resolve(config.data.input))

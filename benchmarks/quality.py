@@ -113,6 +113,7 @@ def trees_view(rows: pd.DataFrame, config: PipelineConfig, features: list[str], 
                 "day_of_week": values.dt.dayofweek,
                 "day_of_month": values.dt.day,
                 "day_of_year": values.dt.dayofyear,
+                "elapsed": values.astype("datetime64[s]").astype("int64"),
             }
             chosen = config.features[name].parts if name in config.features else None
             columns.update({f"{name}:{part}": parts[part] for part in chosen or DEFAULT_PARTS})

@@ -34,8 +34,10 @@ from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.contracts.schema import Schema
 from pipeline.training import raw, settings
+from pipeline.training.data import TrainingData
 from pipeline.training.examples import Rows
-from pipeline.training.trainer import TrainingData, make_deterministic, train
+from pipeline.training.network import make_deterministic
+from pipeline.training.trainer import train
 
 READ_BATCH_SIZE = 16_384
 

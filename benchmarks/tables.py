@@ -38,13 +38,14 @@ BEGIN, END = "<!-- table -->\n", "<!-- end -->\n"
 COMMAND = (sys.executable, "-m", "pipeline.cli.main")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "COLUMNS": "200"}
 SECONDS_TO_SERVE = 120
+REFUSED = "The model was not blessed"
 MAIN_METRICS = ("auc", "accuracy", "rmse", "mse")
 
 Result = dict[str, Any]
 
 
 def main() -> int:
-    """Runs what is asked for, writes the page, and returns how many tables did not end in a prediction."""
+    """Runs what is asked for, writes the page if all have a result, and returns how many did not end in a prediction."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--only", action="append", choices=[table.name for table in TABLES], help="this table again; repeatable"
@@ -62,7 +63,10 @@ def main() -> int:
             console.print(f"{table.name:<14} {result['outcome']:<24} {result['seconds']:6.1f} s")
     results = {table.name: options.folder / table.name / "result.json" for table in TABLES}
     found = {name: json.loads(path.read_text()) for name, path in results.items() if path.exists()}
-    write_page(found)
+    if len(found) == len(TABLES):
+        put_between(PAGE, BEGIN, rendered(found))
+    else:
+        console.print(rendered(found))
     return sum(result["outcome"] != "predicted" for result in found.values())
 
 
@@ -86,7 +90,7 @@ def take(table: PublicTable, folder: Path) -> Result:
         if step == "predict":
             code, output = predict(folder, first_rows)
         else:
-            code, output = conveyor(
+            code, output = command(
                 folder, *{"init": ("init", source, "--label", table.label, *table.options), "run": ("run",)}[step]
             )
         result["steps"][step] = round(time.monotonic() - step_started, 1)
@@ -106,7 +110,7 @@ def take(table: PublicTable, folder: Path) -> Result:
     return result
 
 
-def conveyor(folder: Path, *arguments: str) -> tuple[int, str]:
+def command(folder: Path, *arguments: str) -> tuple[int, str]:
     """Runs a command in a folder and returns its exit code and what it printed."""
     done = subprocess.run([*COMMAND, *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
@@ -118,7 +122,7 @@ def predict(folder: Path, rows: str) -> tuple[int, str]:
         deadline = time.monotonic() + SECONDS_TO_SERVE
         name = re.findall(r"^name: (.+)$", (folder / "pipeline.yaml").read_text(), flags=re.MULTILINE)[0]
         while True:
-            code, output = conveyor(folder, "predict", "--file", rows, "--address", f"grpc://localhost:{port}/{name}")
+            code, output = command(folder, "predict", "--file", rows, "--address", f"grpc://localhost:{port}/{name}")
             if code in (0, 2, 3) or time.monotonic() > deadline:
                 return code, output
             time.sleep(0.5)
@@ -131,9 +135,9 @@ def serving(folder: Path) -> Iterator[int]:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
         port, rest = first.getsockname()[1], second.getsockname()[1]
-    command = [*COMMAND, "serve", "--port", str(port), "--rest-port", str(rest), "--engine", "embedded"]
+    serve = [*COMMAND, "serve", "--port", str(port), "--rest-port", str(rest), "--engine", "embedded"]
     with (folder / "serve.txt").open("w") as output:
-        process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(serve, cwd=folder, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT)
     try:
         while "Serving" not in (folder / "serve.txt").read_text() and process.poll() is None:
             time.sleep(0.2)
@@ -157,11 +161,11 @@ def metric_in(output: str) -> str:
     return ""
 
 
-def write_page(results: dict[str, Result]) -> None:
-    """Puts the results between the marks in the page."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
+def put_between(page: Path, begin: str, text: str) -> None:
+    """Puts text between a mark and the next end in a page."""
+    before, _, rest = page.read_text().partition(begin)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}{rendered(results)}{END}{after}")
+    page.write_text(f"{before}{begin}{text}{END}{after}")
 
 
 def rendered(results: dict[str, Result]) -> str:
@@ -192,6 +196,9 @@ def outcome(result: Result) -> str:
     """What came of a table, in words."""
     if result["outcome"] == "predicted":
         return f"predicts; {result['metric']}"
+    if any(REFUSED in line for line in result["error"]):
+        (seen,) = (line.strip().removeprefix("seen ").strip() for line in result["error"] if line.strip().startswith("seen "))
+        return f"refused by the gate: {seen}"
     return f"{result['outcome']} ends with: {first_line(result['error'])}"
 
 

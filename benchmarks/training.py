@@ -17,12 +17,14 @@ from typing import TypeVar
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from benchmarks.example import newest_artifact
 from components.schema_importer.schema_file import read_curated_schema
 from pipeline.config.loading import load_config
 from pipeline.contracts.schema import Schema
 from pipeline.training import settings
+from pipeline.training.data import TrainingData
+from pipeline.training.network import compiled_model, make_deterministic
 from pipeline.training.recipe import Recipe
-from pipeline.training.trainer import TrainingData, compiled_model, make_deterministic
 
 _Result = TypeVar("_Result")
 
@@ -36,7 +38,7 @@ def main() -> None:
     schema = Schema.of(read_curated_schema(Path(config.resolve(config.schema_source.path or ""))))
     values = settings.for_trainer(config, schema)
     artifacts = folder / "ours" / "artifacts" / "flights"
-    graph, rows = (newest(artifacts / output) for output in ("Transform/transform_graph", "ExampleGen/examples"))
+    graph, rows = (newest_artifact(artifacts / output) for output in ("Transform/transform_graph", "ExampleGen/examples"))
     make_deterministic(values.training.seed)
     transform_output = tft.TFTransformOutput(str(graph))
     data, seconds = timed(lambda: TrainingData.read([f"{rows}/Split-train/*"], values, transform_output))
@@ -51,11 +53,6 @@ def main() -> None:
     _, training = timed(lambda: model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0))
     print(f"{steps:,} batches of {recipe.batch_size:,}: {alone / steps * 1e3:.1f} ms each alone")
     print(f"with a training step on each: {training / steps * 1e3:.1f} ms")
-
-
-def newest(folder: Path) -> Path:
-    """The newest artifact of an output."""
-    return max(folder.iterdir(), key=lambda path: int(path.name))
 
 
 def timed(work: Callable[[], _Result]) -> tuple[_Result, float]:

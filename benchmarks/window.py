@@ -21,6 +21,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.example import newest_artifact
 from benchmarks.pipeline import WHOLE, Costs, jittered, run_ours, write_config
 from pipeline.datasets import flights
 
@@ -98,7 +99,7 @@ def show(console: Console, from_nothing: Costs, one_more: Costs) -> None:
 def differences(moved: Path, fresh: Path) -> Iterator[str]:
     """The files of the newest Examples and ExampleStatistics that differ."""
     for output in ("ExampleGen/examples", "StatisticsGen/statistics"):
-        one, other = (max((root / output).iterdir(), key=lambda path: int(path.name)) for root in (moved, fresh))
+        one, other = (newest_artifact(root / output) for root in (moved, fresh))
         names = {str(path.relative_to(folder)) for folder in (one, other) for path in folder.rglob("*") if path.is_file()}
         _, unequal, absent = filecmp.cmpfiles(one, other, sorted(names), shallow=False)
         yield from (f"{output}/{name}" for name in [*unequal, *absent])
