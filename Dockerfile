@@ -22,8 +22,12 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
 
+# gpu: with NVIDIA's libraries, which TensorFlow finds by itself.
+ARG ACCELERATOR=none
+
 WORKDIR /build
 COPY requirements-image.lock .
+COPY requirements-gpu.lock .
 # Packages without a wheel are built with the locked setuptools and wheel. Only compilers need TensorFlow's headers.
 RUN echo "Installing the locked packages: two to four minutes" \
  && python3 -m venv /opt/conveyor \
@@ -31,6 +35,11 @@ RUN echo "Installing the locked packages: two to four minutes" \
  && pip="/opt/conveyor/bin/pip install --no-cache-dir --quiet --require-hashes --no-deps" \
  && $pip --requirement build.lock \
  && $pip --requirement requirements-image.lock --use-pep517 --no-build-isolation \
+ && case "$ACCELERATOR" in \
+      none) ;; \
+      gpu) $pip --requirement requirements-gpu.lock ;; \
+      *) echo "ACCELERATOR is none or gpu, not $ACCELERATOR" >&2; exit 1 ;; \
+    esac \
  && rm -rf /opt/conveyor/lib/python3*/site-packages/tensorflow/include
 
 
@@ -44,16 +53,23 @@ RUN apt-get update \
 
 COPY --from=packages /opt/conveyor /opt/conveyor
 
-# PYTHONHASHSEED and the TF_ variables are as on the laptop, for the same results and a log without TensorFlow's start-up messages.
+# OPENBLAS_NUM_THREADS, PYTHONHASHSEED and the TF_ variables are as on the laptop, for the same results and a log without TensorFlow's
+# start-up messages.
 # A pod may run as any user, which need not have a name. Files that do not belong on the volume go to /tmp.
 ENV HOME=/tmp \
     LOGNAME=conveyor \
+    OPENBLAS_NUM_THREADS=1 \
     PATH=/opt/conveyor/bin:$PATH \
     PYTHONHASHSEED=0 \
     PYTHONPATH=/opt/conveyor/code \
     PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=2 \
     TF_ENABLE_ONEDNN_OPTS=0
+
+# pip has compiled the packages; official Python images come without the bytecode of the standard library. Some of the library's tests
+# are wrong on purpose.
+RUN python -m compileall -q -x '/(site-packages|dist-packages|test|tests)/' \
+      "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
 WORKDIR /opt/conveyor/code
 COPY components components

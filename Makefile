@@ -41,7 +41,7 @@ unit: $(STAMP) ## the fast tests, on all cores
 
 integration: $(STAMP) ## TFX itself, compilers, databases and servers: whole pipelines on a small sample
 	@$(BIN)/pytest -n auto --dist loadfile -m integration tests/unit components
-	@$(BIN)/pytest tests/integration
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/integration
 
 test-container: $(STAMP) ## build the image and run a pipeline's pods in containers (needs a Docker engine)
 	@$(BIN)/pytest tests/container
@@ -50,12 +50,15 @@ format: $(STAMP) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: ## resolve requirements.lock and requirements-image.lock again (needs uv on the path)
+lock: ## resolve requirements.lock and those of the image again (needs uv on the path)
 	@uv pip compile --universal --generate-hashes --no-emit-index-url --no-python-downloads --python-version 3.10 \
 	  --extra dev pyproject.toml -o requirements.lock --custom-compile-command 'make lock'
 	@uv pip compile --universal --generate-hashes --no-emit-index-url --no-python-downloads --python-version 3.10 \
 	  --constraints requirements.lock --excludes requirements-image.excludes \
 	  pyproject.toml -o requirements-image.lock --custom-compile-command 'make lock'
+	@$(BIN)/python bootstrap/gpu_packages.py | \
+	  uv pip compile --universal --generate-hashes --no-emit-index-url --no-python-downloads --python-version 3.10 \
+	  - -o requirements-gpu.lock --custom-compile-command 'make lock'
 
 clean: ## remove the files of all runs (.conveyor); keeps .venv
 	@rm -rf .conveyor
