@@ -126,6 +126,8 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=infra_blessing,
             destination=str(config.serving_path),
+            name=config.name,
+            signing_key_variable=config.push.signing_key_variable,
         ).with_id(nodes.PUSHER.id)
     )
     return Pipeline(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from tfx.types import BaseChannel, artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
 from components.pusher.push_record import PushRecord
-from components.pusher.serving_folder import add_version
+from components.pusher.serving_folder import Signer, add_version
+from pipeline.contracts import signature
 from pipeline.errors import ConfigError
+
+_SIGNING = "signing"
 
 
 class Executor(stock.Executor):
@@ -36,9 +40,11 @@ class Executor(stock.Executor):
           input_dict: `model`, and optionally `model_blessing` and `infra_blessing`.
           output_dict: `pushed_model`: a copy of the model, with the custom properties `pushed`, `pushed_destination` and
             `pushed_version`, as TFX's own has.
-          exec_properties: `push_destination`: PushDestination as JSON.
+          exec_properties: `push_destination`: PushDestination as JSON; `custom_config`: a dictionary as JSON, with `signing`
+            where versions are signed.
 
         Raises:
+          ConfigError: the key to sign with is not there.
           StorageError: the serving folder cannot be written to.
         """
         pushed_model = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
@@ -48,15 +54,15 @@ class Executor(stock.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
         folder = destination.filesystem.base_directory
-        model = self.GetModelPath(input_dict)
+        model, signer = self.GetModelPath(input_dict), _signer(exec_properties)
         io_utils.copy_dir(model, pushed_model.uri)
-        version = str(add_version(model, Path(folder), self._record(pushed_model)))
+        version = str(add_version(model, Path(folder), self._record(pushed_model), signer))
         self._MarkPushed(
             pushed_model,
             pushed_destination=os.path.join(folder, version),
             pushed_version=version,
         )
-        logging.info("Pushed as version %s of %s.", version, folder)
+        logging.info("Pushed as version %s of %s%s.", version, folder, ", signed" if signer else "")
 
     def _record(self, pushed_model: types.Artifact) -> PushRecord | None:
         """What the version is to know of this push; None outside of a pipeline."""
@@ -67,6 +73,12 @@ class Executor(stock.Executor):
         # TFX tells an executor the id of its execution in this path alone.
         execution = int(Path(context.get_tmp_path()).name)
         return PushRecord(context.pipeline_info.id, context.pipeline_run_id or "", execution, artifact)
+
+
+def _signer(exec_properties: dict[str, Any]) -> Signer | None:
+    custom = json.loads(exec_properties.get(standard_component_specs.CUSTOM_CONFIG_KEY) or "null") or {}
+    signing = custom.get(_SIGNING)
+    return Signer(signing["name"], signature.private_key(signing["key_variable"])) if signing else None
 
 
 class AtomicPusher(Pusher):
@@ -80,6 +92,8 @@ class AtomicPusher(Pusher):
       destination: the serving folder, on a local or mounted file system.
       model_blessing: the Evaluator's verdict, a `ModelBlessing`; None to push without it.
       infra_blessing: the InfraValidator's verdict, an `InfraBlessing`; None to push without it.
+      name: the name of the model, which is signed with it.
+      signing_key_variable: the environment variable with the private key that signs each version; None not to sign.
 
     Raises:
       ConfigError: `destination` is a URL. Object stores have no rename, so nothing appears there at once.
@@ -93,6 +107,8 @@ class AtomicPusher(Pusher):
         destination: str,
         model_blessing: BaseChannel | None = None,
         infra_blessing: BaseChannel | None = None,
+        name: str = "",
+        signing_key_variable: str | None = None,
     ) -> None:
         if "://" in destination:
             raise ConfigError(
@@ -109,4 +125,5 @@ class AtomicPusher(Pusher):
             push_destination=pusher_pb2.PushDestination(
                 filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=destination)
             ),
+            custom_config={_SIGNING: {"name": name, "key_variable": signing_key_variable}} if signing_key_variable else None,
         )

@@ -6,20 +6,34 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock
 
 from components.pusher.push_record import PushRecord
+from pipeline.contracts import signature
 from pipeline.errors import StorageError
 from pipeline.util import disk, files
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from ml_metadata.proto import metadata_store_pb2
 
 # TensorFlow Serving ignores names that are not numbers.
 _LOCK = ".push.lock"
 _UNFINISHED = ".unfinished-"
+
+
+class Signer(NamedTuple):
+    """By what a version is signed.
+
+    Attributes:
+      name: the name of the model, which is signed, too.
+      key: the private key.
+    """
+
+    name: str
+    key: EllipticCurvePrivateKey
 
 
 def versions(folder: Path) -> list[int]:
@@ -29,7 +43,7 @@ def versions(folder: Path) -> list[int]:
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdecimal())
 
 
-def add_version(model: str, folder: Path, record: PushRecord | None = None) -> int:
+def add_version(model: str, folder: Path, record: PushRecord | None = None, signer: Signer | None = None) -> int:
     """Copies a model into the serving folder as its next version, whole or not at all.
 
     The copy is made and brought to disk under a name that model servers ignore, then renamed. Unfinished copies of earlier
@@ -39,6 +53,7 @@ def add_version(model: str, folder: Path, record: PushRecord | None = None) -> i
       model: folder of the SavedModel, on any file system that TFX can read.
       folder: the serving folder, local or mounted; created when it does not exist.
       record: what the version is to know of its push, for a process that is killed before the push is recorded.
+      signer: by what the version is signed, all of it; None to push it without a signature.
 
     Returns:
       The number of the new version: one more than the largest there is, 1 at first.
@@ -53,7 +68,7 @@ def add_version(model: str, folder: Path, record: PushRecord | None = None) -> i
         with FileLock(folder / _LOCK):
             for leftover in folder.glob(f"{_UNFINISHED}*"):
                 shutil.rmtree(leftover)
-            return _add(model, folder, record)
+            return _add(model, folder, record, signer)
     except (OSError, tf.errors.OpError) as error:
         if disk.says_full(error):
             raise disk.full_disk("The push", folder, _reason(error)) from error
@@ -84,7 +99,7 @@ def push_is_in_place(pushed_model: metadata_store_pb2.Artifact) -> bool:
     return (version / "saved_model.pb").is_file() and (record is None or record.uri == pushed_model.uri)
 
 
-def _add(model: str, folder: Path, record: PushRecord | None) -> int:
+def _add(model: str, folder: Path, record: PushRecord | None, signer: Signer | None) -> int:
     from tfx.utils import io_utils
 
     copy = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
@@ -92,6 +107,8 @@ def _add(model: str, folder: Path, record: PushRecord | None) -> int:
         io_utils.copy_dir(model, str(copy))
         if record is not None:
             record.save(copy)
+        if signer is not None:
+            signature.sign(copy, signer.name, signer.key)
         copy.chmod(0o755)  # mkdtemp's 0700 would keep out a model server that runs as another user.
         _sync(copy)
         version = _rename_to_next_version(copy, folder)

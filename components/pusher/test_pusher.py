@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tfx.types import Artifact, Channel, standard_artifacts
 
 from components.pusher.component import AtomicPusher, Executor
 from components.pusher.push_record import FILE_NAME, PushRecord
 from components.pusher.serving_folder import add_version, push_is_in_place, versions
+from pipeline.contracts import signature
 from pipeline.errors import ConfigError, StorageError
 
 
@@ -106,7 +109,7 @@ def blessing_of(kind: type[Artifact], blessed: bool) -> list[Artifact]:
     return [artifact]
 
 
-def execute(model: Path, served: Path, model_blessed: bool, infra_blessed: bool) -> Artifact:
+def execute(model: Path, served: Path, model_blessed: bool, infra_blessed: bool, **settings: str) -> Artifact:
     candidate, pushed = standard_artifacts.Model(), standard_artifacts.PushedModel()
     candidate.uri, pushed.uri = str(model.parent), str(served.parent / "pushed_model")
     Executor().Do(
@@ -116,7 +119,7 @@ def execute(model: Path, served: Path, model_blessed: bool, infra_blessed: bool)
             "infra_blessing": blessing_of(standard_artifacts.InfraBlessing, infra_blessed),
         },
         {"pushed_model": [pushed]},
-        AtomicPusher(Channel(standard_artifacts.Model), destination=str(served)).exec_properties,
+        AtomicPusher(Channel(standard_artifacts.Model), destination=str(served), **settings).exec_properties,
     )
     return pushed
 
@@ -152,6 +155,26 @@ def test_a_push_is_not_in_place_where_another_has_its_number(model: Path, tmp_pa
     shutil.rmtree(tmp_path / "served" / "1")
     assert add_version(str(model), tmp_path / "served", PushRecord("tables", "later", 9, {"uri": "/elsewhere"})) == 1
     assert not push_is_in_place(pushed.mlmd_artifact)
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> ec.EllipticCurvePrivateKey:
+    """A key that the environment has."""
+    made = ec.generate_private_key(ec.SECP256R1())
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    monkeypatch.setenv("MODEL_SIGNING_KEY", made.private_bytes(*form).decode())
+    return made
+
+
+def test_a_version_is_signed_where_that_is_wanted(model: Path, tmp_path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    execute(model, tmp_path / "served", True, True, name="tables", signing_key_variable="MODEL_SIGNING_KEY")
+    assert signature.verify(tmp_path / "served" / "1", "tables", key.public_key()) == 2
+
+
+def test_without_the_key_nothing_is_pushed(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no key to sign models with"):
+        execute(model, tmp_path / "served", True, True, name="tables", signing_key_variable="MODEL_SIGNING_KEY")
+    assert versions(tmp_path / "served") == []
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
-"""`conveyor models`: the pushed versions, their servers and their origin; and deleting old ones."""
+"""`conveyor models`: the pushed versions, their servers and their origin; deleting old ones, and signatures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline import nodes
+from pipeline.cli.completion import complete_version
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.cli.serving_target import (
@@ -20,6 +22,7 @@ from pipeline.cli.serving_target import (
     open_target,
     tell,
 )
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +91,71 @@ def prune(
     what = f"version {', '.join(map(str, versions))}" if versions else "no version"
     verb = "would be deleted" if dry_run else "deleted"
     typer.echo(f"{settings.name}, {target.value}: {what} {verb}; there remains {', '.join(map(str, remaining)) or 'none'}")
+
+
+_VersionArgument = Annotated[
+    int, typer.Argument(metavar="VERSION", help="A version that was pushed.", autocompletion=complete_version)
+]
+
+
+@app.command()
+def sign(version: _VersionArgument, config: ConfigOption = None, overrides: Overrides = None) -> None:
+    """Sign a version that is there, as the Pusher signs those that it pushes: after a new key, or one pushed before signing.
+
+    Example: conveyor models sign 7
+    """
+    from pipeline.contracts import signature
+
+    settings = read_config(config, overrides)
+    folder = _folder(settings, version)
+    if settings.push.signing_key_variable is None:
+        raise UsageError(
+            "It is not said which key signs.",
+            where="push.signing_key_variable",
+            expected="the name of an environment variable with a private key",
+            fix="For example: --set push.signing_key_variable=MODEL_SIGNING_KEY",
+        )
+    key = signature.private_key(settings.push.signing_key_variable)
+    signature.sign(folder, settings.name, key)
+    typer.echo(f"{settings.name}, version {version}: signed by the key {signature.fingerprint(key.public_key())[:16]}")
+
+
+@app.command()
+def verify(version: _VersionArgument, config: ConfigOption = None, overrides: Overrides = None) -> None:
+    """Verify the signature of a version and that its files are those that were signed. Exit code 1 if they are not.
+
+    Example: conveyor models verify 7
+    """
+    from pipeline.contracts import signature
+
+    settings = read_config(config, overrides)
+    folder = _folder(settings, version)
+    if settings.push.public_key is None:
+        raise UsageError(
+            "It is not said which key is trusted.",
+            where="push.public_key",
+            expected="the file of a public key",
+            fix="For example: --set push.public_key=public.pem",
+        )
+    key = signature.public_key(Path(settings.resolve(settings.push.public_key)))
+    files = signature.verify(folder, settings.name, key)
+    typer.echo(
+        f"{settings.name}, version {version}: {files} files are as the key {signature.fingerprint(key)[:16]} signed them"
+    )
+
+
+def _folder(config: PipelineConfig, version: int) -> Path:
+    from serving.rollout.versions import files_below, read_versions
+
+    present = [each.number for each in read_versions(files_below(config.serving_path))]
+    if version not in present:
+        raise UsageError(
+            f"There is no version {version} of {config.name}.",
+            where=str(config.serving_path),
+            expected=f"one of {', '.join(map(str, present))}" if present else "a version that `conveyor run` has pushed",
+            fix="To see those that are there: conveyor models",
+        )
+    return config.serving_path / str(version)
 
 
 def _row(version: PushedVersion, state: RolloutState, servers: Mapping[str, list[int]], origin: _Origin) -> dict[str, Any]:

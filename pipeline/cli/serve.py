@@ -63,7 +63,8 @@ def serve(
     _require_versions(settings, version)
     _require_ports(port, rest_port)
     stopping = _stop_on_signals()
-    image, reason = _choose(engine, settings.infra_validator.image)
+    verifies = settings.push.public_key is not None
+    image, reason = _choose_verifying(engine) if verifies else _choose(engine, settings.infra_validator.image)
     with tempfile.TemporaryDirectory(prefix="conveyor-serve-") as own:
         command = _command(settings, Path(own), image, port, rest_port, version)
         log = settings.workspace_path / "serving" / settings.name / f"server-{port}.log"
@@ -123,6 +124,18 @@ def _require_ports(port: int, rest_port: int) -> None:
                     seen=error.strerror or str(error),
                     fix=f"End the program that uses it (another conveyor serve?), or choose another port with {option}.",
                 ) from error
+
+
+def _choose_verifying(engine: Engine) -> tuple[str, str]:
+    """As `_choose`, where only signed versions may be loaded."""
+    if engine is Engine.DOCKER:
+        raise UsageError(
+            "TensorFlow Serving verifies no signatures.",
+            where="--engine docker",
+            expected="the embedded model server, since push.public_key is set",
+            fix="Use --engine embedded, or serve without verifying: --set push.public_key=null",
+        )
+    return "", "TensorFlow Serving verifies no signatures" if engine is Engine.AUTO else ""
 
 
 def _choose(engine: Engine, image: str) -> tuple[str, str]:
@@ -189,6 +202,8 @@ def _command(config: PipelineConfig, own: Path, image: str, port: int, rest_port
         f"--monitoring_config_file={monitoring}",
     ]
     if not image:
+        if config.push.public_key is not None:
+            flags.append(f"--model_public_key_file={config.resolve(config.push.public_key)}")
         return [sys.executable, "-m", "serving.modelserver", f"--host={_HOST}", *flags]
     folders = {config.serving_path, models_config.parent, own}
     return container_command(image, f"conveyor-serve-{config.name}-{port}", flags, (port, rest_port), sorted(folders))

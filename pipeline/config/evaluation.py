@@ -97,3 +97,10 @@ class Push(Section):
 
     destination: Annotated[ConfigPath, Field(min_length=1)] = "{workspace}/models/{name}"
     """The folder that the model server watches; each push is a numbered folder in it."""
+    signing_key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["MODEL_SIGNING_KEY"])] | None = (
+        None
+    )
+    """The environment variable with the private key (elliptic, in PEM) by which each version is signed when it is pushed; for
+    pods, `kubeflow.environment` takes it from a Secret. Versions are not signed when not given."""
+    public_key: Annotated[ConfigPath, Field(min_length=1)] | None = None
+    """The file of the public key (PEM): `conveyor serve` then loads only versions that are signed by its private key."""

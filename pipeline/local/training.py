@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import nodes
 from pipeline.config.loading import flawed
+from pipeline.contracts import signature
 from pipeline.errors import ConveyorError, DataError, NotBlessedError
 from pipeline.local.fingerprint import fingerprint
 from pipeline.local.runner import Observer, run_pipeline
@@ -72,6 +73,9 @@ def train(
       ConveyorError: the configuration does not suit its data, or the run could not start, as `run_pipeline` says.
       KeyboardInterrupt: the run was interrupted.
     """
+    if config.push.signing_key_variable is not None and not to_nodes:
+        # Training would be lost time without it.
+        signature.private_key(config.push.signing_key_variable)
     outcome = run_pipeline(
         config,
         PipelineFactory("pipeline.graph:create_pipeline", {"config": config}),

@@ -84,6 +84,11 @@ class Flags:
         "The most bytes of a request, also of one that is uncompressed, and of what its tensors repeat; "
         "tensorflow_model_server has no such limit and no such flag.",
     )
+    model_public_key_file: str = _flag(
+        "",
+        "Load only versions that are signed by the private key of this public one (PEM); "
+        "tensorflow_model_server verifies no signatures and has no such flag.",
+    )
     host: str = _flag("0.0.0.0", "The address to listen on; tensorflow_model_server listens on all and has no such flag.")
     ignored: tuple[str, ...] = ()
 

@@ -10,6 +10,7 @@ from threading import Event, Lock, Thread
 
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
+from pipeline.contracts import signature
 from pipeline.errors import ConfigError
 from serving.modelserver.flags import Flags
 from serving.modelserver.inference.batching import PER_MODEL_FILE, BatchParameters, BatchScheduler, server_parameters
@@ -31,11 +32,12 @@ class ServerCore:
       flags: the server's flags.
 
     Raises:
-      ConfigError: a configuration file cannot be read.
+      ConfigError: a configuration file, or the key by which models are verified, cannot be read.
     """
 
     def __init__(self, flags: Flags) -> None:
         self.flags = flags
+        self._public_key = signature.public_key(Path(flags.model_public_key_file)) if flags.model_public_key_file else None
         self._options = SessionOptions.from_flags(flags)
         self._batching = server_parameters(flags)
         self._batcher = BatchScheduler(self._batching.num_batch_threads) if self._batching else None
@@ -168,6 +170,13 @@ class ServerCore:
         return labels
 
     def _load(self, name: str, version: int, path: Path) -> Servable:
+        if self._public_key is not None:
+            try:
+                signature.verify(path, name, self._public_key)
+            except signature.UntrustedModelError as error:
+                raise failed_precondition(
+                    f"{error.what} {error.where}: expected {error.expected}, seen {error.seen}"
+                ) from error
         servable = Servable(name, version, path, self._options)
         try:
             if self.flags.enable_model_warmup:

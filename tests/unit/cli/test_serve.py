@@ -108,3 +108,12 @@ def test_docker_that_is_not_there(serve):
 @pytest.mark.parametrize("option", ["--port=0", "--rest-port=70000", "--version=0", "--engine=podman"])
 def test_values_that_options_cannot_have(serve, option: str):
     assert serve(option)[0] == 2
+
+
+@pytest.mark.usefixtures("pushed")
+def test_tensorflow_serving_cannot_verify_signatures(serve):
+    code, printed = serve("--engine=docker", "--set=push.public_key=public.pem")
+
+    assert code == 2
+    assert "TensorFlow Serving verifies no signatures." in printed
+    assert "--set push.public_key=null" in printed

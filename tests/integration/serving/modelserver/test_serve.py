@@ -16,7 +16,10 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from pipeline.contracts import signature
 from pipeline.util import checkout
 from tests.fakes.ports import free_ports
 from tests.integration.conftest import CONFIG, CONVEYOR
@@ -125,6 +128,37 @@ def test_versions_are_shown_as_they_come_and_go(shell: Shell) -> None:
         shell.wait_for("version 3 cannot be loaded: ")
 
         assert server.half_plus(0.0, "flights") == (2.0, 2)
+
+
+def test_with_a_key_only_what_it_has_signed_is_loaded(shell: Shell) -> None:
+    private, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    (shell.folder / "public.pem").write_bytes(private.public_key().public_bytes(*form))
+    signature.sign(shell.models / "1", "flights", private)
+    with shell.serve("--engine=auto", f"--set=push.public_key={shell.folder}/public.pem") as (server, _):
+        shell.wait_for("version 1 answers")
+        assert "the embedded model server: TensorFlow Serving verifies no signatures" in shell.printed
+
+        push(shell.models, 2)
+        shell.wait_for(f"version 2 cannot be loaded: The model is not signed. {shell.models}/2/model.sig")
+
+        foreign = write_half_plus(shell.folder / "foreign", 3.0)
+        signature.sign(foreign, "flights", other)
+        foreign.rename(shell.models / "3")
+        shell.wait_for("version 3 cannot be loaded: The model is signed by another key.")
+
+        changed = write_half_plus(shell.folder / "changed", 4.0)
+        signature.sign(changed, "flights", private)
+        content = (changed / "saved_model.pb").read_bytes()
+        (changed / "saved_model.pb").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        changed.rename(shell.models / "4")
+        shell.wait_for("version 4 cannot be loaded: A file of the model is not the one that was signed.")
+        assert f"{shell.models}/4/saved_model.pb: expected the SHA-256" in shell.printed
+        assert server.half_plus(0.0, "flights") == (1.0, 1)
+
+        (shell.models / "4" / "saved_model.pb").write_bytes(content)
+        shell.wait_for("version 4 answers")
+        assert server.half_plus(0.0, "flights") == (4.0, 4)
 
 
 def test_a_rollout_is_followed_also_when_it_begins_later(shell: Shell) -> None:
