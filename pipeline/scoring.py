@@ -85,7 +85,7 @@ def create_scoring_pipeline(
         data=config.data.model_copy(update={"input": input_pattern, "format": file_format, "newest_span": span}),
         destination=destination,
     ).with_id(nodes.PREDICTION_WRITER.id)
-    name = f"{config.name}-score"
+    name = config.scoring_name
     return Pipeline(
         pipeline_name=name,
         pipeline_root=str(config.artifacts_path.with_name(name)),

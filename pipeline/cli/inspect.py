@@ -35,11 +35,11 @@ _RunArgument = Annotated[
 def runs(
     config: ConfigOption = None,
     overrides: Overrides = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the newest runs to list.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many runs to list: the newest, or the best.")] = 20,
     sort: Annotated[
         str | None,
         typer.Option(
-            metavar="METRIC", help="List them by a metric of all rows, such as auc, the best first.", show_default=False
+            metavar="METRIC", help="List the best runs first, by a metric of all rows, such as auc.", show_default=False
         ),
     ] = None,
     as_json: Json = False,
@@ -53,14 +53,15 @@ def runs(
     from pipeline.runs.find import run_ids
 
     settings = read_config(config, overrides)
-    newest = list(reversed(run_ids(settings)))[:limit]
-    details = [read_run_details(settings, run_id) for run_id in newest]
+    newest = list(reversed(run_ids(settings)))
+    # The best of all runs may be an old one.
+    details = [read_run_details(settings, run_id) for run_id in (newest[:limit] if sort is None else newest)]
     for each in details:
         if each.damage:
             print(f"{each.damage.what} See: conveyor show {each.outcome.run_id}", file=sys.stderr)
     rows = [_run_row(each, _evaluation(each), sort) for each in details]
     if sort is not None:
-        rows = _best_first(rows, sort)
+        rows = _best_first(rows, sort)[:limit]
     if as_json:
         print_json(rows)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,11 +27,13 @@ def prune(
     """Delete the data and models of old runs; without --yes, only say what would be deleted.
 
     Never what the newest runs have used, what a version in the serving folder was made from, or the baseline of the next run.
-    Reports, logs, metrics and statistics stay. Versions themselves are deleted by conveyor models prune.
+    Of runs of conveyor score, as many stay. Reports, logs, metrics and statistics stay. Versions themselves are deleted by
+    conveyor models prune.
 
     Example: conveyor prune --keep 10
     """
     from pipeline.local.runner import run_lock
+    from pipeline.local.scoring import runs_folder
     from pipeline.runs import database, retention
     from pipeline.runs.metadata import open_store
 
@@ -43,7 +46,8 @@ def prune(
             expected="a workspace of this machine: on a server, others may be at work",
             fix=f"Leave {database.ENVIRONMENT_VARIABLE} out.",
         )
-    with run_lock(settings.runs_path):
+    of_scores = runs_folder(settings)
+    with run_lock(settings.runs_path), run_lock(of_scores) if of_scores.exists() else nullcontext():
         with open_store(connection, settings.name) as store:
             doomed = retention.prunable(settings, store, keep)
         if yes and doomed:
@@ -63,10 +67,10 @@ def _document(doomed: Sequence[Prunable], *, deleted: bool) -> dict[str, Any]:
             {
                 "run": each.run,
                 "node": each.node,
-                "type": each.artifact.type,
-                "id": each.artifact.id,
+                "type": each.kind,
+                "id": each.artifact.id if each.artifact else None,
                 "bytes": each.size,
-                "uri": each.artifact.uri,
+                "uri": each.artifact.uri if each.artifact else str(each.folder),
             }
             for each in doomed
         ],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.addresses import HttpUrl, Network, RedisUrl, checked_url
+from pipeline.config.flaws import Flaw, FlawedError
 from pipeline.config.section import ConfigPath, Section
+from pipeline.util.suggestions import did_you_mean
 
 # As `serving.client.Address` reads it.
 _Model = Annotated[
@@ -94,6 +96,26 @@ class Access(Section):
     """How many requests with an unknown key or a wrong token each address may send before it gets 429, not 401."""
     proxies: tuple[Network, ...] = ()
     """Addresses or networks of the proxies before the gateway. X-Forwarded-For is believed from them, and from nobody else."""
+
+    @model_validator(mode="after")
+    def _choosers_have_keys(self) -> Access:
+        # Subjects of tokens are the provider's, and callers without either go by their address.
+        if self.oidc is not None or not self.api_keys:
+            return self
+        flaws = [
+            Flaw(
+                "A caller who may choose a version has no key.",
+                ("choose_version", position),
+                ", ".join([*self.api_keys, ANYBODY]),
+                name,
+                did_you_mean(name, self.api_keys) or "Name a key of api_keys, or add one for this caller.",
+            )
+            for position, name in enumerate(self.choose_version)
+            if name != ANYBODY and name not in self.api_keys
+        ]
+        if flaws:
+            raise FlawedError(*flaws)
+        return self
 
 
 class PredictionLog(Section):

@@ -109,6 +109,11 @@ class PipelineConfig(Section):
         return self.workspace_path / "metadata.sqlite"
 
     @property
+    def scoring_name(self) -> str:
+        """The name of the pipeline that scores tables with this one's model."""
+        return f"{self.name}-score"
+
+    @property
     def artifacts_path(self) -> Path:
         """The TFX pipeline root."""
         return self.workspace_path / "artifacts" / self.name

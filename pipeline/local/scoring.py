@@ -56,14 +56,14 @@ def score(
         "span": span,
     }
     factory = PipelineFactory("pipeline.scoring:create_scoring_pipeline", arguments)
-    outcome = run_pipeline(config, factory, name=f"{config.name}-score", observer=observer)
+    outcome = run_pipeline(config, factory, name=config.scoring_name, observer=observer)
     if outcome.problem:
         raise outcome.problem.as_error()
 
 
 def runs_folder(config: PipelineConfig) -> Path:
     """The folder of the runs that score tables, with their logs."""
-    return config.workspace_path / "runs" / f"{config.name}-score"
+    return config.workspace_path / "runs" / config.scoring_name
 
 
 def check_destination(path: Path) -> Path:

@@ -210,6 +210,10 @@ class Store:
     def __init__(self, store: MetadataStore, pipeline: str, address: str) -> None:
         self._store, self.pipeline, self.address = store, pipeline, address
 
+    def of(self, pipeline: str) -> Store:
+        """The metadata of another pipeline's runs in the same store."""
+        return Store(self._store, pipeline, self.address)
+
     @_read_whole
     def run_starts(self) -> dict[str, float]:
         """The start of each of the pipeline's runs by id, in seconds since 1970."""

@@ -36,7 +36,7 @@ class Workspace:
     def __post_init__(self) -> None:
         connection = mlmd.ConnectionConfig()
         connection.sqlite.filename_uri = str(self.config.metadata_path)
-        self.config.workspace_path.mkdir()
+        self.config.workspace_path.mkdir(exist_ok=True)
         self.store = MetadataStore(connection)
         self._types: dict[str, int] = {}
 
@@ -60,13 +60,14 @@ class Workspace:
         execution = mlmd.Execution(type_id=self._type("execution", node), last_known_state=state)
         for name, text in (execution_properties or {}).items():
             execution.custom_properties[name].string_value = text
+        pipeline = self.config.name
         pairs = [(self._event(mlmd.Event.INPUT, key), self._artifact(name)) for key, name in (inputs or {}).items()]
         for key, name in (outputs or {}).items():
             artifact = self._artifact(name, (types or {}).get(key, "Artifact"), self.folder(node, key, name), properties or {})
             pairs.append((self._event(mlmd.Event.OUTPUT, key), artifact))
         contexts = [
             mlmd.Context(type_id=self._type("context", kind), type=kind, name=name)
-            for kind, name in (("pipeline", "flights"), ("pipeline_run", run), ("node", f"flights.{node}"))
+            for kind, name in (("pipeline", pipeline), ("pipeline_run", run), ("node", f"{pipeline}.{node}"))
         ]
         artifacts = [(artifact, event) for event, artifact in pairs]
         _, artifact_ids, context_ids = self.store.put_execution(

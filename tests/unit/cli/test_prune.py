@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +81,45 @@ def test_the_baseline_of_the_next_run_is_the_newest_model_that_was_blessed_whate
     assert latest_blessed_model(sorted(live, key=lambda each: each.id))["model"].id == workspace.made["model-sixth"]
     assert conveyor("prune", "--keep", "1", "--yes")[0] == 0
     assert "model" in large(config, "sixth")
+
+
+def scored(workspace, config, names: Sequence[str]) -> list[Path]:
+    """Runs that score tables, which the store has as a pipeline of their own; the folders with their rows."""
+    other = replace(workspace, config=config.model_copy(update={"name": config.scoring_name}))
+    folders = []
+    for run in names:
+        outputs = {"ExampleGen": ("examples", "Examples"), "BulkInferrer": ("inference_result", "InferenceResult")}
+        for node, (key, kind) in outputs.items():
+            other.execute(run, node, outputs={key: f"{key}-{run}"}, types={key: kind})
+            folder = other.folder(node, key, f"{key}-{run}")
+            folder.mkdir(parents=True)
+            (folder / "rows").write_bytes(b"0" * 1000)
+            folders.append(folder)
+    return folders
+
+
+def test_of_runs_that_score_tables_as_many_stay(runs, workspace, config, conveyor):
+    folders = scored(workspace, config, ("score-1", "score-2", "score-3"))
+    code, out, _ = conveyor("prune", "--keep", "2", "--yes", "--json")
+    assert code == 0
+    deleted = [each for each in json.loads(out)["artifacts"] if each["run"].startswith("score")]
+    assert [(each["run"], each["type"]) for each in deleted] == [("score-1", "Examples"), ("score-1", "InferenceResult")]
+    assert [folder.is_dir() for folder in folders] == [False, False, True, True, True, True]
+
+
+def test_where_trainings_stand_that_nobody_came_back_for_is_deleted(runs, config, conveyor):
+    place = config.artifacts_path / "Trainer" / ".system" / "checkpoints"
+    for name, age in (("given-up", 3600.0), ("interrupted", -3600.0)):
+        (place / name).mkdir(parents=True)
+        (place / name / "network").write_bytes(b"0" * 100)
+        for path in (place / name / "network", place / name):
+            os.utime(path, (time.time() - age,) * 2)
+    code, out, _ = conveyor("prune", "--keep", "5", "--yes", "--json")
+    assert code == 0
+    assert [(each["type"], each["node"], each["bytes"]) for each in json.loads(out)["artifacts"]] == [
+        ("Checkpoint", "Trainer", 100)
+    ]
+    assert [path.name for path in place.iterdir()] == ["interrupted"]
 
 
 def test_a_run_that_lost_its_model_is_shown_and_compared_all_the_same(runs, config, conveyor):

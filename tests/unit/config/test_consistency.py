@@ -163,6 +163,13 @@ def with_value(fields: dict[str, Any], way: tuple[str, ...], value: Any) -> dict
             0.8,
         ),
         (
+            {"gateway": {"access": {"api_keys": {"shop": {"sha256": "0" * 64}}, "choose_version": ["shopp", "*"]}}},
+            11,
+            "'shop'",
+            ("gateway", "access", "choose_version"),
+            ["shop"],
+        ),
+        (
             {"task": "regression", "evaluation": {"thresholds": {"mae": {"max": -1}}}},
             9,
             "0 or more",
