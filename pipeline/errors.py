@@ -23,6 +23,7 @@ ConveyorError                       exit code 1
     UntrustedModelError             pipeline.contracts.signature
     ProgramError                    pipeline.util.programs
     ApiError                        pipeline.kubeflow.api_errors
+    TrackingError                   pipeline.tracking.server
     ServingError                    serving.errors
         ServerAwayError             serving.errors
         DeadlineError               serving.errors

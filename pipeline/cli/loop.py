@@ -19,6 +19,7 @@ from pipeline.cli.serving_target import (
     ReasonOption,
     ServerOption,
     Target,
+    aliases_follow,
     open_rollout,
     open_target,
     who,
@@ -106,7 +107,8 @@ def _open(settings: PipelineConfig, server: str, gateway: list[str] | None) -> L
     from pipeline.loop.workspace import open_loop
 
     def rollout() -> Rollout:
-        return open_rollout(open_target(settings, Target.LOCAL, server, gateway, None))
+        there = open_target(settings, Target.LOCAL, server, gateway, None)
+        return open_rollout(there, changed=aliases_follow(settings, Target.LOCAL))
 
     def observed() -> AbstractContextManager[Observer]:
         from pipeline.local.progress import observe

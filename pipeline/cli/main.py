@@ -36,6 +36,7 @@ from pipeline.cli import (
     schema,
     score,
     serve,
+    track,
     verify,
 )
 from pipeline.errors import ConveyorError, StorageError
@@ -72,6 +73,7 @@ app.command()(inspect.report)
 app.command()(compare.compare)
 app.command()(inspect.lineage)
 app.command()(verify.verify)
+app.command()(track.track)
 app.command()(prune.prune)
 app.command()(doctor.doctor)
 app.add_typer(gateway.app, name="gateway")

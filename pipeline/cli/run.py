@@ -61,6 +61,8 @@ def run(
         again = f"conveyor report {run.outcome.run_id}"
         reason = str(run.report_error).splitlines()[0].rstrip(".")
         console.print(f"No report: {reason}. Once that is corrected: {again}", style="yellow", markup=False)
+    if run.tracking_error:
+        console.print(f"Not tracked: {run.tracking_error}", style="yellow", markup=False, highlight=False)
     try:
         print_summary(run.outcome, settings, console)
     except ConveyorError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from serving import GRPC_PORT
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from serving.rollout.controller import Rollout
+    from serving.rollout.state import RolloutState
     from serving.rollout.target import RolloutTarget
 
 
@@ -86,15 +88,44 @@ def open_target(
     console = Console(stderr=True, highlight=False)
     kubectl = open_kubectl(kubeflow.context, SERVING_NAMESPACE, console)
     shell = kubectl.within(kubeflow.namespace)
-    models = config.model_copy(update={"workspace": kubeflow.mount_path}).serving_path
-    return ClusterTarget(config.name, kubectl, shell, str(models), tell, timeout or 600.0)
+    return ClusterTarget(config.name, kubectl, shell, _models(config, target), tell, timeout or 600.0)
 
 
-def open_rollout(target: RolloutTarget, min_rows: int = DEFAULT_ROWS) -> Rollout:
-    """The rollout on a target, in the name of the person who runs this command."""
+def open_rollout(
+    target: RolloutTarget, min_rows: int = DEFAULT_ROWS, changed: Callable[[RolloutState], None] = lambda state: None
+) -> Rollout:
+    """The rollout on a target, in the name of the person who runs this command.
+
+    Args:
+      target: the target.
+      min_rows: the rows that stable version and canary must each have answered before the canary is judged.
+      changed: called with the new state after each change of what serves.
+    """
     from serving.rollout.controller import Rollout
 
-    return Rollout(target, who(), tell, min_rows)
+    return Rollout(target, who(), tell, min_rows, changed)
+
+
+def aliases_follow(config: PipelineConfig, target: Target) -> Callable[[RolloutState], None]:
+    """A function that tells the tracking server, if one is configured, which versions a new state gives traffic.
+
+    Args:
+      config: the pipeline's configuration.
+      target: where the versions serve.
+    """
+    from pipeline.tracking import track_rollout
+
+    def follow(state: RolloutState) -> None:
+        if problem := track_rollout(config, _models(config, target), state.stable, state.canary):
+            tell(f"Not tracked: {problem}")
+
+    return follow
+
+
+def _models(config: PipelineConfig, target: Target) -> str:
+    """The serving folder, as the model servers of a target have it."""
+    there = config if target is Target.LOCAL else config.model_copy(update={"workspace": config.kubeflow.mount_path})
+    return str(there.serving_path)
 
 
 def who() -> str:

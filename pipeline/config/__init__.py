@@ -16,6 +16,7 @@ from pipeline.config.loop import Loop
 from pipeline.config.monitoring import Monitoring
 from pipeline.config.pipeline import PipelineConfig
 from pipeline.config.split import Split
+from pipeline.config.tracking import Mlflow, Tracking
 from pipeline.config.training import Growth, Model, Task, Training, Tuner
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "InfraValidator",
     "Kubeflow",
     "Loop",
+    "Mlflow",
     "Model",
     "Monitoring",
     "Oidc",
@@ -56,6 +58,7 @@ __all__ = [
     "Task",
     "Threshold",
     "Toleration",
+    "Tracking",
     "Training",
     "Tuner",
     "Upstream",

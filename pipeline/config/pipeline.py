@@ -20,6 +20,7 @@ from pipeline.config.kubeflow import Kubeflow
 from pipeline.config.loop import Loop
 from pipeline.config.monitoring import Monitoring
 from pipeline.config.section import Section
+from pipeline.config.tracking import Tracking
 from pipeline.config.training import Model, Task, Training, Tuner
 from pipeline.util.paths import expand_home, is_object, require_path
 
@@ -91,6 +92,8 @@ class PipelineConfig(Section):
     """When what is served has drifted from what the model was trained on."""
     loop: Loop = Loop()
     """When `conveyor loop` runs the pipeline, and how it brings a pushed version into use."""
+    tracking: Tracking = Tracking()
+    """Where runs are told about, beside the workspace."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> PipelineConfig:

@@ -19,6 +19,7 @@ from pipeline.report.verdict import why_not_blessed
 from pipeline.runs import database
 from pipeline.runs.metadata import open_store
 from pipeline.runs.status import RunOutcome, RunState
+from pipeline.tracking import track_ended
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -40,11 +41,13 @@ class TrainingRun:
       outcome: the run's outcome; the error that ended it, if one did, is in it.
       refusal: why a complete run pushed no model, if a validator of the model refused it.
       report_error: why there is no report, if it could not be written.
+      tracking_error: why the tracking server has not been told of it all; None if it has, or there is none.
     """
 
     outcome: RunOutcome
     refusal: NotBlessedError | None
     report_error: OSError | ConveyorError | None
+    tracking_error: ConveyorError | None = None
 
     @property
     def failure(self) -> ConveyorError | None:
@@ -60,7 +63,7 @@ def train(
     to_nodes: tuple[str, ...] = (),
     as_error: AsError = flawed,
 ) -> TrainingRun:
-    """Runs the pipeline, and writes the report of the run.
+    """Runs the pipeline, writes the report of the run, and tells the tracking server of it.
 
     Args:
       config: the pipeline's configuration.
@@ -91,12 +94,13 @@ def train(
     if refusal:
         outcome.state = RunState.NOT_BLESSED
         outcome.save(config.runs_path / outcome.run_id)
+    report_error: OSError | ConveyorError | None = None
     try:
         write_report(config, outcome.run_id)
     except (OSError, ConveyorError) as error:
         # The run is what counts, and the report can be written again.
-        return TrainingRun(outcome, refusal, error)
-    return TrainingRun(outcome, refusal, None)
+        report_error = error
+    return TrainingRun(outcome, refusal, report_error, track_ended(config, outcome.run_id))
 
 
 def require_suitable_data(config: PipelineConfig, as_error: AsError) -> None:

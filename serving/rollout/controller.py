@@ -44,10 +44,18 @@ class Rollout:
       who: the person, as user@machine.
       tell: gets messages for the person.
       min_rows: the rows that stable version and canary must each have answered before the canary is judged.
+      changed: called with the new state after each change of what serves.
     """
 
-    def __init__(self, target: RolloutTarget, who: str, tell: Callable[[str], None], min_rows: int = MIN_ROWS) -> None:
-        self.target, self._who, self._tell, self._min_rows = target, who, tell, min_rows
+    def __init__(
+        self,
+        target: RolloutTarget,
+        who: str,
+        tell: Callable[[str], None],
+        min_rows: int = MIN_ROWS,
+        changed: Callable[[RolloutState], None] = lambda state: None,
+    ) -> None:
+        self.target, self._who, self._tell, self._min_rows, self._changed = target, who, tell, min_rows, changed
 
     def start(
         self, version: int, traffic: int, reason: str, *, shadow: bool = False, plan: Plan | None = None, replayed: bool = False
@@ -203,6 +211,11 @@ class Rollout:
             return versions
 
     def _change(self, decide: Callable[[RolloutState], RolloutState]) -> RolloutState:
+        after = self._carry_out(decide)
+        self._changed(after)
+        return after
+
+    def _carry_out(self, decide: Callable[[RolloutState], RolloutState]) -> RolloutState:
         target = self.target
         with target.locked():
             before = target.read()

@@ -258,8 +258,6 @@ def write_model(folder: Path, classes: Sequence[str | int] = (0, 1), **described
     contract = folder / "Format-Serving" / "assets.extra" / "conveyor.json"
     contract.parent.mkdir(parents=True)
     contract.write_text(
-        json.dumps(
-            {"classes": classes, "parameters": 1234, "features": {"distance": "float32", "origin": "string"}, **described}
-        )
+        json.dumps({"classes": classes, "parameters": 1234, "features": {"distance": "float", "origin": "string"}, **described})
     )
     (folder / "Format-Serving" / "saved_model.pb").write_bytes(bytes(2000))

@@ -1,4 +1,4 @@
-"""The exit task: collects the outcomes of the nodes, writes the run's outcome and report, and posts the outcome."""
+"""The exit task: collects the outcomes of the nodes, writes the run's outcome and report, and tells others of it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pipeline.kubeflow.pod.processes import do_without_heavy_packages
 from pipeline.kubeflow.pod.termination import report
 from pipeline.runs.provenance import Provenance
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from pipeline.tracking import track_ended
 
 if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def finish(pod: Pod) -> None:
-    """Writes the run's outcome and report, and posts the outcome.
+    """Writes the run's outcome and report, tells the tracking server of the run, and posts the outcome.
 
     Args:
       pod: the pod of the exit task.
@@ -58,6 +59,8 @@ def finish(pod: Pod) -> None:
     print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
     # To the API, a run whose model was refused is a success like others.
     report(outcome=outcome)
+    if problem := track_ended(pod.config, pod.run_id):
+        print(f"Not tracked: {problem}", flush=True)
     post_webhook(outcome)
 
 

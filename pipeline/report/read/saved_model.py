@@ -23,6 +23,7 @@ class SavedModel:
       threshold: of two classes, the score above which a row is positive; None where the model does not say.
       threshold_reason: why it is this one, in words that follow a comma; empty for the default.
       calibration: how logits are corrected, in words; empty where they are not.
+      digest: of what the model consists of; empty where it does not say.
     """
 
     size: int
@@ -32,6 +33,7 @@ class SavedModel:
     threshold: float | None = None
     threshold_reason: str = ""
     calibration: str = ""
+    digest: str = ""
 
     @property
     def decision(self) -> str:
@@ -70,4 +72,5 @@ def read_saved_model(folder: Path) -> SavedModel:
         threshold=description.threshold,
         threshold_reason=description.threshold_reason,
         calibration=description.calibration,
+        digest=description.digest,
     )

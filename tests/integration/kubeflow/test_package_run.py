@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.kubeflow.pod.names import component_name
 from pipeline.runs.status import RunState
+from tests.fakes.mlflow_server import MlflowServer
 from tests.integration.conftest import Project
 from tests.integration.kubeflow.conftest import ENVIRONMENT, Cluster, Webhook, new_cluster
 from tests.walker import Package, Pod, ProcessRunner, Run, State
@@ -47,8 +48,14 @@ def cluster(
 
 
 @pytest.fixture(scope="module")
-def package(cluster: Cluster) -> Package:
-    return cluster.compile()
+def mlflow() -> Iterator[MlflowServer]:
+    with MlflowServer().serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def package(cluster: Cluster, mlflow: MlflowServer) -> Package:
+    return cluster.compile(f"tracking.mlflow.uri={mlflow.uri}")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +110,16 @@ def test_every_node_is_complete_in_the_metadata_store(cluster: Cluster, first: R
     assert first.states() == {TASK: State.SUCCEEDED, "finish": State.SUCCEEDED}
     recorded = cluster.recorded(first).executions
     assert {node: execution.state.value for node, execution in recorded.items()} == dict.fromkeys(NODES, "complete")
+
+
+def test_the_tracking_server_knows_the_run_and_its_model(first: Run, mlflow: MlflowServer) -> None:
+    sent = mlflow.run(first.id)
+    assert sent["info"]["status"] == "FINISHED"
+    assert sent["tags"]["mlflow.note.content"] == "the first"
+    assert 0.5 < mlflow.metrics(first.id)["auc"][0][1] < 1
+    assert mlflow.models["flights"][0]["tags"]["conveyor.run_id"] == first.id
+    root = sent["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    assert {f"{root}/report.html", f"{root}/model/MLmodel", f"{root}/model/saved_model/saved_model.pb"} <= mlflow.files.keys()
 
 
 def test_the_pushed_model_answers(cluster: Cluster, first: Run) -> None:

@@ -79,4 +79,4 @@ def test_programs_find_the_fields_of_the_model_card_toolkit(workspace, config):
     metrics = document["quantitative_analysis"]["performance_metrics"]
     assert {"type": "auc", "value": "0.8", "slice": ""} in metrics
     assert document["considerations"]["limitations"][0] == {"description": CARD["limitations"][0]}
-    assert document["model_parameters"]["input_format"] == "distance: float32, origin: string"
+    assert document["model_parameters"]["input_format"] == "distance: float, origin: string"
