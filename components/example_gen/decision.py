@@ -331,7 +331,7 @@ def _why_text(name: str, evidence: Evidence) -> str:
         return f"{name!r} is text, with values such as {date!r}. To have times, write them with the year first: 2024-01-31."
     if amount := _amount(evidence):
         return f"{name!r} is text, with values such as {amount!r}. To have numbers: data.columns: {{{in_yaml(name)}: float}}."
-    for kinds, are in ((_NUMBERS, "numbers"), (_TIMES, "times")):
+    for kinds, are in (({*_NUMBERS, Form.AMOUNT}, "numbers"), (_TIMES, "times")):
         others = {form: seen for form, seen in forms.items() if form not in kinds}
         count = sum(seen.count for seen in others.values())
         if others and count <= _FEW * total:

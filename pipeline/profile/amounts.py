@@ -1,4 +1,4 @@
-"""Columns of amounts, such as `$1,200` and `45 %`, that can be read as numbers."""
+"""Columns of amounts, such as `$1,200`, `45 %` and `21.5 °C`, that can be read as numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pipeline.profile.table import TableProfile
 
 # What is left of an amount without its digits, sign, marks and spaces.
-_NO_UNIT = re.compile(r"[\d.,'()+\-\s]")
+_NO_UNIT = re.compile(r"[\d.,'\u2019()+\-\s]")
 
 
 def readable_as_numbers(table: TableProfile, amounts: Mapping[str, str]) -> dict[str, str]:
@@ -25,5 +25,6 @@ def readable_as_numbers(table: TableProfile, amounts: Mapping[str, str]) -> dict
 
 
 def _units(table: TableProfile, name: str) -> set[str]:
-    values = table.sample.column(name).to_pylist()
-    return {unit for value in values if value is not None and (unit := _NO_UNIT.sub("", str(value)))}
+    # `1 day` and `3 days` are of one unit.
+    values = (value.decode(errors="replace") for value in table.sample.column(name).to_pylist() if value is not None)
+    return {unit.removesuffix("s") or unit for value in values if (unit := _NO_UNIT.sub("", value))}

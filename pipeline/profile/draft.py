@@ -15,6 +15,7 @@ from pipeline.contracts.label import remark_on
 from pipeline.errors import UsageError
 from pipeline.profile import leaks, splits
 from pipeline.profile.example import request
+from pipeline.profile.label import mistyped
 from pipeline.profile.source import Source
 from pipeline.profile.table import TableProfile
 from pipeline.profile.task import Decision, decide
@@ -136,6 +137,9 @@ def _label(made: Draft, table: TableProfile, unlabelled: int, truths: Sequence[s
     if column.kind is Kind.TEXT and (remark := remark_on(label, list(map(str, column.counts)))):
         made.warnings.append(remark)
         made.comments["label",] = [remark]
+    if column.kind is Kind.TEXT and (remark := mistyped(column)):
+        made.warnings.append(remark)
+        made.comments.setdefault(("label",), []).append(remark)
 
 
 def _divide(made: Draft, table: TableProfile, source: Source) -> None:
@@ -164,9 +168,9 @@ def _use(made: Draft, table: TableProfile) -> None:
         made.warnings.append(warning)
         place = "write in place of its line" if made.usages[name].setting else "add"
         lines += [f"{warning} If not, {place}:", f"  {in_yaml(name)}: {{kind: ignore}}"]
-    if repeated := leaks.repeated_rows(table):
-        made.warnings.append(repeated)
-        lines.append(repeated)
+    for warning in filter(None, (leaks.repeated_rows(table), leaks.total_row(table))):
+        made.warnings.append(warning)
+        lines.append(warning)
     if table.rows < _TOO_FEW:
         made.warnings.append(f"{rows(table.rows)} are too few to tell a good model from a bad one.")
     made.fields["features"] = features

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 
 from components.shared.examples.kinds import Kind
 from pipeline.config.training import Task
@@ -17,6 +18,7 @@ from pipeline.util.suggestions import closest, did_you_mean
 
 _MOST_SHARE_OF_NAMES = 0.5
 _MOST_CANDIDATES = 8
+_SHORTEST_WORD, _RARE_SHARE, _MOST_MISTYPED = 5, 0.1, 5
 
 # How the column that is to be predicted is often called, the most telling names first.
 _TELLING = (
@@ -66,6 +68,32 @@ def obstacle(column: ColumnProfile) -> str:
     if column.distinct > MOST_COUNTED or (column.distinct > 2 and column.distinct_share > _MOST_SHARE_OF_NAMES):
         return f"{among(column)}: names or identifiers rather than classes"
     return ""
+
+
+def mistyped(column: ColumnProfile) -> str:
+    """A sentence on classes that look like a frequent one with a letter too few, too many or changed; empty where none does.
+
+    Args:
+      column: a label of text.
+    """
+    counts = sorted(((str(value), count) for value, count in column.counts.items()), key=lambda each: -each[1])
+    pairs = [
+        f"{rare!r} ({rows(count)}) for {frequent!r} ({rows(usual)})"
+        for place, (frequent, usual) in enumerate(counts)
+        for rare, count in counts[place + 1 :]
+        if count <= _RARE_SHARE * usual and _are_a_letter_apart(rare.casefold().strip(), frequent.casefold().strip())
+    ]
+    if not pairs:
+        return ""
+    return f"{shortened(column.name)} may have classes that are mistyped and learnt apart: {'; '.join(pairs[:_MOST_MISTYPED])}."
+
+
+def _are_a_letter_apart(one: str, other: str) -> bool:
+    """Whether words of letters differ in one letter after the first: `A1` and `B1` are not the same with an error."""
+    if min(len(one), len(other)) < _SHORTEST_WORD or not (one + other).replace(" ", "").isalpha() or one[0] != other[0]:
+        return False
+    changes = [each for each in SequenceMatcher(None, one, other, autojunk=False).get_opcodes() if each[0] != "equal"]
+    return len(changes) == 1 and all(end - start <= 1 for _, *ends in changes for start, end in (ends[:2], ends[2:]))
 
 
 def words_for_truths(column: ColumnProfile) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Columns that may know the label before it is known, and rows that stand twice."""
+"""Columns that may know the label before it is known, rows that stand twice, and rows that add up others."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from pipeline.config.training import Task
 from pipeline.profile.table import TableProfile
-from pipeline.profile.words import name_words, of_rows, shortened
+from pipeline.profile.words import listed, name_words, of_rows, shortened
 
 _LEAKING_AUC, _LEAKING_R2 = 0.995, 0.99
 _BINS = 100
 _MOST_CLASSES = 20
 _FEWEST_ROWS = 50
 _REPEATED = 0.01
+_FEWEST_SUMMED = 3
 
 # What is known only once the case is closed.
 _AFTERWARDS = {
@@ -51,6 +52,26 @@ def repeated_rows(table: TableProfile) -> str:
     if table.repeated <= _REPEATED * table.rows:
         return ""
     return f"{of_rows(table.repeated, table.rows)} repeat an earlier row in every column, and count again."
+
+
+def total_row(table: TableProfile) -> str:
+    """A sentence on a last row that has the sums of all others, as spreadsheets end with; empty where there is none.
+
+    Args:
+      table: the table. One that is longer than its sample is left alone.
+    """
+    if table.rows != table.sample.num_rows or table.rows <= _FEWEST_SUMMED:
+        return ""
+    summed = []
+    for name in table.sample.column_names:
+        numbers = _numbers(table.sample.column(name)) if table.columns[name].is_number else None
+        if numbers is None or not np.isfinite(numbers[-1]) or np.count_nonzero(numbers[:-1] > 0) < _FEWEST_SUMMED:
+            continue
+        if np.isclose(numbers[-1], np.nansum(numbers[:-1]), rtol=1e-9) and numbers[-1] > np.nanmax(numbers[:-1]):
+            summed.append(shortened(name))
+    if not summed:
+        return ""
+    return f"The last row may be a total: {listed(summed)} in it is what all other rows add up to. Leave it out if so."
 
 
 def _sounds_late(name: str, label: str) -> bool:

@@ -12,6 +12,7 @@ from pipeline.config import Split
 from pipeline.config.training import Task
 from pipeline.profile.columns import ColumnProfile
 from pipeline.profile.table import TableProfile
+from pipeline.profile.usage import is_seconds
 from pipeline.profile.words import name_words, shortened
 
 _TIME_WORDS = {"date", "datetime", "time", "timestamp", "year", "day", "month", "week", "quarter", "created", "period"}
@@ -63,10 +64,12 @@ def within(table: TableProfile, label: str, task: Task) -> SplitChoice:
 
 
 def _orders_rows(column: ColumnProfile) -> bool:
-    is_named_so = column.kind is Kind.INTEGER and not column.is_list and bool(_TIME_WORDS.intersection(name_words(column.name)))
-    return (
-        (column.is_time or is_named_so) and (column.is_ascending or column.is_descending) and column.distinct >= _FEWEST_TIMES
-    )
+    is_in_order = (column.is_ascending or column.is_descending) and column.distinct >= _FEWEST_TIMES
+    return is_in_order and (column.is_time or _is_named_so(column) or is_seconds(column))
+
+
+def _is_named_so(column: ColumnProfile) -> bool:
+    return column.kind is Kind.INTEGER and not column.is_list and bool(_TIME_WORDS.intersection(name_words(column.name)))
 
 
 def _leaves_every_class(table: TableProfile, time: str, label: str, task: Task) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +16,10 @@ from pipeline.training.features import DEFAULT_PARTS
 _MOST_MISSING = 0.99
 _DISTINCT_IDENTIFIERS = 0.95
 _FEWEST_IDENTIFIERS = 10
+# Marks between several answers in a cell, and when there are: they stand in enough rows, and what they divide is found again.
+_MARKS_BETWEEN, _ROWS_WITH_MARKS, _MOST_ANSWERS, _ROWS_AN_ANSWER = (";", "|", ","), 0.3, 100, 5
+# Of so many rows that repeat others each counts once: a row that stands twice does not make its name that of a group.
+_MOST_REPEATED = 0.2
 # Sentences rather than names: some words each, and seldom the same twice.
 _WORDS_OF_TEXT, _DISTINCT_TEXT, _FEWEST_TEXTS = 3.0, 0.2, 20
 _ROWS_A_CODE = 5
@@ -23,7 +28,21 @@ _PARTS_OVER_YEARS = ("day_of_year", "elapsed")
 _YEAR = 365 * DAY
 _IDENTIFIER_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "rownames", "rowid", "serial"}
 _LAST_IDENTIFIER_WORDS = {"number", "no", "nr", "num"}
-_CODE_WORDS = {"id", "code", "type", "class", "category", "cat", "group", "zip", "zipcode", "postcode", "region", "sector"}
+_CODE_WORDS = {
+    "id",
+    "code",
+    "type",
+    "class",
+    "category",
+    "cat",
+    "group",
+    "zip",
+    "zipcode",
+    "postcode",
+    "region",
+    "sector",
+    "status",
+}
 # Seconds since 1970, from 1973 to 2100.
 _SECONDS_WORDS, _FIRST_SECOND, _LAST_SECOND = {"timestamp", "epoch", "unixtime", "unix", "ts", "at", "time"}, 1e8, 4.1e9
 
@@ -78,13 +97,30 @@ def usages(table: TableProfile, label: str | None) -> dict[str, Usage]:
         if name == label:
             continue
         original = first.setdefault(column.digest, name)
-        found[name] = _usage(column, None if original == name else original)
+        found[name] = _usage(column, None if original == name else original, _distinct_share(column, table))
     for name, types in table.unreadable.items():
         found[name] = Usage(Role.UNREADABLE, f"of the type {shortened(types)}", {"kind": "ignore"})
     return found
 
 
-def _usage(column: ColumnProfile, original: str | None) -> Usage:
+def is_seconds(column: ColumnProfile) -> bool:
+    """Whether whole numbers are seconds since 1970, by their name and size."""
+    return (
+        column.kind is Kind.INTEGER
+        and not column.is_list
+        and bool(_SECONDS_WORDS.intersection(name_words(column.name)))
+        and _FIRST_SECOND <= (column.smallest or 0) <= (column.largest or 0) <= _LAST_SECOND
+    )
+
+
+def _distinct_share(column: ColumnProfile, table: TableProfile) -> float:
+    """Different values by rows that have one, rows that repeat an earlier one left out where they are few."""
+    if table.repeated > _MOST_REPEATED * table.rows:
+        return column.distinct_share
+    return min(1.0, column.distinct / max(1, column.present - table.repeated))
+
+
+def _usage(column: ColumnProfile, original: str | None, distinct_share: float) -> Usage:
     ignore = {"kind": "ignore"}
     if not column.present:
         return Usage(Role.EMPTY, "it has no values", ignore)
@@ -99,30 +135,42 @@ def _usage(column: ColumnProfile, original: str | None) -> Usage:
     if column.is_time:
         return _time(column)
     if column.kind is Kind.TEXT:
-        return _text(column)
-    return _number(column)
+        return _text(column, distinct_share)
+    return _number(column, distinct_share)
 
 
-def _text(column: ColumnProfile) -> Usage:
+def _text(column: ColumnProfile, distinct_share: float) -> Usage:
     # The share falls as a table grows, and so does what it takes to be no category.
-    is_varied = column.distinct_share >= _DISTINCT_TEXT and column.distinct >= _FEWEST_TEXTS
+    is_varied = distinct_share >= _DISTINCT_TEXT and column.distinct >= _FEWEST_TEXTS
     if is_varied and column.words >= _WORDS_OF_TEXT:
         return Usage(Role.TEXT, f"{column.words:.0f} words a value, {among(column)}", {"kind": "text"})
-    if column.distinct_share >= _DISTINCT_IDENTIFIERS and column.present >= _FEWEST_IDENTIFIERS:
+    if answers := _answers(column):
+        return Usage(Role.TEXT, f"several of {answers} answers in a row", {"kind": "text"})
+    if distinct_share >= _DISTINCT_IDENTIFIERS and column.present >= _FEWEST_IDENTIFIERS:
         return Usage(Role.IDENTIFIER, among(column), {"kind": "ignore"})
     values = listed(map(str, column.counts)) if column.distinct <= 4 else among(column)
     return Usage(Role.CATEGORY, values, {})
 
 
-def _number(column: ColumnProfile) -> Usage:
+def _answers(column: ColumnProfile) -> int:
+    """How many different answers cells with several of them hold, such as `R;SQL` and `SQL;Excel`; 0 where they hold one."""
+    for mark in _MARKS_BETWEEN:
+        divided = sum(rows for value, rows in column.counts.items() if mark in str(value).strip(mark))
+        if divided < _ROWS_WITH_MARKS * column.present:
+            continue
+        answers = Counter[str]()
+        for value, rows in column.counts.items():
+            answers.update(dict.fromkeys({part.strip() for part in str(value).split(mark)} - {""}, rows))
+        if 1 < len(answers) <= min(_MOST_ANSWERS, column.distinct / 2) and min(answers.values()) >= _ROWS_AN_ANSWER:
+            return len(answers)
+    return 0
+
+
+def _number(column: ColumnProfile, distinct_share: float) -> Usage:
     words = name_words(column.name)
-    if (
-        column.kind is Kind.INTEGER
-        and _SECONDS_WORDS.intersection(words)
-        and _FIRST_SECOND <= (column.smallest or 0) <= (column.largest or 0) <= _LAST_SECOND
-    ):
+    if is_seconds(column):
         return Usage(Role.TIME, "seconds since 1970, by its name and size", _moments(column, 1_000_000))
-    if _is_identifier(column, words):
+    if _is_identifier(column, words, distinct_share):
         return Usage(Role.IDENTIFIER, among(column), {"kind": "ignore"})
     if column.kind is Kind.INTEGER and column.distinct > 2 and _CODE_WORDS.intersection(words):
         if column.distinct * _ROWS_A_CODE <= column.present:
@@ -134,9 +182,9 @@ def _number(column: ColumnProfile) -> Usage:
     return Usage(Role.NUMBER, f"{number(column.smallest or 0)} to {number(column.largest or 0)}", {})
 
 
-def _is_identifier(column: ColumnProfile, words: Sequence[str]) -> bool:
+def _is_identifier(column: ColumnProfile, words: Sequence[str], distinct_share: float) -> bool:
     """Whether a number names its row: a different one in nearly each, by its name or as a count of the rows."""
-    if column.kind is not Kind.INTEGER or column.distinct_share < _DISTINCT_IDENTIFIERS or column.present < _FEWEST_IDENTIFIERS:
+    if column.kind is not Kind.INTEGER or distinct_share < _DISTINCT_IDENTIFIERS or column.present < _FEWEST_IDENTIFIERS:
         return False
     extent = (column.largest or 0) - (column.smallest or 0) + 1
     counts_rows = column.is_exact and column.distinct == column.rows == extent and (column.smallest or 0) in (0, 1)

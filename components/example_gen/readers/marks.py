@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from components.example_gen.readers.records import Record
 
+# A number between what money and measurements have before and behind it.
+_IN_UNIT = re.compile(
+    r"\s*[-+(]?\s?(?:[$€£¥₹]|[A-Z]{3}\s)?\s?([-+]?\d[\d.,]*)(?:\s?[%‰$€£¥₹°]|\s?[A-Z]{3}|\s?°[CF]|\s[^\W\d_]{1,12})\)?\s*"
+)
+_DATE = re.compile(r"\s*\d{1,2}\.\d{1,2}\.\d{2,4}\s*")
 _EITHER = re.compile(r"\s*[-+]?\d{1,3}[.,]\d{3}\s*")
 _GROUPS = {
     ",": re.compile(r"\s*[-+]?\d{1,3}(,\d{3})+(\.\d+)?\s*"),
@@ -51,5 +56,9 @@ def thousands_mark(samples: Sequence[Sequence[Record]], decimal: str) -> Literal
     return None
 
 
-def _cells(samples: Sequence[Sequence[Record]]) -> Iterable[str]:
-    return (cell for sample in samples for record in sample for cell in record.cells)
+def _cells(samples: Sequence[Sequence[Record]]) -> Iterator[str]:
+    """The cells, of which those with a unit are told by their numbers, and dates are left out."""
+    for cell in (cell for sample in samples for record in sample for cell in record.cells):
+        amount = _IN_UNIT.fullmatch(cell)
+        if not _DATE.fullmatch(cell):
+            yield amount[1] if amount else cell

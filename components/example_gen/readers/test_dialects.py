@@ -181,6 +181,10 @@ def test_what_is_set_is_not_found_out(tmp_path: Path, known: dict[str, str], tex
         ('a,b\n"1,234,567.5",2\n', ".", ","),
         ('a,b\n"1,234","1,5"\n', ".", None),
         ("a\tb\n1,234.5\t2\n", ".", ","),
+        ("a;b\n1.234,50 €;2.345\n86,20 €;17\n", ",", "."),
+        ("a;b\n1.234,50 €;31.01.2013\n2.000,00 €;28.02.2013\n", ",", "."),
+        ("a;b\n20,5 °C;1\n", ",", None),
+        ("a;b\nv1.5;2,5\n", ",", None),
     ],
 )
 def test_marks_in_numbers(tmp_path: Path, text: str, decimal: str, thousands: str | None) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.example_gen.text.amounts import are_amounts
 from components.example_gen.text.characters import are_canonical, has_letters
 from components.example_gen.text.notation import Notation
 from components.example_gen.text.times import Order, Times, read_times
@@ -19,7 +20,6 @@ _FLOAT64_WHOLE = 2**53
 _INT64_DIGITS = 19
 _LONGEST_WITH_PLUS = 6
 _FIRST_VALUES = 100
-_MONEY = r"^[-+(]?\s?(?:[$€£¥]|[A-Z]{3}\s)?\s?[-+]?\d[\d.,' ]*\s?(?:%|[$€£¥]|\s[A-Z]{3})?\)?$"
 
 
 class Form(str, Enum):
@@ -38,7 +38,7 @@ class Form(str, Enum):
     DAY_FIRST = "dates with the day first"
     MONTH_FIRST = "dates with the month first"
     EITHER_ORDER = "dates whose day and month may change places"
-    AMOUNT = "amounts with a sign or groups of digits"
+    AMOUNT = "amounts with a unit or groups of digits"
     TEXT = "text"
 
 
@@ -94,7 +94,7 @@ def _mark(codes: npt.NDArray[np.int8], where: pa.Array, form: Form) -> None:
 def _classify_digits(texts: pa.Array, notation: Notation) -> npt.NDArray[np.int8]:
     """The forms of texts that have digits."""
     codes = np.full(len(texts), _CODES[Form.TEXT], np.int8)
-    _mark(codes, pc.match_substring_regex(texts, _MONEY), Form.AMOUNT)
+    _mark(codes, are_amounts(texts, notation), Form.AMOUNT)
     _mark(codes, pc.match_substring_regex(texts, f"^{notation.fractional}$"), Form.FRACTION)
     whole = np.flatnonzero(pc.match_substring_regex(texts, f"^{notation.whole}$").to_numpy(zero_copy_only=False))
     codes[whole] = _classify_whole(texts.take(pa.array(whole)), notation)

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _ALWAYS_NULL = ("", "nan", "-nan", "+nan")
-_USUAL_NULLS = ("na", "n/a", "#n/a", "null", "none", "nil", r"\n", "?", "-", "--", "<na>")
+# What a spreadsheet writes in place of a value that it could not compute.
+_SHEET_ERRORS = ("#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!")
+_USUAL_NULLS = ("na", "n/a", "#n/a", "null", "none", "nil", r"\n", "?", "-", "--", "---", "<na>", *_SHEET_ERRORS)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,27 @@ EXAMPLES = {
     Form.DAY_FIRST: ["31/01/2013", "13-1-2013 5:30 PM"],
     Form.MONTH_FIRST: ["01/31/2013", "1/13/2013 23:59:59.9"],
     Form.EITHER_ORDER: ["01/02/2013"],
-    Form.AMOUNT: ["$1,200", "12%", "1,200", "1 200 EUR", "-€5"],
-    Form.TEXT: ["a", "0x1F", "12:30", "31/02/2013", "2013-02-30", "2013-01-31 25:00", "1_000", "n°5", "13/13/2013", "tru"],
+    Form.AMOUNT: [
+        *("$1,200", "12%", "1,200", "1 200 EUR", "-€5", "+5 %"),
+        *("21.5 °C", "3 mm/s", "2kg", "4 years", "1\u202f234"),
+    ],
+    Form.TEXT: [
+        "a",
+        "0x1F",
+        "12:30",
+        "31/02/2013",
+        "2013-02-30",
+        "2013-01-31 25:00",
+        "1_000",
+        "n°5",
+        "13/13/2013",
+        "tru",
+        "10.0.1.165",
+        "1,20",
+        "12A",
+        "3 of 4",
+        "5 and more",
+    ],
 }
 
 
@@ -34,7 +53,7 @@ def test_each_text_has_one_form(form: Form, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "form"),
-    [("1,5", Form.FRACTION), ("1.200,5", Form.FRACTION), ("1.200", Form.WHOLE), ("1.5", Form.AMOUNT), ("12", Form.WHOLE)],
+    [("1,5", Form.FRACTION), ("1.200,5", Form.FRACTION), ("1.200", Form.WHOLE), ("1.5", Form.TEXT), ("12", Form.WHOLE)],
 )
 def test_the_marks_of_numbers_may_be_others(text: str, form: Form) -> None:
     [(seen, (count, _))] = forms_of(pa.array([text]), Notation(",", ".")).items()

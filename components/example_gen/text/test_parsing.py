@@ -103,6 +103,8 @@ def test_times_are_read_back(times: list[datetime.datetime], mark: str) -> None:
         (["45%", "4.5 %", "-3%", "12"], [45, 4.5, -3, 12], PLAIN),
         (["1,200", "1,234,567.5", "1'000", "12 000"], [1200, 1234567.5, 1000, 12000], PLAIN),
         (["1.200,50 €", "€1.200", "45,5 %"], [1200.5, 1200, 45.5], Notation(",")),
+        (["21.5 °C", "-3°C", "1,200 mm/s", "2kg", "3 jours", "+5 %"], [21.5, -3, 1200, 2, 3, 5], PLAIN),
+        (["1\u202f234,5", "12\u00a0000 €", "1\u2019000"], [1234.5, 12000, 1000], Notation(",")),
     ],
 )
 def test_amounts_are_numbers_where_numbers_are_wanted(texts: list[str], values: list[float], notation: Notation) -> None:

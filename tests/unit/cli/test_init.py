@@ -251,6 +251,37 @@ def test_amounts_are_read_as_numbers_also_of_the_label(conveyor):
     assert prices == pytest.approx(table["price"].abs(), rel=1e-6)
 
 
+def test_a_sheet_with_decimal_commas_units_and_a_total_is_read_as_numbers(conveyor):
+    units, prices = [900 + 7 * row for row in range(ROWS)], [20 + row / 8 for row in range(ROWS)]
+
+    def written(value: float, digits: int = 2) -> str:
+        return f"{value:,.{digits}f}".translate(str.maketrans(",.", ".,"))
+
+    rows = [f"{'NS'[row % 2]};{written(units[row], 0)};{written(prices[row])} €;{row % 31},5 °C" for row in range(ROWS)]
+    rows.append(f"Total;{written(sum(units), 0)};{written(sum(prices))} €;")
+    Path("sheet.csv").write_text("\n".join(["Sales of 2024;;;", "Region;Units;Price;Outside", *rows]), encoding="utf-8-sig")
+
+    told = conveyor("init", "sheet.csv", "--label", "Price")
+
+    config = load_config(Path("pipeline.yaml"))
+    assert config.task.value == "regression"
+    assert config.data.columns == {"Price": "float", "Outside": "float"}
+    assert "The last row may be a total: Units, Price" in told
+    table = [row for batch in open_table(config.data).batches() for row in batch.to_pylist()]
+    assert [row["Units"] for row in table[:-1]] == units
+    assert [row["Price"] for row in table[:-1]] == pytest.approx([round(price, 2) for price in prices], abs=0.006)
+    assert [row["Outside"] for row in table[:3]] == [0.5, 1.5, 2.5]
+
+
+def test_addresses_of_machines_are_no_amounts(conveyor):
+    houses().assign(ip=[f"10.0.{row % 7}.{row % 50}" for row in range(ROWS)]).to_csv("logs.csv", index=False)
+
+    told = conveyor("init", "logs.csv", "--label", "price")
+
+    assert "To have numbers" not in told
+    assert not load_config(Path("pipeline.yaml")).data.columns
+
+
 @pytest.mark.parametrize("others", ["€", "a number that is not written so"])
 def test_amounts_that_are_no_numbers_of_one_unit_stay_text(conveyor, others):
     amounts = [

@@ -10,6 +10,7 @@ import pytest
 from pipeline.config import Task
 from pipeline.errors import UsageError
 from pipeline.profile import likely_labels, require_label
+from pipeline.profile.label import mistyped
 from pipeline.profile.task import decide
 from tests.unit.profile.tables import profile
 
@@ -115,3 +116,24 @@ def test_a_task_that_does_not_suit_is_refused_and_the_remedy_works(values, task)
 
 def test_numbers_can_be_predicted_as_quantities():
     assert require_label(profile({"y": [1, 2, 3] * 60}), "y", Task.REGRESSION) == "y"
+
+
+@pytest.mark.parametrize(
+    ("rare", "told"),
+    [
+        ("Aproved", "'Aproved' (3 rows) for 'Approved' (60 rows)"),
+        ("approvedd", "'approvedd' (3 rows) for 'Approved' (60 rows)"),
+        ("Appruved", "'Appruved' (3 rows) for 'Approved' (60 rows)"),
+        ("Unproved", ""),
+        ("approved", ""),
+        ("Approved 2", ""),
+    ],
+)
+def test_a_rare_class_that_looks_like_a_frequent_one_is_told(rare, told):
+    remark = mistyped(profile({"y": ["Approved"] * 60 + ["Rejected"] * 60 + [rare] * 3}).columns["y"])
+
+    assert told in remark if told else not remark
+
+
+def test_classes_that_are_about_as_frequent_are_not_mistyped():
+    assert not mistyped(profile({"y": ["typical", "topical"] * 60}).columns["y"])

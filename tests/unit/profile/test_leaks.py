@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import Task
-from pipeline.profile.leaks import repeated_rows, warnings
+from pipeline.profile.leaks import repeated_rows, total_row, warnings
 from tests.unit.profile.tables import profile
 
 RANDOM = np.random.default_rng(0)
@@ -78,3 +78,12 @@ def test_a_tiny_table_proves_nothing():
 def test_repeated_rows_are_told_where_they_are_many():
     assert repeated_rows(profile({"x": [1, 2, 3, 1]})).startswith("1 of 4 rows ")
     assert repeated_rows(profile({"x": range(ROWS)})) == ""
+
+
+def test_a_last_row_that_adds_up_the_others_is_told():
+    units, prices = [3, 5, 2, 7], [1.5, 2.5, 0.25, 8.0]
+    table = {"region": ["n", "s", "n", "w", "Total"], "units": [*units, sum(units)], "price": [*prices, sum(prices)]}
+
+    assert total_row(profile(table)).startswith("The last row may be a total: units, price in it")
+    assert total_row(profile({name: values[:-1] for name, values in table.items()})) == ""
+    assert total_row(profile({"zeros": [0] * 50, "text": ["a"] * 50, "gone": [1.0] * 49 + [None]})) == ""

@@ -20,6 +20,7 @@ LABEL = [row % 3 for row in range(ROWS)]
     [
         {"sold": DAYS},
         {"sold": DAYS[::-1]},
+        {"ts": [1_700_000_000 + 60 * row for row in range(ROWS)]},
         {"year": [1900 + row // 2 for row in range(ROWS)]},
         {"shuffled": DAYS[50:] + DAYS[:50], "sold": DAYS},
     ],

@@ -74,6 +74,18 @@ VARIED = [(7 * row) % ROWS for row in range(ROWS)]
         ("year", [datetime(1900 + row % 60, 1, 1) for row in range(ROWS)], Role.NUMBER, {"kind": "numeric"}),
         ("created_at", [1_600_000_000 + row for row in range(ROWS)], Role.TIME, {"kind": "time"}),
         ("tags", [["a", "b"], ["c"]] * (ROWS // 2), Role.LIST, {}),
+        ("http status", [(200, 304, 404, 500)[row % 4] for row in range(ROWS)], Role.CATEGORY, {"kind": "categorical"}),
+        (
+            "tools",
+            [
+                ";".join(name for bit, name in enumerate(("R", "SQL", "Excel", "SAS")) if row >> bit & 1) or None
+                for row in VARIED
+            ],
+            Role.TEXT,
+            {"kind": "text"},
+        ),
+        ("place", [f"{'Rome' if row % 2 else 'Oslo'}, {'east' if row % 3 else 'west'}" for row in VARIED], Role.CATEGORY, {}),
+        ("person", [f"N{row % 40}, Ann" for row in VARIED], Role.CATEGORY, {}),
         ("review", [f"a fine house number {row} with a view" for row in range(ROWS)], Role.TEXT, {"kind": "text"}),
     ],
 )
@@ -83,6 +95,13 @@ def test_the_values_and_the_name_tell_the_role(name, values, role, setting):
     assert usage.role is role
     assert usage.setting == setting
     assert usage.reason
+
+
+@pytest.mark.parametrize(("repeated", "role"), [(10, Role.IDENTIFIER), (ROWS, Role.CATEGORY)])
+def test_a_name_of_a_row_is_one_also_where_a_few_rows_stand_twice(repeated, role):
+    tokens = [f"{row:x}" for row in range(ROWS)]
+
+    assert usages(profile({"token": tokens + tokens[:repeated]}), None)["token"].role is role
 
 
 def test_times_beyond_the_calendar():
