@@ -15,7 +15,7 @@ from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from components.evaluator.evaluation import evaluate
 from components.evaluator.gate import Gate
-from components.evaluator.thresholds import DEFAULT, at_thresholds, threshold_of
+from components.evaluator.thresholds import DEFAULT, at_thresholds, by_weighed, is_weighed, threshold_of
 from components.shared.examples.splits import split_files
 from components.shared.fast_executor import Artifacts, FastExecutor, UnsupportedError
 from pipeline.errors import NodeError
@@ -31,8 +31,8 @@ class Executor(FastExecutor):
     STOCK = stock.Executor
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        """Executes the node as `FastExecutor` says, with metrics at the threshold by which each model decides."""
-        super().Do(input_dict, output_dict, {**exec_properties, **_at_thresholds(input_dict, exec_properties)})
+        """Executes the node as `FastExecutor` says, with the metrics of what each model decides."""
+        super().Do(input_dict, output_dict, {**exec_properties, **_by_decisions(input_dict, exec_properties)})
 
     def run_fast(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Evaluates the model.
@@ -76,16 +76,19 @@ def _unjudgeable(reason: UnsupportedError) -> NodeError:
     )
 
 
-def _at_thresholds(input_dict: Artifacts, exec_properties: dict[str, Any]) -> dict[str, Any]:
-    """The EvalConfig as an execution property, with metrics at the threshold of each model; nothing where all have 0.5."""
+def _by_decisions(input_dict: Artifacts, exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """The EvalConfig as an execution property, with the metrics of each model's labels; nothing where all decide as usual."""
     key = standard_component_specs.EVAL_CONFIG_KEY
     if not exec_properties.get(key) or not input_dict.get(standard_component_specs.MODEL_KEY):
         return {}
     eval_config = _complete(input_dict, exec_properties)
-    thresholds = {spec.name: threshold_of(_model_path(spec, input_dict)) for spec in eval_config.model_specs}
-    if set(thresholds.values()) == {DEFAULT}:
-        return {}
-    return {key: proto_utils.proto_to_json(at_thresholds(eval_config, thresholds))}
+    paths = {spec.name: _model_path(spec, input_dict) for spec in eval_config.model_specs}
+    thresholds = {name: threshold_of(path) for name, path in paths.items()}
+    weighed = [name for name, path in paths.items() if is_weighed(path)]
+    decided = eval_config if set(thresholds.values()) == {DEFAULT} else at_thresholds(eval_config, thresholds)
+    if weighed:
+        decided = by_weighed(decided, weighed)
+    return {} if decided is eval_config else {key: proto_utils.proto_to_json(decided)}
 
 
 def _eval_config(input_dict: Artifacts, exec_properties: dict[str, Any]) -> config_pb2.EvalConfig:

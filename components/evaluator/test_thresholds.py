@@ -9,7 +9,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator import eval_config
-from components.evaluator.thresholds import at_thresholds, threshold_of
+from components.evaluator.thresholds import at_thresholds, by_weighed, is_weighed, threshold_of
 from pipeline.config import PipelineConfig
 from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
 
@@ -43,6 +43,20 @@ def test_a_model_says_its_threshold(tmp_path: Path) -> None:
     for description, threshold in ((ModelDescription(), 0.5), (ModelDescription(threshold=0.25), 0.25)):
         path.write_text(description.to_json())
         assert threshold_of(str(tmp_path)) == threshold
+
+
+def test_a_model_of_several_classes_is_measured_by_what_its_labels_follow(tmp_path: Path) -> None:
+    path = tmp_path / DESCRIPTION_PATH
+    assert not is_weighed(str(tmp_path))
+    path.parent.mkdir()
+    path.write_text(ModelDescription(class_weights=[1.0, 2.0, 3.0]).to_json())
+    assert is_weighed(str(tmp_path))
+    config = PipelineConfig.model_validate(
+        {"name": "rows", "label": "y", "task": "multiclass_classification", "data": {"input": "rows.csv"}}
+    )
+    complete = tfma.utils.update_eval_config_with_defaults(eval_config(config), has_baseline=True, rubber_stamp=True)
+    keys = {spec.name: spec.prediction_key for spec in by_weighed(complete, ["candidate"]).model_specs}
+    assert keys == {"candidate": "weighed_probabilities", "baseline": "probabilities"}
 
 
 def test_each_model_is_measured_at_its_own_threshold() -> None:

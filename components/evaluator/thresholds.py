@@ -1,9 +1,9 @@
-"""The threshold by which a model decides between two classes, and the metrics there."""
+"""By what a model decides between classes, a threshold or weighed probabilities, and the metrics of its decisions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model import DESCRIPTION_PATH, WEIGHED, ModelDescription
 
 DEFAULT = 0.5
 """TFMA's, and that of a model that does not say by which threshold it decides."""
@@ -23,12 +23,36 @@ def threshold_of(model_path: str) -> float:
     Args:
       model_path: the folder of its SavedModel.
     """
+    threshold = _description(model_path).threshold
+    return DEFAULT if threshold is None else threshold
+
+
+def is_weighed(model_path: str) -> bool:
+    """Whether a model of several classes labels rows by weighed probabilities. The argument is that of `threshold_of`."""
+    return bool(_description(model_path).class_weights)
+
+
+def by_weighed(eval_config: config_pb2.EvalConfig, weighed: Collection[str]) -> config_pb2.EvalConfig:
+    """An EvalConfig that compares the label with the probabilities that some models label rows by.
+
+    Args:
+      eval_config: complete, as `tfma.utils.update_eval_config_with_defaults` returns it.
+      weighed: the names of these models.
+    """
+    result = config_pb2.EvalConfig()
+    result.CopyFrom(eval_config)
+    for spec in result.model_specs:
+        if spec.name in weighed:
+            spec.prediction_key = WEIGHED
+    return result
+
+
+def _description(model_path: str) -> ModelDescription:
     path = str(PurePosixPath(model_path) / DESCRIPTION_PATH)
     if not tf.io.gfile.exists(path):
-        return DEFAULT
+        return ModelDescription()
     with tf.io.gfile.GFile(path) as file:
-        threshold = ModelDescription.from_json(file.read()).threshold
-    return DEFAULT if threshold is None else threshold
+        return ModelDescription.from_json(file.read())
 
 
 def at_thresholds(eval_config: config_pb2.EvalConfig, thresholds: Mapping[str, float]) -> config_pb2.EvalConfig:

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 SERIALISED, RAW = "serving_default", "predict_raw"
 EXAMPLES = "examples"
+OF_CLASSES = ("probabilities", "weighed_probabilities")
 # How TensorFlow refuses a row without a feature of fixed shape, which a schema asks for by giving the feature a shape.
 REQUIRED = "is required but could not be found"
 # Both signatures run the same graph in float32: what differs beyond this is another computation.
@@ -79,7 +80,7 @@ def check(outputs: Outputs, rows: int) -> None:
     if "probabilities" not in outputs and "predictions" not in outputs:
         raise RefusedError(f"Its outputs are {', '.join(sorted(outputs))}: neither probabilities nor predictions.")
     for name, values in outputs.items():
-        expected = [rows, values.shape[-1] if name == "probabilities" and values.ndim else 1]
+        expected = [rows, values.shape[-1] if name in OF_CLASSES and values.ndim else 1]
         if list(values.shape) != expected:
             raise RefusedError(f"{name} has the shape {list(values.shape)} for {rows} rows, not {expected}.")
         if values.dtype.kind == "f" and not np.isfinite(values).all():

@@ -209,6 +209,13 @@ def test_answers_that_no_client_could_use_are_refused(
         probe.validate(save(Candidate(distort), tmp_path / "model"), 100, files(split))
 
 
+def test_weighed_probabilities_have_a_value_for_each_class() -> None:
+    of_classes, of_rows = np.full((20, 3), 1 / 3, np.float32), np.zeros((20, 1), np.float32)
+    probe.check({"probabilities": of_classes, "weighed_probabilities": of_classes, "probability": of_rows}, 20)
+    with pytest.raises(probe.RefusedError, match=r"probability has the shape \[20, 3\] for 20 rows, not \[20, 1\]"):
+        probe.check({"probabilities": of_classes, "probability": of_classes}, 20)
+
+
 def test_a_model_that_imputes_nothing_is_refused(tmp_path: Path, split: Path) -> None:
     with pytest.raises(probe.RefusedError, match=r"A row without distance: .* is not finite"):
         probe.validate(save(Forgetful(), tmp_path / "model"), 100, files(split))

@@ -9,11 +9,14 @@ before its first `MISSING`. So model servers may pad the rows of several request
 | ------------------------- | ------------------------------------------------------------------------------------ |
 | binary classification     | `probabilities` [N, 2], `labels` [N, 1], `score` [N, 1]: that of the positive class; |
 |                           | `probability` [N, 1]: that of the label, where the threshold is not 0.5              |
-| multiclass classification | `probabilities` [N, classes], `labels` [N, 1]                                        |
+| multiclass classification | `probabilities` [N, classes], `labels` [N, 1]; where classes had weights in training |
+|                           | that `probabilities` no longer show, `weighed_probabilities` [N, classes], and       |
+|                           | `probability` [N, 1]: that of the label                                              |
 | regression                | `predictions` [N, 1]                                                                 |
 
 Labels are of the label's own type, all other outputs float32. Of two classes, the second is the positive one: the label of rows
-whose score is above the model's threshold. Of several, the label is the most probable one. Probabilities are calibrated.
+whose score is above the model's threshold. Of several, the label is the most probable one, or that with the largest
+`weighed_probabilities`. Probabilities are calibrated.
 
 A model that can be explained has the signature `reference_rows`, as a model server hands out no files: it gives rows of the
 training data by their `numbers`, [N] int64, as `rows`, [N] string: JSON objects of values by column, without what is missing.
@@ -49,6 +52,8 @@ PROBABILITIES = "probabilities"
 LABELS = "labels"
 PROBABILITY = "probability"
 SCORE = "score"
+WEIGHED = "weighed_probabilities"
+"""Probabilities times the weights that classes had in training, which the label follows; rows add up to 1."""
 PREDICTIONS = "predictions"
 
 SCORED_OUTPUT_KEY = b"conveyor.output"
@@ -97,6 +102,8 @@ class ModelDescription:
       threshold: of two classes, the score above which a row is positive.
       threshold_reason: why it is this one, in words that follow a comma; empty for the default.
       calibration: how logits are corrected, in words; empty where they are not.
+      class_weights: of several classes, by what their probabilities are multiplied for `weighed_probabilities`; empty where the
+        model has no such output.
       digest: the digest of what the SavedModel consists of; empty where an earlier release has written it.
     """
 
@@ -108,6 +115,7 @@ class ModelDescription:
     threshold: float | None = None
     threshold_reason: str = ""
     calibration: str = ""
+    class_weights: list[float] = field(default_factory=list)
     digest: str = ""
 
     def to_json(self) -> str:

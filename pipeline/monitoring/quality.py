@@ -147,6 +147,7 @@ class _Groups:
         self._samples: dict[int, Sample] = {}
         self._confidences: dict[int, list[npt.NDArray[np.float32]]] = defaultdict(list)
         self._classes = {str(value): number for number, value in enumerate(description.classes)}
+        self._class_weights = np.array(description.class_weights or [1.0], np.float32)
 
     def add(self, logged: LoggedRows, labels: npt.NDArray[np.object_]) -> int:
         """Adds rows with their labels as text; returns how many of them cannot be used."""
@@ -156,11 +157,14 @@ class _Groups:
         if not usable.any():
             return len(labels)
         kept = values[usable]
+        answered = predictions[usable]
         rows = PredictedRows(
             kept if self._config.task is Task.REGRESSION else kept.astype(np.int64),
-            predictions[usable],
+            self._by_decision(answered),
             np.ones(len(kept)),
         )
+        # Of the label, which need not be the most probable class.
+        confidences = np.take_along_axis(answered, rows.predictions.argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]
         part = LoggedRows(logged.rows.filter(usable), logged.answer.filter(usable))
         slices = [self._numbered(by, common) for by, common in self._commons(part)]
         for accumulator in self._accumulators:
@@ -170,7 +174,7 @@ class _Groups:
                 own = numbers == number
                 sample = self._samples.setdefault(int(number), Sample(self._threshold))
                 sample.add(PredictedRows(rows.labels[own], rows.predictions[own], rows.weights[own]))
-                self._confidences[int(number)].append(rows.predictions[own].max(axis=1))
+                self._confidences[int(number)].append(confidences[own])
         return int((~usable).sum())
 
     def measured(self) -> Iterator[Quality]:
@@ -208,6 +212,13 @@ class _Groups:
         if name not in names:
             return np.full((size, 1), np.nan, np.float32)
         return logged.answer.column(name).to_numpy(zero_copy_only=False).astype(np.float32)[:, np.newaxis]
+
+    def _by_decision(self, predictions: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """What the labels of rows followed, [N, outputs]: of several classes that had weights, the weighed probabilities."""
+        if len(self._class_weights) == 1:
+            return predictions
+        weighed = predictions * self._class_weights
+        return weighed / weighed.sum(axis=1, keepdims=True)
 
     def _labels(self, labels: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
         """Class indices or numbers, [N]; NaN for what is none."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.contracts import prediction_log
-from pipeline.contracts.model import EXAMPLES_INPUT, EXAMPLES_SIGNATURE, LABELS, PREDICTIONS, PROBABILITIES, SCORE
+from pipeline.contracts.model import EXAMPLES_INPUT, EXAMPLES_SIGNATURE, LABELS, PREDICTIONS, PROBABILITIES, PROBABILITY, SCORE
 
 _MOST_ROWS = 20_000
 _BATCH = 4096
@@ -45,7 +45,8 @@ def _records(name: str, compression: str) -> Any:
 def _answers(outputs: dict[str, Any]) -> pa.RecordBatch:
     if PREDICTIONS in outputs:
         return pa.record_batch({prediction_log.VALUE: outputs[PREDICTIONS][:, 0].astype(np.float64)})
-    score = outputs[SCORE][:, 0] if SCORE in outputs else outputs[PROBABILITIES].max(axis=1)
+    of_labels = outputs[PROBABILITY][:, 0] if PROBABILITY in outputs else outputs[PROBABILITIES].max(axis=1)
+    score = outputs[SCORE][:, 0] if SCORE in outputs else of_labels
     return pa.record_batch(
         {
             prediction_log.LABEL: pa.array(outputs[LABELS][:, 0].tolist()),

@@ -177,6 +177,7 @@ def _write_description(
         threshold=head.threshold.value if is_binary else None,
         threshold_reason=head.threshold.reason,
         calibration=str(head.calibration or ""),
+        class_weights=list(head.class_weights),
         digest=digest,
         parameters=num_parameters,
         features={name: raw.dtype_name(spec.dtype) for name, spec in features.items()},

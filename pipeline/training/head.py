@@ -25,11 +25,14 @@ class Head:
       encoding: what they mean.
       calibration: how logits are corrected; None where they are right.
       threshold: of two classes, the score above which a row is positive.
+      class_weights: of several classes, by what their probabilities, which are those of the data's shares, are multiplied
+        where the label is chosen; empty where the label is the most probable class.
     """
 
     encoding: LabelEncoding
     calibration: Calibration | None = None
     threshold: Threshold = field(default_factory=Threshold)
+    class_weights: tuple[float, ...] = ()
 
     @classmethod
     def fit(
@@ -59,11 +62,12 @@ class Head:
         """
         is_level_free = is_level_free and class_weights is None
         compared = levelled(encoding.task, outputs, labels, counts) if is_level_free else outputs
-        calibration = fit_calibration(encoding.task, compared, labels, counts, seed)
+        calibration = fit_calibration(encoding.task, compared, labels, counts, seed, class_weights)
         if encoding.task is not Task.BINARY:
-            return cls(encoding, calibration)
-        corrected = outputs[:, 0] if calibration is None else calibration.slope * outputs[:, 0] + calibration.intercept
-        scores = scipy.special.expit(corrected).astype(np.float32)
+            undone = () if calibration is None or class_weights is None else tuple(class_weights.tolist())
+            return cls(encoding, calibration, class_weights=undone)
+        corrected = outputs if calibration is None else calibration.corrected(outputs)
+        scores = scipy.special.expit(corrected[:, 0]).astype(np.float32)
         default = _default_threshold(calibration, class_weights)
         return cls(encoding, calibration, choose_threshold(decision, scores, labels, counts, default))
 
@@ -78,10 +82,7 @@ class Head:
         if self.calibration:
             outputs = self.calibration(outputs)
         if self.encoding.task is Task.MULTICLASS:
-            probabilities = tf.nn.softmax(outputs)
-            # A column, as the other outputs: BulkInferrer fails on strings of shape [N].
-            labels = tf.gather(class_values(self.encoding), tf.argmax(probabilities, axis=1))[:, tf.newaxis]
-            return {contract.PROBABILITIES: probabilities, contract.LABELS: labels}
+            return self._of_classes(outputs)
         score = tf.sigmoid(outputs)
         rest = 1 - score
         is_positive = score > self.threshold.value
@@ -94,6 +95,27 @@ class Head:
         if self.threshold.value == DEFAULT:
             return answers
         return {**answers, contract.PROBABILITY: tf.where(is_positive, score, rest)}
+
+    def _of_classes(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What is answered where classes are several.
+
+        A row is of the class whose probability times its weight is largest, which makes the cost of errors least (Elkan,
+        equation 1).
+        """
+        probabilities = tf.nn.softmax(outputs)
+        weighed = probabilities
+        if self.class_weights:
+            weighed = tf.nn.softmax(outputs + tf.math.log(tf.constant(self.class_weights, outputs.dtype)))
+        chosen = tf.argmax(weighed, axis=1)
+        # Columns, as the other outputs: BulkInferrer fails on strings of shape [N].
+        answers = {
+            contract.PROBABILITIES: probabilities,
+            contract.LABELS: tf.gather(class_values(self.encoding), chosen)[:, tf.newaxis],
+        }
+        if not self.class_weights:
+            return answers
+        of_chosen = tf.gather(probabilities, chosen, batch_dims=1)[:, tf.newaxis]
+        return {**answers, contract.PROBABILITY: of_chosen, contract.WEIGHED: weighed}
 
 
 def class_values(encoding: LabelEncoding) -> tf.Tensor:

@@ -148,7 +148,9 @@ def _scores(predictions: Sequence[Prediction]) -> tuple[str, list[float]]:
         return "prediction", [one.value for one in predictions if one.value is not None]
     if first.score is not None:
         return "score", [one.score for one in predictions if one.score is not None]
-    predicted = first.probabilities.index(max(first.probabilities))
+    # The label need not be the most probable class.
+    of_label = max(first.probabilities) if first.probability is None else first.probability
+    predicted = min(range(len(first.probabilities)), key=lambda number: abs(first.probabilities[number] - of_label))
     return "probability", [one.probabilities[predicted] for one in predictions]
 
 

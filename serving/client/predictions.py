@@ -35,7 +35,7 @@ class Explanation:
     """Why a prediction differs from the average one: `average` and all contributions add up to what is explained.
 
     Attributes:
-      of: what is explained: of two classes the `score`, of several the `probability` of the most probable class, or the number
+      of: what is explained: of two classes the `score`, of several the `probability` of the label, or the number
         that is the `prediction`.
       average: its mean over the reference rows of the training data.
       contributions: those of all features, the greatest first, whatever their sign.

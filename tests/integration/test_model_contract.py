@@ -267,6 +267,7 @@ def test_a_client_finds_out_what_to_send(trained: Trained, label: str) -> None:
     assert contract.pop("parameters") > 0
     assert contract.pop("threshold") == (0.5 if TASKS[label] == "binary_classification" else None)
     assert contract.pop("threshold_reason") == ""
+    assert contract.pop("class_weights") == []
     assert isinstance(contract.pop("calibration"), str)
     assert re.fullmatch("[0-9a-f]{32}", contract.pop("digest"))
     assert contract == {

@@ -215,9 +215,17 @@ def test_labels_are_read_as_those_of_training(
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("task", ["binary_classification", "multiclass_classification", "regression"])
+@pytest.mark.parametrize(
+    ("task", "class_weights"),
+    [
+        ("binary_classification", []),
+        ("multiclass_classification", []),
+        ("multiclass_classification", [1.0, 2.0, 8.0]),
+        ("regression", []),
+    ],
+)
 def test_metrics_are_those_that_the_evaluator_has_for_the_same_rows(
-    task: str, config: PipelineConfig, store: LabelStore
+    task: str, class_weights: list[float], config: PipelineConfig, store: LabelStore
 ) -> None:
     import tensorflow_model_analysis as tfma
 
@@ -244,7 +252,7 @@ def test_metrics_are_those_that_the_evaluator_has_for_the_same_rows(
     )
 
     threshold = 0.3 if task == "binary_classification" else None
-    description = ModelDescription(task, "late", classes, threshold=threshold)
+    description = ModelDescription(task, "late", classes, threshold=threshold, class_weights=class_weights)
     found = measure(own, description, PredictionFiles(folder), store, Period())
     groups = {(each.by, each.value): each for each in found.groups}
 
@@ -256,6 +264,9 @@ def test_metrics_are_those_that_the_evaluator_has_for_the_same_rows(
         complete = at_thresholds(complete, {"": threshold})
     frame = pd.DataFrame({"carrier": ["UA", "AA"] * (size // 2)})
     frame["label"] = [classes.index(each) for each in labels] if classes else labels
+    if class_weights:
+        weighed = probabilities * np.array(class_weights)
+        probabilities = weighed / weighed.sum(axis=1, keepdims=True)
     frame["prediction"] = list(probabilities) if task == "multiclass_classification" else probabilities[:, 0]
     for spec in complete.model_specs:
         spec.Clear()

@@ -26,8 +26,8 @@ def multiclass(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return logits, (logits + random.gumbel(size=logits.shape)).argmax(axis=1).astype(np.float32)
 
 
-def fit(task: Task, outputs: np.ndarray, labels: np.ndarray) -> Calibration | None:
-    return fit_calibration(task, outputs, labels, np.ones(len(labels)), seed=1)
+def fit(task: Task, outputs: np.ndarray, labels: np.ndarray, class_weights: np.ndarray | None = None) -> Calibration | None:
+    return fit_calibration(task, outputs, labels, np.ones(len(labels)), 1, class_weights)
 
 
 def test_a_model_of_two_classes_that_is_too_sure_and_leans_to_one_is_brought_back() -> None:
@@ -35,7 +35,7 @@ def test_a_model_of_two_classes_that_is_too_sure_and_leans_to_one_is_brought_bac
     found = fit(Task.BINARY, 2.5 * logits + 1.5, labels)
     assert found is not None
     assert found.slope == pytest.approx(1 / 2.5, rel=0.1)
-    assert found.intercept == pytest.approx(-1.5 / 2.5, abs=0.15)
+    assert found.intercepts == pytest.approx((-1.5 / 2.5,), abs=0.15)
     assert found.after < found.before
     corrected = found(tf.constant(2.5 * logits + 1.5))
     assert np.abs(corrected.numpy() - logits).mean() < 0.2
@@ -48,8 +48,36 @@ def test_several_classes_get_a_temperature() -> None:
     logits, labels = multiclass(3000)
     found = fit(Task.MULTICLASS, 3 * logits, labels)
     assert found is not None
-    assert (found.slope, found.intercept) == (pytest.approx(1 / 3, rel=0.1), 0)
+    assert (found.slope, found.intercepts) == (pytest.approx(1 / 3, rel=0.1), ())
     assert "shifted" not in str(found)
+
+
+@pytest.mark.parametrize("rows", [200, 4000])
+def test_what_class_weights_make_of_several_classes_is_taken_back(rows: int) -> None:
+    """A model that learnt with weights has logits that are too large by their logarithms."""
+    logits, labels = multiclass(rows)
+    weights = np.array([1.0, 1.0, 8.0, 30.0])
+    found = fit(Task.MULTICLASS, 2 * (logits + np.log(weights)), labels, weights)
+    assert found is not None
+    corrected = found(tf.constant(2 * (logits + np.log(weights)))).numpy()
+    assert np.abs(scipy.special.softmax(corrected, axis=1) - scipy.special.softmax(logits, axis=1)).mean() < 0.04
+    assert corrected == pytest.approx(found.corrected(2 * (logits + np.log(weights))))
+    assert "class by class" in str(found)
+
+
+def test_many_rows_tell_the_levels_of_classes_where_their_weights_do_not() -> None:
+    """Of the rarest class a model has learnt twice as much as its weight says."""
+    random, weights, learnt = np.random.default_rng(3), np.array([1.0, 1.0, 1.0, 50.0]), np.array([1.0, 1.0, 1.0, 100.0])
+    logits = random.normal(0, 2, (20_000, 4)) - [0, 0, 0, 4]
+    labels = (logits + random.gumbel(size=logits.shape)).argmax(axis=1).astype(np.float32)
+    found = fit(Task.MULTICLASS, logits + np.log(learnt), labels, weights)
+    assert found is not None
+    assert found.intercepts[3] - np.mean(found.intercepts[:3]) == pytest.approx(-np.log(100), abs=0.25)
+
+
+def test_class_weights_that_have_had_no_effect_are_not_taken_back() -> None:
+    found = [fit(Task.MULTICLASS, *multiclass(400, seed), np.array([1.0, 1.0, 1.0, 9.0])) for seed in range(20)]
+    assert sum(each is not None for each in found) <= 1
 
 
 @pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])

@@ -49,14 +49,40 @@ def test_labels_are_of_their_own_type() -> None:
 
 
 def test_logits_are_corrected() -> None:
-    correction = Calibration(0.5, 1.0, before=0.7, after=0.6, num_rows=100)
+    correction = Calibration(0.5, (1.0,), before=0.7, after=0.6, num_rows=100)
     given = answers(Head(WORDS, correction))
     assert given["score"] == pytest.approx(scipy.special.expit(0.5 * LOGITS + 1))
     several = LabelEncoding(Task.MULTICLASS, ("a", "b", "c"))
     outputs = np.array([[1.0, 3.0, 2.0]], np.float32)
-    given = answers(Head(several, Calibration(0.5, 0.0, 0.7, 0.6, 100)), outputs)
+    given = answers(Head(several, Calibration(0.5, (), 0.7, 0.6, 100)), outputs)
     assert given["probabilities"] == pytest.approx(scipy.special.softmax(0.5 * outputs, axis=1))
     assert given["labels"].tolist() == [[b"b"]]
+
+
+def test_the_label_of_several_classes_follows_their_weights() -> None:
+    several = LabelEncoding(Task.MULTICLASS, ("a", "b", "c"))
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.8, 0.15, 0.05]], np.float32)
+    given = answers(Head(several, class_weights=(1.0, 1.0, 4.0)), np.log(probabilities))
+    assert given["probabilities"] == pytest.approx(probabilities)
+    assert given["weighed_probabilities"] == pytest.approx(np.array([[5, 3, 8], [80, 15, 20]]) / np.array([[16], [115]]))
+    assert given["labels"].tolist() == [[b"c"], [b"a"]]
+    assert given["probability"][:, 0] == pytest.approx([0.2, 0.8])
+
+
+def test_class_weights_of_several_classes_are_kept_for_labels_once_probabilities_are_those_of_the_data() -> None:
+    random, weights = np.random.default_rng(0), np.array([1.0, 3.0, 20.0])
+    logits = random.normal(0, 1, (3000, 3)) - np.log(weights)
+    labels = (logits + random.gumbel(size=logits.shape)).argmax(axis=1).astype(np.float32)
+    several = LabelEncoding(Task.MULTICLASS, ("a", "b", "c"))
+    outputs = logits + np.log(weights)
+    head = Head.fit(several, Decision(), outputs, labels, np.ones(3000), weights, seed=0)
+    given = answers(head, outputs)
+    shares = np.bincount(labels.astype(int)) / 3000
+    assert given["probabilities"].mean(axis=0) == pytest.approx(shares, abs=0.02)
+    assert scipy.special.softmax(outputs, axis=1).mean(axis=0)[2] > 3 * shares[2]
+    by_weights = np.array(["a", "b", "c"])[outputs.argmax(axis=1)]
+    assert np.mean(given["labels"][:, 0].astype(str) == by_weights) > 0.95
+    assert Head.fit(several, Decision(), logits, labels, np.ones(3000), None, seed=0).class_weights == ()
 
 
 def test_a_number() -> None:
@@ -108,6 +134,6 @@ def test_the_level_of_the_newest_rows_is_not_that_of_the_answers(class_weights: 
         Head.fit(WORDS, Decision(), outputs, labels, np.ones(4000), class_weights, 0, is_level_free=free)
         for free in (False, True)
     ]
-    intercepts = [0.0 if head.calibration is None else head.calibration.intercept for head in heads]
+    intercepts = [0.0 if head.calibration is None else head.calibration.intercepts[0] for head in heads]
     assert intercepts[0] < -2
     assert (intercepts[1] < -2) is is_shifted
