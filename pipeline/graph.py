@@ -66,6 +66,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         unlabelled=config.data.unlabelled,
         newest_span=config.data.newest_span,
         compression=config.data.compression,
+        demanded_fingerprint=config.data.fingerprint,
     ).with_id(nodes.EXAMPLE_GEN.id)
     examples = example_gen.outputs["examples"]
     statistics_gen = ArrowStatisticsGen(examples=examples).with_id(nodes.STATISTICS_GEN.id)

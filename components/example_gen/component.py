@@ -32,6 +32,7 @@ class ArrowExampleGenSpec(component_spec.ComponentSpec):
         properties.UNLABELLED: component_spec.ExecutionParameter(type=str),
         properties.NEWEST_SPAN: component_spec.ExecutionParameter(type=int, optional=True),
         properties.UNNEEDED: component_spec.ExecutionParameter(type=str, optional=True),
+        properties.DEMANDED: component_spec.ExecutionParameter(type=str),
     }
     INPUTS: ClassVar = {properties.SCHEMA: component_spec.ChannelParameter(type=standard_artifacts.Schema, optional=True)}
     OUTPUTS: ClassVar = {properties.EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
@@ -58,6 +59,7 @@ class ArrowExampleGen(base_component.BaseComponent):
       schema: the schema of the data that the model was trained on which is to score the table; columns are stored with
         its types.
       unneeded: columns of the schema that need not be in the data.
+      demanded_fingerprint: the only content to read, as `input_fingerprint` of the examples has it; any when None.
 
     Raises:
       UsageError: `input_pattern` is an address with another scheme.
@@ -83,6 +85,7 @@ class ArrowExampleGen(base_component.BaseComponent):
         compression: str = "gzip",
         schema: BaseChannel | None = None,
         unneeded: Sequence[str] = (),
+        demanded_fingerprint: str | None = None,
     ) -> None:
         if not is_object(input_pattern):
             require_path(input_pattern, where="data.input")
@@ -99,6 +102,7 @@ class ArrowExampleGen(base_component.BaseComponent):
                 compression=compression,
                 schema=schema,
                 unneeded=json.dumps(sorted(unneeded)) if schema else None,
+                demanded_fingerprint=demanded_fingerprint or "",
                 examples=channel.OutputChannel(
                     standard_artifacts.Examples, producer_component=self, output_key=properties.EXAMPLES
                 ),

@@ -11,6 +11,7 @@ from tfx.proto.orchestration import driver_output_pb2
 
 from components.example_gen import properties
 from components.example_gen.inputs import resolve
+from pipeline.errors import DataError
 
 
 class Driver(node_driver.BaseDriver, base_driver.BaseDriver):
@@ -33,10 +34,21 @@ class Driver(node_driver.BaseDriver, base_driver.BaseDriver):
         Raises:
           UsageError: no file matches, the span does not exist, or the window has too few spans.
           ConfigError: the files' format cannot be derived from their names.
-          DataError: a file cannot be read.
+          DataError: a file cannot be read, or the content is not the one that is demanded.
         """
         found = resolve(execution_info.exec_properties)
+        demanded = execution_info.exec_properties[properties.DEMANDED]
+        if demanded and demanded != found[properties.FINGERPRINT]:
+            raise DataError(
+                "The data is not the version that is demanded.",
+                where="data.fingerprint",
+                expected=demanded,
+                seen=found[properties.FINGERPRINT],
+                fix="`conveyor data verify RUN` says which spans are not as a run had them. Restore them, and name "
+                "the newest span in data.newest_span if later ones have come; or leave data.fingerprint out.",
+            )
         output = driver_output_pb2.DriverOutput()
+        output.exec_properties[properties.DEMANDED].string_value = ""
         for name, value in found.items():
             if isinstance(value, int):
                 output.exec_properties[name].int_value = value

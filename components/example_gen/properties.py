@@ -21,6 +21,7 @@ UNLABELLED = "unlabelled"
 NEWEST_SPAN = "newest_span"
 COMPRESSION = "compression"
 UNNEEDED = "unneeded"  # JSON: a list of columns
+DEMANDED = "demanded_fingerprint"  # emptied by the driver, so that the cache does not depend on it
 
 # Found by the driver; the cache key covers them all.
 INPUT_FILES = "input_files"  # JSON: the files of each split; of a hashed split the same files for both

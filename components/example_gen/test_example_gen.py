@@ -18,17 +18,20 @@ from tfx.components.example_gen.csv_example_gen.executor import Executor as Stoc
 from tfx.dsl.components.base import base_beam_executor
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.portable import data_types
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 from components.example_gen import properties
 from components.example_gen.component import ArrowExampleGen
+from components.example_gen.driver import Driver
 from components.example_gen.executor import Executor
 from components.example_gen.inputs import digests_of_files, fingerprint_of_span, fingerprint_of_splits, resolve
 from components.example_gen.spans import SingleSplit
 from components.shared.examples import tfrecord
 from pipeline.config import Split
+from pipeline.errors import DataError
 
 _NASTY = [
     ["id", "text", "number", "mixed", "constant", "nothing"],
@@ -228,3 +231,28 @@ def test_a_pipeline_reads_again_only_what_is_new(tmp_path: Path) -> None:
     assert (second.custom_properties["span"].int_value, second.custom_properties["version"].int_value) == (3, 1)
     assert len(_records(Path(second.uri) / "Split-train")) == 40
     assert len(_records(Path(second.uri) / "Split-eval")) == 30
+
+
+def _drive(pattern: Path, demanded: str | None = None) -> dict[str, Any]:
+    """The execution properties with which the cache is asked."""
+    component = ArrowExampleGen(str(pattern), split=_EVERYTHING, demanded_fingerprint=demanded)
+    given = {name: value for name, value in component.exec_properties.items() if value is not None}
+    info = data_types.ExecutionInfo(exec_properties=given, output_dict={properties.EXAMPLES: [standard_artifacts.Examples()]})
+    output = Driver(None).run(info)
+    found = {name: value.string_value or value.int_value for name, value in output.exec_properties.items()}
+    return {**given, **found}
+
+
+def test_data_that_is_demanded_is_read_and_any_other_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,a\n")
+    free = _drive(tmp_path / "*.csv")
+    assert not free[properties.DEMANDED]
+    demanded = free[properties.FINGERPRINT]
+    # A demand that holds does not change what the cache is asked.
+    assert {**_drive(tmp_path / "*.csv", demanded), properties.DEMANDED: free[properties.DEMANDED]} == free
+
+    (tmp_path / "a.csv").write_text("x,y\n2,a\n")
+    with pytest.raises(DataError) as caught:
+        _drive(tmp_path / "*.csv", demanded)
+    assert caught.value.where == "data.fingerprint"
+    assert caught.value.expected == demanded

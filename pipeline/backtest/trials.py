@@ -172,7 +172,7 @@ class Trials:
 
     def _run(self, spans: Sequence[int], before: int, last_node: str) -> _Made:
         split = Split(method="window", train_spans=len(spans), eval_spans=1)
-        data = self.config.data.model_copy(update={"split": split, "newest_span": before})
+        data = self.config.data.model_copy(update={"split": split, "newest_span": before, "fingerprint": None})
         config = self.config.model_copy(update={"data": data})
         with self._observed() as observer:
             outcome = run_pipeline(

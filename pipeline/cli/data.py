@@ -1,18 +1,23 @@
-"""`conveyor data`: the data sets of the examples."""
+"""`conveyor data`: the data sets of the examples, and the versions of the data that runs have read."""
 
 from __future__ import annotations
 
 import re
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import as_path
+from pipeline.cli.completion import complete_run
+from pipeline.cli.options import ConfigOption, Json, Overrides, as_path, read_config
+from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.errors import UsageError
 
-app = typer.Typer(help="Write the data sets of the examples.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from pipeline.runs.data_version import SpanVersion
+
+app = typer.Typer(help="Write the data sets of the examples; compare data with what runs have read.", no_args_is_help=True)
 
 DEFAULT_DESTINATION = Path(".conveyor/data/flights")
 """The folder that examples/flights/pipeline.yaml reads, with its default workspace."""
@@ -27,7 +32,74 @@ class FileFormat(str, Enum):
 
 @app.callback()
 def data() -> None:
-    """Write the data sets of the examples."""
+    """Write the data sets of the examples; compare data with what runs have read."""
+
+
+@app.command()
+def verify(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RUN]",
+            help="A run: its id, the beginning of one, `latest`, or `v7` for the one that pushed version 7.",
+            autocompletion=complete_run,
+        ),
+    ] = "latest",
+    config: ConfigOption = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the spans that a run has read with what is in their files now, byte by byte. Exit code 3 if a span differs.
+
+    Example: conveyor data verify v7
+    """
+    from pipeline import nodes
+    from pipeline.errors import DataError
+    from pipeline.report.read.run_details import read_run_details
+    from pipeline.runs import data_version
+    from pipeline.runs.find import find_run
+
+    settings = read_config(config, overrides)
+    run_id = find_run(settings, what)
+    details = read_run_details(settings, run_id)
+    example_gen = details.origins.get(nodes.EXAMPLE_GEN.id) or details.run.executions.get(nodes.EXAMPLE_GEN.id)
+    if example_gen is None:
+        raise UsageError(
+            f"Run {run_id} has read no data.", where=str(details.folder), fix="`conveyor runs` lists those that are complete."
+        )
+    fingerprint, spans = data_version.fingerprint(example_gen), list(data_version.compare(example_gen))
+    if as_json:
+        print_json({"run": run_id, **data_version.to_document(example_gen, spans)})
+    else:
+        _show(run_id, fingerprint, spans)
+    changed = [span for span in spans if not span.is_same]
+    if changed:
+        first = changed[0]
+        raise DataError(
+            "A span is not what the run has read."
+            if len(changed) == 1
+            else f"{len(changed)} spans are not what the run has read.",
+            where=_place(first),
+            expected=first.recorded,
+            seen=first.seen or "a file is gone or cannot be read",
+            fix="Restore the files from a copy, or run on what is there now: conveyor run",
+        )
+
+
+def _place(span: SpanVersion) -> str:
+    """Where a difference is: the fingerprint of a span does not tell which of its files has another content."""
+    if span.missing or len(span.files) == 1:
+        return (span.missing or span.files)[0]
+    return f"one or more of {len(span.files)} files, {span.files[0]} to {span.files[-1]}"
+
+
+def _show(run_id: str, fingerprint: str, spans: list[SpanVersion]) -> None:
+    print(f"Run {run_id} has read {fingerprint}")
+    table = new_table("span", "files", "is", "was read as", right=("span", "files"))
+    for span in spans:
+        now = "the same" if span.is_same else "gone" if span.missing else "changed"
+        table.add_row("" if span.number is None else str(span.number), str(len(span.files)), now, span.recorded)
+    print_table(table)
 
 
 @app.command()

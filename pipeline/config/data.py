@@ -79,6 +79,9 @@ class Data(Section):
     """How rows are divided into `train` and `eval`."""
     newest_span: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Pretend that no span after this one exists: to repeat an earlier run, or to try one span. Newest when not given."""
+    fingerprint: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    """The version of the data, as `conveyor data verify` prints it: a run that would read anything else stops before. Any when
+    not given."""
     compression: Literal["gzip", "none"] = "gzip"
     """Compression of the TFRecord files that ExampleGen writes."""
 
