@@ -337,5 +337,8 @@ def _why_text(name: str, evidence: Evidence) -> str:
         if others and count <= _FEW * total:
             example = min((seen.example for seen in others.values() if seen.example), default="")
             shown = f": {example!r}" if example else ""
-            return f"{name!r} is text, since {count:,} of its {total:,} values are no {are}{shown}."
+            told = f"{name!r} is text, since {count:,} of its {total:,} values are no {are}{shown}."
+            if set(others) == {Form.TEXT} and are == "numbers":
+                told += f" If it stands for no value, in delimited text: data.csv.nulls: [{in_yaml(example)}]."
+            return told
     return ""

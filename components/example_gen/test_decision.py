@@ -225,7 +225,8 @@ def test_the_kind_of_a_feature_goes_before_the_values(texts: str, feature: str, 
         ("31.01.24 05.02.24", "such as '05.02.24'. To have times, write them with the year first"),
         ("31-janvier-2024 5-mars-2024", "such as '31-janvier-2024'. To have times, write them with the year first"),
         ("1 2 3 4 5 6 7 8 9 10 11 x", "1 of its 12 values are no numbers: 'x'"),
-        ("$1 $2 $3 $4 $5 $6 $7 $8 $9 $10 $11 ERR", "1 of its 12 values are no numbers: 'ERR'"),
+        ("$1 $2 $3 $4 $5 $6 $7 $8 $9 $10 $11 ERR", "1 of its 12 values are no numbers: 'ERR'. If it stands for no value"),
+        ("1 2 3 4 5 6 7 8 9 10 11 NO", 'in delimited text: data.csv.nulls: ["NO"].'),
     ],
 )
 def test_a_choice_is_told(texts: str, told: str) -> None:

@@ -48,8 +48,8 @@ class Csv(Section):
     thousands: Literal[",", ".", " ", "'", "_"] | None = None
     """The mark between groups of three digits in numbers."""
     nulls: list[str] | None = None
-    """The words that mean that there is no value, in every column. When not given, words such as NA, null and ? mean it
-    where the other values of a column are numbers or times."""
+    """The words that mean that there is no value, in every column. Words such as NA, null and ? mean it in any case where the
+    other values of a column are numbers or times."""
 
 
 ColumnType = Literal["text", "integer", "float", "boolean", "time"]

@@ -9,6 +9,7 @@ from pipeline.profile.table import TableProfile
 
 # What is left of an amount without its digits, sign, marks and spaces.
 _NO_UNIT = re.compile(r"[\d.,'\u2019()+\-\s]")
+_DIGIT = re.compile(r"[0-9]")
 
 
 def readable_as_numbers(table: TableProfile, amounts: Mapping[str, str]) -> dict[str, str]:
@@ -25,6 +26,7 @@ def readable_as_numbers(table: TableProfile, amounts: Mapping[str, str]) -> dict
 
 
 def _units(table: TableProfile, name: str) -> set[str]:
-    # `1 day` and `3 days` are of one unit.
     values = (value.decode(errors="replace") for value in table.sample.column(name).to_pylist() if value is not None)
-    return {unit.removesuffix("s") or unit for value in values if (unit := _NO_UNIT.sub("", value))}
+    # Words for null have none, and `1 day` and `3 days` are of one.
+    units = {_NO_UNIT.sub("", value) for value in values if _DIGIT.search(value)} - {""}
+    return {unit.removesuffix("s") or unit for unit in units}

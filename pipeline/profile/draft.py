@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,8 @@ from pipeline.util.yaml_text import in_yaml
 _LONGEST_NAME = 40
 _TOO_FEW = 50
 _MOST_REASONS = 8
+# Beyond, columns of a wide table are used alike, and a comment on each hides the settings.
+_MOST_EXPLAINED = 50
 
 
 @dataclass
@@ -156,13 +158,19 @@ def _use(made: Draft, table: TableProfile) -> None:
     """The section on features: defaults as comments by what the columns are, then settings with their reasons."""
     features: dict[str, Any] = {}
     by_role: dict[str, list[str]] = defaultdict(list)
+    reasons: Counter[str] = Counter()
     for name, usage in made.usages.items():
+        role = usage.role.value
         if usage.setting:
             features[name] = dict(usage.setting)
-            made.comments["features", name] = [f"{usage.role.value.capitalize()}: {usage.reason}."]
+            reasons[role] += 1
+            if reasons[role] <= _MOST_EXPLAINED:
+                made.comments["features", name] = [f"{role.capitalize()}: {usage.reason}."]
+            elif reasons[role] == _MOST_EXPLAINED + 1:
+                made.comments["features", name] = [f"{role.capitalize()}, like others below: {usage.reason}."]
         else:
-            by_role[usage.role.value].append(f"{shortened(name)} ({usage.reason})")
-    lines = [f"{role.capitalize()}: {', '.join(columns)}." for role, columns in by_role.items()]
+            by_role[role].append(f"{shortened(name)} ({usage.reason})")
+    lines = [f"{role.capitalize()}: {_first(columns)}." for role, columns in by_role.items()]
     used = [name for name, usage in made.usages.items() if not usage.is_ignored]
     for name, warning in leaks.warnings(table, made.fields["label"], made.decision.task, used).items():
         made.warnings.append(warning)
@@ -175,3 +183,8 @@ def _use(made: Draft, table: TableProfile) -> None:
         made.warnings.append(f"{rows(table.rows)} are too few to tell a good model from a bad one.")
     made.fields["features"] = features
     made.comments["features",] = lines
+
+
+def _first(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - _MOST_EXPLAINED:,} more" if len(columns) > _MOST_EXPLAINED else ""
+    return ", ".join(columns[:_MOST_EXPLAINED]) + more

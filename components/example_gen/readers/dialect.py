@@ -23,7 +23,7 @@ class Dialect:
       comment: the character that lines begin with which are left out; None where there are none.
       decimal: the decimal mark of numbers.
       thousands: the mark between groups of three digits; None where there is none.
-      nulls: the words for null; None for those that usually stand for it.
+      nulls: the words for null in every column; None where none are set.
     """
 
     delimiter: str = ","
@@ -40,9 +40,7 @@ class Dialect:
     @property
     def notation(self) -> Notation:
         """How numbers and nulls are written in cells. Words for null that were set are no cells any more."""
-        if self.nulls is None:
-            return Notation(self.decimal, self.thousands)
-        return Notation(self.decimal, self.thousands, nulls=())
+        return Notation(self.decimal, self.thousands)
 
     def __str__(self) -> str:
         """What differs from the usual, in words; empty where nothing does."""

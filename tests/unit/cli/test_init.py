@@ -273,6 +273,23 @@ def test_a_sheet_with_decimal_commas_units_and_a_total_is_read_as_numbers(convey
     assert [row["Outside"] for row in table[:3]] == [0.5, 1.5, 2.5]
 
 
+def test_a_word_for_no_value_among_measurements_is_told_with_its_remedy(conveyor):
+    values = ["ERR" if row % 29 == 0 else "n/a" if row % 31 == 0 else f"{row / 4} °C" for row in range(ROWS)]
+    houses().assign(outside=values).to_csv("sensors.csv", index=False)
+
+    told = conveyor("init", "sensors.csv", "--label", "price", "--print")
+    assert "outside: float" not in told
+    assert "data.csv.nulls: [ERR]." in conveyor("init", "sensors.csv", "--label", "price")
+
+    conveyor("init", "sensors.csv", "--label", "price", "--output", "numbers.yaml", "--set", "data.csv.nulls=[ERR]")
+
+    config = load_config(Path("numbers.yaml"))
+    assert (config.data.csv.nulls, config.data.columns) == (["ERR"], {"outside": "float"})
+    read = [value for batch in open_table(config.data).batches() for value in batch.column("outside").to_pylist()]
+    assert read[:3] == [None, 0.25, 0.5]
+    assert sum(value is None for value in read) == sum(value in ("ERR", "n/a") for value in values)
+
+
 def test_addresses_of_machines_are_no_amounts(conveyor):
     houses().assign(ip=[f"10.0.{row % 7}.{row % 50}" for row in range(ROWS)]).to_csv("logs.csv", index=False)
 
@@ -417,3 +434,17 @@ def test_whatever_is_written_is_valid_and_the_same_again(tmp_path_factory, colum
         .replace("input: table.parquet", f"input: {folder / 'table.parquet'}")
         .splitlines()[2:]
     )
+
+
+def test_of_many_columns_that_are_used_alike_only_the_first_are_explained(conveyor):
+    numbers = pd.DataFrame({f"n{column}": [row * column % 251 for row in range(ROWS)] for column in range(3, 123)})
+    empty = pd.DataFrame({f"e{column}": [column, *[None] * (ROWS - 1)] for column in range(120)})
+    pd.concat([houses()[["price"]], numbers, empty], axis=1).to_csv("wide.csv", index=False)
+
+    conveyor("init", "wide.csv", "--label", "price")
+
+    text = Path("pipeline.yaml").read_text()
+    assert len(load_config(Path("pipeline.yaml")).features) >= 120
+    assert text.count("have no value") == 51
+    assert text.count("Nearly empty, like others below") == 1
+    assert "n52 (0 to 250) and 70 more." in " ".join(text.replace("#", "").split())
