@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from pipeline.errors import ConveyorError
+from serving import tracing
 from serving.client import failures
 from serving.client.address import Address
 from serving.client.features import Columns, Value, Values
@@ -204,10 +205,11 @@ class GrpcTransport:
         Raises:
           ConveyorError: there is none: the error is that of `to_error`.
         """
-        try:
-            return self._methods[call.method](call.request, timeout=deadline.remaining())
-        except grpc.RpcError as error:
-            raise to_error(error, deadline, self._address) from error
+        with tracing.client_span(call.method, _attributes(call, self._address)):
+            try:
+                return self._methods[call.method](call.request, timeout=deadline.remaining(), metadata=_metadata())
+            except grpc.RpcError as error:
+                raise to_error(error, deadline, self._address) from error
 
     def close(self) -> None:
         """Closes the channel."""
@@ -231,15 +233,24 @@ class AsyncGrpcTransport:
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self._address.server, _OPTIONS)
             self._methods = _methods(self._channel)
-        try:
-            return await self._methods[call.method](call.request, timeout=deadline.remaining())
-        except grpc.RpcError as error:
-            raise to_error(error, deadline, self._address) from error
+        with tracing.client_span(call.method, _attributes(call, self._address)):
+            try:
+                return await self._methods[call.method](call.request, timeout=deadline.remaining(), metadata=_metadata())
+            except grpc.RpcError as error:
+                raise to_error(error, deadline, self._address) from error
 
     async def close(self) -> None:
         """Closes the channel."""
         if self._channel is not None:
             await self._channel.close()
+
+
+def _attributes(call: Call, address: Address) -> dict[str, str]:
+    return {"rpc.system": "grpc", "rpc.method": call.method, "server.address": address.server}
+
+
+def _metadata() -> tuple[tuple[str, str], ...] | None:
+    return tuple(tracing.headers().items()) or None
 
 
 def _methods(channel: Any) -> dict[str, Any]:

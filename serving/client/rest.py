@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from pipeline.errors import ConveyorError
+from serving import tracing
 from serving.client import failures
 from serving.client.address import Address
 from serving.client.features import Columns, Value, Values
@@ -174,7 +175,8 @@ class RestTransport:
         attempt, pauses = _Attempt(self._address, deadline), deadline.pauses()
         while True:
             try:
-                return attempt.reply(self._http.send(_request(self._http.build_request, call, deadline)))
+                with tracing.client_span(*_described(call)):
+                    return attempt.reply(self._http.send(_request(self._http.build_request, call, deadline)))
             except httpx.HTTPError as error:
                 problem = attempt.failed(error)
             except ServerAwayError as error:
@@ -205,7 +207,8 @@ class AsyncRestTransport:
         attempt, pauses = _Attempt(self._address, deadline), deadline.pauses()
         while True:
             try:
-                return attempt.reply(await self._http.send(_request(self._http.build_request, call, deadline)))
+                with tracing.client_span(*_described(call)):
+                    return attempt.reply(await self._http.send(_request(self._http.build_request, call, deadline)))
             except httpx.HTTPError as error:
                 problem = attempt.failed(error)
             except ServerAwayError as error:
@@ -222,4 +225,10 @@ class AsyncRestTransport:
 
 def _request(build: Callable[..., httpx.Request], call: Call, deadline: Deadline) -> httpx.Request:
     method = "GET" if call.body is None else "POST"
-    return build(method, call.url, content=call.body, timeout=deadline.remaining())
+    return build(method, call.url, content=call.body, timeout=deadline.remaining(), headers=tracing.headers())
+
+
+def _described(call: Call) -> tuple[str, dict[str, str]]:
+    """The name and the attributes of the span of one attempt."""
+    method = "GET" if call.body is None else "POST"
+    return method, {"http.request.method": method, "url.full": call.url}

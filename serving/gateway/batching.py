@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import DataError
+from serving import tracing
 from serving.client import ModelFeature, Prediction
 from serving.client.features import Row
 
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
 Features = Mapping[str, ModelFeature]
 Call = Callable[[Sequence[Row], Features], Awaitable[list[Prediction]]]
-_Waiting = tuple[Sequence[Row], "asyncio.Future[list[Prediction]]"]
+
+
+class _Waiting(NamedTuple):
+    """The rows of one request, the answer that it waits for, and where it stands in its trace."""
+
+    rows: Sequence[Row]
+    answer: asyncio.Future[list[Prediction]]
+    place: Context | None
 
 
 class RequestBatcher:
@@ -46,7 +58,7 @@ class RequestBatcher:
         self._features = features
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Prediction]] = loop.create_future()
-        self._waiting.append((rows, answer))
+        self._waiting.append(_Waiting(rows, answer, tracing.place()))
         if not self._under_way or self._count() == self._max_rows:
             self._send()
         elif self._timer is None:
@@ -54,7 +66,7 @@ class RequestBatcher:
         return await answer
 
     def _count(self) -> int:
-        return sum(len(rows) for rows, _ in self._waiting)
+        return sum(len(waiting.rows) for waiting in self._waiting)
 
     def _send(self) -> None:
         if self._timer is not None:
@@ -71,8 +83,10 @@ class RequestBatcher:
         self._send()
 
     async def _run(self, batch: Sequence[_Waiting], features: Features) -> None:
+        rows = [row for waiting in batch for row in waiting.rows]
         try:
-            predictions = await self._call([row for rows, _ in batch for row in rows], features)
+            with tracing.shared_span("batch", [waiting.place for waiting in batch], {"rows": len(rows)}):
+                predictions = await self._call(rows, features)
         except DataError as error:
             # One request's rows must not spoil the others'.
             if len(batch) > 1:
@@ -83,14 +97,14 @@ class RequestBatcher:
             _fail(batch, error)
         else:
             start = 0
-            for rows, answer in batch:
-                if not answer.done():
-                    answer.set_result(predictions[start : start + len(rows)])
-                start += len(rows)
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_result(predictions[start : start + len(waiting.rows)])
+                start += len(waiting.rows)
 
 
 def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
-    for _, answer in batch:
+    for waiting in batch:
         # The caller may have gone away.
-        if not answer.done():
-            answer.set_exception(error)
+        if not waiting.answer.done():
+            waiting.answer.set_exception(error)

@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving import tracing
 from serving.gateway.logs import log
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.problems import REQUEST_ID_HEADER, ProblemError, respond
@@ -47,13 +48,23 @@ class RequestMetrics:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = scope["request_id"]
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_with_id)
-        except Exception as error:
-            log(logging.ERROR, "a request failed unexpectedly", failure=error, request_id=scope["request_id"])
-            if not status:
-                problem = ProblemError(500, "The gateway failed. Its log has more, by the request id.")
-                await respond(Request(scope), problem)(scope, receive, send_with_id)
+        async def answer() -> None:
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception as error:
+                log(logging.ERROR, "a request failed unexpectedly", failure=error, request_id=scope["request_id"])
+                if not status:
+                    problem = ProblemError(500, "The gateway failed. Its log has more, by the request id.")
+                    await respond(Request(scope), problem)(scope, receive, send_with_id)
+
+        if scope["path"] in _QUIET:
+            await answer()
+        else:
+            with tracing.server_span(
+                scope["method"], Headers(scope=scope).items, {"http.request.method": scope["method"]}
+            ) as span:
+                await answer()
+                _describe(span, scope, status)
         self._record(scope, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
@@ -72,3 +83,11 @@ class RequestMetrics:
             seconds=round(seconds, 6),
             **{name: scope[name] for name in ("caller", "caller_kind", "rows", "error") if name in scope},
         )
+
+
+def _describe(span: tracing.Span, scope: Scope, status: int) -> None:
+    route = getattr(scope.get("route"), "path", "other")
+    span.rename(f"{scope['method']} {route}")
+    span.set({"http.route": route, "http.response.status_code": status, "conveyor.request_id": scope["request_id"]})
+    if status >= 500:
+        span.fail(str(scope.get("error", status)))

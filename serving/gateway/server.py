@@ -12,6 +12,7 @@ from prometheus_client import disable_created_metrics
 
 from pipeline.config import Gateway
 from pipeline.errors import UsageError
+from serving import tracing
 from serving.connections import allow_many_connections, limited_http
 from serving.gateway import logs
 from serving.gateway.app import create_app
@@ -30,11 +31,12 @@ def serve(gateway: Gateway, announce: Callable[[str], None] = lambda url: None) 
       announce: gets the gateway's address when it listens.
 
     Raises:
-      UsageError: the port cannot be opened.
+      UsageError: the port cannot be opened, or the exporter of traces is not known or not installed.
       ConfigError: the schema of the features cannot be read.
     """
     # These would double the number of series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
+    tracing.configure("conveyor-gateway")
     app = create_app(gateway)
     listener = _listen(gateway.host, gateway.port)
     logs.configure()

@@ -10,6 +10,7 @@ from threading import Event
 from types import FrameType
 
 from pipeline.errors import ConveyorError
+from serving import tracing
 from serving.connections import allow_many_connections
 from serving.modelserver.flags import Flags, parse_flags
 
@@ -38,6 +39,7 @@ def _serve(flags: Flags) -> int:
         logging.warning("--%s has no meaning here and is ignored.", name)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     allow_many_connections()
+    tracing.configure("conveyor-model-server")
 
     from serving.modelserver.server import ModelServer
     from serving.modelserver.status import StatusError

@@ -17,6 +17,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving import tracing
 from serving.modelserver import metrics
 from serving.modelserver.inference.classify import classify, multi_inference, regress
 from serving.modelserver.inference.predict import check_metadata_request, model_metadata, predict
@@ -109,5 +110,5 @@ class DataPlane:
     def _answer(self, request: Any, answer: Callable[[Servable], _T]) -> _T:
         if not request.HasField("model_spec"):
             raise invalid_argument("Missing ModelSpec")
-        with self.core.use(request.model_spec) as servable:
+        with self.core.use(request.model_spec) as servable, tracing.inner_span("run model", {"model": request.model_spec.name}):
             return answer(servable)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -29,6 +30,7 @@ from tensorflow_serving.apis import (
 )
 
 from pipeline.errors import ConfigError, UsageError
+from serving import tracing
 from serving.modelserver import metrics
 from serving.modelserver.flags import Flags
 from serving.modelserver.protocol.budget import Budget, Share
@@ -79,6 +81,8 @@ _SERVICES = {
 }
 _COUNTED = ("Predict", "Classify", "Regress")
 """The calls that count in the metrics, as in TensorFlow Serving."""
+_TRACED = (*_COUNTED, "MultiInference")
+"""The calls that have spans: others come each second from whoever looks after a model."""
 
 
 class _Calls:
@@ -130,13 +134,21 @@ class _Calls:
     ) -> bytes:
         remaining = context.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining
-        try:
-            message = await self._message(messages)
-            work = partial(self._answer, name, kind, answer, message, deadline)
-            return await asyncio.wrap_future(self._submit(message, work))
-        except StatusError as error:
-            await context.abort(error.grpc_code, error.grpc_message)
-            raise
+        with self._span(name, context):
+            try:
+                message = await self._message(messages)
+                work = tracing.within(partial(self._answer, name, kind, answer, message, deadline))
+                return await asyncio.wrap_future(self._submit(message, work))
+            except StatusError as error:
+                await context.abort(error.grpc_code, error.grpc_message)
+                raise
+
+    @staticmethod
+    def _span(name: str, context: grpc.aio.ServicerContext[Any, Any]) -> AbstractContextManager[Any]:
+        if name not in _TRACED:
+            return nullcontext()
+        about = {"rpc.system": "grpc", "rpc.method": name}
+        return tracing.server_span(name, lambda: context.invocation_metadata() or (), about)
 
     async def _message(self, messages: AsyncIterator[bytes]) -> bytes:
         seconds = _MESSAGE_SECONDS if self._waiting < _MANY else _HURRIED_SECONDS

@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving import tracing
 from serving.modelserver.inference.predict import DEFAULT_SIGNATURE, SIGNATURE_DEF, run
 from serving.modelserver.protocol.dataplane import DataPlane
 from serving.modelserver.protocol.rest import json_document, json_inputs, json_outputs
@@ -186,7 +187,8 @@ class RestApi:
                 raise invalid_argument(f"Failed to get input map for signature: {shown}")
             inputs, format = json_inputs.predict_inputs(document, wanted)
             check_method = self._dataplane.core.flags.enable_signature_method_name_check
-            outputs = run(servable, spec, inputs, deadline=request.deadline, check_method=check_method)
+            with tracing.inner_span("run model", {"model": spec.name}):
+                outputs = run(servable, spec, inputs, deadline=request.deadline, check_method=check_method)
         return json_outputs.predictions(outputs, format)
 
 

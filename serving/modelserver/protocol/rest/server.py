@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from tensorflow.core.protobuf import error_codes_pb2
 
+from serving import tracing
 from serving.connections import limited_http
 from serving.errors import ServingError
 from serving.modelserver import metrics
@@ -118,6 +119,20 @@ class RestServer:
             share.give_back()
             await _response(_refusal(error, self._max_bytes))(scope, receive, send)
             return
+        if request.method == "POST":
+            about = {"http.request.method": request.method, "url.path": scope["path"]}
+            with tracing.server_span(request.method, request.headers.items, about) as span:
+                reply = await self._reply(request, body, share)
+                span.set({"http.response.status_code": reply.status})
+                if reply.status >= 500:
+                    span.fail(str(reply.status))
+        else:
+            # From whoever looks after a model, each second.
+            reply = await self._reply(request, body, share)
+        await _response(reply)(scope, receive, send)
+
+    async def _reply(self, request: Request, body: bytes, share: Share) -> Reply:
+        scope = request.scope
         query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         target = scope["raw_path"].decode("latin-1") + query
         deadline = time.monotonic() + self._timeout if self._timeout else None
@@ -126,14 +141,13 @@ class RestServer:
         has_room = may_wait and await _has_room(share, body)
         take = _taken if has_room else share.take
         answer = partial(self._api.answer, request.method, target, body, headers, deadline, take)
-        work = (self._lookers if request.method == "GET" else self._workers).submit(answer)
+        work = (self._lookers if request.method == "GET" else self._workers).submit(tracing.within(answer))
         # A reply that nobody waits for any longer takes its memory until it is there.
         work.add_done_callback(lambda _: share.give_back())
         try:
-            reply = await asyncio.wait_for(asyncio.wrap_future(work), self._timeout)
+            return await asyncio.wait_for(asyncio.wrap_future(work), self._timeout)
         except asyncio.TimeoutError:
-            reply = failure(deadline_exceeded(TIMED_OUT))
-        await _response(reply)(scope, receive, send)
+            return failure(deadline_exceeded(TIMED_OUT))
 
     async def _body(self, request: Request, share: Share) -> bytes:
         """Reads a request's body.
