@@ -10,9 +10,10 @@ import typer
 from pipeline.cli.completion import complete_run
 from pipeline.cli.options import ConfigOption, Json, Overrides, as_path, read_config
 from pipeline.cli.output import new_table, print_json, print_table
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, WorseError
 
 if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
     from pipeline.report.compare.comparison import RunsComparison
 
 _STYLES = {"better": "green", "worse": "red", "": ""}
@@ -33,6 +34,13 @@ def compare(
     page: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write it as a page, too.", parser=as_path, show_default=False)
     ] = None,
+    fail_if_worse: Annotated[
+        bool,
+        typer.Option(
+            "--fail-if-worse",
+            help="End with exit code 5 if, on the same rows, the last model is worse than max_regression allows.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show what differs between runs, and only that: data, schema, settings, code, metrics, slices and times.
@@ -73,6 +81,24 @@ def compare(
         _print(comparison)
         if page is not None:
             print(f"Page: {page}")
+    if fail_if_worse:
+        _require_not_worse(comparison, settings)
+
+
+def _require_not_worse(comparison: RunsComparison, config: PipelineConfig) -> None:
+    row = comparison.primary
+    if row is None or row.trend != "worse":
+        return
+    threshold = config.evaluation.thresholds.get(row.subject)
+    most = (threshold.max_regression if threshold else None) or 0.0
+    if abs(row.values[-1] - row.values[0]) > most:
+        raise WorseError(
+            f"The last model is worse than the first in {row.subject}.",
+            where=f"{comparison.runs[0].title} and {comparison.runs[-1].title}",
+            expected=f"at most {most:g} worse, which is evaluation.thresholds.{row.subject}.max_regression",
+            seen=f"{row.shown[0]} and {row.shown[-1]}: {row.change}",
+            fix="The comparison says what else differs. Allow for it only when you know why: raise max_regression.",
+        )
 
 
 def _print(comparison: RunsComparison) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report.compare import data, results, settings
-from pipeline.report.compare.differences import Section
+from pipeline.report.compare.differences import Difference, Section
 from pipeline.report.read.run_details import RunDetails
 
 
@@ -41,11 +41,13 @@ class RunsComparison:
       pipeline: the pipeline's name.
       runs: the runs, in the order in which they were asked for.
       sections: the sections that have something to say.
+      primary: how the metric that sums a model up differs; None where it does not.
     """
 
     pipeline: str
     runs: tuple[ComparedRun, ...]
     sections: tuple[Section, ...]
+    primary: Difference | None = None
 
     @property
     def sentence(self) -> str:
@@ -96,5 +98,9 @@ def compare(runs: Sequence[RunDetails]) -> RunsComparison:
         settings.compare_code(runs),
         results.compare_times(runs),
     )
+    primary = runs[-1].evaluation.primary_metric if runs[-1].evaluation else ""
+    moved = next(
+        (row for section in sections if section.name == "metrics" for row in section.rows if row.subject == primary), None
+    )
     named = tuple(ComparedRun(run.outcome.run_id, run.outcome.state.value, run.outcome.started, run.version) for run in runs)
-    return RunsComparison(runs[0].config.name, named, tuple(each for each in sections if each.rows or each.notes))
+    return RunsComparison(runs[0].config.name, named, tuple(each for each in sections if each.rows or each.notes), moved)

@@ -277,3 +277,34 @@ def test_what_git_does_not_tell_is_not_called_unchanged(tmp_path: Path, monkeypa
     monkeypatch.setattr("pipeline.util.git.ask", lambda folder, command, *_: "a" * 40 if command == "rev-parse" else None)
     assert Provenance.here(tmp_path).revision == f"{'a' * 12}, changes unknown"
     assert checkout.revision(["pipeline"]) == checkout.UNKNOWN
+
+
+@pytest.mark.parametrize(("auc", "code"), [(0.8, 0), (0.7, 0), (0.695, 0), (0.65, 5)])
+def test_the_command_fails_on_request_for_a_model_that_is_worse(workspace, config, conveyor, tmp_path, auc, code):
+    for run, value in (("first", 0.7), ("second", auc)):
+        workspace.run(run, f"-{run}")
+        record(config, run)
+        folder = config.artifacts_path / "Evaluator" / "evaluation" / f"evaluation-{run}"
+        values = {"auc": {"candidate": value}, "example_count": {"candidate": 100.0}}
+        write_records(folder / "metrics-00000-of-00001.tfrecord", [metrics_for_slice((), values)])
+    allowed = ("--set", "evaluation.thresholds.auc.max_regression=0.01")
+    assert conveyor("compare", "first", "second", *allowed)[0] == 0
+    status, out, err = conveyor("compare", "first", "second", "--markdown", "--fail-if-worse", *allowed)
+    assert status == code
+    assert out.startswith("## flights: first and second")
+    if code:
+        assert "The last model is worse than the first in auc." in err
+        assert "at most 0.01 worse" in err
+
+
+def test_a_model_that_was_evaluated_on_other_rows_is_not_called_worse(workspace, config):
+    for run, value in (("first", 0.7), ("second", 0.6)):
+        workspace.run(run, f"-{run}")
+        record(config, run)
+        folder = config.artifacts_path / "Evaluator" / "evaluation" / f"evaluation-{run}"
+        values = {"auc": {"candidate": value}, "example_count": {"candidate": 100.0}}
+        write_records(folder / "metrics-00000-of-00001.tfrecord", [metrics_for_slice((), values)])
+    details = [read_run_details(config, run) for run in ("first", "second")]
+    assert compare(details).primary.trend == "worse"
+    object.__setattr__(details[1].data, "boundary", "2013-04-01")
+    assert compare(details).primary.trend == ""
