@@ -39,6 +39,7 @@ MisfitError                         components.example_gen.text.parsing
 RefusedError                        components.infra_validator.probe
 ChangedError                        pipeline.local.unchanged
 RemoteTraceback                     pipeline.runs.status
+BrokenSealError                     pipeline.util.sealed
 BrokenStateError                    pipeline.util.states
 NotDataError                        pipeline.util.states
 UneditableError                     pipeline.util.text_proto

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.util import files
+from pipeline.util.sealed import seal, unseal
 
 FILE_NAME = "pushed.json"
 """Its file in the folder of a version. Model servers read only what a SavedModel consists of."""
@@ -36,18 +37,18 @@ class PushRecord:
         return str(self.artifact.get("uri", ""))
 
     def save(self, version: Path) -> None:
-        """Writes the record into the folder of a version.
+        """Writes the record into the folder of a version, with a checksum.
 
         Raises:
           OSError: it cannot be written.
         """
-        files.write(version / FILE_NAME, json.dumps({"format": _FORMAT, **asdict(self)}, indent=2), files.READABLE)
+        files.write(version / FILE_NAME, seal(json.dumps({"format": _FORMAT, **asdict(self)}, indent=2)), files.READABLE)
 
     @classmethod
     def load(cls, version: Path) -> PushRecord | None:
-        """The record in the folder of a version; None where there is none that this release reads."""
+        """The record in the folder of a version; None where there is none that was written so, and that this release reads."""
         try:
-            content = json.loads((version / FILE_NAME).read_bytes())
+            content = json.loads(unseal((version / FILE_NAME).read_bytes()))
             if content.pop("format") != _FORMAT:
                 return None
             record = cls(**content)

@@ -185,6 +185,15 @@ def test_a_damaged_record_of_a_push_is_none(tmp_path: Path, text: str) -> None:
     assert PushRecord.load(tmp_path) is None
 
 
+def test_a_record_of_a_push_with_another_digit_is_none(tmp_path: Path) -> None:
+    record = PushRecord("tables", "20260101-1", 12, {"uri": "/artifacts/12"})
+    record.save(tmp_path)
+    assert PushRecord.load(tmp_path) == record
+    path = tmp_path / FILE_NAME
+    path.write_text(path.read_text().replace('"execution": 12', '"execution": 13'))
+    assert PushRecord.load(tmp_path) is None
+
+
 def test_a_url_is_refused_before_anything_runs() -> None:
     with pytest.raises(ConfigError, match="URL") as caught:
         AtomicPusher(Channel(standard_artifacts.Model), destination="gs://bucket/models")

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from pipeline.errors import StorageError
+from pipeline.util.sealed import BrokenSealError, seal, unseal
 
 FILE_NAME = "decisions.jsonl"
 
@@ -73,7 +74,7 @@ class Journal:
         self._path = folder / FILE_NAME
 
     def entries(self) -> tuple[Entry, ...]:
-        """All lines, the oldest first; one that was cut off is passed over.
+        """All lines, the oldest first; one that was cut off, or is not what was written, is passed over.
 
         Raises:
           StorageError: it cannot be read.
@@ -92,7 +93,7 @@ class Journal:
         Raises:
           StorageError: it cannot be written.
         """
-        line = json.dumps(entry.model_dump(mode="json")) + "\n"
+        line = seal(json.dumps(entry.model_dump(mode="json"))) + "\n"
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a+b") as file:
@@ -116,8 +117,8 @@ class Journal:
 
 def _entry(line: str) -> Entry | None:
     try:
-        return Entry.model_validate_json(line)
-    except ValidationError:
+        return Entry.model_validate_json(unseal(line.encode()))
+    except (ValidationError, BrokenSealError):
         return None
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pipeline.errors import ConveyorError, StorageError
 from pipeline.runs.provenance import Provenance
 from pipeline.util import files
+from pipeline.util.sealed import BrokenSealError, seal, unseal
 
 FILE_NAME = "run.json"
 LAST_MOMENT = 253_402_214_400
@@ -173,13 +174,15 @@ class RunOutcome(BaseModel):
         except OSError as error:
             raise _damaged(path, os.strerror(error.errno or 0)) from error
         try:
-            return cls.model_validate_json(content)
+            return cls.model_validate_json(unseal(content))
         except ValidationError as error:
             raise _damaged(path, _flaw(content, error)) from error
+        except BrokenSealError as error:
+            raise _damaged(path, str(error)) from error
 
     def save(self, folder: Path) -> None:
-        """Writes the outcome into the run's folder, whole or not at all."""
-        files.write(folder / FILE_NAME, self.model_dump_json(indent=2))
+        """Writes the outcome into the run's folder, with a checksum, whole or not at all."""
+        files.write(folder / FILE_NAME, seal(self.model_dump_json(indent=2)))
 
     def settle(self) -> None:
         """Gives the nodes of a run that has ended their last state: they will not start, or were cut off at its end."""

@@ -19,6 +19,7 @@ from pipeline.report.read.run_details import read_run_details
 from pipeline.runs import database
 from pipeline.runs.status import NodeOutcome
 from pipeline.util import files
+from pipeline.util.sealed import seal, unseal
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
@@ -116,13 +117,17 @@ class Pod:
         return int(found[1]) if found else 0
 
     def keep(self, node_id: str, outcome: NodeOutcome) -> None:
-        """Keeps a node's outcome for the exit task, whole or not at all."""
-        files.write(self.outcome_path(node_id), outcome.model_dump_json(indent=2))
+        """Keeps a node's outcome for the next attempt and the exit task, with a checksum, whole or not at all."""
+        files.write(self.outcome_path(node_id), seal(outcome.model_dump_json(indent=2)))
 
     def kept(self, node_id: str) -> NodeOutcome | None:
-        """A node's outcome, if the node has started."""
+        """A node's outcome, if the node has started; a damaged one is told, and is none."""
         path = self.outcome_path(node_id)
-        return NodeOutcome.model_validate_json(path.read_text()) if path.is_file() else None
+        try:
+            return NodeOutcome.model_validate_json(unseal(path.read_bytes())) if path.is_file() else None
+        except ValueError as error:
+            print(f"{path} is not what was written, and is not used: {error}", flush=True)
+            return None
 
     def outcome_path(self, node_id: str) -> Path:
         """The file that keeps a node's outcome."""

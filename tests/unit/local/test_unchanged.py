@@ -13,6 +13,7 @@ from pipeline.local import unchanged
 from pipeline.runs import database
 from pipeline.runs.metadata import open_store
 from pipeline.runs.status import NodeState
+from pipeline.util.sealed import seal, unseal
 from tests.unit.local.history import History
 
 
@@ -155,7 +156,8 @@ def bless_another_model(history: History) -> None:
 def add_a_resolver(history: History) -> None:
     history.execute("2", "OtherResolver")
     outcome = history.runs / "2" / "run.json"
-    outcome.write_text(outcome.read_text().replace('"Resolver": {', '"OtherResolver": {}, "Resolver": {', 1))
+    content = unseal(outcome.read_bytes()).decode()
+    outcome.write_text(seal(content.replace('"Resolver": {', '"OtherResolver": {}, "Resolver": {', 1)))
 
 
 def damage_outcome(history: History) -> None:

@@ -14,7 +14,7 @@ import pytest
 from pipeline.config import PipelineConfig
 from pipeline.config.evaluation import Bounds
 from pipeline.errors import UsageError
-from pipeline.loop.journal import Action, Entry, Journal, State
+from pipeline.loop.journal import FILE_NAME, Action, Entry, Journal, State
 from pipeline.loop.turn import Loop, folder_of
 from pipeline.loop.workspace import open_loop, out_of_bounds
 from serving.rollout.files import write_state
@@ -71,6 +71,15 @@ def state(canary: int | None) -> RolloutState:
     now = Placement(stable=7, canary=canary, traffic=10 if canary else 0)
     change = RolloutChange(at=moment, who="ada@here", action="start", before=Placement(stable=7), after=now)
     return RolloutState(stable=7, canary=canary, traffic=now.traffic, changes=(change,) if canary else ())
+
+
+def test_a_line_of_the_journal_that_is_not_what_was_written_is_passed_over(pushed: PipelineConfig):
+    for version in (7, 8):
+        ran(pushed, version)
+    journal = Journal(folder_of(pushed))
+    path = folder_of(pushed) / FILE_NAME
+    path.write_text(path.read_text().replace('"version": 7', '"version": 9'))
+    assert [each.version for each in journal.entries()] == [8]
 
 
 def test_without_a_log_and_with_the_newest_span_read_there_is_nothing_to_do(pushed: PipelineConfig):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -110,14 +109,36 @@ def test_redis_and_grafana_are_told_what_they_are_told_in_the_cluster(render: Ca
         return pod["spec"]["containers"][0]
 
     redis, grafana = container("gateway/redis", "redis"), container("monitoring", "grafana")
-    # There, with a password: here, only its neighbours reach it.
-    (script,) = redis["args"]
-    assert script.splitlines()[-1] == f"exec redis-server /data/redis.conf {shlex.join(SERVICES['redis']['command'])}"
-    assert SERVICES["redis"]["entrypoint"] == ["redis-server"]
+    # Compose makes one $ of two. There, the password is in a file.
+    (there,), (here,) = redis["args"], SERVICES["redis"]["command"]
+    assert SERVICES["redis"]["entrypoint"] == redis["command"]
+    assert here.replace('"$$CONVEYOR_REDIS_PASSWORD"', '"$(cat /etc/redis/password)"') == "".join(
+        there.splitlines(keepends=True)[1:]
+    )
     assert SERVICES["grafana"]["environment"] == {variable["name"]: variable["value"] for variable in grafana["env"]}
     # Files that it looks for: the same ones, in the same places.
     mounted = {mount["mountPath"] for mount in grafana["volumeMounts"] if mount["name"] == "config"}
     assert bound("grafana").keys() == mounted
+
+
+def test_the_gateway_and_redis_have_the_same_password_and_there_is_no_other(tmp_path: Path) -> None:
+    given = [SERVICES[name]["environment"]["CONVEYOR_REDIS_PASSWORD"] for name in ("gateway", "redis")]
+    # Compose refuses to start without it, with these words.
+    assert given == ["${CONVEYOR_REDIS_PASSWORD:?a password for the cache, such as openssl rand -hex 16 prints}"] * 2
+
+    (script,) = SERVICES["redis"]["command"]
+    server = tmp_path / "redis-server"
+    server.write_text('#!/bin/sh\ncat "$1"\n')
+    server.chmod(0o755)
+    told = subprocess.run(
+        [*SERVICES["redis"]["entrypoint"], script.replace("$$", "$").replace("/data", str(tmp_path))],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONVEYOR_REDIS_PASSWORD": "0123abcd"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == 'requirepass "0123abcd"\n'
+    assert (tmp_path / "redis.conf").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_is_ours_runs_in_the_task_image() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.manifests.conftest import FOLDERS, MANIFESTS, Objects, find, pod_of
 from tests.unit.manifests.kubernetes_schema import problems
@@ -138,6 +140,18 @@ def test_services_and_deployments_select_pods_that_are_there(folder: Path, rende
             assert len(selected) == 1, manifest["metadata"]["name"]
             ports = {port["name"] for container in selected[0]["spec"]["containers"] for port in container["ports"]}
             assert {port["targetPort"] for port in manifest["spec"]["ports"]} <= ports
+
+
+@every_overlay
+def test_every_image_can_be_pinned_by_its_digest(folder: Path, render: Render, tmp_path: Path) -> None:
+    """As docs/cluster.md says: in a kustomization that has the overlay among its resources."""
+    names = {container["image"].rpartition(":")[0] for _, pod in pods(render(folder)) for container in containers(pod["spec"])}
+    digest = "sha256:" + "5" * 64
+    pinned = {"resources": [os.path.relpath(folder, tmp_path)], "images": [{"name": each, "digest": digest} for each in names]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(pinned))
+    for name, pod in pods(render(tmp_path)):
+        for container in containers(pod["spec"]):
+            assert container["image"].endswith(f"@{digest}"), name
 
 
 def test_a_folder_that_cannot_be_rendered_is_an_error(tmp_path: Path, render: Render) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.runs.outcomes import LOCK_NAME, is_at_work, mark_interrupted, read_outcome, read_outcomes
 from pipeline.runs.status import FILE_NAME, DamagedRunError, NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.util.sealed import seal, unseal
 
 
 def save(runs: Path, run_id: str, state: RunState = RunState.COMPLETE) -> Path:
@@ -40,8 +41,12 @@ def lose_to_the_system(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
+def rewrite(path: Path, **changes: object) -> None:
+    path.write_text(seal(json.dumps({**json.loads(unseal(path.read_bytes())), **changes})))
+
+
 def make_newer(path: Path) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2, "nodes": ["of another form"]}))
+    rewrite(path, format=2, nodes=["of another form"])
 
 
 def make_another_thing(path: Path) -> None:
@@ -49,7 +54,11 @@ def make_another_thing(path: Path) -> None:
 
 
 def make_times_impossible(path: Path) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), "started": 1e300}))
+    rewrite(path, started=1e300)
+
+
+def change_a_digit(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"started": 2.0', b'"started": 3.0'))
 
 
 def make_a_folder(path: Path) -> None:
@@ -66,6 +75,7 @@ def make_a_folder(path: Path) -> None:
         (make_newer, "format 2, of a newer release"),
         (make_another_thing, "object"),
         (make_times_impossible, "started"),
+        (change_a_digit, "the checksum of the content is"),
         (make_a_folder, "Is a directory"),
     ],
 )
@@ -104,21 +114,22 @@ def test_an_outcome_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
 def test_outcomes_of_releases_without_a_format_are_read(tmp_path):
     path = save(tmp_path, "first")
     content = json.loads(path.read_text())
-    del content["format"], content["warnings"]
+    del content["format"], content["warnings"], content["checksum"]
     path.write_text(json.dumps(content))
     assert read_outcome(path.parent).state is RunState.COMPLETE
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 @given(bit=st.integers(min_value=0))
-def test_whatever_bit_flips_is_an_outcome_or_an_error_with_a_name(tmp_path, bit):
+def test_whatever_bit_flips_is_an_error_with_a_name_or_changes_nothing(tmp_path, bit):
     path = save(tmp_path, "first")
+    expected = RunOutcome.load(path.parent)
     content = bytearray(path.read_bytes())
     position = bit % (8 * len(content))
     content[position // 8] ^= 1 << (position % 8)
     path.write_bytes(content)
     with suppress(DamagedRunError):
-        RunOutcome.load(path.parent)
+        assert RunOutcome.load(path.parent) == expected
 
 
 def test_a_run_whose_process_is_gone_is_interrupted_and_ended_when_it_last_wrote(tmp_path):

@@ -212,3 +212,13 @@ def test_a_node_whose_process_is_killed_has_failed_for_want_of_memory(tmp_path: 
     assert kept.state is NodeState.FAILED
     assert kept.problem is not None
     assert kept.problem.what == "Trainer ended without a word."
+
+
+def test_an_outcome_that_is_not_what_was_kept_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = PipelineConfig(name="tiny", label="y", workspace=str(tmp_path), data={"input": str(tmp_path / "rows.csv")})
+    pod = Pod(Payload(b"", config, ""), {}, "run-1", {})
+    pod.keep("Trainer", NodeOutcome(state=NodeState.FAILED, started=1.0))
+    path = pod.outcome_path("Trainer")
+    path.write_text(path.read_text().replace('"failed"', '"cached"'))
+    assert pod.kept("Trainer") is None
+    assert f"{path} is not what was written" in capsys.readouterr().out
