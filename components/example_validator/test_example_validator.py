@@ -154,6 +154,13 @@ def test_an_anomaly_stops_the_run(
     assert fix in error.fix
 
 
+def test_a_column_that_nobody_has_approved_stops_the_run(validate: Validate) -> None:
+    ids = {"passenger_id": ["a", "b", "c", "d"]}
+    with pytest.raises(DataError, match="1 feature with anomalies") as raised:
+        validate(train=ids, eval=ids)
+    assert raised.value.where == "passenger_id"
+
+
 def test_a_type_that_has_changed_in_every_split_can_be_accepted(validate: Validate) -> None:
     words = {"temp": ["cold", "hot", "hot", "cold"]}
     with pytest.raises(DataError, match="Expected data of type: FLOAT but got STRING") as raised:

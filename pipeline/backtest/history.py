@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from components.example_gen.inputs import digests_of_files, fingerprint_of_span
 from components.example_gen.objects import local_copies
 from components.example_gen.spans import at_or_below, find_spans
 from pipeline.config import PipelineConfig
 from pipeline.errors import UsageError
+
+
+def folder_of(config: PipelineConfig) -> Path:
+    """Where the backtests of a pipeline are kept."""
+    return config.workspace_path / "backtests" / config.name
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from components.evaluator.sample import Sample
 from components.evaluator.significance import metric_of, standard_error
 from pipeline.backtest.drift import DriftWatch
 from pipeline.backtest.gains import gains
-from pipeline.backtest.history import History
+from pipeline.backtest.history import History, folder_of
 from pipeline.backtest.outcome import Backtest, outcome
 from pipeline.backtest.play import Quality, models_of, play
 from pipeline.backtest.policies import Policy
@@ -21,11 +20,6 @@ from pipeline.backtest.trials import Trial, Trials
 from pipeline.config import PipelineConfig
 from pipeline.config.consistency import METRICS
 from pipeline.local.runner import Observer
-
-
-def folder_of(config: PipelineConfig) -> Path:
-    """Where the backtests of a pipeline are kept."""
-    return config.workspace_path / "backtests" / config.name
 
 
 def backtest(

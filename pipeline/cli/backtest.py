@@ -62,8 +62,8 @@ def backtest(
     console = Console(stderr=as_json, highlight=False, markup=False)
     with ending_on_signals():
         with quietly():
+            from pipeline.backtest.history import folder_of
             from pipeline.backtest.run import backtest as play
-            from pipeline.backtest.run import folder_of
             from pipeline.backtest.trials import trial_config
         found = play(
             settings,

@@ -35,6 +35,7 @@ from pipeline.cli import (
     schedule,
     schema,
     score,
+    score_card,
     serve,
     track,
     verify,
@@ -75,6 +76,7 @@ app.command()(inspect.lineage)
 app.command()(verify.verify)
 app.command()(track.track)
 app.command()(prune.prune)
+app.command("score-card")(score_card.score_card)
 app.command()(doctor.doctor)
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(models.app, name="models")
