@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ _MISSING: Mapping[tf.DType, float | bytes] = {
     tf.int64: MISSING["int"],
     tf.string: MISSING["string"],
 }
+# Of each row, trees make some ten kilobytes: of thousands at once, the system looks for memory for longer than the model works.
+_ROWS_AT_ONCE = 512
 # What tf.saved_model.load calls an input whose column has no name for a parameter of Python.
 _POSITION = re.compile(r"column_+(\d+)")
 
@@ -59,7 +61,17 @@ class RawModel:
     def predict(self, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         """Predictions, [N, outputs]."""
         tensors = {argument: tf.constant(columns[name], spec.dtype) for name, (argument, spec) in self._inputs.items()}
-        return self._predict(**tensors)[self._output].numpy()
+        parts = zip(*map(in_parts, tensors.values()), strict=True)
+        answers = [self._predict(**dict(zip(tensors, part, strict=True))) for part in parts]
+        return np.concatenate([answer[self._output].numpy() for answer in answers])
+
+
+def in_parts(rows: tf.Tensor) -> Sequence[tf.Tensor]:
+    """Rows, [N, ...], in parts of as many as a model is best asked about at once; no rows are one part."""
+    whole, rest = divmod(len(rows), _ROWS_AT_ONCE)
+    sizes = [_ROWS_AT_ONCE] * whole + ([rest] if rest or not whole else [])
+    parts: Sequence[tf.Tensor] = tf.split(rows, sizes)
+    return parts
 
 
 def _column(argument: str, columns: list[str]) -> str:

@@ -13,7 +13,7 @@ from absl import logging
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.evaluator.predicted_rows import PredictedRows
-from components.evaluator.raw_model import RawModel
+from components.evaluator.raw_model import RawModel, in_parts
 from components.evaluator.slices import Column
 from components.evaluator.weights import row_weights
 from components.shared.examples.tfrecord import compression_of
@@ -23,7 +23,7 @@ from pipeline.contracts.model import TRANSFORMED_LABELS
 from pipeline.errors import DataError
 from pipeline.util.progress import RowProgress
 
-# Large enough for the model and numpy to work in bulk, small enough for memory not to matter.
+# Large enough for numpy to work in bulk, small enough for memory not to matter.
 BATCH_SIZE = 8192
 
 # A function of a model that TFMA calls by default, for columns to slice by.
@@ -109,6 +109,10 @@ class Models:
         Raises:
           UnsupportedError: an output is not one or more finite numbers a row.
         """
+        parts = [self._predictions(part) for part in in_parts(examples)]
+        return {comparison: np.concatenate([part[comparison] for part in parts]) for comparison in self._comparisons}
+
+    def _predictions(self, examples: tf.Tensor) -> dict[Comparison, npt.NDArray[np.float32]]:
         outputs = {key: signature(examples) for key, signature in self._predict.items()}
         predictions = {}
         for comparison in self._comparisons:
