@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
@@ -389,7 +389,6 @@ def test_an_interval_is_as_wide_as_a_bootstrap_says(metric: str) -> None:
         ["auc", "accuracy", "precision", "recall", "loss", "rmse", "mae", "mape", "p90_absolute_error", "r2", "macro_f1"]
     ),
 )
-@settings(deadline=None)
 def test_every_table_has_an_interval_and_it_is_the_mirror_image_of_the_opponents(
     labels: np.ndarray, first: np.ndarray, second: np.ndarray, metric: str
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
 from tfx.types import standard_artifacts
@@ -27,7 +27,7 @@ from components.shared.examples.splits import split_parts
 from pipeline.config import Split
 from pipeline.errors import DataError
 
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=25)
 EPOCH = datetime(2013, 1, 1, tzinfo=timezone.utc)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tfx.types import standard_artifacts
 
@@ -191,7 +191,7 @@ def test_a_damaged_earlier_run_is_left_aside(
     assert contents(second) == contents(ingest(months, months / "elsewhere" / "1", 3))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(st.data())
 def test_whatever_came_before_the_output_is_that_of_a_run_from_nothing(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

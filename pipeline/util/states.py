@@ -78,6 +78,8 @@ def loads(content: bytes, classes: Sequence[type] = ()) -> Any:
     try:
         (length,) = _LENGTH.unpack_from(body)
         end = _LENGTH.size + length
+        if end > len(body):
+            raise ValueError(f"its document ends at byte {end} of {len(body)}")
         return _Reader(classes, body[end:]).state(json.loads(bytes(body[_LENGTH.size : end])))
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, struct.error) as error:
         raise BrokenStateError(f"{type(error).__name__}: {error}") from error

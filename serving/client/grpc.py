@@ -35,6 +35,9 @@ from serving.protocol import (
 KEEPALIVE_SECONDS, KEEPALIVE_TIMEOUT_SECONDS = 20.0, 5.0
 """Seconds of silence during a call after which the server is pinged, and seconds that its answer to the ping may take."""
 
+CONNECT_SECONDS = 2.0
+"""The most seconds until a server has taken a connection: twice the way there and back, and the patience for a busy machine."""
+
 _RETRIES = {
     "methodConfig": [
         {
@@ -54,8 +57,9 @@ _OPTIONS = (
     ("grpc.service_config", json.dumps(_RETRIES)),
     # Otherwise attempts fail by the first one's broken connection for a second, without a try.
     ("grpc.initial_reconnect_backoff_ms", int(1000 * FIRST_PAUSE)),
-    ("grpc.min_reconnect_backoff_ms", int(1000 * FIRST_PAUSE)),
     ("grpc.max_reconnect_backoff_ms", int(1000 * LONGEST_PAUSE)),
+    # To connect; by default it would be twenty times as long.
+    ("grpc.min_reconnect_backoff_ms", int(1000 * CONNECT_SECONDS)),
     # A peer that is gone without a word, as after a failure of the network, would be noticed after a quarter of an hour only.
     ("grpc.keepalive_time_ms", int(1000 * KEEPALIVE_SECONDS)),
     ("grpc.keepalive_timeout_ms", int(1000 * KEEPALIVE_TIMEOUT_SECONDS)),

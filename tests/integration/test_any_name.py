@@ -174,9 +174,7 @@ def test_a_label_may_have_the_name_of_a_feature_that_the_model_sees(tmp_path: Pa
     check(["self", "class", "prénom/", "labels"], "numeric", tmp_path)
 
 
-@settings(
-    max_examples=2, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=2, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=list(HealthCheck))
 @given(st.lists(names, min_size=4, max_size=8, unique=True))
 def test_any_names(tmp_path_factory: pytest.TempPathFactory, chosen: list[str]) -> None:
     check(chosen[1:], chosen[0], tmp_path_factory.mktemp("names"))

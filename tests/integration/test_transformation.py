@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from google.protobuf import text_format
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -181,7 +181,7 @@ NASTY: list[Row] = [
 ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(ROWS)
 def test_derived_features_are_those_of_the_transform_graph(expected: Any, of_examples: Any, rows: list[Row]) -> None:
     examples = tf.constant([_example(row) for row in rows])

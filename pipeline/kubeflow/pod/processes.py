@@ -9,14 +9,17 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import util
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipeline.util.signals import insisting
 
 _MOMENT_SECONDS = 0.05
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
 
 HEAVY = ("apache_beam", "tensorflow", "tensorflow_model_analysis")
 """Packages of which TFX makes use where they are installed. Importing them takes most of the time in which a pod starts."""
@@ -43,7 +46,8 @@ def start_again(module: str, arguments: Sequence[str]) -> NoReturn:
 def run_apart(work: Callable[[], int]) -> int:
     """Runs a function in a process of its own, which has in memory what this one has imported.
 
-    What the function leaves in memory or sets, as options of TensorFlow, ends with it, and so does a crash.
+    What the function leaves in memory or sets, as options of TensorFlow, ends with it, and so does a crash. Only for the main
+    thread.
 
     Args:
       work: returns the exit code.
@@ -53,13 +57,16 @@ def run_apart(work: Callable[[], int]) -> int:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    # Python swallows what a handler raises while it forks, and the signal would be lost.
+    # What a handler raised while Python forks would be swallowed, and right after that nobody would know of the child. To block
+    # the signals is not enough: another thread would take them. In the child, Python forgets what has come already.
+    came: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _SIGNALS}
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     child = os.fork()
     if child == 0:
-        _end(work)
+        _end(work, handlers, came)
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        _take_up(handlers, came)
         return _wait(child)
     except BaseException:
         # Where it has ended meanwhile, its status may have been read.
@@ -91,10 +98,23 @@ def _wait(child: int) -> int:
         time.sleep(_MOMENT_SECONDS)
 
 
-def _end(work: Callable[[], int]) -> NoReturn:
+def _take_up(handlers: Mapping[signal.Signals, Handler], came: Sequence[int]) -> None:
+    """Installs handlers again, and has them handle the signals that came meanwhile."""
+    for number, handler in handlers.items():
+        if handler is not None:  # Otherwise it was not Python that installed it.
+            signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    for each in came:
+        signal.raise_signal(each)
+
+
+def _end(work: Callable[[], int], handlers: Mapping[signal.Signals, Handler], came: Sequence[int]) -> NoReturn:
     code = 1
+    # As multiprocessing does: what the parent will do at its end, such as the deletion of its files, is not done here.
+    atexit._clear()
+    atexit.register(util._exit_function)  # type: ignore[attr-defined]
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        _take_up(handlers, came)
         code = work()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1

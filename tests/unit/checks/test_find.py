@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.shared.examples.encoder import encode
@@ -457,7 +457,7 @@ def test_wide_tables_are_looked_at_in_time(project):
     assert "and 1989 more" in flaws[0].expected
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(
     st.lists(st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=8), min_size=2, max_size=5, unique=True),
     st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=8),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -408,7 +408,7 @@ COLUMNS = st.one_of(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10)
 @given(
     st.dictionaries(COLUMN_NAMES, COLUMNS, min_size=1, max_size=5), st.sampled_from([["a", "b"], [1, 2, 3], [0.5, 1.5, 2.0]])
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.runs.outcomes import LOCK_NAME, is_at_work, mark_interrupted, read_outcome, read_outcomes
@@ -119,7 +119,7 @@ def test_outcomes_of_releases_without_a_format_are_read(tmp_path):
     assert read_outcome(path.parent).state is RunState.COMPLETE
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(bit=st.integers(min_value=0))
 def test_whatever_bit_flips_is_an_error_with_a_name_or_changes_nothing(tmp_path, bit):
     path = save(tmp_path, "first")

@@ -48,7 +48,7 @@ def test_whatever_bit_flips_is_read_or_an_error_with_a_name(stored, tmp_path):
     content = stored.read_bytes()
     used = [start for start in range(0, len(content), 64) if any(content[start : start + 64])]
 
-    @settings(max_examples=120, deadline=None, derandomize=True)
+    @settings(max_examples=120, derandomize=True)
     @given(st.integers(0, len(used) - 1), st.integers(0, 511))
     def check(block: int, bit: int) -> None:
         flipped = bytearray(content)
@@ -175,7 +175,7 @@ def test_a_disk_of_any_size_is_full_or_large_enough(tmp_path):
     """Each failure says that the disk is full, and when it no longer is, the store is whole."""
     size = 6 << 20
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.integers(0, size // 2))
     def check(free: int) -> None:
         with small_disk(tmp_path / "disk", size) as folder:

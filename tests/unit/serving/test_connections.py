@@ -7,17 +7,26 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, suppress
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
 from serving import connections
-from serving.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, allow_many_connections, limited_http
+from serving.connections import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_PIPELINED,
+    STALLED_SECONDS,
+    allow_many_connections,
+    limited_http,
+)
+from tests.fakes.waiting import PATIENCE, wait_until
 
-DEADLINE = 20.0
 BIG = 64 * 2**20
 
 
@@ -36,6 +45,58 @@ async def app(scope: Any, receive: Callable[..., Any], send: Callable[..., Any])
     await send({"type": "http.response.body", "body": body})
 
 
+class Line:
+    """A connection without a network and with a clock of its own: its loop and its transport at once."""
+
+    def __init__(self) -> None:
+        self.seconds, self.timers = 0.0, []
+        self.num_waiting, self.is_aborted = 0, False
+        config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None)
+        config.load()
+        self.protocol = limited_http()(config, ServerState(), {}, self)
+        self.protocol.connection_made(self)
+
+    def pass_time(self, seconds: float) -> None:
+        """Lets time pass, and runs what is due by then."""
+        self.seconds += seconds
+        due = [timer for timer in self.timers if timer.when() <= self.seconds]
+        self.timers = [timer for timer in self.timers if timer not in due]
+        for timer in due:
+            timer._run()
+
+    def call_later(self, seconds: float, call: Callable[..., Any], *arguments: Any) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(self.seconds + seconds, call, arguments, self)
+        self.timers.append(timer)
+        return timer
+
+    def _timer_handle_cancelled(self, timer: asyncio.TimerHandle) -> None:
+        self.timers.remove(timer)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        work.close()  # Nothing is answered.
+        return MagicMock()
+
+    def get_write_buffer_size(self) -> int:
+        return self.num_waiting
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def get_extra_info(self, name: str) -> None:
+        """Nothing is known."""
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
 class Server:
     """The app on a port, and ways to speak to it."""
 
@@ -46,11 +107,10 @@ class Server:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
         self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
+        wait_until(lambda: self._server.started, "the server's start")
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
     def send(self, *parts: bytes) -> bytes:
         """Everything that comes back for the parts, until the server closes."""
@@ -84,16 +144,9 @@ def rest(connection: socket.socket) -> bytes:
 
 
 def drip(connection: socket.socket) -> None:
-    for _ in range(int(DEADLINE * 20)):
+    for _ in range(int(PATIENCE * 20)):
         connection.sendall(b"x")
         time.sleep(0.05)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -181,31 +234,45 @@ def test_headers_that_come_drop_by_drop_are_not_waited_for(server: Server, monke
             drip(connection)
 
 
-def test_an_answer_that_takes_longer_than_a_head_may_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+def test_an_answer_that_takes_longer_than_a_head_may_is_waited_for(line: Line) -> None:
+    line.protocol.data_received(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
 
-    assert server.send(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 OK")
+    assert line.timers == []
+    assert not line.is_aborted
 
 
 def test_a_client_that_does_not_take_its_answer_is_let_go(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "STALLED_SECONDS", 0.3)
-    before = server.num_connections()
+    wait_until(lambda: server.num_connections() == 0, "the end of other connections")
     with closing(server.connect()) as connection:
+        wait_until(lambda: server.num_connections() == 1, "the connection")
+        monkeypatch.setattr(connections, "STALLED_SECONDS", 0.3)
         connection.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: server.num_connections() > before)
-        until(lambda: server.num_connections() == before)
+        wait_until(lambda: server.num_connections() == 0, "the end of the connection")
 
 
-def test_a_client_that_takes_its_answer_slowly_gets_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "STALLED_SECONDS", 0.5)
-    received = 0
-    with closing(server.connect()) as connection:
-        connection.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        while part := connection.recv(4 * 2**20):
-            received += len(part)
-            time.sleep(0.03)
+def test_a_client_that_takes_its_answer_slowly_gets_it(line: Line) -> None:
+    line.protocol.data_received(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+    line.num_waiting = BIG
+    line.protocol.pause_writing()
+    for taken in range(1, 6):
+        line.num_waiting = BIG - taken
+        line.pass_time(STALLED_SECONDS)
+    assert not line.is_aborted
 
-    assert received > BIG
+    line.pass_time(STALLED_SECONDS)
+    assert line.is_aborted
+
+
+def test_time_between_two_waits_for_a_client_does_not_count(line: Line) -> None:
+    line.protocol.data_received(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+    line.num_waiting = BIG
+    line.protocol.pause_writing()
+    line.pass_time(STALLED_SECONDS - 1)
+    line.protocol.resume_writing()
+    line.protocol.pause_writing()
+    line.pass_time(STALLED_SECONDS - 1)
+
+    assert not line.is_aborted
 
 
 def test_an_answer_that_is_taken_for_longer_than_a_connection_is_kept_comes_whole(server: Server) -> None:
@@ -235,7 +302,7 @@ def test_silent_connections_make_room_for_those_that_speak(server: Server, monke
     silent = [server.connect() for _ in range(20)]
     try:
         assert server.is_well()
-        until(lambda: server.num_connections() <= 5)
+        wait_until(lambda: server.num_connections() <= 5)
         assert rest(silent[0]) == b""
     finally:
         for connection in silent:

@@ -56,7 +56,7 @@ def test_a_bag_is_the_mean_of_the_embeddings_of_what_is_in_it(rows: list[list[in
     np.testing.assert_allclose(pooled, np.reshape(expected, (-1, 4)), rtol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.sampled_from([None, 1, 3, 8])), min_size=1, max_size=6),
     st.integers(0, 5),

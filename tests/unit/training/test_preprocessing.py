@@ -88,7 +88,7 @@ def _to_raw(tensor: tf.Tensor) -> tf.SparseTensor:
     return raw.to_raw(tensor, tf.io.VarLenFeature(tf.int64))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ROWS, st.integers(0, 3))
 def test_a_padded_list_ends_before_its_first_missing_value(rows: list[list[int]], padding: int) -> None:
     """Behind it a model server may have filled up with zeros."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.util.manifests import Flaw, Manifest, path_of
@@ -58,7 +58,7 @@ def test_a_file_of_several_chunks_is_read_to_its_end(tmp_path: Path) -> None:
     assert [flaw.path for flaw in manifest.flaws(path.parent)] == [path]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(name=st.sampled_from(NAMES), position=st.integers(0, 99), bit=st.integers(0, 7))
 def test_every_flipped_bit_is_told(artifact: Path, name: str, position: int, bit: int) -> None:
     manifest = Manifest.of(artifact)
@@ -73,7 +73,7 @@ def test_every_flipped_bit_is_told(artifact: Path, name: str, position: int, bit
         (artifact / name).write_bytes(before)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_flipped_bit_in_the_manifest_is_never_taken_for_the_truth(artifact: Path, data: st.DataObject) -> None:
     checksum = Manifest.of(artifact).save(artifact)

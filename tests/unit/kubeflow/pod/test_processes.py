@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import os
 import signal
 import subprocess
@@ -19,6 +19,7 @@ from pipeline.kubeflow.pod import entrypoint, processes
 from pipeline.kubeflow.pod.context import Pod
 from pipeline.kubeflow.pod.payload import Payload
 from pipeline.runs.status import NodeOutcome, NodeState
+from tests.fakes.waiting import PATIENCE, wait_until
 
 NOT_IMPORTED = (
     "apache_beam",
@@ -109,14 +110,13 @@ def test_a_signal_reaches_the_process_that_works(tmp_path: Path) -> None:
         signal.signal(signal.SIGTERM, processes.exit_on_signal)
         started.touch()
         try:
-            threading.Event().wait(60)
+            threading.Event().wait(PATIENCE)
         finally:
             ended.touch()
         return 0
 
     def end_once_it_works() -> None:
-        while not started.exists():
-            threading.Event().wait(0.01)
+        wait_until(started.exists, "the work")
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, processes.exit_on_signal)
@@ -133,31 +133,63 @@ def test_a_signal_reaches_the_process_that_works(tmp_path: Path) -> None:
     assert ended.exists()
 
 
-def test_a_signal_that_comes_while_it_forks_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_that_comes_while_it_forks_ends_the_child_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     fork = os.fork
+    children = []
 
     def fork_and_be_ended() -> int:
         child = fork()
         if child:
-            # As in a hook that Python runs after a fork, where an exception would be ignored. Only to this thread: another one,
-            # of gRPC perhaps, does not block it.
-            with contextlib.suppress(SystemExit):
-                signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            children.append(child)
+            another = threading.Thread(target=lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+            # As one that was there before: this one has inherited the mask.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+            another.start()
+            another.join()
         return child
 
     monkeypatch.setattr(os, "fork", fork_and_be_ended)
     before = signal.signal(signal.SIGTERM, processes.exit_on_signal)
+    began = time.monotonic()
     try:
         with pytest.raises(SystemExit) as raised:
-            processes.run_apart(lambda: threading.Event().wait(60) or 0)
+            processes.run_apart(lambda: threading.Event().wait(PATIENCE) or 0)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert raised.value.code == 128 + signal.SIGTERM
+    with pytest.raises(ChildProcessError):
+        os.waitpid(children[0], 0)
+    assert time.monotonic() - began < PATIENCE
 
 
-def test_a_signal_that_another_thread_gets_ends_the_wait() -> None:
+def test_what_is_to_be_done_at_the_end_of_a_process_is_done_there_alone(tmp_path: Path) -> None:
+    def leave(name: str) -> None:
+        (tmp_path / f"{name}-{os.getpid()}").touch()
+
+    def work() -> int:
+        atexit.register(leave, "child")
+        return 0
+
+    atexit.register(leave, "parent")
+    try:
+        assert processes.run_apart(work) == 0
+    finally:
+        atexit.unregister(leave)
+
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith("child-")
+    assert left.name != f"child-{os.getpid()}"
+
+
+def test_a_signal_that_another_thread_gets_ends_the_wait(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+
+    def work() -> int:
+        started.touch()
+        return threading.Event().wait(2 * PATIENCE) or 0
+
     def end_once_it_waits() -> None:
-        time.sleep(0.3)
+        wait_until(started.exists, "the work")
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, processes.exit_on_signal)
@@ -166,12 +198,12 @@ def test_a_signal_that_another_thread_gets_ends_the_wait() -> None:
     try:
         thread.start()
         with pytest.raises(SystemExit) as raised:
-            processes.run_apart(lambda: threading.Event().wait(120) or 0)
+            processes.run_apart(work)
         thread.join()
     finally:
         signal.signal(signal.SIGTERM, before)
     assert raised.value.code == 128 + signal.SIGTERM
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < PATIENCE
 
 
 def test_a_signal_after_the_end_ends_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def test_whatever_bit_flips_is_read_or_an_error_with_a_name(workspace, config):
     workspace.run("first", "-1", version="1")
     files = sorted(path for path in config.artifacts_path.rglob("*") if path.is_file() and path.stat().st_size)
 
-    @settings(max_examples=150, deadline=None, derandomize=True)
+    @settings(max_examples=150, derandomize=True)
     @given(st.sampled_from(files), st.integers(min_value=0))
     def check(path: Path, bit: int) -> None:
         content = path.read_bytes()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.client import Client, Explanation, ModelFeature, Prediction
@@ -104,7 +104,7 @@ def jagged(row: Mapping[str, Any]) -> float:
     return (sum(map(ord, text)) * 7919 % 1000) / 1000
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(values, st.lists(values, min_size=1, max_size=32), st.sampled_from([1, 3, 1000]))
 def test_contributions_add_up_to_the_difference_from_the_average(row, references, max_rows):
     explanation = explain(jagged, row, references, FEATURES, max_rows)
@@ -260,7 +260,7 @@ def test_rows_of_two_versions_are_never_compared(server):
     assert "was replaced while it was asked" in caught.value.what
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10)
 @given(st.sampled_from(["UA", None, "never seen"]), st.none() | st.integers(0, 10_000))
 def test_any_row_that_is_answered_is_explained(server, carrier, distance):
     with Client(server.address("grpc")) as client:

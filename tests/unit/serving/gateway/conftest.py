@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,8 +16,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 
 from pipeline.config import Gateway
+from serving.gateway import upstream
 from serving.gateway.app import create_app
 from tests.fakes.model_server import ModelServer
+from tests.fakes.waiting import PATIENCE
 
 SCHEMA = """
 feature {
@@ -49,12 +52,19 @@ def rollout(tmp_path: Path) -> Callable[..., None]:
     return _write
 
 
+@pytest.fixture
+def in_mid_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that stands still for counts of requests: at the turn of a minute, a part of the one before is forgotten."""
+    monkeypatch.setattr("limits.aio.storage.memory.time", SimpleNamespace(time=lambda: 90.0))
+
+
 Settings = Callable[..., Gateway]
 
 
 @pytest.fixture
-def settings(tmp_path: Path, server: ModelServer) -> Settings:
-    """Settings with a few fields changed."""
+def settings(tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with a few fields changed. Nothing is given up because the machine is busy with other things."""
+    monkeypatch.setattr(upstream, "_LOOK_SECONDS", PATIENCE)
     (tmp_path / "schema.pbtxt").write_text(SCHEMA)
 
     def _settings(**fields: Any) -> Gateway:
@@ -64,6 +74,7 @@ def settings(tmp_path: Path, server: ModelServer) -> Settings:
             "feature_schema": str(tmp_path / "schema.pbtxt"),
             "cache": {"rows": 0},
             "log": {"folder": None},
+            "timeout_seconds": PATIENCE,
         }
         return Gateway.model_validate(defaults | fields)
 

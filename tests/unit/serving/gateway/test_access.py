@@ -20,6 +20,7 @@ from serving.gateway import oidc
 from serving.gateway.access import new_key
 from serving.gateway.app import create_app
 from serving.gateway.server import uvicorn_config
+from tests.fakes.waiting import PATIENCE, wait_until
 from tests.unit.serving.gateway.conftest import ROW, predict
 
 AUDIENCE = "conveyor"
@@ -116,16 +117,10 @@ class Provider:
         self._server.server_close()
 
 
-def until(condition) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 class TestTokens:
     @pytest.fixture
-    def provider(self):
+    def provider(self, monkeypatch):
+        monkeypatch.setattr(oidc, "_TIMEOUT_SECONDS", PATIENCE)
         provider = Provider()
         yield provider
         provider.stop()
@@ -211,13 +206,12 @@ class TestTokens:
         assert self.ask(gateway, provider.token()).status_code == 200
         monkeypatch.setattr(oidc, "_PAUSE_SECONDS", 0.0)
         monkeypatch.setattr(oidc, "_KEEP_SECONDS", 0.0)
-        monkeypatch.setattr(oidc, "_TIMEOUT_SECONDS", 60.0)
         provider.hanging.set()
         with ThreadPoolExecutor(8) as threads:
-            answers = threads.map(lambda _: self.ask(gateway, provider.token()), range(8), timeout=30)
+            answers = threads.map(lambda _: self.ask(gateway, provider.token()), range(8), timeout=PATIENCE)
 
             assert {each.status_code for each in answers} == {200}
-        until(lambda: provider.fetches.count("/.well-known/openid-configuration") == 2)
+        wait_until(lambda: provider.fetches.count("/.well-known/openid-configuration") == 2, "another fetch")
 
     def test_a_provider_that_hangs_is_not_waited_for_longer_than_a_while(self, gateway, provider, monkeypatch):
         monkeypatch.setattr(oidc, "_TIMEOUT_SECONDS", 0.2)
@@ -267,6 +261,7 @@ class TestTokens:
             assert "X-API-Key or a token" in predict(gateway, ROW).json()["detail"]
 
 
+@pytest.mark.usefixtures("in_mid_minute")
 class TestRateLimits:
     def test_one_request_too_many(self, start):
         with start(access={"rate_limit": "3/minute"}) as gateway:
@@ -324,6 +319,7 @@ class TestRateLimits:
             assert predict(gateway, ROW, **{"X-API-Key": key}).status_code == 200
 
 
+@pytest.mark.usefixtures("in_mid_minute")
 class TestProxies:
     """The address of a caller behind a proxy, over real connections."""
 
@@ -337,13 +333,13 @@ class TestProxies:
             server = uvicorn.Server(uvicorn_config(create_app(gateway), gateway))
             thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
             thread.start()
-            until(lambda: server.started)
+            wait_until(lambda: server.started)
             try:
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/predict"
                 statuses = []
                 for number in range(4):
                     headers = {"X-Forwarded-For": f"10.0.0.{number}"}
-                    statuses.append(httpx.post(url, json={"rows": [ROW]}, headers=headers, timeout=20).status_code)
+                    statuses.append(httpx.post(url, json={"rows": [ROW]}, headers=headers, timeout=PATIENCE).status_code)
                 return statuses
             finally:
                 server.should_exit = True

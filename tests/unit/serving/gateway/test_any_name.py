@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import Counter
 
@@ -31,7 +31,7 @@ def _features(dtypes: dict[str, str]) -> dict[str, ModelFeature]:
     return {name: ModelFeature(name, dtype) for name, dtype in dtypes.items()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(features)
 def test_a_request_is_read_by_the_names_of_the_features(dtypes: dict[str, str]) -> None:
     constraints = {name: SchemaFeature(name, "type_unknown", min_fraction=1.0) for name in dtypes}
@@ -50,7 +50,7 @@ def test_a_request_is_read_by_the_names_of_the_features(dtypes: dict[str, str]) 
     assert problem.value.errors[0].feature == missing
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(features)
 def test_a_logged_row_has_its_features_and_its_answer(tmp_path_factory: pytest.TempPathFactory, dtypes: dict[str, str]) -> None:
     folder = tmp_path_factory.mktemp("log")

@@ -46,7 +46,7 @@ def test_a_request_is_answered_as_described(start, server):
         )
         asked = jsonschema.Draft202012Validator({**document, "$ref": f"{_TEMPLATE}PredictRequest"})
 
-        @settings(max_examples=150, deadline=None)
+        @settings(max_examples=150)
         @given(_DOCUMENT, _QUERY)
         @example({"rows": [ROW], "keys": [True]}, "")
         @example({"rows": [ROW], "keys": ["0" * 257]}, "")
@@ -57,7 +57,7 @@ def test_a_request_is_answered_as_described(start, server):
             if response.status_code == 200:
                 asked.validate(body)
 
-        @settings(max_examples=50, deadline=None)
+        @settings(max_examples=50)
         @given(_PATHS, st.sampled_from(["GET", "POST", "PUT", "TRACE", "X"]), st.binary(max_size=50))
         def check_beside(path: str, method: str, body: bytes) -> None:
             response = gateway.request(method, path, content=body)

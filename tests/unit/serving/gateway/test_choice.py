@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.fakes.model_server import ModelServer
+from tests.fakes.waiting import wait_until
 from tests.unit.serving.gateway.conftest import ROW, Client, Start, predict
 
 
@@ -92,9 +92,7 @@ class TestVerdict:
             for _ in range(5):
                 predict(gateway, ROW)
             rollout(stable=3, canary=4, traffic=50)
-            end = time.monotonic() + 60
-            while gateway.get("/rollout").json()["traffic"] != 50:
-                assert time.monotonic() < end, "the gateway did not follow"
+            wait_until(lambda: gateway.get("/rollout").json()["traffic"] == 50, "a change of the traffic")
             for _ in range(40):
                 predict(gateway, ROW)
             found = gateway.get("/rollout").json()

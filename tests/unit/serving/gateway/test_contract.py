@@ -14,6 +14,7 @@ from pipeline.config import Gateway
 from serving.client import ModelFeature, ModelSchema
 from serving.gateway.contract import make_contract
 from serving.gateway.problems import ProblemError, RowError
+from tests.fakes.waiting import PATIENCE
 from tests.unit.serving.gateway.conftest import ROW, predict
 
 
@@ -167,7 +168,7 @@ def test_a_body_that_does_not_come(gateway, monkeypatch):
 
     async def chunks():
         yield b'{"rows": '
-        await anyio.sleep(5)
+        await anyio.sleep(PATIENCE)
 
     response = gateway.post("/v1/predict", content=chunks())
 
@@ -335,7 +336,7 @@ _CONTRACT = make_contract(
 
 
 @given(_ROWS | _WILD)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_pydantic_refuses_is_refused_in_the_same_row(document):
     body = json.dumps(document).encode()
     found = _first(lambda: _CONTRACT.request.model_validate_json(body), ValidationError)

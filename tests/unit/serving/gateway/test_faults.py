@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from tests.fakes.model_server import ModelServer, RefusalError
+from tests.fakes.waiting import PATIENCE, wait_until
 from tests.unit.serving.gateway.conftest import ROW, predict, sample
 
 FAILED = 'gateway_predictions_total{model="flights",outcome="error",version="3"}'
@@ -16,12 +17,14 @@ FAILED = 'gateway_predictions_total{model="flights",outcome="error",version="3"}
 
 def test_a_slow_server_meets_the_deadline(start, server):
     with start(timeout_seconds=0.3) as gateway:
-        server.seconds = 30
+        # Also what it asks when it starts has this deadline.
+        wait_until(lambda: gateway.get("/readyz").status_code == 200)
+        server.seconds = 2 * PATIENCE
         started = time.monotonic()
         response = predict(gateway, ROW)
 
         assert response.status_code == 504
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < PATIENCE
         assert response.json()["detail"] == "The model did not answer in time."
         assert sample(gateway, FAILED) == 1
 
@@ -41,10 +44,10 @@ def test_a_server_that_is_gone_and_comes_back(gateway, server):
 
 
 def test_a_server_that_ends_in_mid_request(gateway, server):
-    server.seconds = 5.0
+    server.seconds = PATIENCE
     with ThreadPoolExecutor(4) as threads:
         responses = [threads.submit(predict, gateway, ROW) for _ in range(4)]
-        time.sleep(0.5)
+        wait_until(lambda: "predict" in server.calls, "a request")
         server.stop()
 
         assert {response.result().status_code for response in responses} == {503}

@@ -98,7 +98,7 @@ _CHANGED = st.builds(
 
 
 @given(st.lists(_JSON | _CHANGED, max_size=5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_whatever_is_sent_is_read_or_refused(keys: list[Any]) -> None:
     try:
         found = read_keys({"keys": keys})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import errno
 import threading
-import time
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.dataset
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from serving.gateway import prediction_log
+from tests.fakes.waiting import PATIENCE, wait_until
 from tests.unit.serving.gateway.conftest import ROW, predict, sample
 
 ROWS = [{"carrier": "UA", "distance": float(distance)} for distance in range(1, 101)]
@@ -27,14 +28,20 @@ def files(folder):
     return sorted(folder.rglob("*.parquet"))
 
 
+def clock_at(moment):
+    """The module `datetime`, at a moment."""
+    stands = type("datetime", (datetime.datetime,), {"now": classmethod(lambda cls, zone: moment)})
+    return SimpleNamespace(datetime=stands, date=datetime.date, timedelta=datetime.timedelta, timezone=datetime.timezone)
+
+
 def test_what_is_logged(start, server, folder):
     server.digest = "c0ffee"
+    before = datetime.datetime.now(datetime.timezone.utc)
     with start(log={"folder": str(folder)}) as gateway:
         (answer,) = predict(gateway, ROW, **{"X-Request-ID": "order-17"}).json()["predictions"]
+    after = datetime.datetime.now(datetime.timezone.utc)
 
     (path,) = files(folder)
-    today = datetime.datetime.now(datetime.timezone.utc).date()
-    assert path.parent.name == f"date={today}"
     table = pq.ParquetFile(path).read()
     assert dict(zip(table.column_names, map(str, table.schema.types), strict=True)) == {
         "carrier": "string",
@@ -51,7 +58,9 @@ def test_what_is_logged(start, server, folder):
         "prediction_score": "double",
     }
     (row,) = table.to_pylist()
-    assert abs(row.pop("prediction_time") - datetime.datetime.now(datetime.timezone.utc)) < datetime.timedelta(minutes=1)
+    moment = row.pop("prediction_time")
+    assert before <= moment <= after
+    assert path.parent.name == f"date={moment.date()}"
     assert row == {
         "carrier": "UA",
         "departure": 1364797800,
@@ -87,9 +96,10 @@ def test_keys_that_do_not_suit_the_rows_are_refused(start, folder, keys):
     assert not files(folder)
 
 
-def test_days_that_are_too_old_are_deleted(start, folder):
-    today = datetime.datetime.now(datetime.timezone.utc).date()
-    days = [today - datetime.timedelta(days=each) for each in (0, 2, 3, 40)]
+def test_days_that_are_too_old_are_deleted(start, folder, monkeypatch):
+    noon = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.timezone.utc)
+    monkeypatch.setattr("serving.gateway.prediction_log.datetime", clock_at(noon))
+    days = [noon.date() - datetime.timedelta(days=each) for each in (0, 2, 3, 40)]
     for name in (*(f"date={day}" for day in days), "date=of-nobody", "other"):
         (folder / name).mkdir(parents=True)
     with start(log={"folder": str(folder), "keep_days": 2}) as gateway:
@@ -118,10 +128,7 @@ def test_all_rows_are_there_when_the_gateway_ends(start, folder):
 def test_a_file_is_written_when_its_rows_are_old_enough(start, folder):
     with start(log={"folder": str(folder), "flush_seconds": 0.2}) as gateway:
         predict(gateway, ROW)
-        end = time.monotonic() + 60
-        while not files(folder):
-            assert time.monotonic() < end, "no file was written"
-            time.sleep(0.05)
+        wait_until(lambda: files(folder), "a file")
 
 
 def test_a_sample(start, folder):
@@ -161,10 +168,7 @@ def test_versions_with_other_features_have_files_of_their_own(start, server, fol
         server.features = {"carrier": "DT_STRING"}
         server.versions = {4: "AVAILABLE"}
         server.model = lambda columns: {"labels": [1], "probabilities": [0.25, 0.75], "score": [0.75]}
-        end = time.monotonic() + 60
-        while predict(gateway, {"carrier": "UA"}).status_code != 200:
-            assert time.monotonic() < end, "the new version did not answer"
-            time.sleep(0.05)
+        wait_until(lambda: predict(gateway, {"carrier": "UA"}).status_code == 200, "an answer of the new version")
 
     schemas = {tuple(pq.ParquetFile(path).schema_arrow.names[:2]) for path in files(folder)}
     assert schemas == {("carrier", "departure"), ("carrier", "prediction_time")}
@@ -175,10 +179,7 @@ def test_a_folder_that_cannot_be_written_never_fails_a_request(start, tmp_path, 
     with start(log={"folder": str(tmp_path / "file"), "flush_seconds": 0.05}) as gateway:
         for _ in range(3):
             assert predict(gateway, *ROWS).status_code == 200
-        end = time.monotonic() + 60
-        while sample(gateway, "gateway_log_dropped_total") < 300:
-            assert time.monotonic() < end, "dropped rows are not counted"
-            time.sleep(0.05)
+        wait_until(lambda: sample(gateway, "gateway_log_dropped_total") >= 300, "a count of the dropped rows")
 
     complaints = [record for record in caplog.records if "predictions cannot be logged" in record.getMessage()]
     assert len(complaints) == 1
@@ -191,7 +192,7 @@ def test_a_queue_that_is_full_drops_rows_and_counts_them(start, folder, monkeypa
     answered = threading.Event()
 
     def write_when_all_is_answered(*arguments):
-        assert answered.wait(120)
+        assert answered.wait(PATIENCE)
         write(*arguments)
 
     monkeypatch.setattr(prediction_log, "_write_file", write_when_all_is_answered)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 from serving.gateway import shadow as shadows
 from tests.fakes.model_server import ModelServer, RefusalError, classify
+from tests.fakes.waiting import PATIENCE, wait_until
 from tests.unit.serving.gateway.conftest import ROW, Client, Start, predict, sample
 
 ANSWERED = 'gateway_shadow_predictions_total{model="flights",outcome="%s",version="4"}'
@@ -45,10 +45,7 @@ def otherwise(columns: Any) -> dict[str, list[Any]]:
 
 
 def wait_for(gateway: Client, line: str, value: float) -> None:
-    end = time.monotonic() + 60
-    while sample(gateway, line) < value:
-        assert time.monotonic() < end, f"{line} is {sample(gateway, line)}, not {value}"
-        time.sleep(0.01)
+    wait_until(lambda: sample(gateway, line) >= value, f"{line} {value}")
 
 
 def versions(gateway: Client, count: int, row: Any = ROW) -> set[int]:
@@ -88,11 +85,11 @@ def test_one_that_hangs_holds_up_nobody_and_what_it_misses_is_counted(
     answers = threading.Event()
 
     def hangs(columns: Any) -> dict[str, list[Any]]:
-        answers.wait(60)
+        assert answers.wait(PATIENCE)
         return classify(columns)
 
     candidate.model = hangs
-    with start(upstream=upstream, timeout_seconds=60) as gateway:
+    with start(upstream=upstream) as gateway:
         assert versions(gateway, 20) == {3}
         # One is under way and three wait; at first, the one under way may have waited, too.
         assert sample(gateway, "gateway_shadow_dropped_total") in (16, 17)
@@ -163,9 +160,7 @@ def test_it_becomes_a_canary(start: Start, upstream: dict[str, str], rollout: Ca
     with start(upstream=upstream) as gateway:
         assert versions(gateway, 5) == {3}
         rollout(stable=3, canary=4, traffic=50)
-        end = time.monotonic() + 60
-        while versions(gateway, 20) != {3, 4}:
-            assert time.monotonic() < end, "the traffic did not change"
+        wait_until(lambda: versions(gateway, 20) == {3, 4}, "a change of the traffic")
         assert sample(gateway, "gateway_canary_is_shadow") == 0
 
 

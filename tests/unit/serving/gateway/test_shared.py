@@ -96,13 +96,14 @@ def test_what_is_no_prediction_of_this_version_is_not_used(text: bytes) -> None:
         st.integers(0, 255),
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_are_a_prediction_or_nothing(text: bytes) -> None:
     found = kept(text)
 
     assert found is None or (found.model, found.version) == ("flights", 3)
 
 
+@pytest.mark.usefixtures("in_mid_minute")
 def test_a_count_that_is_no_number_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async def garbage(call: Any) -> Any:
         raise ValueError("invalid literal for int() with base 10: b'x'")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -198,7 +198,5 @@ class AnyOrder(RuleBasedStateMachine):
         assert names <= {"rollout.json", "models.config", ".rollout.lock"}
 
 
-AnyOrder.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestAnyOrder = AnyOrder.TestCase

@@ -20,8 +20,8 @@ from serving.modelserver.protocol.rest.api import Reply, failure
 from serving.modelserver.protocol.rest.server import RestServer
 from serving.modelserver.status import StatusError
 from tests.fakes.ports import free_port
+from tests.fakes.waiting import PATIENCE
 
-DEADLINE = 20.0
 BODY = json.dumps({"instances": [[0.5]] * 1000}).encode()
 TOGETHER = 2
 
@@ -47,7 +47,7 @@ class Api:
         except StatusError as error:
             return failure(error)
         self.reading.release()
-        assert self.go.wait(DEADLINE)
+        assert self.go.wait(PATIENCE)
         return Reply(200, "{}")
 
 
@@ -68,9 +68,9 @@ def started(api: Any) -> Iterator[str]:
 def test_requests_that_are_large_together_wait_for_each_other() -> None:
     api = Api()
     with started(api) as url, ThreadPoolExecutor(6) as callers:
-        answers = [callers.submit(httpx.post, url, content=BODY, timeout=DEADLINE) for _ in range(6)]
+        answers = [callers.submit(httpx.post, url, content=BODY, timeout=PATIENCE) for _ in range(6)]
         for _ in range(TOGETHER):
-            assert api.reading.acquire(timeout=DEADLINE)
+            assert api.reading.acquire(timeout=PATIENCE)
         time.sleep(0.5)  # For the others to come, too.
         api.go.set()
 
@@ -81,11 +81,11 @@ def test_a_request_does_not_wait_for_memory_for_ever(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(server, "_ROOM_SECONDS", 0.1)
     api = Api()
     with started(api) as url, ThreadPoolExecutor(TOGETHER) as callers:
-        answers = [callers.submit(httpx.post, url, content=BODY, timeout=DEADLINE) for _ in range(TOGETHER)]
+        answers = [callers.submit(httpx.post, url, content=BODY, timeout=PATIENCE) for _ in range(TOGETHER)]
         for _ in range(TOGETHER):
-            assert api.reading.acquire(timeout=DEADLINE)
+            assert api.reading.acquire(timeout=PATIENCE)
 
-        assert httpx.post(url, content=BODY, timeout=DEADLINE).status_code == 503
+        assert httpx.post(url, content=BODY, timeout=PATIENCE).status_code == 503
         api.go.set()
         assert [answer.result().status_code for answer in answers] == [200] * TOGETHER
-        assert httpx.post(url, content=BODY, timeout=DEADLINE).status_code == 200
+        assert httpx.post(url, content=BODY, timeout=PATIENCE).status_code == 200
