@@ -13,7 +13,7 @@ from components.shared.examples.kinds import Kind
 from pipeline.config.training import Task
 from pipeline.contracts.label import remark_on
 from pipeline.errors import UsageError
-from pipeline.profile import leaks, splits
+from pipeline.profile import leaks, sentinels, splits
 from pipeline.profile.example import request
 from pipeline.profile.label import mistyped
 from pipeline.profile.source import Source
@@ -176,7 +176,8 @@ def _use(made: Draft, table: TableProfile) -> None:
         made.warnings.append(warning)
         place = "write in place of its line" if made.usages[name].setting else "add"
         lines += [f"{warning} If not, {place}:", f"  {in_yaml(name)}: {{kind: ignore}}"]
-    for warning in filter(None, (leaks.repeated_rows(table), leaks.total_row(table))):
+    of_table = (leaks.repeated_rows(table), leaks.total_row(table), *sentinels.warnings(table, used))
+    for warning in filter(None, of_table):
         made.warnings.append(warning)
         lines.append(warning)
     if table.rows < _TOO_FEW:

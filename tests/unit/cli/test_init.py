@@ -290,6 +290,18 @@ def test_a_word_for_no_value_among_measurements_is_told_with_its_remedy(conveyor
     assert sum(value is None for value in read) == sum(value in ("ERR", "n/a") for value in values)
 
 
+def test_a_number_for_no_value_is_told_and_can_be_named(conveyor):
+    values = [-999 if row % 50 == 0 else row % 40 for row in range(ROWS)]
+    houses().assign(outside=values).to_csv("sensors.csv", index=False)
+
+    told = " ".join(conveyor("init", "sensors.csv", "--label", "price").split())
+    assert f"Warning: outside is -999 in 6 of {ROWS} rows, far from all others." in told
+
+    told = conveyor("init", "sensors.csv", "--label", "price", "--output", "b.yaml", "--set", "data.csv.nulls=['-999']")
+    assert "far from all others" not in told
+    assert load_config(Path("b.yaml")).data.csv.nulls == ["-999"]
+
+
 def test_addresses_of_machines_are_no_amounts(conveyor):
     houses().assign(ip=[f"10.0.{row % 7}.{row % 50}" for row in range(ROWS)]).to_csv("logs.csv", index=False)
 
