@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
+from pipeline.util import dependent
 from serving.errors import ServingError
 
 if TYPE_CHECKING:
@@ -63,17 +64,18 @@ def container_command(
 
 
 class ServerProcess:
-    """A server that runs no longer than the `with` block, with its log in a file.
+    """A server that runs no longer than the `with` block, also where this process is killed, with its log in a file.
 
     Args:
       command: the command that runs the server until it gets SIGTERM.
       log: the file for everything that it prints; an old one is overwritten.
       fix: what to do when the server ends by itself.
+      niceness: how much it gives way to other programs, 0 to 19.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, fix: str) -> None:
+    def __init__(self, command: Sequence[str], log: Path, fix: str, niceness: int = 0) -> None:
         self.log, self._fix = log, fix
-        self._command = list(command)
+        self._command = dependent.command(command, niceness)
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
 

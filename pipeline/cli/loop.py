@@ -6,12 +6,14 @@ import sys
 import time
 import traceback
 from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.interruption import ending_on_signals
-from pipeline.cli.options import ConfigArgument, Json, Overrides, read_config
+from pipeline.cli.options import ConfigArgument, Json, Overrides, as_path, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.cli.serving_target import (
     DEFAULT_SERVER,
@@ -19,7 +21,6 @@ from pipeline.cli.serving_target import (
     ReasonOption,
     ServerOption,
     Target,
-    aliases_follow,
     open_rollout,
     open_target,
     who,
@@ -44,6 +45,9 @@ def loop(
     pause_it: Annotated[bool, typer.Option("--pause", help="Make loops wait, until --resume.")] = False,
     resume_it: Annotated[bool, typer.Option("--resume", help="End a pause.")] = False,
     approve_it: Annotated[bool, typer.Option("--approve", help="Wait for conveyor approve, as loop.approve does.")] = False,
+    textfile: Annotated[
+        Path | None, typer.Option(metavar="FILE.prom", help="Keep metrics for Prometheus in it.", parser=as_path)
+    ] = None,
     reason: ReasonOption = "",
     server: ServerOption = DEFAULT_SERVER,
     gateway: GatewayOption = None,
@@ -73,18 +77,24 @@ def loop(
     seconds = parse_duration(every, "--every")
     with one_loop(settings), ending_on_signals():
         turns = _open(settings, server, gateway)
+        noted = partial(_note, turns, settings, textfile)
+        turns.journal.added = noted
+        failure = ""
         while True:
             started = time.monotonic()
             try:
                 told = _turn(turns)
             except Exception as error:
                 # The next turn tries again, later and later; also after what nobody has thought of.
+                failure = _announce(settings, error, failure)
                 if once:
                     raise
                 if not isinstance(error, ConveyorError):
                     traceback.print_exc()
                 print(f"{time.strftime('%H:%M:%S')}  {error}", file=sys.stderr)
             else:
+                failure = ""
+                noted()
                 print(f"{time.strftime('%H:%M:%S')}  {told}", flush=True)
             if once:
                 return
@@ -107,8 +117,7 @@ def _open(settings: PipelineConfig, server: str, gateway: list[str] | None) -> L
     from pipeline.loop.workspace import open_loop
 
     def rollout() -> Rollout:
-        there = open_target(settings, Target.LOCAL, server, gateway, None)
-        return open_rollout(there, changed=aliases_follow(settings, Target.LOCAL))
+        return open_rollout(settings, open_target(settings, Target.LOCAL, server, gateway, None))
 
     def observed() -> AbstractContextManager[Observer]:
         from pipeline.local.progress import observe
@@ -125,6 +134,31 @@ def _turn(turns: Loop) -> str:
     if decision.action is Action.WAIT:
         return decision.reason
     return f"{decision.action.value}: {decision.reason}: {turns.journal.entries()[-1].result}"
+
+
+def _note(turns: Loop, settings: PipelineConfig, textfile: Path | None) -> None:
+    """Writes the metrics; that they cannot be written keeps the loop from nothing."""
+    if textfile is None:
+        return
+    from pipeline.loop.textfile import render
+    from pipeline.loop.turn import folder_of, paused
+    from pipeline.util.files import READABLE, write
+
+    is_paused = bool(paused(folder_of(settings)))
+    try:
+        write(textfile, render(settings.name, turns.journal.entries(), time.time(), paused=is_paused), READABLE)
+    except OSError as error:
+        print(f"{time.strftime('%H:%M:%S')}  {textfile} cannot be written: {error.strerror}", file=sys.stderr)
+
+
+def _announce(settings: PipelineConfig, error: Exception, last: str) -> str:
+    """Tells other programs that a turn has failed, but not the same again and again; returns what was told last."""
+    from pipeline.util.events import EventType, post
+
+    problem = {"what": error.what, **error.details()} if isinstance(error, ConveyorError) else {"what": repr(error)}
+    if problem["what"] != last:
+        post(settings.events.url, EventType.LOOP_FAILED, settings.name, "loop", problem)
+    return problem["what"]
 
 
 def _keep_house(settings: PipelineConfig, reason: str, *, pause_it: bool, resume_it: bool, as_json: bool) -> None:

@@ -86,7 +86,7 @@ def prune(
     """
     settings = read_config(config, overrides)
     there = open_target(settings, target, server, None, None)
-    versions = open_rollout(there).prune(keep, reason or f"--keep {keep}", dry_run=dry_run)
+    versions = open_rollout(settings, there).prune(keep, reason or f"--keep {keep}", dry_run=dry_run)
     remaining = [version.number for version in there.versions() if version.number not in versions]
     what = f"version {', '.join(map(str, versions))}" if versions else "no version"
     verb = "would be deleted" if dry_run else "deleted"

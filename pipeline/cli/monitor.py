@@ -65,6 +65,7 @@ def monitor(
 
     Example: conveyor monitor --since 24h
     """
+    from pipeline.monitoring.announcement import announce_drift
     from pipeline.monitoring.moments import UTC, parse_duration
     from pipeline.monitoring.sources import parse_source
 
@@ -75,6 +76,7 @@ def monitor(
     reference = parse_source(against, now, "--against")
     watch = _watch(settings, _served(settings, version), reference)
     destination = page or settings.workspace_path / "monitoring" / settings.name / "monitor.html"
+    told: frozenset[str] = frozenset()
     while True:
         started = time.monotonic()
         try:
@@ -84,6 +86,7 @@ def monitor(
             look = _look(watch, current, now)
             _write(look, destination, textfile)
             _print(look, destination, as_json=as_json)
+            told = announce_drift(settings, look, told)
             if seconds is None:
                 _raise_drift(look)
                 return

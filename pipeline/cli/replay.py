@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from serving.rollout.controller import Rollout
 
 _SHOWN_SLICES, _SHOWN_FAILURES = 12, 3
-_NICENESS = 19
 
 
 def replay(
@@ -78,15 +77,15 @@ def replay(
     now = datetime.datetime.now(UTC)
     period = Period(parse_moment(since, now, "--since"), parse_moment(until, now, "--until") if until else None)
     log = log_of(settings)
-    actor = open_rollout(open_target(settings, target, server or DEFAULT_SERVER, None, None))
+    actor = open_rollout(settings, open_target(settings, target, server or DEFAULT_SERVER, None, None))
     versions = _versions(actor, version, against)
     with quietly():
-        from pipeline.replay.model_server import model_server
+        from pipeline.replay.model_server import NICENESS, model_server
         from pipeline.replay.replay import replay
 
     if server is None:
         # The callers of a gateway on this machine come first.
-        os.nice(_NICENESS)
+        os.nice(NICENESS)
     serving = nullcontext(server) if server else model_server(settings, versions, timeout)
     try:
         with interruptible(), serving as address, quietly():

@@ -20,7 +20,6 @@ from pipeline.cli.serving_target import (
     Target,
     TargetOption,
     TimeoutOption,
-    aliases_follow,
     open_rollout,
     open_target,
     tell,
@@ -307,7 +306,7 @@ def _open(
     min_rows: int = DEFAULT_ROWS,
 ) -> Rollout:
     settings = read_config(config, overrides)
-    return open_rollout(open_target(settings, target, server, gateway, timeout), min_rows, aliases_follow(settings, target))
+    return open_rollout(settings, open_target(settings, target, server, gateway, timeout), min_rows)
 
 
 def _where(actor: Rollout) -> str:

@@ -16,7 +16,7 @@ from serving import GRPC_PORT
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from serving.rollout.controller import Rollout
-    from serving.rollout.state import RolloutState
+    from serving.rollout.state import RolloutChange, RolloutState
     from serving.rollout.target import RolloutTarget
 
 
@@ -91,19 +91,41 @@ def open_target(
     return ClusterTarget(config.name, kubectl, shell, _models(config, target), tell, timeout or 600.0)
 
 
-def open_rollout(
-    target: RolloutTarget, min_rows: int = DEFAULT_ROWS, changed: Callable[[RolloutState], None] = lambda state: None
-) -> Rollout:
+def open_rollout(config: PipelineConfig, target: RolloutTarget, min_rows: int = DEFAULT_ROWS) -> Rollout:
     """The rollout on a target, in the name of the person who runs this command.
 
+    Its changes are told to `events.url`, and to the tracking server, if one is configured.
+
     Args:
+      config: the pipeline's configuration.
       target: the target.
       min_rows: the rows that stable version and canary must each have answered before the canary is judged.
-      changed: called with the new state after each change of what serves.
     """
     from serving.rollout.controller import Rollout
 
+    def changed(state: RolloutState) -> None:
+        change = state.changes[-1]
+        _announce(config, target, change)
+        if change.before != change.after:
+            aliases_follow(config, Target(target.place))(state)
+
     return Rollout(target, who(), tell, min_rows, changed)
+
+
+def _announce(config: PipelineConfig, target: RolloutTarget, change: RolloutChange) -> None:
+    from pipeline.util.events import EventType, post
+
+    kinds = {
+        "replay": EventType.VERSION_REPLAYED,
+        "start": EventType.VERSION_STARTED,
+        "step": EventType.VERSION_STEPPED,
+        "promote": EventType.VERSION_PROMOTED,
+        "abort": EventType.VERSION_ABORTED,
+        "rollback": EventType.VERSION_ROLLED_BACK,
+    }
+    if change.action in kinds:
+        data = {"target": target.place, **change.model_dump(mode="json")}
+        post(config.events.url, kinds[change.action], config.name, str(change.versions[0]), data)
 
 
 def aliases_follow(config: PipelineConfig, target: Target) -> Callable[[RolloutState], None]:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.config.evaluation import Bounds
 from pipeline.config.section import Section
+
+
+def _rising(steps: tuple[int, ...]) -> tuple[int, ...]:
+    if list(steps) != sorted(set(steps)):
+        raise ValueError("each step has to be more than the one before, such as [1, 10, 50]")
+    return steps
 
 
 class Loop(Section):
@@ -29,7 +35,12 @@ class Loop(Section):
     approve: bool = False
     """Wait for `conveyor approve` before a version comes into use: before it becomes the canary or, where there has been no
     rollout and the newest version serves, before the run."""
-    traffic: Annotated[int, Field(ge=1, le=99)] = 10
-    """The percentage of requests that a pushed version gets as the canary."""
+    replay: bool = True
+    """Ask a pushed version what the stable one was asked in the last seven days, where that was logged. One that is worse is
+    not tried."""
+    shadow: bool = False
+    """Then have the gateways ask it beside the stable version, before callers get its answers."""
+    steps: Annotated[tuple[Annotated[int, Field(ge=1, le=99)], ...], Field(min_length=1), AfterValidator(_rising)] = (10,)
+    """The percentages of requests that a pushed version gets as the canary, one after the other; each is judged by itself."""
     bake_minutes: Annotated[float, Field(ge=0)] = 30
-    """How long a canary runs before it can be promoted."""
+    """How long it is a shadow, and has each of its shares, at least."""

@@ -12,6 +12,7 @@ from pipeline.config.consistency import contradictions
 from pipeline.config.data import Data, SchemaSource
 from pipeline.config.decision import Decision
 from pipeline.config.evaluation import Evaluation, InfraValidator, Push
+from pipeline.config.events import Events
 from pipeline.config.execution import Execution
 from pipeline.config.features import Feature, Preprocessing
 from pipeline.config.flaws import FlawedError, checked_by
@@ -94,6 +95,8 @@ class PipelineConfig(Section):
     """When `conveyor loop` runs the pipeline, and how it brings a pushed version into use."""
     tracking: Tracking = Tracking()
     """Where runs are told about, beside the workspace."""
+    events: Events = Events()
+    """What happens, told to other programs as CloudEvents."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> PipelineConfig:

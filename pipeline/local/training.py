@@ -17,6 +17,7 @@ from pipeline.report import write_report
 from pipeline.report.read.run_details import read_run_details
 from pipeline.report.verdict import why_not_blessed
 from pipeline.runs import database
+from pipeline.runs.announcement import announce
 from pipeline.runs.metadata import open_store
 from pipeline.runs.status import RunOutcome, RunState
 from pipeline.tracking import track_ended
@@ -94,6 +95,7 @@ def train(
     if refusal:
         outcome.state = RunState.NOT_BLESSED
         outcome.save(config.runs_path / outcome.run_id)
+    announce(config, database.connection(config), outcome)
     report_error: OSError | ConveyorError | None = None
     try:
         write_report(config, outcome.run_id)

@@ -25,6 +25,8 @@ class Decision:
       reason: why, in words.
       figures: the numbers behind that.
       version: the version that it is about.
+      against: the version that a replay compares it with.
+      traffic: the percentage of the traffic that a step gives it.
       needs_approval: whether it waits for a person.
     """
 
@@ -33,6 +35,8 @@ class Decision:
     reason: str
     figures: dict[str, JsonValue] = field(default_factory=dict)
     version: int | None = None
+    against: int | None = None
+    traffic: int | None = None
     needs_approval: bool = False
 
 
@@ -46,6 +50,7 @@ class Canary:
       verdict: `pass`, `fail` or `undecided`; empty where no gateway answers.
       reason: the verdict in words.
       paused: whether a person keeps it at its share.
+      next_step: the percentage of the traffic that it gets next; None where it is promoted next.
     """
 
     version: int
@@ -53,6 +58,7 @@ class Canary:
     verdict: str
     reason: str
     paused: bool = False
+    next_step: int | None = None
 
 
 class Facts(Protocol):
@@ -106,9 +112,9 @@ def decide(loop: Loop, facts: Facts, entries: Sequence[Entry], approved: Collect
     if about_canary := _about_canary(loop, facts, entries, now):
         return about_canary
     about_version = _about_version(loop, facts, entries, approved, now)
-    if about_version and not about_version.needs_approval:
+    if about_version and about_version.action is not Action.WAIT:
         return about_version
-    # A version that nobody approves keeps no newer one from being made.
+    # A version that nobody approves, that is worse or that cannot be served keeps no newer one from being made.
     about_data = _about_data(loop, facts, entries, approved, now)
     return about_version if about_version and about_data.action is Action.WAIT else about_data
 
@@ -128,7 +134,9 @@ def _about_canary(loop: Loop, facts: Facts, entries: Sequence[Entry], now: float
     if canary.paused:
         return Decision(Action.WAIT, key, f"version {version} is paused, until: conveyor rollout resume", figures, version)
     if canary.verdict == "pass" and minutes >= loop.bake_minutes:
-        return _unless_backing_off(Decision(Action.PROMOTE, key, f"verdict {canary.reason}", figures, version), entries, now)
+        action = Action.PROMOTE if canary.next_step is None else Action.STEP
+        judged = Decision(action, key, f"verdict {canary.reason}", figures, version, traffic=canary.next_step)
+        return _unless_backing_off(judged, entries, now)
     told = f"verdict {canary.verdict}" if canary.verdict else "no gateway answers"
     return Decision(Action.WAIT, key, f"version {version} is tried: {told}", figures, version)
 
@@ -142,11 +150,21 @@ def _about_version(
     if stable is None or not pushed or pushed[-1] <= stable or not facts.untried(pushed[-1]):
         return None
     version = pushed[-1]
-    key = f"version {version}"
+    key, reason = f"version {version}", f"version {version} was pushed, and {stable} serves"
+    if loop.replay:
+        about = f"replay of {version} against {stable}"
+        done = [each for each in entries if each.action is Action.REPLAY and each.key == about and each.state is State.ENDED]
+        if not done:
+            replay = Decision(Action.REPLAY, about, reason, version=version, against=stable)
+            return _unless_backing_off(replay, entries, now)
+        if done[-1].outcome == "fail":
+            worse = f"version {version} is not tried, as its replay says: {done[-1].result}"
+            return Decision(Action.WAIT, key, worse, version=version)
     if loop.approve and key not in approved:
-        return Decision(Action.WAIT, key, f"version {version} waits for approval", version=version, needs_approval=True)
-    reason = f"version {version} was pushed, and {stable} serves"
-    return _unless_backing_off(Decision(Action.START, key, reason, {"traffic": loop.traffic}, version), entries, now)
+        waits = f"version {version} waits for approval"
+        return Decision(Action.WAIT, key, waits, version=version, needs_approval=True)
+    start = Decision(Action.START, key, reason, {"steps": list(loop.steps), "shadow": loop.shadow}, version)
+    return _unless_backing_off(start, entries, now)
 
 
 def _about_data(loop: Loop, facts: Facts, entries: Sequence[Entry], approved: Collection[str], now: float) -> Decision:

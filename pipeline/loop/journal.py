@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
@@ -20,7 +21,9 @@ class Action(str, Enum):
 
     WAIT = "wait"
     RUN = "run"
+    REPLAY = "replay"
     START = "start"
+    STEP = "step"
     PROMOTE = "promote"
     ABORT = "abort"
 
@@ -47,6 +50,7 @@ class Entry(BaseModel):
       version: the version that it is about, or that a run has pushed.
       run: the run, of an action that was one.
       result: what came of it, in words.
+      outcome: of a replay: `pass`, `fail` or `undecided`.
       needs_approval: whether it waits for a person.
     """
 
@@ -60,6 +64,7 @@ class Entry(BaseModel):
     version: int | None = None
     run: str = ""
     result: str = ""
+    outcome: str = ""
     needs_approval: bool = False
 
 
@@ -68,10 +73,14 @@ class Journal:
 
     Args:
       folder: where it is kept.
+
+    Attributes:
+      added: called after each line that was added.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
+        self.added: Callable[[], None] = lambda: None
 
     def entries(self) -> tuple[Entry, ...]:
         """All lines, the oldest first; one that was cut off, or is not what was written, is passed over.
@@ -105,6 +114,7 @@ class Journal:
                 os.fsync(file.fileno())
         except OSError as error:
             raise self._error("written", error) from error
+        self.added()
 
     def _error(self, what: str, error: OSError) -> StorageError:
         return StorageError(

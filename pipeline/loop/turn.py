@@ -29,12 +29,14 @@ class Done:
     Attributes:
       result: in words.
       run: the run, if it was one.
-      version: the version that a run has pushed, or that was started, promoted or aborted.
+      version: the version that a run has pushed, or that was tried, promoted or aborted.
+      outcome: of a replay: `pass`, `fail` or `undecided`.
     """
 
     result: str
     run: str = ""
     version: int | None = None
+    outcome: str = ""
 
 
 class Actions(Protocol):
@@ -43,8 +45,14 @@ class Actions(Protocol):
     def run(self) -> Done:
         """Runs the pipeline; a model that was not blessed is no error."""
 
+    def replay(self, version: int, against: int) -> Done:
+        """Asks a version what the stable one was asked."""
+
     def start(self, version: int, reason: str) -> Done:
-        """Makes a version the canary."""
+        """Makes a version the canary, or a shadow first."""
+
+    def step(self, version: int, traffic: int, reason: str) -> Done:
+        """Gives the canary its next share of the traffic, in percent."""
 
     def promote(self, version: int, reason: str) -> Done:
         """Makes the canary the stable version."""
@@ -110,9 +118,16 @@ class Loop:
     def _act(self, decision: Decision) -> Done:
         if decision.action is Action.RUN:
             return self._actions.run()
-        assert decision.version is not None
-        act = {Action.START: self._actions.start, Action.PROMOTE: self._actions.promote, Action.ABORT: self._actions.abort}
-        return act[decision.action](decision.version, decision.reason)
+        version, reason, actions = decision.version, decision.reason, self._actions
+        assert version is not None
+        if decision.action is Action.REPLAY:
+            assert decision.against is not None
+            return actions.replay(version, decision.against)
+        if decision.action is Action.STEP:
+            assert decision.traffic is not None
+            return actions.step(version, decision.traffic, reason)
+        act = {Action.START: actions.start, Action.PROMOTE: actions.promote, Action.ABORT: actions.abort}
+        return act[decision.action](version, reason)
 
     def _recover(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Completes the line of a run that has pushed a version and was cut off before it could say so."""
@@ -138,6 +153,7 @@ class Loop:
             version=done.version if done and done.version is not None else decision.version,
             run=done.run if done else "",
             result=done.result if done else "",
+            outcome=done.outcome if done else "",
             needs_approval=decision.needs_approval,
         )
 

@@ -20,6 +20,7 @@ from pipeline.local.runner import Observer
 from pipeline.local.training import train
 from pipeline.loop.decision import Canary
 from pipeline.loop.turn import Done, Loop
+from pipeline.monitoring.announcement import announce_drift
 from pipeline.monitoring.labels import LabelStore
 from pipeline.monitoring.moments import UTC, Period
 from pipeline.monitoring.relevance import drift_that_matters
@@ -32,9 +33,12 @@ from pipeline.util.imports import quietly, silently
 from pipeline.util.paths import is_object
 from serving.rollout.controller import Rollout
 from serving.rollout.files import read_state
+from serving.rollout.placement import Plan
 from serving.rollout.state import RolloutState, Stage
+from serving.rollout.verdict import MIN_ROWS, Outcome
 
-_DRIFT_DAYS, _LABEL_DAYS = 7, 30
+_DRIFT_DAYS, _LABEL_DAYS, _REPLAY_DAYS = 7, 30, 7
+_LOAD_SECONDS = 120.0
 _LOOK_SECONDS = 3600.0
 
 
@@ -85,9 +89,13 @@ class _Facts:
         if state.canary is None:
             return None
         verdict = self._rollout().status().verdict
-        since = state.step_began.timestamp() if state.step_began else 0.0
         return Canary(
-            state.canary, since, verdict.outcome.value if verdict else "", verdict.reason if verdict else "", state.paused
+            version=state.canary,
+            started=state.step_began.timestamp() if state.step_began else 0.0,
+            verdict=verdict.outcome.value if verdict else "",
+            reason=verdict.reason if verdict else "",
+            paused=state.paused,
+            next_step=state.next_step,
         )
 
     def stable(self) -> int | None:
@@ -142,6 +150,7 @@ class _Looks:
     def __init__(self, config: PipelineConfig) -> None:
         self._config = config
         self._last: _Look | None = None
+        self._told: frozenset[str] = frozenset()
 
     def at(self, served: ServedVersion) -> _Look:
         """The last look at a version, or a new one."""
@@ -186,6 +195,7 @@ class _Looks:
         except UsageError:
             # No rows were logged in this time, or those of training are gone.
             return None
+        self._told = announce_drift(self._config, look, self._told)
         importance = {each.name: each.importance for each in look.columns}
         return {name: importance[name] or 0.0 for name in drift_that_matters(look.columns)} or None
 
@@ -214,9 +224,31 @@ class _Actions:
         version = str(pushed.properties.get("pushed_version", "")) if pushed else ""
         return Done(f"version {version} was pushed" if version else "nothing was pushed", run_id, int(version or 0) or None)
 
+    def replay(self, version: int, against: int) -> Done:
+        with quietly():
+            from pipeline.replay.model_server import model_server
+            from pipeline.replay.replay import replay
+        period = Period(datetime.datetime.now(UTC) - datetime.timedelta(days=_REPLAY_DAYS))
+        try:
+            log = log_of(self._config)
+            with model_server(self._config, (against, version), _LOAD_SECONDS) as server, silently():
+                found = replay(self._config, server, (against, version), log, period, min_rows=MIN_ROWS)
+        except UsageError as error:
+            # Nothing was logged, or no row that these versions can be asked about.
+            return Done(error.what, version=version, outcome=Outcome.UNDECIDED.value)
+        outcome = found.verdict.outcome.value
+        self._rollout().record_replay(version, against, outcome, f"replay {period}: {found.verdict.reason}")
+        return Done(f"{found.rows:,} rows: {found.verdict.reason}", version=version, outcome=outcome)
+
     def start(self, version: int, reason: str) -> Done:
-        self._rollout().start(version, self._config.loop.traffic, reason)
-        return Done(f"canary at {self._config.loop.traffic} %", version=version)
+        loop = self._config.loop
+        plan = Plan(steps=loop.steps, bake_seconds=loop.bake_minutes * 60)
+        state = self._rollout().start(version, 0 if loop.shadow else loop.steps[0], reason, shadow=loop.shadow, plan=plan)
+        return Done(str(state.placement), version=version)
+
+    def step(self, version: int, traffic: int, reason: str) -> Done:
+        state = self._rollout().promote(reason, traffic=traffic, judged=self._tried(version, traffic))
+        return Done(str(state.placement), version=version)
 
     def promote(self, version: int, reason: str) -> Done:
         self._rollout().promote(reason, judged=self._tried(version))
@@ -226,14 +258,14 @@ class _Actions:
         self._rollout().abort(reason, judged=self._tried(version))
         return Done("aborted", version=version)
 
-    def _tried(self, version: int) -> RolloutState:
+    def _tried(self, version: int, next_step: int | None = None) -> RolloutState:
         """The state in which a version is tried: what a person does to the rollout meanwhile is not undone."""
         state = read_state(self._config)
-        if state.canary != version:
+        if state.canary != version or (next_step is not None and state.next_step != next_step):
             raise UsageError(
-                f"Version {version} is not tried any more, so nothing was done.",
+                f"Version {version} is not tried any more as it was judged, so nothing was done.",
                 where=self._config.name,
-                expected=f"canary {version}",
+                expected=f"canary {version}" + (f", with {next_step} % as its next step" if next_step else ""),
                 seen=str(state.placement),
                 fix="The next turn decides by what is tried now.",
             )

@@ -15,6 +15,8 @@ from serving.launch import ServerProcess
 from serving.rollout.model_servers import RunningServer
 from serving.rollout.models_config import render_versions
 
+NICENESS = 19
+"""How much a replay gives way to the callers of a gateway on the same machine: as much as can be."""
 _HOST = "127.0.0.1"
 _POLL_SECONDS = 0.2
 
@@ -43,7 +45,7 @@ def model_server(config: PipelineConfig, versions: Collection[int], seconds: flo
             *(f"--model_config_file={models_config}", "--max_num_load_retries=0"),
         ]
         fix = "Look whether each version is whole: conveyor models"
-        with ServerProcess(command, Path(folder) / "server.log", fix) as process:
+        with ServerProcess(command, Path(folder) / "server.log", fix, NICENESS) as process:
             server = RunningServer(address, config.name)
             end = time.monotonic() + seconds
             while server.versions() is None and time.monotonic() < end:

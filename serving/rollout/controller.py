@@ -44,7 +44,7 @@ class Rollout:
       who: the person, as user@machine.
       tell: gets messages for the person.
       min_rows: the rows that stable version and canary must each have answered before the canary is judged.
-      changed: called with the new state after each change of what serves.
+      changed: called with the new state after each change of it.
     """
 
     def __init__(
@@ -238,7 +238,8 @@ class Rollout:
         with self.target.locked():
             after = decide(self.target.read())
             self.target.write(after)
-            return after
+        self._changed(after)
+        return after
 
     def _repair(self, state: RolloutState) -> str:
         drift = self.target.drift(state.placement)

@@ -18,6 +18,7 @@ from pipeline.kubeflow.pod.command import run_task
 from pipeline.kubeflow.pod.context import Pod
 from pipeline.kubeflow.pod.processes import do_without_heavy_packages
 from pipeline.kubeflow.pod.termination import report
+from pipeline.runs.announcement import announce
 from pipeline.runs.provenance import Provenance
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from pipeline.tracking import track_ended
@@ -59,6 +60,7 @@ def finish(pod: Pod) -> None:
     print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
     # To the API, a run whose model was refused is a success like others.
     report(outcome=outcome)
+    announce(pod.config, pod.connection, outcome)
     if problem := track_ended(pod.config, pod.run_id):
         print(f"Not tracked: {problem}", flush=True)
     post_webhook(outcome)

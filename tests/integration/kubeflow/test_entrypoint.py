@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pipeline.config import PipelineConfig
 from pipeline.kubeflow.pod.payload import Payload
 from pipeline.runs import connections, database
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
+from tests.fakes.event_receiver import event_receiver
 
 TINY = Path(__file__).parents[1] / "local_runner"
 TERMINATED = 128 + signal.SIGTERM
@@ -30,11 +31,12 @@ TERMINATED = 128 + signal.SIGTERM
 class Volume:
     """A folder with a compiled tiny pipeline, whose nodes run as pods would run them."""
 
-    def __init__(self, folder: Path, **behaviour: str) -> None:
+    def __init__(self, folder: Path, events: Mapping[str, str] | None = None, **behaviour: str) -> None:
         self.folder = folder
         from tiny_pipeline import create
 
-        self.config = PipelineConfig(name="tiny", label="y", workspace=str(folder), data={"input": str(folder / "rows.csv")})
+        data = {"input": str(folder / "rows.csv")}
+        self.config = PipelineConfig(name="tiny", label="y", workspace=str(folder), data=data, events=events or {})
         self.payload = Payload.of(Compiler().compile(create(str(folder), **behaviour)), self.config).arguments()
         # A cluster's pods would find it in a Secret.
         self.environment = {
@@ -115,6 +117,21 @@ def test_a_group_runs_in_order_and_the_exit_task_tells_the_outcome(tmp_path):
     assert outcome.problem is not None
     assert "after its nodes were complete" in outcome.problem.what
     assert outcome.problem.details["seen"] == "failed to upload artifacts"
+
+
+def test_the_exit_task_posts_the_end_as_an_event_and_waits_for_no_receiver_that_is_away(tmp_path):
+    with event_receiver() as receiver:
+        volume = Volume(tmp_path, events={"url": receiver.url})
+        code, log = volume.run("Source", "Left", "Right", "Join")
+        finished, _ = volume.finish("COMPLETE", run_note="a try")
+        (event,) = receiver.wait_for(1)
+    assert (code, finished) == (0, 0), log
+    assert (event["type"], event["source"], event["subject"]) == ("conveyor.run.ended", "/conveyor/pipelines/tiny", "run-1")
+    assert (event["data"]["state"], event["data"]["note"]) == ("complete", "a try")
+    # Nobody listens there any more.
+    finished, log = volume.finish("COMPLETE")
+    assert finished == 0
+    assert "The event conveyor.run.ended was not received by" in log
 
 
 def test_a_node_that_refuses_ends_the_group_and_its_error_is_the_end_of_the_log(tmp_path):

@@ -15,6 +15,7 @@ from pipeline.loop import workspace
 from pipeline.loop.decision import Decision
 from pipeline.loop.journal import Action, Entry, Journal, State
 from pipeline.loop.turn import one_loop
+from tests.fakes.event_receiver import event_receiver
 
 CONFIG = "name: tiny\ntask: regression\nlabel: y\ndata: {input: 'span-{SPAN}.csv'}\n"
 
@@ -89,6 +90,32 @@ def test_an_error_does_not_end_a_loop(
     assert "The Trainer failed" in err
     assert ("Traceback" in err) is isinstance(error, OSError)
     assert "all is well" in out
+
+
+def test_other_programs_are_told_of_a_failure_once(conveyor: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch):
+    failure, other = NodeError("The Trainer failed.", where="Trainer"), OSError(28, "No space left on device")
+    given(monkeypatch, folder, failure, failure, other, Decision(Action.WAIT, "", "well"), failure, KeyboardInterrupt())
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with event_receiver() as receiver:
+        conveyor("loop", "--set", f"events.url={receiver.url}")
+        events = receiver.wait_for(3)
+    assert {(each["type"], each["source"]) for each in events} == {("conveyor.loop.failed", "/conveyor/pipelines/tiny")}
+    assert [each["data"]["what"] for each in events] == ["The Trainer failed.", repr(other), "The Trainer failed."]
+    assert events[0]["data"]["where"] == "Trainer"
+
+
+def test_prometheus_is_told_of_each_turn(
+    conveyor: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    given(monkeypatch, folder, Decision(Action.RUN, "span 2", "span 2 has come"))
+    assert conveyor("loop", "--once", "--textfile", str(tmp_path / "loop.prom"))[0] == 0
+    assert 'conveyor_loop_ended_seconds{action="run",model="tiny"}' in (tmp_path / "loop.prom").read_text()
+    # The loop goes on without it.
+    given(monkeypatch, folder, Decision(Action.WAIT, "", "well"))
+    (tmp_path / "taken").write_text("")
+    code, out, err = conveyor("loop", "--once", "--textfile", str(tmp_path / "taken" / "loop.prom"))
+    assert (code, "well" in out) == (0, True)
+    assert "loop.prom cannot be written: File exists" in err
 
 
 def test_a_second_loop_says_that_there_is_one(conveyor: Callable[..., Any], folder: Path):

@@ -35,6 +35,8 @@ class World:
     canary_since: float = 0.0
     tried: set[int] = field(default_factory=set)
     verdict: str = "undecided"
+    steps: tuple[int, ...] = ()
+    replayed: str = "pass"
     drifted: dict[str, float] | None = None
     bad: tuple[str, dict[str, float]] | None = None
     blessed: bool = True
@@ -43,7 +45,7 @@ class World:
     kill_at: int | None = None
     done: list[str] = field(default_factory=list)
 
-    def step(self) -> None:
+    def step_or_die(self) -> None:
         if self.kill_at is not None:
             self.kill_at -= 1
             if self.kill_at < 0:
@@ -55,7 +57,8 @@ class World:
     def canary(self) -> Canary | None:
         if self.canary_version is None:
             return None
-        return Canary(self.canary_version, self.canary_since, self.verdict, f"{self.verdict}: as it is")
+        reason = f"{self.verdict}: as it is"
+        return Canary(self.canary_version, self.canary_since, self.verdict, reason, next_step=next(iter(self.steps), None))
 
     def stable(self) -> int | None:
         return self.stable_version
@@ -84,7 +87,7 @@ class World:
     # Actions.
 
     def run(self) -> Done:
-        self.step()
+        self.step_or_die()
         self.runs += 1
         if self.broken:
             raise NodeError("The Trainer failed.")
@@ -94,32 +97,47 @@ class World:
         self.versions.append((version, self.now))
         self.read = self.span
         self.done.append(f"push {version}")
-        self.step()
+        self.step_or_die()
         return Done(f"version {version} was pushed", f"run-{self.runs}", version)
 
+    def replay(self, version: int, against: int) -> Done:
+        self.step_or_die()
+        assert against == self.stable_version
+        self.done.append(f"replay {version}")
+        self.step_or_die()
+        return Done(f"{self.replayed}: as it is", version=version, outcome=self.replayed)
+
     def start(self, version: int, reason: str) -> Done:
-        self.step()
+        self.step_or_die()
         assert self.canary_version is None
         self.canary_version, self.canary_since = version, self.now
         self.tried.add(version)
         self.done.append(f"start {version}")
-        self.step()
+        self.step_or_die()
         return Done("canary", version=version)
 
+    def step(self, version: int, traffic: int, reason: str) -> Done:
+        self.step_or_die()
+        assert (self.canary_version, self.steps[0]) == (version, traffic)
+        self.steps, self.canary_since = self.steps[1:], self.now
+        self.done.append(f"step {version} to {traffic}")
+        self.step_or_die()
+        return Done(f"canary at {traffic} %", version=version)
+
     def promote(self, version: int, reason: str) -> Done:
-        self.step()
+        self.step_or_die()
         assert self.canary_version == version
         self.stable_version, self.canary_version = version, None
         self.done.append(f"promote {version}")
-        self.step()
+        self.step_or_die()
         return Done("stable", version=version)
 
     def abort(self, version: int, reason: str) -> Done:
-        self.step()
+        self.step_or_die()
         assert self.canary_version == version
         self.canary_version = None
         self.done.append(f"abort {version}")
-        self.step()
+        self.step_or_die()
         return Done("aborted", version=version)
 
     def pushed_since(self, moment: float) -> Done | None:

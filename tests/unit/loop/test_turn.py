@@ -104,21 +104,98 @@ def test_after_failures_the_next_attempt_comes_later_and_later(loop: Make, world
 def test_a_pushed_version_is_tried_and_promoted_when_it_has_passed_long_enough(loop: Make, world: World):
     world.stable_version, world.tried, world.span = 1, {1}, 2
     made = loop(bake_minutes=30)
-    assert turns(made, world, 3) == [
+    assert turns(made, world, 4) == [
         "span 2 has come",
+        "version 2 was pushed, and 1 serves",
         "version 2 was pushed, and 1 serves",
         "version 2 is tried: verdict undecided",
     ]
     world.verdict = "pass"
     turns(made, world, 5)
-    assert world.done == ["push 2", "start 2", "promote 2"]
+    assert world.done == ["push 2", "replay 2", "start 2", "promote 2"]
     assert world.now >= world.canary_since + 30 * 60
 
 
 def test_a_canary_that_fails_is_aborted_and_not_tried_again(loop: Make, world: World):
     world.stable_version, world.tried, world.span, world.verdict = 1, {1}, 2, "fail"
     turns(loop(), world, 50)
-    assert world.done == ["push 2", "start 2", "abort 2"]
+    assert world.done == ["push 2", "replay 2", "start 2", "abort 2"]
+
+
+def test_each_step_is_judged_and_lasts_as_long_as_the_others(loop: Make, world: World):
+    world.stable_version, world.tried, world.span, world.verdict, world.steps = 1, {1}, 2, "pass", (10, 50)
+    made = loop(replay=False, bake_minutes=30)
+    turns(made, world, 20)
+    assert world.done == ["push 2", "start 2", "step 2 to 10", "step 2 to 50", "promote 2"]
+    ended = [each for each in made.journal.entries() if each.state is State.ENDED and each.version == 2]
+    moments = [each.at for each in ended if each.action in (Action.START, Action.STEP, Action.PROMOTE)]
+    assert all(later - earlier >= 30 * 60 for earlier, later in itertools.pairwise(moments))
+    assert all(each.figures["verdict"] == "pass" for each in ended if each.action is Action.STEP)
+
+
+def test_a_canary_that_fails_at_a_later_step_is_aborted_there(loop: Make, world: World):
+    world.stable_version, world.tried, world.span, world.verdict, world.steps = 1, {1}, 2, "pass", (10, 50)
+    made = loop(replay=False, bake_minutes=0)
+    turns(made, world, 3)
+    world.verdict = "fail"
+    turns(made, world, 10)
+    assert world.done == ["push 2", "start 2", "step 2 to 10", "abort 2"]
+
+
+class TestReplays:
+    def test_one_that_is_worse_is_not_tried_and_gives_way_to_the_next(self, loop: Make, world: World):
+        world.stable_version, world.tried, world.span, world.replayed = 1, {1}, 2, "fail"
+        made = loop()
+        told = turns(made, world, 20)
+        assert world.done == ["push 2", "replay 2"]
+        assert told[-1] == "version 2 is not tried, as its replay says: fail: as it is"
+        replays = [each for each in made.journal.entries() if each.action is Action.REPLAY]
+        assert [(each.state, each.outcome) for each in replays] == [(State.BEGUN, ""), (State.ENDED, "fail")]
+        world.span, world.replayed, world.verdict = 3, "pass", "pass"
+        turns(made, world, 20)
+        assert world.done[2:] == ["push 3", "replay 3", "start 3", "promote 3"]
+
+    def test_one_that_nothing_is_known_of_is_tried(self, loop: Make, world: World):
+        world.stable_version, world.tried, world.span, world.replayed = 1, {1}, 2, "undecided"
+        turns(loop(), world, 5)
+        assert world.done == ["push 2", "replay 2", "start 2"]
+
+    def test_it_is_another_one_against_another_stable_version(self, loop: Make, world: World):
+        world.stable_version, world.tried, world.span, world.replayed = 1, {1}, 2, "fail"
+        world.versions = [(0, 998 * DAY), (1, 999 * DAY)]
+        made = loop()
+        turns(made, world, 5)
+        world.stable_version, world.replayed = 0, "pass"
+        world.tried.add(0)
+        turns(made, world, 2)
+        assert world.done == ["push 2", "replay 2", "replay 2", "start 2"]
+
+    def test_a_person_sees_it_before_the_approval(self, loop: Make, world: World, config: PipelineConfig):
+        world.stable_version, world.tried, world.span, world.replayed = 1, {1}, 2, "undecided"
+        made = loop(approve=True)
+        turns(made, world, 5)
+        assert world.done == ["push 2", "replay 2"]
+        approve(config, "ada@here")
+        turns(made, world, 1)
+        assert world.done == ["push 2", "replay 2", "start 2"]
+
+    def test_a_version_that_cannot_be_loaded_gives_way_to_the_next_span(
+        self, loop: Make, world: World, monkeypatch: pytest.MonkeyPatch
+    ):
+        def fail(version: int, against: int) -> None:
+            raise NodeError("The model server cannot load version 2.")
+
+        world.stable_version, world.tried, world.span = 1, {1}, 2
+        made = loop()
+        turns(made, world, 1)
+        with monkeypatch.context() as broken:
+            broken.setattr(world, "replay", fail)
+            with pytest.raises(NodeError):
+                made.turn()
+        assert "replay did not end well once" in turns(made, world, 1, minutes=0)[0]
+        world.span = 3
+        turns(made, world, 3)
+        assert world.done == ["push 2", "push 3", "replay 3", "start 3"]
 
 
 def test_a_canary_of_somebody_else_is_left_alone_and_nothing_runs_meanwhile(loop: Make, world: World):
@@ -135,7 +212,7 @@ def test_a_version_that_a_person_starts_after_the_loop_could_not_is_that_persons
 
     world.stable_version, world.tried, world.span, world.verdict = 1, {1}, 2, "pass"
     monkeypatch.setattr(world, "start", fail)
-    made = loop(bake_minutes=0)
+    made = loop(bake_minutes=0, replay=False)
     turns(made, world, 1)
     with pytest.raises(NodeError):
         made.turn()
@@ -146,7 +223,7 @@ def test_a_version_that_a_person_starts_after_the_loop_could_not_is_that_persons
 
 def test_a_version_waits_for_approval_before_it_is_tried(loop: Make, world: World, config: PipelineConfig):
     world.stable_version, world.tried, world.span = 1, {1}, 2
-    made = loop(approve=True)
+    made = loop(approve=True, replay=False)
     assert turns(made, world, 3)[1:] == ["version 2 waits for approval"] * 2
     assert approve(config, "ada@here") == "version 2"
     turns(made, world, 1)
@@ -155,7 +232,7 @@ def test_a_version_waits_for_approval_before_it_is_tried(loop: Make, world: Worl
 
 def test_a_version_that_nobody_approves_gives_way_to_that_of_the_next_span(loop: Make, world: World, config: PipelineConfig):
     world.stable_version, world.tried, world.span = 1, {1}, 2
-    made = loop(approve=True)
+    made = loop(approve=True, replay=False)
     turns(made, world, 3)
     world.span = 3
     assert turns(made, world, 3) == ["span 3 has come", *["version 3 waits for approval"] * 2]
@@ -166,7 +243,7 @@ def test_a_version_that_nobody_approves_gives_way_to_that_of_the_next_span(loop:
 
 def test_where_the_newest_version_serves_the_run_waits_for_approval(loop: Make, world: World, config: PipelineConfig):
     world.span = 2
-    made = loop(approve=True)
+    made = loop(approve=True, replay=False)
     assert turns(made, world, 2) == ["span 2 has come: the run waits for approval"] * 2
     approve(config, "ada@here")
     turns(made, world, 2)
@@ -199,10 +276,10 @@ def test_a_second_loop_is_refused(config: PipelineConfig):
         pass
 
 
-@pytest.mark.parametrize("first", range(8))
+@pytest.mark.parametrize("first", range(12))
 @pytest.mark.parametrize("second", [None, 0, 1, 2, 3, 4])
 def test_no_kill_loses_anything_or_starts_a_storm(loop: Make, world: World, first: int, second: int | None):
-    world.stable_version, world.tried, world.span, world.verdict = 1, {1}, 2, "pass"
+    world.stable_version, world.tried, world.span, world.verdict, world.steps = 1, {1}, 2, "pass", (50,)
     world.kill_at = first
     kills = 0
     for _ in range(60):
@@ -214,7 +291,9 @@ def test_no_kill_loses_anything_or_starts_a_storm(loop: Make, world: World, firs
             if kills == 1:
                 world.kill_at = second
         world.now += 300
-    assert world.done == ["push 2", "start 2", "promote 2"]
+    # What changes nothing may be done again.
+    assert [*dict.fromkeys(world.done)] == ["push 2", "replay 2", "start 2", "step 2 to 50", "promote 2"]
+    assert len(set(world.done)) == len(world.done) - (world.done.count("replay 2") - 1)
     assert world.stable_version == 2
     assert world.runs == 1
 

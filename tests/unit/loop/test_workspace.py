@@ -13,11 +13,14 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.config.evaluation import Bounds
+from pipeline.config.loop import Loop
 from pipeline.errors import UsageError
 from pipeline.loop.journal import FILE_NAME, Action, Entry, Journal, State
-from pipeline.loop.turn import Loop, folder_of
+from pipeline.loop.turn import Loop as Turns
+from pipeline.loop.turn import folder_of
 from pipeline.loop.workspace import open_loop, out_of_bounds
 from serving.rollout.files import write_state
+from serving.rollout.placement import Plan
 from serving.rollout.state import Placement, RolloutChange, RolloutState
 from tests.fakes.workspace import Workspace
 
@@ -32,11 +35,16 @@ class Rollout:
     def status(self) -> Any:
         return SimpleNamespace(verdict=SimpleNamespace(outcome=SimpleNamespace(value=self._outcome), reason="errors 0.1 %"))
 
-    def start(self, *arguments: Any) -> None:
-        self.asked.append(("start", *arguments))
+    def start(self, version: int, traffic: int, reason: str, *, shadow: bool, plan: Plan) -> RolloutState:
+        self.asked.append(("start", version, traffic, reason, shadow, plan.steps, plan.bake_seconds))
+        return state(canary=version)
 
-    def promote(self, reason: str, judged: RolloutState) -> None:
-        self.asked.append(("promote", judged.canary, reason))
+    def promote(self, reason: str, judged: RolloutState, traffic: int | None = None) -> RolloutState:
+        self.asked.append(("promote" if traffic is None else f"step {traffic}", judged.canary, reason))
+        return judged
+
+    def record_replay(self, version: int, against: int, outcome: str, reason: str) -> None:
+        self.asked.append(("replay", version, against, outcome))
 
     def abort(self, reason: str, judged: RolloutState) -> None:
         self.asked.append(("abort", judged.canary, reason))
@@ -53,10 +61,10 @@ def pushed(workspace: Workspace, tmp_path: Path) -> PipelineConfig:
         path.write_text("late\n1\n")
         os.utime(path, (0, 0))
     data = workspace.config.data.model_copy(update={"input": f"{tmp_path}/flights-{{SPAN}}.csv"})
-    return workspace.config.model_copy(update={"data": data})
+    return workspace.config.model_copy(update={"data": data, "loop": Loop(replay=False)})
 
 
-def made(config: PipelineConfig, rollout: Rollout) -> Loop:
+def made(config: PipelineConfig, rollout: Rollout) -> Turns:
     return open_loop(config, lambda: rollout, lambda: contextlib.nullcontext(lambda outcome: None))  # type: ignore[arg-type, return-value]
 
 
@@ -110,7 +118,52 @@ def test_a_version_that_it_has_pushed_is_started(pushed: PipelineConfig):
     ran(pushed, 8)
     rollout = Rollout()
     assert made(pushed, rollout).turn().action is Action.START
-    assert rollout.asked == [("start", 8, 10, "version 8 was pushed, and 7 serves")]
+    assert rollout.asked == [("start", 8, 10, "version 8 was pushed, and 7 serves", False, (10,), 1800)]
+
+
+def test_a_shadow_comes_before_the_first_share(pushed: PipelineConfig):
+    write_state(pushed, state(canary=None))
+    ran(pushed, 8)
+    rollout = Rollout()
+    loop = Loop(replay=False, shadow=True, steps=(1, 20), bake_minutes=1)
+    made(pushed.model_copy(update={"loop": loop}), rollout).turn()
+    assert rollout.asked == [("start", 8, 0, "version 8 was pushed, and 7 serves", True, (1, 20), 60)]
+
+
+def test_where_nothing_was_logged_a_version_is_tried_without_a_replay(pushed: PipelineConfig):
+    write_state(pushed, state(canary=None))
+    ran(pushed, 8)
+    rollout = Rollout()
+    loop = made(pushed.model_copy(update={"loop": Loop()}), rollout)
+    assert [loop.turn().action for _ in range(2)] == [Action.REPLAY, Action.START]
+    replay = next(each for each in loop.journal.entries() if each.action is Action.REPLAY and each.state is State.ENDED)
+    assert (replay.outcome, replay.version) == ("undecided", 8)
+    assert [each[0] for each in rollout.asked] == ["start"]
+
+
+def test_a_canary_that_passes_gets_its_next_share(pushed: PipelineConfig):
+    plan = Plan(steps=(10, 50), bake_seconds=0)
+    write_state(pushed, state(canary=8).model_copy(update={"plan": plan}))
+    ran(pushed, 8, Action.START)
+    rollout = Rollout("pass")
+    assert made(pushed, rollout).turn().action is Action.STEP
+    assert rollout.asked == [("step 50", 8, "verdict errors 0.1 %")]
+
+
+def test_a_share_that_a_person_has_given_it_meanwhile_is_not_the_last(pushed: PipelineConfig):
+    plan = Plan(steps=(10, 50), bake_seconds=0)
+    write_state(pushed, state(canary=8).model_copy(update={"plan": plan}))
+    ran(pushed, 8, Action.START)
+    rollout = Rollout("pass")
+
+    def judge() -> Any:
+        write_state(pushed, state(canary=8).model_copy(update={"plan": plan, "traffic": 50}))
+        return Rollout("pass").status()
+
+    rollout.status = judge  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="not tried any more as it was judged"):
+        made(pushed, rollout).turn()
+    assert rollout.asked == []
 
 
 def test_a_version_whose_folder_is_gone_is_not_started(pushed: PipelineConfig):

@@ -15,6 +15,7 @@ import yaml
 
 from pipeline.cli.main import main
 from pipeline.config import PipelineConfig
+from tests.fakes.event_receiver import event_receiver
 from tests.fakes.workspace import Workspace
 from tests.unit.monitoring.conftest import rows
 
@@ -70,6 +71,19 @@ def test_drift_ends_with_code_5_and_names_what_has_drifted(
     page = (version.workspace_path / "monitoring" / "flights" / "monitor.html").read_text()
     assert "drift: values" in page
     assert "Day by day" in page
+
+
+def test_other_programs_are_told_of_drift_and_of_nothing_else(monitor: Callable[..., Any], log: Callable[..., None]) -> None:
+    log(0, rows(400, 10))
+    log(1, rows(400, 11, far=300.0))
+    with event_receiver() as receiver:
+        receives = ("--set", f"events.url={receiver.url}")
+        assert monitor("--rows=log:2026-01-01..2026-01-02", *receives)[0] == 0
+        assert monitor(LOG, *receives)[0] == 5
+        (event,) = receiver.wait_for(1)
+    assert (event["type"], event["subject"]) == ("conveyor.drift.found", "7")
+    assert event["data"]["columns"]["distance"] == 0.2
+    assert (event["data"]["rows"], event["data"]["version"]) == (800, "7")
 
 
 def test_the_look_as_json(monitor: Callable[..., Any], log: Callable[..., None]) -> None:

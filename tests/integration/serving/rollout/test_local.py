@@ -114,23 +114,53 @@ def test_a_good_canary_goes_through_its_steps_and_is_promoted_by_watch(place: Pl
     assert load.failures == []
 
 
-def test_a_loop_tries_what_it_has_pushed_and_promotes_it(place: Place, running: Gateway, tmp_path: Path) -> None:
+def pushed_by_the_loop(place: Place, version: int, weight: float = EVEN) -> Journal:
+    """A version that a loop has pushed, where another one serves in a rollout; the loop's journal."""
+    place.push(version, weight)
     journal = Journal(folder_of(place.config))
+    journal.add(Entry(number=1, at=0.0, action=Action.RUN, key="span 3", reason="", state=State.ENDED, version=version))
+    return journal
+
+
+def turn(place: Place, running: Gateway, *settings: str) -> str:
+    """What a turn of the loop prints."""
+    options = [part for setting in ("bake_minutes=0", *settings) for part in ("--set", f"loop.{setting}")]
+    config = str(place.config.workspace_path.parent / "pipeline.yaml")
+    return subprocess.check_output(
+        [str(CONVEYOR), "loop", config, "--once", *options, *on_gateway(running, *place.options)], text=True
+    )
+
+
+def test_a_loop_tries_what_it_has_pushed_by_steps_and_promotes_it(place: Place, running: Gateway) -> None:
     place.conveyor(*on_gateway(running, "rollout", "start", "1"))
     place.conveyor("rollout", "abort")
-    place.push(3)
-    pushed = Entry(number=1, at=0.0, action=Action.RUN, key="span 3", reason="", state=State.ENDED, version=3)
-    journal.add(pushed)
-    config, options = str(tmp_path / "pipeline.yaml"), ("--set", "loop.traffic=50", "--set", "loop.bake_minutes=0")
-    turn = [str(CONVEYOR), "loop", config, "--once", *options, *on_gateway(running, *place.options)]
+    journal = pushed_by_the_loop(place, 3)
+    steps = ("replay=false", "steps=[40,60]")
     with Load(running).running() as load:
-        assert "start: version 3 was pushed, and 2 serves" in subprocess.check_output(turn, text=True)
-        load.versions.clear()
-        wait_until(lambda: min(load.versions[2], load.versions[3]) > 700, seconds=120)
-        assert "promote: verdict pass" in subprocess.check_output(turn, text=True)
+        assert "start: version 3 was pushed, and 2 serves: stable 2, canary 3 at 40 %" in turn(place, running, *steps)
+        for told in ("step: verdict pass", "promote: verdict pass"):
+            load.versions.clear()
+            wait_until(lambda: min(load.versions[2], load.versions[3]) > 700, seconds=120)
+            assert told in turn(place, running, *steps)
     assert files.read_state(place.config).stable == 3
     assert load.failures == []
-    assert [each.action for each in journal.entries() if each.state is State.BEGUN] == [Action.START, Action.PROMOTE]
+    begun = [each.action for each in journal.entries() if each.state is State.BEGUN]
+    assert begun == [Action.START, Action.STEP, Action.PROMOTE]
+
+
+def test_a_loop_does_not_try_what_its_replay_finds_worse(place: Place, running: Gateway) -> None:
+    place.conveyor(*on_gateway(running, "rollout", "start", "1"))
+    place.conveyor("rollout", "abort")
+    journal = pushed_by_the_loop(place, 3, weight=EVEN * 3)
+    with Load(running).running() as load:
+        wait_until(lambda: load.versions[2] > 800, seconds=120)
+        assert "replay: version 3 was pushed, and 2 serves" in turn(place, running)
+    assert [each.outcome for each in journal.entries() if each.action is Action.REPLAY] == ["", "fail"]
+    state = files.read_state(place.config)
+    assert (state.stable, state.canary) == (2, None)
+    assert (state.changes[-1].action, state.changes[-1].outcome) == ("replay", "fail")
+    assert set(load.versions) == {2}
+    assert load.failures == []
 
 
 def test_a_bad_canary_is_refused_and_aborted_at_its_first_step(place: Place, running: Gateway) -> None:

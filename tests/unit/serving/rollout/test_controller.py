@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.serving_target import open_rollout
 from pipeline.config import PipelineConfig
+from pipeline.config.events import Events
 from pipeline.errors import UsageError
 from serving.client import Prediction
 from serving.gateway.metrics import GatewayMetrics
@@ -15,6 +17,8 @@ from serving.rollout import controller
 from serving.rollout.controller import Rollout
 from serving.rollout.local import LocalTarget
 from serving.rollout.model_servers import RunningServer
+from serving.rollout.placement import Plan
+from tests.fakes.event_receiver import event_receiver
 
 
 class LateGateway:
@@ -80,6 +84,41 @@ def test_a_step_begins_when_the_version_is_loaded(config: PipelineConfig, monkey
     began = rollout.target.read().step_began
     assert began is not None
     assert began >= loaded[0]
+
+
+def test_other_programs_are_told_of_each_change(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    with event_receiver() as receiver:
+        config = config.model_copy(update={"events": Events(url=receiver.url)})
+        target = new_rollout(config, LateGateway(follows_after=0), monkeypatch).target
+        rollout = open_rollout(config, target)
+        rollout.record_replay(3, 2, "pass", "as good")
+        rollout.start(3, 20, "to see", plan=Plan(steps=(20, 50), bake_seconds=0))
+        rollout.promote("fine", traffic=50)
+        rollout.pause("lunch")
+        rollout.promote("fine")
+        rollout.rollback("on second thoughts")
+        events = receiver.wait_for(5)
+    assert [(each["type"].removeprefix("conveyor.version."), each["subject"]) for each in events] == [
+        ("replayed", "3"),
+        ("started", "3"),
+        ("stepped", "3"),
+        ("promoted", "3"),
+        ("rolled_back", "3"),
+    ]
+    assert events[0]["data"]["outcome"] == "pass"
+    started = events[1]["data"]
+    assert (started["target"], started["reason"], started["after"]["canary"]) == ("local", "to see", 3)
+
+
+def test_a_change_that_fails_is_not_told(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    with event_receiver() as receiver:
+        config = config.model_copy(update={"events": Events(url=receiver.url)})
+        target = new_rollout(config, LateGateway(follows_after=0), monkeypatch).target
+        rollout = open_rollout(config, target)
+        with pytest.raises(UsageError, match="There is no version 9"):
+            rollout.start(9, 20, "")
+        rollout.start(3, 20, "")
+        assert [each["subject"] for each in receiver.wait_for(1)] == ["3"]
 
 
 @pytest.mark.parametrize("acts", ["promote", "abort"])

@@ -1,0 +1,18 @@
+"""Where other programs are told what happens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.config.addresses import HttpUrl
+from pipeline.config.section import Section
+
+
+class Events(Section):
+    """What happens, told to other programs as CloudEvents."""
+
+    url: Annotated[HttpUrl, Field(examples=["http://broker-ingress.knative-eventing/default/default"])] | None = None
+    """Where they are posted, from this machine and from pods; none are when not given. It is kept with each run, so it must
+    hold no secret."""

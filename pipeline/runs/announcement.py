@@ -1,0 +1,54 @@
+"""What other programs are told when a run has ended: how, and whether its model was blessed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from pipeline import nodes
+from pipeline.errors import ConveyorError
+from pipeline.runs.metadata import open_store
+from pipeline.runs.status import NodeState, RunOutcome
+from pipeline.util.events import EventType, post
+
+if TYPE_CHECKING:
+    from ml_metadata.proto import metadata_store_pb2
+
+    from pipeline.config import PipelineConfig
+
+
+def announce(config: PipelineConfig, connection: metadata_store_pb2.ConnectionConfig, outcome: RunOutcome) -> None:
+    """Posts the events of a run that has ended, where `events.url` says so.
+
+    Args:
+      config: the pipeline's configuration.
+      connection: to the database of ML Metadata.
+      outcome: the run's outcome.
+    """
+    if config.events.url is None:
+        return
+    about: dict[str, JsonValue] = {"run": outcome.run_id, "note": outcome.note}
+    ended = {
+        **about,
+        "state": outcome.state.value,
+        "seconds": round((outcome.ended or time.time()) - outcome.started, 1),
+        "failed": [name for name, node in outcome.nodes.items() if node.state is NodeState.FAILED],
+        "problem": outcome.problem.model_dump(exclude={"traceback"}) if outcome.problem else None,
+    }
+    post(config.events.url, EventType.RUN_ENDED, config.name, outcome.run_id, ended)
+    try:
+        with open_store(connection, config.name) as store:
+            run = store.run(outcome.run_id)
+    except ConveyorError:
+        # It has ended before its first node.
+        return
+    if refusal := run.refusal():
+        told = {**about, "refused_by": refusal[0]}
+        post(config.events.url, EventType.MODEL_NOT_BLESSED, config.name, outcome.run_id, told)
+    elif run.output(nodes.EVALUATOR.id, nodes.BLESSING_KEY) is not None:
+        pushed = run.output(nodes.PUSHER.id, "pushed_model")
+        version = str(pushed.properties.get("pushed_version", "")) if pushed else ""
+        told = {**about, "version": int(version) if version else None}
+        post(config.events.url, EventType.MODEL_BLESSED, config.name, outcome.run_id, told)

@@ -1,0 +1,157 @@
+"""What happens, told to other programs as CloudEvents 1.0.2, in structured mode of the HTTP binding.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
+"""
+
+from __future__ import annotations
+
+import atexit
+import datetime
+import json
+import queue
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from enum import Enum
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+_POST_SECONDS = 10.0
+_LAST_SECONDS = 5.0
+_LONGEST_QUEUE = 100
+_TYPE = "application/cloudevents+json; charset=utf-8"
+
+
+class EventType(str, Enum):
+    """The `type` of an event. Other programs filter by it: names must stay."""
+
+    RUN_ENDED = "conveyor.run.ended"
+    MODEL_BLESSED = "conveyor.model.blessed"
+    MODEL_NOT_BLESSED = "conveyor.model.not_blessed"
+    DRIFT_FOUND = "conveyor.drift.found"
+    VERSION_REPLAYED = "conveyor.version.replayed"
+    VERSION_STARTED = "conveyor.version.started"
+    VERSION_STEPPED = "conveyor.version.stepped"
+    VERSION_PROMOTED = "conveyor.version.promoted"
+    VERSION_ABORTED = "conveyor.version.aborted"
+    VERSION_ROLLED_BACK = "conveyor.version.rolled_back"
+    LOOP_FAILED = "conveyor.loop.failed"
+
+
+def event(kind: EventType, pipeline: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """An event as its receivers get it.
+
+    Args:
+      kind: what has happened.
+      pipeline: the pipeline's name.
+      subject: the run or the version that it is about.
+      data: what there is to say of it, as JSON holds it.
+    """
+    return {
+        "specversion": "1.0",
+        "id": str(uuid.uuid4()),
+        "source": f"/conveyor/pipelines/{pipeline}",
+        "type": kind.value,
+        "subject": subject,
+        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(),
+        "datacontenttype": "application/json",
+        "data": dict(data),
+    }
+
+
+class Outbox:
+    """Posts events one after the other in the background, so that a receiver that is slow or away delays nobody.
+
+    What cannot be posted is told and dropped: a receiver that needs every event keeps them, as a broker does.
+
+    Args:
+      post_seconds: how long the receiver may be silent.
+    """
+
+    def __init__(self, post_seconds: float = _POST_SECONDS) -> None:
+        self._seconds = post_seconds
+        self._waiting: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue(_LONGEST_QUEUE)
+        self._posting: tuple[str, dict[str, Any]] | None = None
+        self._worker: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def post(self, url: str, message: dict[str, Any]) -> None:
+        """Posts an event soon; when too many wait already, it is told and dropped."""
+        with self._lock:
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name="events", daemon=True)
+                self._worker.start()
+        try:
+            self._waiting.put_nowait((url, message))
+        except queue.Full:
+            _tell(url, message, f"{_LONGEST_QUEUE} others wait for it")
+
+    def flush(self, seconds: float) -> None:
+        """Waits until all events are posted, but no longer than some seconds; the others are told."""
+        end = time.monotonic() + seconds
+        while self._waiting.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.02)
+        for url, message in self._left():
+            _tell(url, message, f"not in the last {seconds:g} seconds of this process")
+
+    def _left(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        if (posting := self._posting) is not None:
+            yield posting
+        with suppress(queue.Empty):
+            while True:
+                yield self._waiting.get_nowait()
+
+    def _work(self) -> None:
+        while True:
+            self._posting = url, message = self._waiting.get()
+            try:
+                _post(url, message, self._seconds)
+            except urllib.error.HTTPError as error:
+                _tell(url, message, f"HTTP status {error.code}")
+            except (OSError, ValueError) as error:
+                _tell(url, message, str(getattr(error, "reason", "") or error) or type(error).__name__)
+            self._posting = None
+            self._waiting.task_done()
+
+
+_outbox = Outbox()
+atexit.register(_outbox.flush, _LAST_SECONDS)
+
+
+def post(url: str | None, kind: EventType, pipeline: str, subject: str, data: Mapping[str, Any]) -> None:
+    """Posts an event in the background. The process waits for it when it ends, five seconds at the most.
+
+    Args:
+      url: where events are posted; nothing is done without one.
+      kind: what has happened.
+      pipeline: the pipeline's name.
+      subject: the run or the version that it is about.
+      data: what there is to say of it, as JSON holds it.
+    """
+    if url is not None:
+        _outbox.post(url, event(kind, pipeline, subject, data))
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would come without its body."""
+
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> NoReturn:
+        raise urllib.error.HTTPError(req.full_url, code, msg, headers, fp)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _post(url: str, message: dict[str, Any], seconds: float) -> None:
+    body = json.dumps(message).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": _TYPE}, method="POST")
+    with urllib.request.build_opener(_NoRedirects).open(request, timeout=seconds):
+        pass
+
+
+def _tell(url: str, message: Mapping[str, Any], reason: str) -> None:
+    print(f"The event {message['type']} was not received by {urlsplit(url).netloc} (events.url): {reason}", file=sys.stderr)

@@ -1,0 +1,64 @@
+"""What other programs are told of a run that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.config.events import Events
+from pipeline.runs import database
+from pipeline.runs.announcement import announce
+from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from tests.fakes.event_receiver import EventReceiver, event_receiver
+from tests.fakes.workspace import Workspace
+
+
+@pytest.fixture
+def receiver() -> Iterator[EventReceiver]:
+    with event_receiver() as receiver:
+        yield receiver
+
+
+def told(workspace: Workspace, receiver: EventReceiver, outcome: RunOutcome, count: int) -> list[tuple[str, Any]]:
+    """The types and the data of the events of a run."""
+    config = workspace.config.model_copy(update={"events": Events(url=receiver.url)})
+    announce(config, database.connection(config), outcome)
+    found = [(each["type"].removeprefix("conveyor."), each["data"]) for each in receiver.wait_for(count)]
+    assert {(each["source"], each["subject"]) for each in receiver.events} == {("/conveyor/pipelines/flights", "run-1")}
+    return found
+
+
+def ended(state: RunState, **fields: Any) -> RunOutcome:
+    return RunOutcome(run_id="run-1", pipeline="flights", note="a try", started=100.0, ended=107.5, state=state, **fields)
+
+
+def test_of_one_whose_model_was_blessed_and_pushed(workspace: Workspace, receiver: EventReceiver) -> None:
+    workspace.run("run-1", "-1", version="7")
+    (kind, run), (verdict, model) = told(workspace, receiver, ended(RunState.COMPLETE), 2)
+    assert (kind, verdict) == ("run.ended", "model.blessed")
+    assert run == {"run": "run-1", "note": "a try", "state": "complete", "seconds": 7.5, "failed": [], "problem": None}
+    assert model == {"run": "run-1", "note": "a try", "version": 7}
+
+
+def test_of_one_whose_model_was_refused(workspace: Workspace, receiver: EventReceiver) -> None:
+    workspace.run("run-1", "-1", min_auc=0.9)
+    (_, run), (verdict, model) = told(workspace, receiver, ended(RunState.NOT_BLESSED), 2)
+    assert (run["state"], verdict, model["refused_by"]) == ("not_blessed", "model.not_blessed", "Evaluator")
+
+
+def test_of_one_that_failed_before_there_was_a_model(workspace: Workspace, receiver: EventReceiver) -> None:
+    workspace.execute("run-1", "ExampleGen")
+    problem = Problem(headline="Node failed", what="The Trainer failed.", exit_code=1, traceback="secret paths")
+    nodes = {"Trainer": NodeOutcome(state=NodeState.FAILED, problem=problem)}
+    ((_, run),) = told(workspace, receiver, ended(RunState.FAILED, problem=problem, nodes=nodes), 1)
+    assert (run["failed"], run["problem"]["what"]) == (["Trainer"], "The Trainer failed.")
+    assert "traceback" not in run["problem"]
+
+
+def test_of_one_that_ended_before_its_first_node(config: PipelineConfig, receiver: EventReceiver) -> None:
+    config = config.model_copy(update={"events": Events(url=receiver.url)})
+    announce(config, database.connection(config), ended(RunState.FAILED))
+    assert [each["type"] for each in receiver.wait_for(1)] == ["conveyor.run.ended"]
