@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from pipeline.cli.options import ConfigOption, Json, Overrides, as_path, read_config
 from pipeline.cli.output import new_table, print_json, print_table
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +67,9 @@ def quality(
     config: ConfigOption = None,
     since: Annotated[str, typer.Option(metavar="MOMENT", help="Of predictions since: 30d, 12h, or a date.")] = "30d",
     version: Annotated[int | None, typer.Option(metavar="N", help="Of this version only.")] = None,
+    textfile: Annotated[
+        Path | None, typer.Option(metavar="FILE.prom", help="Write metrics for Prometheus, too.", parser=as_path)
+    ] = None,
     as_json: Json = False,
     overrides: Overrides = None,
 ) -> None:
@@ -88,10 +93,30 @@ def quality(
         from pipeline.monitoring.quality import measure
 
         found = measure(settings, served.description, log, LabelStore.of(settings), period, version)
+    if textfile is not None:
+        _write(settings, found, textfile)
     if as_json:
         print_json(asdict(found))
     else:
         _print(found)
+
+
+def _write(settings: PipelineConfig, found: LabelledQuality, textfile: Path) -> None:
+    from pipeline.monitoring.served import read_version
+    from pipeline.monitoring.textfile import render_quality
+    from pipeline.util.files import READABLE, write
+
+    judged = {}
+    for group in found.groups:
+        if group.by == "version":
+            try:
+                reference = read_version(settings, group.value).judged(group.primary)
+            except UsageError:
+                # It was pushed from elsewhere, or its run has been deleted.
+                continue
+            if reference is not None:
+                judged[group.value] = reference
+    write(textfile, render_quality(settings.name, found, judged, time.time()), READABLE)
 
 
 def _read(config: PipelineConfig, file: Path, label: str, key: str | None) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from components.evaluator.sums import IntArray
 from components.evaluator.thresholds import DEFAULT, at_thresholds
 from pipeline.config import PipelineConfig, Task
 from pipeline.config.consistency import METRICS
+from pipeline.contracts.metrics import higher_is_better
 from pipeline.contracts.model import ModelDescription
 from pipeline.contracts.prediction_log import PROBABILITIES, SCORE, VALUE, VERSION
 from pipeline.errors import UsageError
@@ -61,6 +62,12 @@ class Quality:
     lower: float
     upper: float
     estimate: float
+
+    def is_worse_than(self, judged: float) -> bool:
+        """Whether all of the interval is worse than a value of the primary metric, such as what the Evaluator has measured."""
+        if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
+            return False
+        return self.upper < judged if higher_is_better(self.primary) else self.lower > judged
 
 
 @dataclass(frozen=True)

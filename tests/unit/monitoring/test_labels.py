@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pipeline.errors import DataError, UsageError
 from pipeline.monitoring.labels import Import, LabelStore, import_labels
 from pipeline.monitoring.moments import UTC, Period
 from pipeline.monitoring.prediction_files import PredictionFiles
+from pipeline.monitoring.textfile import render_quality
 
 FIRST = datetime.datetime(2026, 1, 1, 6, tzinfo=UTC)
 
@@ -190,7 +192,27 @@ def test_the_command_and_the_quality_that_labels_show(
     assert set(groups) == {("all", ""), ("version", "1"), ("day", "2026-01-01"), ("carrier", "UA"), ("carrier", "AA")}
     assert groups["all", ""]["metrics"]["accuracy"] == 0.5
     assert groups["carrier", "UA"]["rows"] == 2
-    assert "carrier UA" in run("quality", "--since", "2026-01-01")
+    textfile = tmp_path / "labels.prom"
+    assert "carrier UA" in run("quality", "--since", "2026-01-01", "--textfile", str(textfile))
+    metrics = textfile.read_text()
+    assert 'conveyor_labels_rows{metric="auc",model="flights",version="1"} 4.0' in metrics
+    # Version 1 was pushed by no run, so nobody knows how it was judged.
+    assert "conveyor_labels_decayed" not in metrics
+
+
+def test_a_version_has_decayed_where_all_of_the_interval_is_worse_than_when_it_was_judged() -> None:
+    from pipeline.monitoring.quality import LabelledQuality, Quality
+
+    def told(primary: str, judged: float) -> bool:
+        group = Quality("version", "7", 100, {primary: 0.7}, primary, 0.65, 0.75, 0.7)
+        page = render_quality("flights", LabelledQuality((group,), 100, 100, 0), {"7": judged}, 5.0)
+        assert f'conveyor_labels_judged{{metric="{primary}",model="flights",version="7"}} {judged}' in page
+        return f'conveyor_labels_decayed{{metric="{primary}",model="flights",version="7"}} 1.0' in page
+
+    assert [told("auc", judged) for judged in (0.6, 0.7, 0.74, 0.76)] == [False, False, False, True]
+    assert [told("rmse", judged) for judged in (0.6, 0.66, 0.7, 0.8)] == [True, False, False, False]
+    unknown = Quality("version", "7", 1, {"auc": 0.7}, "auc", math.nan, math.nan, 0.7)
+    assert not unknown.is_worse_than(0.9)
 
 
 @pytest.mark.parametrize(("kind", "first", "second"), [("boolean", "1", "0"), ("text", "yes", "no")])

@@ -109,7 +109,7 @@ def program(*flags: str, log: Path) -> Iterator[tuple[Running, subprocess.Popen[
         process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT)
     running = Running(port, rest_port)
     try:
-        wait_until(lambda: process.poll() is not None or is_open(rest_port), seconds=60)
+        wait_until(lambda: process.poll() is not None or is_open(rest_port), seconds=180)
         assert process.poll() is None, log.read_text()
         yield running, process
     finally:
