@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.errors import ConveyorError
 from serving.client import ModelFeature, Prediction
@@ -18,6 +19,9 @@ from serving.gateway.predictor import Predictor
 
 QUEUE_ROWS = 1000
 """Rows that may wait for the shadow, or one request with more. Further rows are dropped and counted."""
+QUEUE_BYTES = 16 * 1024**2
+"""What the values of these rows may take, where texts are long."""
+_NUMBER_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class _Asked:
     question: Question
     answered: Sequence[Prediction]
     request_id: str
+    size: int
 
 
 class Shadow:
@@ -44,7 +49,7 @@ class Shadow:
     def __init__(self, predictor: Predictor, metrics: ShadowMetrics, predictions: PredictionLog | None) -> None:
         self._predictor, self._metrics, self._predictions = predictor, metrics, predictions
         self._queue: asyncio.Queue[_Asked] = asyncio.Queue()
-        self._waiting = 0
+        self._waiting = self._waiting_bytes = 0
 
     def add(
         self, features: Mapping[str, ModelFeature], question: Question, answered: Sequence[Prediction], request_id: str
@@ -60,18 +65,20 @@ class Shadow:
         state = self._predictor.traffic.state
         if not state.shadow or state.canary is None:
             return
-        rows = len(question.rows)
-        if self._waiting and self._waiting + rows > QUEUE_ROWS:
+        rows, size = len(question.rows), sum(_size(value) for row in question.rows for value in row.values())
+        if self._waiting and (self._waiting + rows > QUEUE_ROWS or self._waiting_bytes + size > QUEUE_BYTES):
             self._metrics.dropped.inc(rows)
             return
         self._waiting += rows
-        self._queue.put_nowait(_Asked(state.canary, features, question, answered, request_id))
+        self._waiting_bytes += size
+        self._queue.put_nowait(_Asked(state.canary, features, question, answered, request_id, size))
 
     async def run(self) -> None:
         """Asks until it is cancelled."""
         while True:
             asked = await self._queue.get()
             self._waiting -= len(asked.question.rows)
+            self._waiting_bytes -= asked.size
             try:
                 await self._ask(asked)
             except Exception as error:
@@ -100,3 +107,10 @@ class Shadow:
         self._metrics.compare(predictions, asked.answered)
         if self._predictions:
             self._predictions.add(asked.features, asked.question, predictions, asked.request_id, shadow=True)
+
+
+def _size(value: Any) -> int:
+    """The bytes of a value, or of the several that a feature may have."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(_size, value))
+    return len(value) if isinstance(value, (bytes, str)) else _NUMBER_BYTES

@@ -78,10 +78,12 @@ def test_the_log_says_which_answers_were_a_shadows(start: Start, upstream: dict[
     assert {row["prediction_request_id"] for row in rows} == {"order-1"}
 
 
+@pytest.mark.parametrize(("limit", "value"), [("QUEUE_ROWS", 3), ("QUEUE_BYTES", 71)])
 def test_one_that_hangs_holds_up_nobody_and_what_it_misses_is_counted(
-    start: Start, upstream: dict[str, str], candidate: ModelServer, monkeypatch: pytest.MonkeyPatch
+    start: Start, upstream: dict[str, str], candidate: ModelServer, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr(shadows, "QUEUE_ROWS", 3)
+    monkeypatch.setattr(shadows, limit, value)
+    # A row has 18 bytes: two letters and two numbers.
     answers = threading.Event()
 
     def hangs(columns: Any) -> dict[str, list[Any]]:
