@@ -37,10 +37,11 @@ class Checkpoint:
 
     Args:
       path: the file, which need not exist.
+      is_kept: whether states are kept there, and not only read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, is_kept: bool = True) -> None:
+        self._path, self._is_kept = path, is_kept
         self._next = time.monotonic() + SECONDS
 
     def load(self) -> Any:
@@ -60,7 +61,7 @@ class Checkpoint:
           state: returns it: what `pipeline.util.states` can write.
         """
         started = time.monotonic()
-        if started < self._next:
+        if started < self._next or not self._is_kept:
             return
         try:
             with files.replacing(self._path) as partial, partial.open("wb") as file:
@@ -82,17 +83,19 @@ class Checkpoints:
       folder: the folder for all trainings of a node.
       depends_on: what the training depends on, as JSON.
       labels: the labels that it learns, [N].
+      are_kept: whether this process keeps states; one of several workers does, and the others read them.
     """
 
-    def __init__(self, folder: Path, depends_on: Any, labels: npt.NDArray[np.generic]) -> None:
+    def __init__(self, folder: Path, depends_on: Any, labels: npt.NDArray[np.generic], *, are_kept: bool = True) -> None:
         packages = {package: version(package) for package in _PACKAGES}
         described = json.dumps([depends_on, packages], sort_keys=True).encode()
         self._folder = folder / hashlib.sha256(described + labels.tobytes()).hexdigest()[:_DIGITS]
+        self._are_kept = are_kept
         _remove_stale(folder)
 
     def of(self, name: str) -> Checkpoint:
         """The place of a part of the training."""
-        return Checkpoint(self._folder / name)
+        return Checkpoint(self._folder / name, is_kept=self._are_kept)
 
     def remove(self) -> None:
         """Removes all states: nothing is to be repeated any more."""

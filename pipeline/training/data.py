@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 
 from pipeline.config import Task
 from pipeline.contracts.spans import rows_of_spans
-from pipeline.training import examples, raw, weights
+from pipeline.training import examples, raw, weights, workers
 from pipeline.training.division import Indices, arranged, divide
 from pipeline.training.features import label_feature
 from pipeline.training.labels import LabelEncoding
@@ -118,7 +118,11 @@ class TrainingData:
         """What a model puts out for the validation rows, [N, outputs]."""
         if not len(self.validation):
             return np.zeros((0, self.encoding.num_outputs))
-        return np.asarray(model.predict(self._validation_features, verbose=0), np.float64)
+        if workers.are_several(model.distribute_strategy):
+            outputs = np.concatenate([model(features, training=False).numpy() for features in self._validation_features])
+        else:
+            outputs = model.predict(self._validation_features, verbose=0)
+        return np.asarray(outputs, np.float64)
 
     @functools.cached_property
     def _validation_features(self) -> tf.data.Dataset:

@@ -13,6 +13,7 @@ import tensorflow_transform as tft
 
 from pipeline.config import Task
 from pipeline.errors import ConfigError, NodeError
+from pipeline.training import workers
 from pipeline.training.checkpoints import Checkpoint
 from pipeline.training.data import TrainingData
 from pipeline.training.model import ROWS_FOR_BOUNDARIES, build_model, categories, input_layers, number_encoder
@@ -134,7 +135,8 @@ class _LevelFree(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
-            logs["val_loss"] = self._data.level_free_loss(self.model) + sum(float(each) for each in self.model.losses)
+            loss = self._data.level_free_loss(self.model) + sum(float(each) for each in self.model.losses)
+            logs["val_loss"] = workers.agreed(self.model.distribute_strategy, loss)
 
 
 def fit(
@@ -173,17 +175,40 @@ def fit(
         called.append(stopping)
     resuming = Resuming(checkpoint, model, recipe.epochs, progress.history, stopping, callbacks)
     train, validation = data.batches(recipe.batch_size, seed, resuming.batches)
+    _fit(model, train, validation, resuming.first_epoch, recipe.epochs, recipe.steps_per_epoch, [*called, resuming])
+    return progress.history
+
+
+def _fit(
+    model: keras.Model,
+    train: tf.data.Dataset,
+    validation: tf.data.Dataset | None,
+    first_epoch: int,
+    epochs: int,
+    steps_per_epoch: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    if workers.are_several(model.distribute_strategy):
+        workers.fit(
+            model,
+            train,
+            validation,
+            initial_epoch=first_epoch,
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            callbacks=callbacks,
+        )
+        return
     model.fit(
         train,
         validation_data=validation,
-        initial_epoch=resuming.first_epoch,
-        epochs=recipe.epochs,
-        steps_per_epoch=recipe.steps_per_epoch,
-        callbacks=[*called, resuming],
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        callbacks=list(callbacks),
         shuffle=False,  # the rows are shuffled already
         verbose=0,
     )
-    return progress.history
 
 
 State = list[tuple[keras.Variable, npt.NDArray[np.generic]]]
@@ -232,15 +257,8 @@ def learn_again(
             variable.assign(value)
     progress = _Progress()
     resuming = Resuming(checkpoint, model, epochs, progress.history)
-    model.fit(
-        data.all_batches(recipe.batch_size, seed, resuming.batches),
-        initial_epoch=resuming.first_epoch,
-        epochs=epochs,
-        steps_per_epoch=recipe.steps_per_epoch,
-        callbacks=[progress, resuming],
-        shuffle=False,
-        verbose=0,
-    )
+    batches = data.all_batches(recipe.batch_size, seed, resuming.batches)
+    _fit(model, batches, None, resuming.first_epoch, epochs, recipe.steps_per_epoch, [progress, resuming])
 
 
 def strategy_of_devices() -> tf.distribute.Strategy:

@@ -28,6 +28,7 @@ from pipeline.training.preprocessing import CATEGORICAL
 from pipeline.training.recipe import LEARNT_AGAIN, RECIPE_FILE, Recipe
 from pipeline.training.settings import TrainerSettings
 from pipeline.training.transformation import transformation
+from pipeline.training.workers import Workers
 from pipeline.util.notes import note
 from pipeline.util.progress import say
 
@@ -39,16 +40,19 @@ of the validation rows."""
 def run_fn(fn_args: FnArgs) -> None:
     """Trains a model and writes it to `fn_args.serving_model_dir`, curves, history and recipe to `fn_args.model_run_dir`.
 
+    Where TF_CONFIG names several workers, all of them call it, with the same arguments; the first one writes.
+
     Args:
       fn_args: as TFX's Trainer passes them; `custom_config` is that of `pipeline.training.settings.TrainerSettings`.
 
     Raises:
       DataError: the label is missing, has one value, does not suit the task, or has one that only the evaluation rows have.
       ConfigError: the user's own code does not return features or a model of the right kind.
-      NodeError: the loss is not a number.
+      NodeError: the loss is not a number, or a worker has ended before it was done.
     """
     settings = TrainerSettings.model_validate(fn_args.custom_config)
     make_deterministic(settings.training.seed)
+    workers = Workers.here()
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
     data = TrainingData.read(fn_args.train_files, settings, transform_output)
     evaluated = examples.read_labels(fn_args.eval_files or (), transform_output, settings.label)
@@ -57,7 +61,7 @@ def run_fn(fn_args: FnArgs) -> None:
         note(remark)
     if settings.preprocessing_fn is None:
         _tell_remarks(settings, transform_output, data)
-    train(fn_args, settings, transform_output, data)
+    train(fn_args, settings, transform_output, data, workers)
 
 
 def _tell_remarks(settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:
@@ -71,15 +75,28 @@ def _tell_remarks(settings: TrainerSettings, transform_output: tft.TFTransformOu
         note(remark)
 
 
-def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTransformOutput, data: TrainingData) -> None:
+def train(
+    fn_args: FnArgs,
+    settings: TrainerSettings,
+    transform_output: tft.TFTransformOutput,
+    data: TrainingData,
+    workers: Workers | None = None,
+) -> None:
     """Trains as `run_fn` does, on rows that have been read."""
     if fn_args.hyperparameters:
         settings = settings.tuned(fn_args.hyperparameters["values"])
     kinds = settings.member_kinds(data.num_rows)
-    checkpoints = _checkpoints(fn_args, settings, data)
+    checkpoints = _checkpoints(fn_args, settings, data, are_kept=workers is None or workers.is_first)
+    if workers and not workers.is_first:
+        if "network" in kinds:
+            _train_network(fn_args, settings, transform_output, data, checkpoints, workers)
+        workers.leave_together()
+        return
     with ThreadPoolExecutor(1) as beside:
         learning = beside.submit(_learn_others, kinds, settings, transform_output, data, checkpoints)
-        networks = [_train_network(fn_args, settings, transform_output, data, checkpoints)] if "network" in kinds else []
+        networks = (
+            [_train_network(fn_args, settings, transform_output, data, checkpoints, workers)] if "network" in kinds else []
+        )
         others, baseline = learning.result()
     members = [*networks, *others]
     standings: list[Standing] = []
@@ -102,6 +119,8 @@ def train(fn_args: FnArgs, settings: TrainerSettings, transform_output: tft.TFTr
         fn_args.serving_model_dir,
     )
     checkpoints.remove()
+    if workers:
+        workers.leave_together()
 
 
 def _head(
@@ -141,29 +160,39 @@ def _train_network(
     transform_output: tft.TFTransformOutput,
     data: TrainingData,
     checkpoints: Checkpoints,
+    workers: Workers | None,
 ) -> Member:
     started = time.monotonic()
-    strategy = strategy_of_devices()
+    strategy = workers.strategy if workers else strategy_of_devices()
     recipe = Recipe.of(settings.model, settings.training, len(data.train))
     with strategy.scope():
         model = compiled_model(settings, transform_output, data, recipe)
+    on = f"{workers.number} workers" if workers else f"{strategy.num_replicas_in_sync} device(s)"
     print(
         f"training on {len(data.train):,} rows, validating on {len(data.validation):,}, {data.division.words}; "
-        f"{model.count_params():,} weights on {strategy.num_replicas_in_sync} device(s)\n"
+        f"{model.count_params():,} weights on {on}\n"
         f"{recipe}",
         flush=True,
     )
     say("starting the first epoch")
     start = state_of(model)
-    curves = keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False)
-    history = fit(model, data, recipe, settings.training.seed, [curves], checkpoint=checkpoints.of("network"))
+    writes = workers is None or workers.is_first
+    curves = [keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False)] if writes else []
+    history = fit(model, data, recipe, settings.training.seed, curves, checkpoint=checkpoints.of("network"))
     outputs = data.outputs(model)
     learns_again = data.division.is_ordered and len(data.validation) > 0
     if learns_again:
         learn_again(model, start, history, data, recipe, settings.training.seed, checkpoints.of("network-again"))
-    _write(fn_args, HISTORY_FILE, history)
-    _write(fn_args, RECIPE_FILE, {**recipe.to_json(), LEARNT_AGAIN: learns_again})
-    return Member("network", outputs, model, time.monotonic() - started, f"{model.count_params():,} weights")
+    if writes:
+        _write(fn_args, HISTORY_FILE, history)
+        _write(fn_args, RECIPE_FILE, {**recipe.to_json(), LEARNT_AGAIN: learns_again})
+    described = f"{model.count_params():,} weights"
+    if workers:
+        # The first one goes on without the others, who would have to take part in whatever a shared model does.
+        weights = model.get_weights()
+        model = compiled_model(settings, transform_output, data, recipe)
+        model.set_weights(weights)
+    return Member("network", outputs, model, time.monotonic() - started, described)
 
 
 def _learn_others(
@@ -194,10 +223,11 @@ def table_of(settings: TrainerSettings, transform_output: tft.TFTransformOutput,
     )
 
 
-def _checkpoints(fn_args: FnArgs, settings: TrainerSettings, data: TrainingData) -> Checkpoints:
+def _checkpoints(fn_args: FnArgs, settings: TrainerSettings, data: TrainingData, *, are_kept: bool) -> Checkpoints:
     """The places beside the folders that TFX makes for the node's executions, of which each try has others."""
     inputs = [settings.model_dump(mode="json"), *fn_args.train_files, fn_args.transform_graph_path]
-    return Checkpoints(Path(fn_args.model_run_dir).parents[1] / ".system" / "checkpoints", inputs, data.labels)
+    folder = Path(fn_args.model_run_dir).parents[1] / ".system" / "checkpoints"
+    return Checkpoints(folder, inputs, data.labels, are_kept=are_kept)
 
 
 def _write(fn_args: FnArgs, name: str, content: object) -> None:
