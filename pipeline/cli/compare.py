@@ -34,6 +34,9 @@ def compare(
     page: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write it as a page, too.", parser=as_path, show_default=False)
     ] = None,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Ask the models about the same rows, too: which have another class now?")
+    ] = False,
     fail_if_worse: Annotated[
         bool,
         typer.Option(
@@ -65,7 +68,7 @@ def compare(
         )
     if markdown and as_json:
         raise UsageError("Both Markdown and JSON were asked for.", where="--markdown and --json", fix="Leave one of them out.")
-    comparison = compare_runs([read_run_details(settings, run_id) for run_id in ids])
+    comparison = compare_runs([read_run_details(settings, run_id) for run_id in ids], predictions=flips)
     if page is not None:
         from pipeline.report.html.comparison_page import render_comparison
         from pipeline.util import files

@@ -55,6 +55,7 @@ class _Job:
 
     def __init__(self, title: str, log: Path, work: Callable[..., Any], *arguments: Any) -> None:
         self.title, self.log = title, log
+        self.peak_bytes: int | None = None
         context = multiprocessing.get_context("forkserver")
         self.answers: Connection
         self.answers, theirs = context.Pipe(duplex=False)
@@ -69,7 +70,7 @@ class _Job:
         """Waits for the process to end; returns what it returned, or the problem that it ended with."""
         value: Any = None
         try:
-            value, problem = self.answers.recv()
+            value, problem, self.peak_bytes = self.answers.recv()
         except EOFError:
             self.process.join()
             problem = Problem.of(_sudden_end(self))
@@ -265,7 +266,7 @@ class _Run:
         node = self.outcome.nodes[node_id]
         state, node.problem = job.answer()
         node.state = state or NodeState.FAILED
-        node.notes = read_notes(job.log)
+        node.notes, node.peak_bytes = read_notes(job.log), job.peak_bytes
         self.outcome.problem = self.outcome.problem or node.problem
         node.ended = time.time()
         self.publish()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runs.status import NodeState, Problem
+from pipeline.util.memory import peak_bytes
 from pipeline.util.unexpected import as_conveyor_error
 
 if TYPE_CHECKING:
@@ -122,14 +123,14 @@ def enter(connection: Connection, log: Path, title: str, work: Callable[..., Any
     try:
         _redirect_output(log)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-        connection.send((work(*arguments), None))
+        connection.send((work(*arguments), None, peak_bytes()))
     except BaseException as error:
         problem = Problem.of(as_conveyor_error(error, title, log), traceback.format_exc())
         # On a full disk there is no room in the log either.
         with suppress(OSError):
             traceback.print_exc()
             sys.stderr.flush()
-        connection.send((None, problem))
+        connection.send((None, problem, peak_bytes()))
 
 
 def _die_with_parent() -> None:

@@ -131,6 +131,8 @@ class NodeOutcome(BaseModel):
     problem: Problem | None = None
     notes: list[str] = Field(default_factory=list)
     """What the node told the person who runs it (`pipeline.util.notes`)."""
+    peak_bytes: Annotated[int, Field(ge=0)] | None = None
+    """The most memory that its process has had in RAM; None where it did not come to its end, or an earlier release ran it."""
 
     @property
     def seconds(self) -> float | None:

@@ -12,19 +12,17 @@ from typing import Any
 import yaml
 
 from pipeline.contracts.model import COLUMNS_SIGNATURE
-from pipeline.runs.provenance import Provenance
 
 FILE_NAME, SAVED_MODEL = "MLmodel", "saved_model"
 
 _TYPES = {"int": "long", "float": "float", "string": "string"}
 
 
-def mlmodel(columns: Mapping[str, str], made: Provenance | None, run: str) -> str:
+def mlmodel(columns: Mapping[str, str], run: str) -> str:
     """The content of the file.
 
     Args:
       columns: the raw columns that the model takes, with their types; empty where it does not say.
-      made: with what it was made.
       run: MLflow's id of the run that made it.
     """
     document: dict[str, Any] = {
@@ -36,10 +34,6 @@ def mlmodel(columns: Mapping[str, str], made: Provenance | None, run: str) -> st
                 "saved_model_dir": SAVED_MODEL,
                 "meta_graph_tags": ["serve"],
                 "signature_def_key": COLUMNS_SIGNATURE,
-            },
-            "python_function": {
-                "loader_module": "mlflow.tensorflow",
-                **({"python_version": made.python} if made and made.python else {}),
             },
         },
     }

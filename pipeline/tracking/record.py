@@ -137,7 +137,9 @@ def _flat(content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _metrics(details: RunDetails) -> Iterator[Metric]:
     pairs = list(_measured(details.evaluation, details.config.evaluation.min_slice_rows)) if details.evaluation else []
-    pairs += [(f"seconds/{names.part(name)}", node.seconds) for name, node in details.outcome.nodes.items() if node.seconds]
+    nodes_run = details.outcome.nodes.items()
+    pairs += [(f"seconds/{names.part(name)}", node.seconds) for name, node in nodes_run if node.seconds]
+    pairs += [(f"peak_bytes/{names.part(name)}", float(node.peak_bytes)) for name, node in nodes_run if node.peak_bytes]
     yield from (Metric(name, value) for name, value in names.distinct(pairs).items() if math.isfinite(value))
     for step, epoch in enumerate(details.training.epochs if details.training else (), start=1):
         values = names.distinct((f"epoch/{names.part(name)}", value) for name, value in epoch.items() if name != "epoch")

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from pipeline.runs.provenance import Provenance
 from pipeline.tracking import registry
 from pipeline.tracking.mlmodel import FILE_NAME, SAVED_MODEL, mlmodel
 from pipeline.tracking.record import RUN_TAG, RunRecord, TrackedModel
@@ -18,14 +17,13 @@ _MODEL = "model"
 _Item = TypeVar("_Item")
 
 
-def send_run(server: TrackingServer, experiment: str, record: RunRecord, made: Provenance | None) -> str:
+def send_run(server: TrackingServer, experiment: str, record: RunRecord) -> str:
     """Sends a run, its files and its model. What the server has already is left as it is.
 
     Args:
       server: the server.
       experiment: the name of the experiment, which is made where it is missing.
       record: the run.
-      made: with what it was made.
 
     Returns:
       The server's id of the run.
@@ -45,7 +43,7 @@ def send_run(server: TrackingServer, experiment: str, record: RunRecord, made: P
     # A run in which nothing has changed has the model of an earlier one.
     if record.model is not None and not registry.is_registered(server, record.pipeline, record.model):
         if takes_files:
-            _upload_model(server, root, record.model, made, run_id)
+            _upload_model(server, root, record.model, run_id)
         source = f"{root}/{_MODEL}" if takes_files else ""
         registry.register(server, record, record.model, run_id, source)
     ended = {"status": record.status, "end_time": _milliseconds(record.ended)}
@@ -104,11 +102,11 @@ def _send_values(server: TrackingServer, run_id: str, record: RunRecord, known: 
             server.post("runs/log-batch", run_id=run_id, **{name: batch})
 
 
-def _upload_model(server: TrackingServer, root: str, model: TrackedModel, made: Provenance | None, run_id: str) -> None:
+def _upload_model(server: TrackingServer, root: str, model: TrackedModel, run_id: str) -> None:
     for path in sorted(model.folder.rglob("*")):
         if path.is_file():
             server.upload(root, f"{_MODEL}/{SAVED_MODEL}/{path.relative_to(model.folder).as_posix()}", path)
-    server.upload(root, f"{_MODEL}/{FILE_NAME}", mlmodel(model.columns, made, run_id).encode())
+    server.upload(root, f"{_MODEL}/{FILE_NAME}", mlmodel(model.columns, run_id).encode())
 
 
 def _batches(items: Sequence[_Item], size: int) -> list[list[_Item]]:

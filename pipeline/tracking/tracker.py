@@ -102,8 +102,7 @@ def send_aliases(config: PipelineConfig, seconds: float) -> ConveyorError | None
 def _send_run(server: TrackingServer, config: PipelineConfig, run_id: str) -> ConveyorError | None:
     mark, problem = marks.new_mark(config), None
     try:
-        details = read_run_details(config, run_id)
-        mark.run = runs.send_run(server, mark.experiment, record_of(details), details.outcome.provenance)
+        mark.run = runs.send_run(server, mark.experiment, record_of(read_run_details(config, run_id)))
         mark.sent = True
     except ConveyorError as error:
         problem, mark.problem = error, error.what

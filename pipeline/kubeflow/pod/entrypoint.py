@@ -22,6 +22,7 @@ from pipeline.kubeflow.pod.processes import do_without_heavy_packages, exit_on_s
 from pipeline.runs.status import NodeOutcome, NodeState, Problem
 from pipeline.runs.verification import DamagedInputError
 from pipeline.util.imports import heavy_imports
+from pipeline.util.memory import peak_bytes
 from pipeline.util.notes import take_notes
 from pipeline.util.unexpected import as_conveyor_error
 
@@ -191,7 +192,7 @@ def _run(
         if interrupted:
             raise
     finally:
-        outcome.ended, outcome.notes = time.time(), take_notes()
+        outcome.ended, outcome.notes, outcome.peak_bytes = time.time(), take_notes(), peak_bytes()
         pod.keep(node_id, outcome)
         print(f"{node_id}: {outcome.state.value} after {outcome.seconds:.1f} s", flush=True)
     return problem

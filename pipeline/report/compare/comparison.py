@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report.compare import data, results, settings
+from pipeline.report.compare import data, flips, results, settings
 from pipeline.report.compare.differences import Difference, Section
 from pipeline.report.read.run_details import RunDetails
 
@@ -78,25 +78,29 @@ class RunsComparison:
         }
 
 
-def compare(runs: Sequence[RunDetails]) -> RunsComparison:
+def compare(runs: Sequence[RunDetails], *, predictions: bool = False) -> RunsComparison:
     """Compares runs of one pipeline. Changes are those from the first to the last.
 
     Args:
       runs: two or more.
+      predictions: whether the models are asked about the same rows, which takes TensorFlow and its time.
 
     Raises:
       StorageError: what a node has made cannot be read.
+      UsageError: predictions cannot be compared.
     """
     sections = (
         results.compare_outcomes(runs),
         results.compare_metrics(runs),
         results.compare_slices(runs),
+        *(flips.compare_predictions(runs) if predictions else ()),
         data.compare_data(runs),
         data.compare_schemas(runs),
         data.compare_statistics(runs),
         settings.compare_settings(runs),
         settings.compare_code(runs),
         results.compare_times(runs),
+        results.compare_memory(runs),
     )
     primary = runs[-1].evaluation.primary_metric if runs[-1].evaluation else ""
     moved = next(

@@ -13,11 +13,14 @@ from pipeline.report.compare.differences import NONE, Difference, Section, diffe
 from pipeline.report.read.evaluation import Evaluation
 from pipeline.report.read.run_details import RunDetails
 from pipeline.report.read.slices import Comparison, Key
+from pipeline.runs.status import NodeState
 
 _MOST_SLICES = 10
 _OTHER_ROWS = "The runs were evaluated on different rows: that alone changes metrics, and none is called better or worse."
 _SECONDS, _SHARE = 1.0, 0.2
 """Times of a node that differ by less than a second or a fifth differ by chance."""
+_BYTES = 50e6
+"""The same of its memory: less than so much, or a fifth."""
 
 
 def compare_metrics(runs: Sequence[RunDetails]) -> Section:
@@ -33,6 +36,7 @@ def compare_metrics(runs: Sequence[RunDetails]) -> Section:
         held = runs[-1].evaluation
         confidence = held.judgement.confidence if held and held.judgement else 0.0
         notes.append(_in_words(gain, confidence))
+        notes += _handicap(runs)
     return Section("metrics", "Metrics", rows, tuple(notes))
 
 
@@ -80,6 +84,17 @@ def compare_times(runs: Sequence[RunDetails]) -> Section:
     if rows or _clearly_apart(whole):
         rows.append(Difference("in all", tuple(whole), tuple(map(formats.seconds, whole))))
     return Section("times", "Time by node", tuple(rows))
+
+
+def compare_memory(runs: Sequence[RunDetails]) -> Section:
+    """The most memory that nodes have had, where it differs clearly."""
+    rows = []
+    for node in dict.fromkeys(node for run in runs for node in run.outcome.nodes):
+        outcomes = [run.outcome.nodes.get(node) for run in runs]
+        peaks = [each.peak_bytes if each and each.state is NodeState.COMPLETE else None for each in outcomes]
+        if _clearly_apart(peaks, _BYTES):
+            rows.append(Difference(node, tuple(peaks), tuple(map(formats.size, peaks))))
+    return Section("memory", "Memory by node", tuple(rows))
 
 
 def _metric(subject: str, name: str, key: Key, runs: Sequence[RunDetails]) -> Difference | None:
@@ -132,8 +147,20 @@ def _in_words(gain: Advantage, confidence: float) -> str:
     )
 
 
-def _clearly_apart(seconds: Sequence[float | None]) -> bool:
-    known = [each for each in seconds if each is not None]
+def _handicap(runs: Sequence[RunDetails]) -> list[str]:
+    """That the first model had to do without columns which the last run did not read, if so."""
+    first, last = runs[0].saved_model, runs[-1].statistics
+    missing = [] if first is None or last is None else [*first.columns.keys() - {each.name for each in last.features}]
+    if not missing:
+        return []
+    return [
+        f"There, the first model had to do without {', '.join(sorted(missing))}, which the last run did not read: it is a "
+        "better model than that comparison says."
+    ]
+
+
+def _clearly_apart(values: Sequence[float | None], least: float = _SECONDS) -> bool:
+    known = [each for each in values if each is not None]
     if len(known) < 2:
         return False
-    return max(known) - min(known) > max(_SECONDS, _SHARE * max(known))
+    return max(known) - min(known) > max(least, _SHARE * max(known))

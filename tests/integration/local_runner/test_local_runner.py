@@ -56,6 +56,7 @@ def test_runs_every_node_once_and_then_takes_each_from_the_cache(workspace: Path
     assert (second.state, states(second)) == (RunState.COMPLETE, ["cached"] * 4)
     assert list(first.nodes) == ["Source", "Left", "Right", "Join"]
     assert first.nodes["Join"].upstream == ["Left", "Right"]
+    assert all(node.peak_bytes and node.peak_bytes > 10**7 for node in first.nodes.values())
     assert (first.nodes["Left"].notes, second.nodes["Left"].notes) == (["Column x is text."], [])
     assert RunOutcome.load(workspace / "runs" / "tiny" / second.run_id) == second
 

@@ -286,7 +286,7 @@ def test_versions_of_a_cluster_are_those_of_its_volume(workspace, config, server
         details = read_run_details(config, name)
         details.run.output(nodes.PUSHER.id, "pushed_model").properties["pushed_destination"] = f"{place}/1"
         with TrackingServer(server.uri, 60) as there:
-            send_run(there, "flights", record_of(details), None)
+            send_run(there, "flights", record_of(details))
     aliases_follow(config.model_copy(update=workspace_of), Target.CLUSTER)(RolloutState(stable=1))
     assert server.aliases["flights", "stable"] == "2"
 

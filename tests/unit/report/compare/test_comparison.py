@@ -139,6 +139,16 @@ def test_the_gain_over_the_first_model_has_the_evaluators_interval(workspace, co
     notes = compared(config, "first", "second").document()["notes"]
     assert any("better in auc than the first by 0.0500. It gains between +0.0200 and +0.0800" in note for note in notes)
     assert any("confidence of 95%: more than chance." in note for note in notes)
+    assert not any("had to do without" in note for note in notes)
+
+    # The first model takes a column that the rows of the second run lack.
+    description = (
+        config.artifacts_path / "Trainer" / "model" / "model-first" / "Format-Serving" / "assets.extra" / "conveyor.json"
+    )
+    content = json.loads(description.read_text())
+    description.write_text(json.dumps({**content, "features": {**content["features"], "wind": "float"}}))
+    notes = compared(config, "first", "second").document()["notes"]
+    assert any("the first model had to do without wind, which the last run did not read" in note for note in notes)
 
 
 @pytest.fixture
@@ -308,3 +318,16 @@ def test_a_model_that_was_evaluated_on_other_rows_is_not_called_worse(workspace,
     assert compare(details).primary.trend == "worse"
     object.__setattr__(details[1].data, "boundary", "2013-04-01")
     assert compare(details).primary.trend == ""
+
+
+def test_memory_is_compared_where_it_differs_clearly(workspace, config):
+    million = 10**6
+    peaks = {"Trainer": (400, 900), "Evaluator": (400, 440), "Transform": (10, 40), "Pusher": (None, 900)}
+    for place, run in enumerate(("first", "second")):
+        workspace.run(run, f"-{run}")
+        made = {node: NodeOutcome(state=NodeState.COMPLETE, started=1.0, ended=2.0) for node in peaks}
+        for node, each in peaks.items():
+            megabytes = each[place]
+            made[node].peak_bytes = None if megabytes is None else megabytes * million
+        record(config, run, nodes=made)
+    assert rows(compared(config, "first", "second"), "memory") == {"Trainer": ("400 MB", "900 MB")}
