@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.fakes.ports import free_ports
-from tests.integration.serving.modelserver.running import wait_until
+from tests.fakes.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -134,7 +134,7 @@ def wait_for_the_end(folder: Path, state: Path, version: int) -> int:
     def stable() -> int:
         return int(json.loads(state.read_text())["stable"])
 
-    wait_until(lambda: stable() == version or version in turned_down(folder), seconds=900)
+    wait_until(lambda: stable() == version or version in turned_down(folder))
     return stable()
 
 
@@ -165,9 +165,9 @@ def test_a_new_span_wakes_it_and_what_it_trains_is_replayed_tried_by_steps_and_s
         ports = ("--port", str(grpc_port), "--rest-port", str(rest_port))
         stack.enter_context(command(tmp_path, "serve", "--engine", "embedded", *ports))
         stack.enter_context(command(tmp_path, "gateway"))
-        wait_until(lambda: is_ready(url), seconds=180)
+        wait_until(lambda: is_ready(url))
         stack.enter_context(callers.asking())
-        wait_until(lambda: callers.answered > 800, seconds=180)
+        wait_until(lambda: callers.answered > 800)
         stack.enter_context(command(tmp_path, "loop", "--every", "1s", "--server", f"localhost:{grpc_port}"))
         span, stable = 1, 1
         while stable == 1:

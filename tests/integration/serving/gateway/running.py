@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from tests.fakes.ports import free_port
-from tests.integration.serving.modelserver.running import is_open, wait_until
+from tests.fakes.waiting import PATIENCE, wait_until
+from tests.integration.serving.modelserver.running import is_open
 
 ROW = {"carrier": "UA", "departure": 900, "distance": 1400.0}
 REDIS = shutil.which("redis-server")
@@ -61,7 +62,7 @@ class Gateway:
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process, self.log, self.url = process, log, f"http://127.0.0.1:{port}"
-        self.http = httpx.Client(base_url=self.url, timeout=20)
+        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE)
 
     def predict(self, *rows: Mapping[str, Any], **headers: str) -> httpx.Response:
         """The response to rows."""
@@ -75,7 +76,7 @@ class Gateway:
     def stop(self) -> int:
         """Ends it as Kubernetes does, and waits."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager
@@ -96,7 +97,7 @@ def gateway(folder: Path, model_server: str, *, wrap: tuple[str, ...] = (), **fi
         process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT, env=ENVIRONMENT)
     running = Gateway(process, port, log)
     try:
-        wait_until(lambda: process.poll() is not None or is_open(port), seconds=60)
+        wait_until(lambda: process.poll() is not None or is_open(port))
         assert process.poll() is None, log.read_text()
         yield running
     finally:
@@ -150,9 +151,9 @@ def redis(folder: Path, *options: str) -> Iterator[Redis]:
         running.kill()
 
 
-def eventually(condition: Any, what: str, seconds: float = 20.0) -> None:
+def eventually(condition: Any, what: str) -> None:
     """Waits until a condition holds, and fails with a message if it does not in time."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.1)

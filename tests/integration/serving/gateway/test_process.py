@@ -21,8 +21,9 @@ import pytest
 
 from tests.fakes.model_server import ModelServer
 from tests.fakes.ports import free_port
+from tests.fakes.waiting import PATIENCE, wait_until
 from tests.integration.serving.gateway.running import ENVIRONMENT, ROW, eventually, gateway
-from tests.integration.serving.modelserver.running import is_open, wait_until
+from tests.integration.serving.modelserver.running import is_open
 
 CONVEYOR = Path(sys.executable).with_name("conveyor")
 BROKEN_OFF = 'gateway_requests_total{method="POST",route="/v1/predict",status="400"}'
@@ -50,14 +51,14 @@ def test_a_request_that_is_under_way_is_answered_and_logged_before_the_end(slow_
         running.stop()
 
         assert response.result().status_code == 200
-        assert 0.3 < time.monotonic() - started < 10
+        assert 0.3 < time.monotonic() - started < PATIENCE
     assert len(pq.read_table(tmp_path / "predictions")) == 1
 
 
 def test_a_thousand_connections_at_once(slow_server: ModelServer, tmp_path: Path) -> None:
     async def ask(url: str) -> Counter[int]:
         limits = httpx.Limits(max_connections=1000)
-        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=PATIENCE) as client:
             started = asyncio.Event()
 
             async def once(number: int) -> int:
@@ -69,7 +70,7 @@ def test_a_thousand_connections_at_once(slow_server: ModelServer, tmp_path: Path
             started.set()
             return Counter(await asyncio.gather(*requests))
 
-    with gateway(tmp_path, slow_server.address("grpc"), timeout_seconds=30.0) as running:
+    with gateway(tmp_path, slow_server.address("grpc"), timeout_seconds=PATIENCE) as running:
         assert asyncio.run(ask(running.url)) == {200: 1000}
         assert running.sample('gateway_predictions_total{model="flights",outcome="ok",version="3"}') == 1000
         assert running.http.get("/readyz").status_code == 200
@@ -135,11 +136,11 @@ class TestStart:
                 line, cwd=tmp_path, stdout=output, stderr=output, env=ENVIRONMENT, preexec_fn=_take_interrupts
             )
         try:
-            wait_until(lambda: is_open(port), seconds=60)
+            wait_until(lambda: is_open(port))
             response = httpx.post(f"http://127.0.0.1:{port}/v1/predict", json={"rows": [ROW]})
             assert response.status_code == 200
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 130
+            assert process.wait(PATIENCE) == 130
         finally:
             process.kill()
             process.wait()
@@ -153,7 +154,7 @@ class TestStart:
             f"port: {slow_server.rest_port}\nupstream: {{stable: '{slow_server.address('grpc')}'}}\n"
         )
         line = [sys.executable, "-m", "serving.gateway", "--settings", str(tmp_path / "settings.yaml")]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
 
         assert done.returncode == 2
         assert "The gateway cannot listen" in done.stderr
@@ -162,14 +163,14 @@ class TestStart:
     def test_settings_that_are_wrong(self, tmp_path: Path) -> None:
         (tmp_path / "settings.yaml").write_text("prot: 8088\n")
         line = [sys.executable, "-m", "serving.gateway", "--settings", str(tmp_path / "settings.yaml")]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
 
         assert done.returncode == 2
         assert "prot: Extra inputs are not permitted" in done.stderr
         assert "Traceback" not in done.stderr
 
     def test_a_new_key_and_its_hash(self) -> None:
-        done = subprocess.run([str(CONVEYOR), "gateway", "key"], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run([str(CONVEYOR), "gateway", "key"], capture_output=True, text=True, timeout=PATIENCE, check=True)
         printed = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[:2])
 
         assert hashlib.sha256(printed["key"].encode()).hexdigest() == printed["sha256"]

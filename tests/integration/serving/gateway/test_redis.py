@@ -17,8 +17,9 @@ from redis.exceptions import AuthenticationError
 
 from serving.gateway.shared_store import SharedStore
 from tests.fakes.ports import free_port
+from tests.fakes.waiting import PATIENCE, wait_until
 from tests.integration.serving.gateway.running import ENVIRONMENT, REDIS, ROW, Redis, eventually, gateway, redis
-from tests.integration.serving.modelserver.running import is_open, wait_until
+from tests.integration.serving.modelserver.running import is_open
 
 DEPLOYMENT = Path(__file__).parents[4] / "manifests/gateway/redis/deployment.yaml"
 
@@ -83,7 +84,7 @@ def test_the_redis_of_the_cluster_wants_the_password_in_the_file(tmp_path: Path,
     )
     port = free_port()
     line = ["sh", "-ceu", f"{script.rstrip()} --port {port} --bind 127.0.0.1 --dir {tmp_path}"]
-    refused = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    refused = subprocess.run(line, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert (refused.returncode, "has no password" in refused.stderr) == (1, True)
 
     (tmp_path / "password").write_text("open-sesame\n")
@@ -127,7 +128,8 @@ def test_the_gateway_goes_on_without_it(model_server: str, tmp_path: Path, share
 
 
 def test_gateways_count_a_callers_requests_together(model_server: str, tmp_path: Path, shared: Redis) -> None:
-    settings = {"cache": {"redis": shared.url}, "access": {"rate_limit": "4/hour"}}
+    # A day: at the turn of an hour, a part of the one before is forgotten.
+    settings = {"cache": {"redis": shared.url}, "access": {"rate_limit": "4/day"}}
     with gateway(tmp_path, model_server, **settings) as first, gateway(tmp_path, model_server, **settings) as second:
         statuses = [each.predict(ROW).status_code for each in (first, second) * 3]
         assert statuses == [200] * 4 + [429] * 2

@@ -14,8 +14,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pipeline.config import Gateway
 from serving import tracing
 from serving.gateway.app import create_app
+from tests.fakes.waiting import wait_until
 from tests.integration.serving.gateway.running import ROW
-from tests.integration.serving.modelserver.running import serving, wait_until
+from tests.integration.serving.modelserver.running import serving
 from tests.unit.serving.gateway.conftest import Client, running
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -52,7 +53,7 @@ def test_one_trace_leads_from_the_caller_to_the_model(gateway: tuple[Client, str
     response = client.post("/v1/predict", json={"rows": [ROW]}, headers={"traceparent": f"00-{TRACE}-{CALLER}-01"})
     assert response.status_code == 200, response.text
     # The model server may close its span after its answer has arrived.
-    wait_until(lambda: len(chain(spans)) == 5, seconds=60)
+    wait_until(lambda: len(chain(spans)) == 5)
     call = "Predict" if protocol == "grpc" else "POST"
     assert [each.name for each in chain(spans)] == ["POST /v1/predict", "batch", call, call, "run model"]
     assert [each.kind.name for each in chain(spans)] == ["SERVER", "INTERNAL", "CLIENT", "SERVER", "INTERNAL"]

@@ -53,7 +53,7 @@ def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 @pytest.fixture(scope="session")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Versions of half: 1 takes a second to answer."""
+    """Versions of half: 1 takes three seconds to answer."""
     folder = tmp_path_factory.mktemp("slow")
-    write_half_plus(folder / "1", 2.0, seconds=1.0)
+    write_half_plus(folder / "1", 2.0, seconds=3.0)
     return folder

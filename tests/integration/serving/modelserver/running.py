@@ -7,8 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +26,9 @@ from tensorflow_serving.apis import (
 from serving.modelserver.flags import Flags
 from serving.modelserver.server import ModelServer
 from tests.fakes.ports import free_ports
+from tests.fakes.waiting import PATIENCE, wait_until
 
-TIMEOUT = 20.0
+TIMEOUT = PATIENCE
 FAST = {"file_system_poll_wait_seconds": 1, "max_num_load_retries": 0}
 """Flags that make tests wait for less."""
 
@@ -109,7 +109,7 @@ def program(*flags: str, log: Path) -> Iterator[tuple[Running, subprocess.Popen[
         process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT)
     running = Running(port, rest_port)
     try:
-        wait_until(lambda: process.poll() is not None or is_open(rest_port), seconds=180)
+        wait_until(lambda: process.poll() is not None or is_open(rest_port))
         assert process.poll() is None, log.read_text()
         yield running, process
     finally:
@@ -123,11 +123,3 @@ def is_open(port: int) -> bool:
     """Whether something listens on a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = TIMEOUT) -> None:
-    """Waits until a condition holds; it fails if it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)

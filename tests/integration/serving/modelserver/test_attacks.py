@@ -21,8 +21,9 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from tests.fakes.ports import free_ports
+from tests.fakes.waiting import wait_until
 from tests.integration.serving.attacks import GrpcAttacker, HttpAttacker, attack
-from tests.integration.serving.modelserver.running import TIMEOUT, Running, model_spec, wait_until
+from tests.integration.serving.modelserver.running import TIMEOUT, Running, model_spec
 from tests.integration.serving.watched import Watched, limit_memory
 
 LIMIT = 16 * 2**20
@@ -51,7 +52,7 @@ def attacked(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         process = subprocess.Popen([*line, *options], stdout=output, stderr=subprocess.STDOUT, preexec_fn=limit_memory)
     running = Running(port, rest_port)
     try:
-        wait_until(lambda: process.poll() is not None or is_well(running), seconds=60)
+        wait_until(lambda: process.poll() is not None or is_well(running))
         yield running, Watched(process.pid, lambda: well(running))
         assert "Traceback" not in log.read_text()
     finally:

@@ -22,7 +22,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from tests.integration.serving.modelserver.running import TIMEOUT, Running, model_spec, serving, wait_until
+from tests.fakes.waiting import wait_until
+from tests.integration.serving.modelserver.running import TIMEOUT, Running, model_spec, serving
 
 TYPES = {
     "float32": [[0.5, -1.5]],

@@ -10,37 +10,47 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 import pytest
 
 from tests.fakes.ports import free_port, free_ports
-from tests.integration.serving.modelserver.running import Running, program, wait_until
+from tests.fakes.waiting import PATIENCE, wait_until
+from tests.integration.serving.modelserver.running import Running, program
 
 SERVER = [sys.executable, "-m", "serving.modelserver"]
 CONNECTIONS = 1000
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*SERVER, *flags], capture_output=True, text=True, timeout=60)
+    return subprocess.run([*SERVER, *flags], capture_output=True, text=True, timeout=PATIENCE)
+
+
+def begin(server: Running, threads: ThreadPoolExecutor, count: int) -> tuple[list[Future[Any]], list[Future[Any]]]:
+    """Requests over gRPC and over REST to the slow model, which have arrived: they come within a second, and take three."""
+    assert server.states() == {1: "AVAILABLE"}
+    assert server.get("half").status_code == 200
+    over_grpc = [threads.submit(server.half_plus, 0.0) for _ in range(count)]
+    over_rest = [threads.submit(server.post, "half:predict", {"instances": [0.0]}) for _ in range(count)]
+    time.sleep(1.0)
+    return over_grpc, over_rest
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_under_way_finish_when_it_is_told_to_stop(slow: Path, tmp_path: Path, number: signal.Signals) -> None:
     flags = ("--model_name=half", f"--model_base_path={slow}")
     with program(*flags, log=tmp_path / "log") as (server, process), ThreadPoolExecutor() as threads:
-        over_grpc = [threads.submit(server.half_plus, 0.0) for _ in range(3)]
-        over_rest = [threads.submit(server.post, "half:predict", {"instances": [0.0]}) for _ in range(3)]
-        time.sleep(0.3)
+        over_grpc, over_rest = begin(server, threads, 3)
 
         process.send_signal(number)
 
         assert [answer.result() for answer in over_grpc] == [(2.0, 1)] * 3
         assert [answer.result().json() for answer in over_rest] == [{"predictions": [2.0]}] * 3
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
         with pytest.raises(httpx.TransportError):
             server.get("half")
         assert "Traceback" not in (tmp_path / "log").read_text()
@@ -49,22 +59,19 @@ def test_requests_under_way_finish_when_it_is_told_to_stop(slow: Path, tmp_path:
 def test_a_second_signal_ends_it_at_once(slow: Path, tmp_path: Path) -> None:
     flags = ("--model_name=half", f"--model_base_path={slow}")
     with program(*flags, log=tmp_path / "log") as (server, process), ThreadPoolExecutor() as threads:
-        answer = threads.submit(server.post, "half:predict", {"instances": [0.0]})
-        time.sleep(0.3)
+        _, (answer,) = begin(server, threads, 1)
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(5) == -signal.SIGTERM
+        assert process.wait(PATIENCE) == -signal.SIGTERM
         assert isinstance(answer.exception(), httpx.TransportError)
 
 
 def test_a_server_that_is_killed_leaves_an_error_that_says_so(slow: Path, tmp_path: Path) -> None:
     flags = ("--model_name=half", f"--model_base_path={slow}")
     with program(*flags, log=tmp_path / "log") as (server, process), ThreadPoolExecutor() as threads:
-        over_grpc = threads.submit(server.half_plus, 0.0)
-        over_rest = threads.submit(server.post, "half:predict", {"instances": [0.0]})
-        time.sleep(0.3)
+        (over_grpc,), (over_rest,) = begin(server, threads, 1)
 
         process.kill()
 
@@ -106,12 +113,12 @@ def test_it_waits_for_the_first_version(tmp_path: Path, folder: Path) -> None:
     with log.open("wb") as output:
         process = subprocess.Popen([*SERVER, *flags], stdout=output, stderr=subprocess.STDOUT)
     try:
-        wait_until(lambda: "No versions of servable half found under base path" in log.read_text(), seconds=60)
+        wait_until(lambda: "No versions of servable half found under base path" in log.read_text())
         (base / "1").symlink_to(folder / "half" / "1")
         server = Running(port, rest_port)
         wait_until(lambda: _answers(server))
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()
@@ -131,9 +138,9 @@ def test_it_can_be_stopped_while_it_waits(tmp_path: Path) -> None:
             [*SERVER, f"--port={free_port()}", f"--model_base_path={tmp_path}"], stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        wait_until(lambda: "No versions of servable" in log.read_text(), seconds=60)
+        wait_until(lambda: "No versions of servable" in log.read_text())
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()

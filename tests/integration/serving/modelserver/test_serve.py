@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pipeline.contracts import signature
 from pipeline.util import checkout
 from tests.fakes.ports import free_ports
+from tests.fakes.waiting import PATIENCE, wait_until
 from tests.integration.conftest import CONFIG, CONVEYOR
-from tests.integration.serving.modelserver.running import Running, wait_until
+from tests.integration.serving.modelserver.running import Running
 from tests.integration.serving.modelserver.test_versions import corrupt_graph, models_config, push
 from tests.integration.serving.saved_models import write_half_plus
 
@@ -58,11 +59,11 @@ class Shell:
         finally:
             running.close()
             process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE)
 
     def wait_for(self, text: str) -> None:
         """Waits until a text has been printed."""
-        wait_until(lambda: text in self.printed, seconds=90)
+        wait_until(lambda: text in self.printed)
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_it_serves_tells_where_and_ends_in_good_order(shell: Shell) -> None:
         assert "request_count" in httpx.get(metrics).text
 
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
         assert shell.printed.endswith("Stopping: requests under way are finished first.\n")
         with pytest.raises(httpx.TransportError):
             server.get("flights")
@@ -111,7 +112,7 @@ def test_a_second_server_is_refused_while_the_ports_are_used(shell: Shell) -> No
     with shell.serve("--engine=embedded") as (server, _):
         shell.wait_for("answers")
         line = [str(CONVEYOR), "serve", str(CONFIG), f"--port={server.port}", "--engine=embedded"]
-        second = subprocess.run(line, cwd=shell.folder, capture_output=True, text=True, timeout=60)
+        second = subprocess.run(line, cwd=shell.folder, capture_output=True, text=True, timeout=PATIENCE)
 
     assert second.returncode == 2
     assert f"Port {server.port} cannot be used." in second.stderr
@@ -195,7 +196,7 @@ def test_a_server_that_cannot_start_is_told_of(shell: Shell) -> None:
     corrupt_graph(shell.models / "1")
 
     with shell.serve("--engine=embedded") as (_, process):
-        assert process.wait(90) == 1
+        assert process.wait(PATIENCE) == 1
 
     assert "The model server has ended with status 1." in shell.printed
     assert "Failed to start server." in shell.printed
@@ -230,5 +231,5 @@ def test_the_embedded_server_where_the_image_cannot_be_had(shell: Shell, docker:
         shell.wait_for(f"Serving flights with the embedded model server: Docker cannot fetch {IMAGE}")
 
     with shell.serve("--engine=docker") as (_, process):
-        assert process.wait(60) == 2
+        assert process.wait(PATIENCE) == 2
     assert "The image of TensorFlow Serving is missing and cannot be fetched." in shell.printed

@@ -17,7 +17,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from serving.modelserver.status import StatusError
-from tests.integration.serving.modelserver.running import Running, model_spec, serving, wait_until
+from tests.fakes.waiting import wait_until
+from tests.integration.serving.modelserver.running import Running, model_spec, serving
 from tests.integration.serving.saved_models import write_half_plus, write_warmup
 
 

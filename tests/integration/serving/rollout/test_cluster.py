@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from serving.rollout import RolloutState
+from tests.fakes.waiting import wait_until
 from tests.integration.serving.gateway.running import Gateway, gateway
-from tests.integration.serving.modelserver.running import is_open, wait_until
+from tests.integration.serving.modelserver.running import is_open
 from tests.integration.serving.rollout.cluster import Cluster
 from tests.integration.serving.rollout.place import Load, Place
 
@@ -24,7 +25,7 @@ def place(tmp_path: Path) -> Place:
 @pytest.fixture
 def cluster(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     with Cluster(tmp_path / "cluster", place.config.serving_path.parent, monkeypatch).running() as cluster:
-        wait_until(lambda: is_open(cluster.ports["serving"]), seconds=60)
+        wait_until(lambda: is_open(cluster.ports["serving"]))
         yield cluster
 
 

@@ -14,8 +14,9 @@ import pytest
 from pipeline.loop.journal import Action, Entry, Journal, State
 from pipeline.loop.turn import folder_of
 from serving.rollout import files
+from tests.fakes.waiting import wait_until
 from tests.integration.serving.gateway.running import Gateway, gateway
-from tests.integration.serving.modelserver.running import Running, program, wait_until
+from tests.integration.serving.modelserver.running import Running, program
 from tests.integration.serving.rollout.place import CONVEYOR, EVEN, Load, Place
 
 
@@ -140,7 +141,7 @@ def test_a_loop_tries_what_it_has_pushed_by_steps_and_promotes_it(place: Place, 
         assert "start: version 3 was pushed, and 2 serves: stable 2, canary 3 at 40 %" in turn(place, running, *steps)
         for told in ("step: verdict pass", "promote: verdict pass"):
             load.versions.clear()
-            wait_until(lambda: min(load.versions[2], load.versions[3]) > 700, seconds=120)
+            wait_until(lambda: min(load.versions[2], load.versions[3]) > 700)
             assert told in turn(place, running, *steps)
     assert files.read_state(place.config).stable == 3
     assert load.failures == []
@@ -153,7 +154,7 @@ def test_a_loop_does_not_try_what_its_replay_finds_worse(place: Place, running: 
     place.conveyor("rollout", "abort")
     journal = pushed_by_the_loop(place, 3, weight=EVEN * 3)
     with Load(running).running() as load:
-        wait_until(lambda: load.versions[2] > 800, seconds=120)
+        wait_until(lambda: load.versions[2] > 800)
         assert "replay: version 3 was pushed, and 2 serves" in turn(place, running)
     assert [each.outcome for each in journal.entries() if each.action is Action.REPLAY] == ["", "fail"]
     state = files.read_state(place.config)
@@ -169,7 +170,7 @@ def test_a_bad_canary_is_refused_and_aborted_at_its_first_step(place: Place, run
         place.conveyor(*on_gateway(running, "rollout", "start", "3", "--steps", "50,90", "--bake", "1s"))
         # Before a rollout the newest version answers: those rows do not count for the canary.
         load.versions.clear()
-        wait_until(lambda: min(load.versions[2], load.versions[3]) > 400, seconds=60)
+        wait_until(lambda: min(load.versions[2], load.versions[3]) > 400)
         assert running.http.get("/rollout?min_rows=300").json()["verdict"] == "fail"
         out = place.conveyor(*on_gateway(running, "rollout", "promote", "--min-rows", "300"), code=2)
         assert "Version 3 is worse than version 2" in out
@@ -186,7 +187,7 @@ def test_a_bad_version_is_stopped_by_a_replay_and_as_a_shadow_before_a_caller_ge
     place: Place, running: Gateway
 ) -> None:
     with Load(running).running() as load:
-        wait_until(lambda: load.versions[2] > 800, seconds=60)
+        wait_until(lambda: load.versions[2] > 800)
         place.push(3, weight=EVEN * 3)
         # By a model server of its own: that of the callers does not have both versions.
         options, place.options = place.options, ()
