@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +114,10 @@ def test_what_is_gone_is_named(runs, workspace, conveyor, missing):
 
 def test_numbers_do_not_flip(runs, conveyor):
     for run in ("first", "second"):
-        path = runs.runs_path / run / "run.json"
-        document = json.loads(path.read_text())
-        document["config"]["task"] = "regression"
-        document["config"]["evaluation"]["thresholds"] = {}
-        path.write_text(json.dumps(document))
+        outcome = RunOutcome.load(runs.runs_path / run)
+        outcome.config["task"] = "regression"
+        outcome.config["evaluation"]["thresholds"] = {}
+        outcome.save(runs.runs_path / run)
     code, _, err = conveyor("compare", "first", "second", "--flips")
     assert code == 2
     assert "Predictions of numbers do not flip." in err
