@@ -170,6 +170,7 @@ def gate_of(config: PipelineConfig) -> Gate:
         min_slice_rows=config.evaluation.min_slice_rows,
         confidence=config.evaluation.confidence,
         max_gaps=config.evaluation.max_gaps,
+        unread=sorted(config.unread),
     )
 
 

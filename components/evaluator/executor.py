@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
@@ -10,7 +13,7 @@ from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as stock
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from components.evaluator.evaluation import evaluate
@@ -18,7 +21,8 @@ from components.evaluator.gate import Gate
 from components.evaluator.thresholds import DEFAULT, at_thresholds, by_weighed, is_weighed, threshold_of
 from components.shared.examples.splits import split_files
 from components.shared.fast_executor import Artifacts, FastExecutor, UnsupportedError
-from pipeline.errors import NodeError
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.errors import ConfigError, NodeError
 
 GATE_KEY = "gate"
 """The execution property with the gate as JSON; empty where the thresholds of the EvalConfig are all."""
@@ -31,7 +35,13 @@ class Executor(FastExecutor):
     STOCK = stock.Executor
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        """Executes the node as `FastExecutor` says, with the metrics of what each model decides."""
+        """Executes the node as `FastExecutor` says, with the metrics of what each model decides.
+
+        Raises:
+          ConfigError: the baseline takes columns that are not read.
+        """
+        if exec_properties.get(GATE_KEY):
+            _require_columns_of_baseline(input_dict, Gate.from_json(exec_properties[GATE_KEY]).unread)
         super().Do(input_dict, output_dict, {**exec_properties, **_by_decisions(input_dict, exec_properties)})
 
     def run_fast(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
@@ -64,6 +74,22 @@ class Executor(FastExecutor):
         # As in TFX: without thresholds nothing is validated, so nothing is blessed.
         if metric_specs.metric_thresholds_from_metrics_specs(eval_config.metrics_specs, eval_config=eval_config):
             _bless(validation.validation_ok, input_dict, output_dict, exec_properties)
+
+
+def _require_columns_of_baseline(input_dict: Artifacts, unread: Sequence[str]) -> None:
+    """Sees to it that the baseline gets what it takes: without, it would say less than it knows, and anything could beat it."""
+    for baseline in input_dict.get(standard_component_specs.BASELINE_MODEL_KEY) or []:
+        description = _path_of(baseline) / DESCRIPTION_PATH
+        taken = ModelDescription.from_json(description.read_text()).features if description.is_file() else {}
+        if missing := [name for name in unread if name in taken]:
+            raise ConfigError(
+                "The baseline cannot be compared with: it takes columns that this run does not read.",
+                where="features",
+                expected=f"the columns of {baseline.uri}",
+                seen=f"kind: ignore for {', '.join(missing)}",
+                fix=f"Read them for the comparison: --set data.keep='{json.dumps(missing, ensure_ascii=False)}'. "
+                "Once a model without them is blessed, it is the baseline.",
+            )
 
 
 def _unjudgeable(reason: UnsupportedError) -> NodeError:
@@ -115,8 +141,11 @@ def _complete(input_dict: Artifacts, exec_properties: dict[str, Any]) -> config_
 
 def _model_path(spec: config_pb2.ModelSpec, input_dict: Artifacts) -> str:
     key = standard_component_specs.BASELINE_MODEL_KEY if spec.is_baseline else standard_component_specs.MODEL_KEY
-    model = artifact_utils.get_single_instance(input_dict[key])
-    return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+    return str(_path_of(artifact_utils.get_single_instance(input_dict[key])))
+
+
+def _path_of(model: Artifact) -> Path:
+    return Path(path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model)))
 
 
 def _example_files(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str]:

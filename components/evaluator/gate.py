@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 
@@ -19,6 +19,7 @@ class Gate:
       confidence: that of the intervals, from 0 to 1: the whole interval must say that it is better, and the whole interval that
         it is worse than the baseline, or a gap larger, by more than is allowed.
       max_gaps: by column and metric, the largest difference between the slices by that column.
+      unread: the columns of the data that are not read. A baseline that takes one of them cannot be compared with.
     """
 
     metric: str
@@ -27,6 +28,7 @@ class Gate:
     min_slice_rows: int
     confidence: float
     max_gaps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    unread: Sequence[str] = ()
 
     def to_json(self) -> str:
         """The gate as JSON, for an execution property."""

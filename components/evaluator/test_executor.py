@@ -21,7 +21,8 @@ from components.evaluator.gate import Gate
 from components.shared.fast_executor import FORCE_KEY
 from pipeline.config import PipelineConfig
 from pipeline.contracts.judgement import FILE_NAME, Judgement
-from pipeline.errors import DataError, NodeError
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.errors import ConfigError, DataError, NodeError
 
 
 class _Model(tf.Module):
@@ -199,6 +200,19 @@ def test_a_gap_between_slices_that_is_too_large_refuses(tmp_path: Path) -> None:
     (gap,) = Judgement.from_json((folder / FILE_NAME).read_text()).gaps
     assert (gap.low, gap.high, gap.high_value) == (0, 1, "0.75")
     assert (tmp_path / "blessing" / "NOT_BLESSED").exists()
+
+
+@pytest.mark.parametrize("unread", [["x"], ["z", "x"]])
+def test_a_baseline_that_takes_what_is_not_read_is_no_opponent(tmp_path: Path, unread: list[str]) -> None:
+    description = tmp_path / "baseline" / "Format-Serving" / DESCRIPTION_PATH
+    description.parent.mkdir(parents=True)
+    description.write_text(ModelDescription(features={"x": "float", "y": "int"}).to_json())
+    inputs = {keys.BASELINE_MODEL_KEY: _artifact(standard_artifacts.Model, tmp_path / "baseline")}
+    gate = Gate("auc", needs_constant=True, allows_standard_error=True, min_slice_rows=1, confidence=0.95, unread=unread)
+    with pytest.raises(ConfigError, match="takes columns that this run does not read") as caught:
+        Executor().Do(inputs, {}, {GATE_KEY: gate.to_json()})
+    assert caught.value.seen == "kind: ignore for x"
+    assert "--set data.keep='[\"x\"]'" in caught.value.fix
 
 
 def test_without_any_label_there_is_nothing_to_evaluate(tmp_path: Path) -> None:

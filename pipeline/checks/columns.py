@@ -35,6 +35,8 @@ def named_columns(config: PipelineConfig) -> Iterator[tuple[Field, str]]:
         yield ("training", "weight"), config.training.weight
     for name in config.data.columns:
         yield ("data", "columns", name), name
+    for place, name in enumerate(config.data.keep):
+        yield ("data", "keep", place), name
     for name in config.gateway.example:
         yield ("gateway", "example", name), name
     if config.gateway.split_by is not None:

@@ -70,6 +70,9 @@ class Data(Section):
     columns: dict[str, ColumnType] = Field(default_factory=dict)
     """The types of single columns, by name; the others follow from the schema and from all of their values. Text keeps what
     is written, such as the zeros of 007; a value that does not fit stops the run."""
+    keep: list[str] = Field(default_factory=list)
+    """Columns that are read although they are ignored as features and nothing else uses them: a baseline that takes them can
+    only be compared with if it gets them."""
     dates: DateOrder | None = None
     """Whether 01/02/2013 is the first of February or the second of January. Found out when not given, by days above 12."""
     unlabelled: Literal["refuse", "drop"] = "refuse"

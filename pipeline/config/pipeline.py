@@ -136,9 +136,9 @@ class PipelineConfig(Section):
 
     @property
     def unread(self) -> frozenset[str]:
-        """The columns that are ignored as features and that nothing else uses: they are not read from the data."""
+        """The columns that are ignored as features and that nothing else uses or keeps: they are not read from the data."""
         ignored = {name for name, feature in self.features.items() if feature.kind == "ignore"}
-        return frozenset(ignored.difference(self.data.split.columns, self.weights, *self.evaluation.sliced_by))
+        return frozenset(ignored.difference(self.data.keep, self.data.split.columns, self.weights, *self.evaluation.sliced_by))
 
     @property
     def weights(self) -> tuple[str, ...]:

@@ -127,7 +127,9 @@ class _Analyzers:
         # Elementwise: each analyzer costs a fixed time in Beam. In 64 bits, since the order in which Beam adds up batches is
         # not fixed, and in 32 bits the sums depend on it.
         mean = tft.mean(values, reduce_instance_dims=False)
-        return tf.stack([mean, tf.sqrt(tft.var(values, reduce_instance_dims=False))], name=f"{ANALYSED}{key}")
+        moments = tf.stack([mean, tf.sqrt(tft.var(values, reduce_instance_dims=False))])
+        # Of a column without any value beside others that have some, TFT finds 0 / 0.
+        return tf.where(tf.math.is_nan(moments), tf.zeros_like(moments), moments, name=f"{ANALYSED}{key}")
 
     def boundaries(self, key: str, values: tf.Tensor, buckets: int) -> tf.Tensor:
         # TFT's analyzer fails for a column without any value.

@@ -66,7 +66,12 @@ def test_nothing_is_wrong(project):
 SECTIONS: dict[str, Any] = {
     "features": {"rooms": {"kind": "numeric"}},
     "evaluation": {"slices": [["rooms"]], "max_gaps": {"rooms": {"recall": 0.1}}},
-    "data": {"input": "houses.csv", "split": {"method": "group", "by": "rooms"}, "columns": {"rooms": "text"}},
+    "data": {
+        "input": "houses.csv",
+        "split": {"method": "group", "by": "rooms"},
+        "columns": {"rooms": "text"},
+        "keep": ["rooms"],
+    },
     "gateway": {"split_by": "rooms", "example": {"rooms": 1}, "log": {"exclude": ["rooms"]}},
 }
 
@@ -93,6 +98,7 @@ def test_every_field_that_names_a_column_is_looked_at(tmp_path):
         "evaluation.max_gaps.rooms",
         "data.split.by",
         "data.columns.rooms",
+        "data.keep.0",
         "gateway.example.rooms",
         "gateway.split_by",
         "gateway.log.exclude.0",

@@ -95,10 +95,10 @@ def test_a_slice_is_a_column_or_a_crossing_of_columns():
 
 
 def test_ignored_columns_are_read_where_something_else_uses_them():
-    ignored = {name: {"kind": "ignore"} for name in ("city", "day", "sex", "w", "v", "note")}
+    ignored = {name: {"kind": "ignore"} for name in ("city", "day", "sex", "w", "v", "old", "note")}
     uses = config(
         features=ignored,
-        data={"input": "a.csv", "split": {"method": "time", "by": "day"}},
+        data={"input": "a.csv", "keep": ["old"], "split": {"method": "time", "by": "day"}},
         training={"weight": "w"},
         evaluation={"slices": ["city"], "max_gaps": {"sex": {"recall": 0.1}}, "weight": "v"},
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import calendar
 import datetime
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,6 +131,21 @@ def test_numbers_stand_side_by_side_whatever_their_types() -> None:
     nan = math.nan
     expected = [[2.5, nan, 1, nan, 0.5, 2.0**62], [nan, 7, nan, nan, nan, 0], [nan, nan, 3, nan, -1, 5]]
     np.testing.assert_array_equal(raw.to_matrix(columns).numpy(), expected)
+
+
+def test_a_column_without_any_value_beside_one_that_has_some_is_standardised(tmp_path: Path) -> None:
+    metadata = tft.DatasetMetadata.from_feature_spec({"x": tf.io.FixedLenFeature([2], tf.float32)})
+    learnt, asked = (
+        [{"x": np.array(row, np.float32)} for row in rows] for rows in ([[1, math.nan], [3, math.nan]], [[4, 5], [4, math.nan]])
+    )
+    with tft_beam.Context(temp_dir=str(tmp_path)):
+        graph = (learnt, metadata) | tft_beam.AnalyzeDataset(
+            lambda inputs: {
+                "z": preprocessing._z_scores("numeric", tf.cast(inputs["x"], tf.float64), preprocessing._Analyzers())[0]
+            }
+        )
+        rows, _ = ((asked, metadata), graph) | tft_beam.TransformDataset()
+    assert [row["z"].tolist() for row in rows] == [[2, 0], [2, 0]]
 
 
 def test_values_go_back_to_their_rows() -> None:
