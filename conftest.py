@@ -15,5 +15,5 @@ os.environ.pop("CONVEYOR_METADATA", None)
 # Machines that run tests are busy with other things: a slow example is not a failure. What a test's fixtures make serves all of
 # its examples.
 unimportant = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-settings.register_profile("conveyor", deadline=None, suppress_health_check=unimportant)
+settings.register_profile("conveyor", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=unimportant)
 settings.load_profile("conveyor")
