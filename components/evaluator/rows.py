@@ -19,7 +19,7 @@ from components.evaluator.weights import row_weights
 from components.shared.examples.tfrecord import compression_of
 from components.shared.fast_executor import UnsupportedError
 from pipeline.contracts.label import require_known_classes
-from pipeline.contracts.model import TRANSFORMED_LABELS
+from pipeline.contracts.model import TRANSFORMED_LABELS, column_of_another_type
 from pipeline.errors import DataError
 from pipeline.util.progress import RowProgress
 
@@ -76,10 +76,12 @@ class Models:
         models = {path: tf.saved_model.load(path) for path in {comparison.path for comparison in self._comparisons}}
         self._models = models
         self._predict = {
-            (path, name): _Signature(models[path], name) for path, name in {(c.path, c.signature) for c in self._comparisons}
+            (each.path, each.signature): _Signature(each.path, models[each.path], each.signature) for each in self._comparisons
         }
         self._label = {
-            path: _Signature(model, TRANSFORMED_LABELS) for path, model in models.items() if _has(model, TRANSFORMED_LABELS)
+            path: _Signature(path, model, TRANSFORMED_LABELS)
+            for path, model in models.items()
+            if _has(model, TRANSFORMED_LABELS)
         }
         for comparison in self._comparisons:
             outputs = self._predict[comparison.path, comparison.signature].outputs
@@ -107,6 +109,7 @@ class Models:
         """Predictions, [N, outputs], for serialized examples, [N].
 
         Raises:
+          DataError: a column has another type than a model was trained on.
           UnsupportedError: an output is not one or more finite numbers a row.
         """
         parts = [self._predictions(part) for part in in_parts(examples)]
@@ -131,7 +134,7 @@ class Models:
         """Labels, [N], for serialized examples, [N], all of which have one; class indices where a model says which.
 
         Raises:
-          DataError: the model does not know a label.
+          DataError: the model does not know a label, or was trained on one of another type.
           UnsupportedError: a label is not a finite number.
         """
         transformed = {path: signature(examples) for path, signature in self._label.items()}
@@ -153,7 +156,8 @@ class Models:
 class _Signature:
     """A signature of a SavedModel that takes serialized tf.Examples."""
 
-    def __init__(self, model: Any, name: str) -> None:
+    def __init__(self, path: str, model: Any, name: str) -> None:
+        self._path = path
         if name not in model.signatures:
             raise UnsupportedError(f"the model has no signature {name!r}")
         self._function = model.signatures[name]
@@ -164,7 +168,19 @@ class _Signature:
         self.outputs = set(self._function.structured_outputs)
 
     def __call__(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._function(**{self._input: examples})
+        try:
+            return self._function(**{self._input: examples})
+        except tf.errors.InvalidArgumentError as error:
+            if not (column := column_of_another_type(error.message)):
+                raise
+            raise DataError(
+                "A model cannot be asked about the evaluation rows: it was trained on another type of a column.",
+                where=self._path,
+                expected="rows that the candidate and the baseline, the latest blessed model, both take",
+                seen=column,
+                fix="Give the column its type back (data.columns, or the schema), or go on as a new pipeline, which has no "
+                "baseline: --set name=NAME",
+            ) from error
 
 
 def _has(model: Any, name: str) -> bool:
@@ -181,7 +197,7 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models, w
       weight: the column that says how much each row counts; without one, each counts once.
 
     Raises:
-      DataError: no row has a label, a model does not know a label, or a row has no weight.
+      DataError: no row has a label, a model does not know a label or takes a column as another type, or a row has no weight.
       UnsupportedError: a row has several values in one of the columns, or a label or prediction is not a finite number.
     """
     label_names = sorted(models.label_columns)

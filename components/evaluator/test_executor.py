@@ -18,6 +18,7 @@ from tfx.types import standard_component_specs as keys
 from components.evaluator import FastEvaluator, eval_config, gate_of
 from components.evaluator.executor import GATE_KEY, Executor
 from components.evaluator.gate import Gate
+from components.evaluator.rows import Comparison, Models
 from components.shared.fast_executor import FORCE_KEY
 from pipeline.config import PipelineConfig
 from pipeline.contracts.judgement import FILE_NAME, Judgement
@@ -225,6 +226,15 @@ def test_a_label_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not know") as caught:
         _run(tmp_path, [b"no", b"perhaps"])
     assert caught.value.seen == "'perhaps'"
+
+
+def test_a_model_that_was_trained_on_another_type_of_a_column_is_named(tmp_path: Path) -> None:
+    tf.saved_model.save(_Model(), str(tmp_path), signatures={"serving_default": _Model().serve})
+    models = Models([Comparison(str(tmp_path), "serving_default", "score", "y")])
+    with pytest.raises(DataError, match="another type") as caught:
+        models.predict(tf.constant([_example(x=b"far").SerializeToString()]))
+    assert caught.value.seen == "x is string, and was float in the model's training"
+    assert caught.value.where == str(tmp_path)
 
 
 def test_without_rows_no_model_is_blessed(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -75,6 +76,18 @@ MAX_WARMUP_REQUESTS = 1000
 
 DESCRIPTION_PATH = "assets.extra/conveyor.json"
 """Within the SavedModel: a `ModelDescription` as JSON."""
+
+_OTHER_TYPE = re.compile(r"Key: (.+), Index: \d+\.\s+Data types don't match\. Data type: (\w+) but expected type: (\w+)")
+
+
+def column_of_another_type(problem: str) -> str:
+    """The column that a model takes as another type than a row has it, with both types; empty where something else went wrong.
+
+    Args:
+      problem: what TensorFlow's error says.
+    """
+    found = _OTHER_TYPE.search(problem)
+    return f"{found[1]} is {found[2]}, and was {found[3]} in the model's training" if found else ""
 
 
 def free_name(name: str, taken: Collection[str]) -> str:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import nodes
 from pipeline.config import PipelineConfig, Task
-from pipeline.contracts.model import EXAMPLES_INPUT, EXAMPLES_SIGNATURE, LABELS, PROBABILITIES, PROBABILITY
+from pipeline.contracts.model import (
+    EXAMPLES_INPUT,
+    EXAMPLES_SIGNATURE,
+    LABELS,
+    PROBABILITIES,
+    PROBABILITY,
+    column_of_another_type,
+)
 from pipeline.errors import UsageError
 from pipeline.report import formats
 from pipeline.report.compare.differences import Difference, Section
@@ -56,7 +63,8 @@ def compare_predictions(runs: Sequence[RunDetails]) -> tuple[Section, Section]:
       runs: the runs, whose models predict classes.
 
     Raises:
-      UsageError: a model, or the evaluation rows of the last run, are not there, or the models predict numbers.
+      UsageError: a model, or the evaluation rows of the last run, are not there, a model takes a column as another type, or the
+        models predict numbers.
     """
     last = runs[-1]
     if last.config.task is Task.REGRESSION:
@@ -170,7 +178,7 @@ def _predicted(files: Sequence[Path], folders: Sequence[Path]) -> Iterator[tuple
     compression = "GZIP" if all(file.suffix == ".gz" for file in files) else ""
     decoder = ExamplesToRecordBatchDecoder()
     for examples in tf.data.TFRecordDataset([str(file) for file in files], compression).batch(_BATCH):
-        given = [signature(**{EXAMPLES_INPUT: examples}) for signature in signatures]
+        given = [_asked(signature, examples, folder) for signature, folder in zip(signatures, folders, strict=True)]
         answers = []
         for each in given:
             labels = np.array([_text(label) for label in each[LABELS].numpy()[:, 0].tolist()], object)
@@ -178,6 +186,23 @@ def _predicted(files: Sequence[Path], folders: Sequence[Path]) -> Iterator[tuple
             sure = each[PROBABILITY][:, 0] if PROBABILITY in each else tf.reduce_max(each[PROBABILITIES], axis=1)
             answers.append(_Answers(labels, sure.numpy()))
         yield decoder.DecodeBatch(examples.numpy()), answers
+
+
+def _asked(signature: Any, examples: Any, folder: Path) -> Mapping[str, Any]:
+    import tensorflow as tf
+
+    try:
+        return dict(signature(**{EXAMPLES_INPUT: examples}))
+    except tf.errors.InvalidArgumentError as error:
+        if not (column := column_of_another_type(error.message)):
+            raise
+        raise UsageError(
+            "A model cannot be asked about the evaluation rows of the last run: it was trained on another type of a column.",
+            where=str(folder),
+            expected="models that take the same columns",
+            seen=column,
+            fix="Leave --flips out, or compare runs between which the types have not changed.",
+        ) from error
 
 
 def _texts(batch: pa.RecordBatch, column: str) -> list[str]:

@@ -17,14 +17,14 @@ from pipeline.runs.status import RunOutcome, RunState
 DISTANCES = [100.0 * number for number in range(1, 13)]
 
 
-def write_model(folder: Path, late_from: float, *, probability: bool = False) -> None:
+def write_model(folder: Path, late_from: float, *, probability: bool = False, kind: Any = tf.float32) -> None:
     """A model that is 0.9 sure that a flight is late, from a distance on, and 0.8 that it is not below."""
 
     class Model(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
         def serve(self, examples: Any) -> Any:
-            parsed = tf.io.parse_example(examples, {"distance": tf.io.FixedLenFeature([], tf.float32)})
-            late = parsed["distance"] >= late_from
+            parsed = tf.io.parse_example(examples, {"distance": tf.io.FixedLenFeature([], kind)})
+            late = tf.cast(parsed["distance"], tf.float32) >= late_from
             score = tf.where(late, 0.9, 0.2)[:, tf.newaxis]
             outputs = {"labels": tf.cast(late, tf.int64)[:, tf.newaxis], "probabilities": tf.concat([1 - score, score], 1)}
             return {**outputs, "probability": tf.fill([tf.size(late), 1], 0.55)} if probability else outputs
@@ -110,6 +110,14 @@ def test_what_is_gone_is_named(runs, workspace, conveyor, missing):
     assert "is not there any more" in err
     assert "Leave --flips out" in err
     assert conveyor("compare", "first", "second")[0] == 0
+
+
+def test_a_model_that_takes_a_column_as_another_type_is_named(runs, workspace, conveyor):
+    write_model(workspace.folder("Trainer", "model", "model-first"), 500.0, kind=tf.int64)
+    code, _, err = conveyor("compare", "first", "second", "--flips")
+    assert code == 2
+    assert "distance is float, and was int64 in the model's training" in err
+    assert "model-first" in err
 
 
 def test_numbers_do_not_flip(runs, conveyor):
