@@ -29,6 +29,14 @@ def _ascii(character: str) -> str:
 
 _Character = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_ascii)]
 
+_Fingerprint = Annotated[
+    str,
+    Field(
+        pattern=r"^sha256:[0-9a-f]{64}$",
+        json_schema_extra={"patternErrorMessage": "sha256: and 64 hexadecimal digits, as `conveyor data verify` prints it"},
+    ),
+]
+
 
 class Csv(Section):
     """How tables in CSV and other delimited text are read. What is not given is found out from the files."""
@@ -82,7 +90,7 @@ class Data(Section):
     """How rows are divided into `train` and `eval`."""
     newest_span: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Pretend that no span after this one exists: to repeat an earlier run, or to try one span. Newest when not given."""
-    fingerprint: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    fingerprint: _Fingerprint | None = None
     """The version of the data, as `conveyor data verify` prints it: a run that would read anything else stops before. Any when
     not given."""
     compression: Literal["gzip", "none"] = "gzip"

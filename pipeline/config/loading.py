@@ -203,6 +203,8 @@ def _flaws(details: Mapping[str, Any]) -> tuple[Flaw, ...]:
     if kind == "string_pattern_mismatch":
         expected = str(schema.get("patternErrorMessage") or description or expected)
     fix = _did_you_mean(str(details["input"]), schema.get("enum", ()))
+    if kind == "string_type" and isinstance(details["input"], bool | int | float):
+        fix = "Text that YAML reads as something else is written in quotes, as it is to be read."
     return (Flaw(f"{field} has a value that it cannot have.", location, expected, seen, fix),)
 
 

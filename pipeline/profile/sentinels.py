@@ -10,7 +10,7 @@ from pipeline.profile.table import TableProfile
 from pipeline.profile.words import number, of_rows, shortened
 
 _SENTINELS = [sign * value for value in (99, 999, 9999, 99999, 999999, 32767, 32768) for sign in (-1, 1)]
-_FEWEST_ROWS, _MOST_SHARE, _FEWEST_OTHERS = 2, 0.5, 10
+_FEWEST_ROWS, _MOST_SHARE, _FEWEST_OTHERS = 2, 0.5, 4
 
 
 def warnings(table: TableProfile, features: Iterable[str]) -> list[str]:
@@ -35,6 +35,7 @@ def _warning(table: TableProfile, name: str) -> str:
         if np.abs(others - sentinel).min() > np.ptp(others):
             return (
                 f"{shortened(name)} is {number(sentinel)} in {of_rows(rows, len(numbers))}, far from all others. If that "
-                "stands for no value, leave the cells empty or, in delimited text, name it in data.csv.nulls as it is written."
+                "stands for no value, leave the cells empty or, in delimited text, name it as it is written, for all columns: "
+                f'data.csv.nulls: ["{sentinel}"].'
             )
     return ""

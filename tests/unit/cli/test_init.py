@@ -297,7 +297,7 @@ def test_a_number_for_no_value_is_told_and_can_be_named(conveyor):
     told = " ".join(conveyor("init", "sensors.csv", "--label", "price").split())
     assert f"Warning: outside is -999 in 6 of {ROWS} rows, far from all others." in told
 
-    told = conveyor("init", "sensors.csv", "--label", "price", "--output", "b.yaml", "--set", "data.csv.nulls=['-999']")
+    told = conveyor("init", "sensors.csv", "--label", "price", "--output", "b.yaml", "--set", 'data.csv.nulls=["-999"]')
     assert "far from all others" not in told
     assert load_config(Path("b.yaml")).data.csv.nulls == ["-999"]
 

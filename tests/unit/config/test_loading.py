@@ -47,6 +47,15 @@ def test_what_is_not_given_has_a_default(write):
     assert config.schema_source.path is None
 
 
+def test_text_that_yaml_reads_as_a_number_is_to_be_quoted(write):
+    path = write(MINIMAL + "  csv: {nulls: [-999]}\n")
+    error = refused(path)
+    assert error.fix == "Text that YAML reads as something else is written in quotes, as it is to be read."
+
+    path.write_text(path.read_text().replace("-999", '"-999"'))
+    assert load_config(path).data.csv.nulls == ["-999"]
+
+
 def test_paths_are_relative_to_the_file(write, tmp_path, monkeypatch):
     monkeypatch.chdir("/")
 

@@ -19,13 +19,14 @@ ROWS = 200
         (-999, [7 * row - 900 for row in range(ROWS)], False),
         (-998, [20 + row % 30 for row in range(ROWS)], False),
         (-999, [row % 3 for row in range(ROWS)], False),
+        (99, [1 + row % 5 for row in range(ROWS)], True),
     ],
 )
 def test_a_number_far_from_all_others_is_told_where_it_is_often_no_value(sentinel, others, is_told):
     told = warnings(profile({"x": [sentinel, sentinel, None, *others]}), ["x"])
 
     assert bool(told) == is_told
-    assert all("in 2 of 202 rows" in each and "data.csv.nulls" in each for each in told)
+    assert all("in 2 of 202 rows" in each and each.endswith(f'data.csv.nulls: ["{sentinel:.0f}"].') for each in told)
 
 
 @pytest.mark.parametrize("values", [[-999, *range(ROWS)], [-999] * ROWS, ["a", "b"] * 10, [None] * 5, [float("inf")] * 5])
