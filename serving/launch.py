@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
@@ -71,10 +72,13 @@ class ServerProcess:
       log: the file for everything that it prints; an old one is overwritten.
       fix: what to do when the server ends by itself.
       niceness: how much it gives way to other programs, 0 to 19.
+      variables: what its environment has besides that of this process.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, fix: str, niceness: int = 0) -> None:
-        self.log, self._fix = log, fix
+    def __init__(
+        self, command: Sequence[str], log: Path, fix: str, niceness: int = 0, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self.log, self._fix, self._environment = log, fix, {**os.environ, **(variables or {})}
         self._command = dependent.command(command, niceness)
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
@@ -83,7 +87,12 @@ class ServerProcess:
         self._output = self.log.open("wb")
         # In a session of its own, so that Ctrl-C reaches only the caller, who then shuts the server down cleanly.
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+            start_new_session=True,
         )
         return self
 

@@ -103,4 +103,5 @@ class Push(Section):
     """The environment variable with the private key (elliptic, in PEM) by which each version is signed when it is pushed; for
     pods, `kubeflow.environment` takes it from a Secret. Versions are not signed when not given."""
     public_key: Annotated[ConfigPath, Field(min_length=1)] | None = None
-    """The file of the public key (PEM): `conveyor serve` then loads only versions that are signed by its private key."""
+    """The file of the public key (PEM): `conveyor serve` and replays then load only versions that are signed by its private
+    key."""

@@ -137,8 +137,14 @@ def _about_canary(loop: Loop, facts: Facts, entries: Sequence[Entry], now: float
         action = Action.PROMOTE if canary.next_step is None else Action.STEP
         judged = Decision(action, key, f"verdict {canary.reason}", figures, version, traffic=canary.next_step)
         return _unless_backing_off(judged, entries, now)
-    told = f"verdict {canary.verdict}" if canary.verdict else "no gateway answers"
-    return Decision(Action.WAIT, key, f"version {version} is tried: {told}", figures, version)
+    return Decision(Action.WAIT, key, f"version {version} is tried: {_awaited(canary, loop)}", figures, version)
+
+
+def _awaited(canary: Canary, loop: Loop) -> str:
+    """What a canary waits for; the same words for as long as that is so, since the journal gets a line for others."""
+    if not canary.verdict:
+        return "no gateway answers"
+    return f"verdict pass, after {loop.bake_minutes:g} minutes" if canary.verdict == "pass" else f"verdict {canary.reason}"
 
 
 def _about_version(

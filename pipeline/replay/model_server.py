@@ -17,6 +17,8 @@ from serving.rollout.models_config import render_versions
 
 NICENESS = 19
 """How much a replay gives way to the callers of a gateway on the same machine: as much as can be."""
+# Nobody waits for its answers, so traces of them would only hide those of callers.
+_UNTRACED = {"OTEL_SDK_DISABLED": "true"}
 _HOST = "127.0.0.1"
 _POLL_SECONDS = 0.2
 
@@ -44,8 +46,10 @@ def model_server(config: PipelineConfig, versions: Collection[int], seconds: flo
             *(sys.executable, "-m", "serving.modelserver", f"--host={_HOST}", f"--port={address.rpartition(':')[2]}"),
             *(f"--model_config_file={models_config}", "--max_num_load_retries=0"),
         ]
+        if config.push.public_key is not None:
+            command.append(f"--model_public_key_file={config.resolve(config.push.public_key)}")
         fix = "Look whether each version is whole: conveyor models"
-        with ServerProcess(command, Path(folder) / "server.log", fix, NICENESS) as process:
+        with ServerProcess(command, Path(folder) / "server.log", fix, NICENESS, _UNTRACED) as process:
             server = RunningServer(address, config.name)
             end = time.monotonic() + seconds
             while server.versions() is None and time.monotonic() < end:

@@ -108,7 +108,7 @@ def test_a_pushed_version_is_tried_and_promoted_when_it_has_passed_long_enough(l
         "span 2 has come",
         "version 2 was pushed, and 1 serves",
         "version 2 was pushed, and 1 serves",
-        "version 2 is tried: verdict undecided",
+        "version 2 is tried: verdict undecided: as it is",
     ]
     world.verdict = "pass"
     turns(made, world, 5)
