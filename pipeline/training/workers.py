@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipeline import nodes
 from pipeline.errors import NodeError
 
 VARIABLE = "TF_CONFIG"
@@ -194,7 +195,7 @@ def _told_of_lost_workers() -> Iterator[None]:
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise NodeError(
             "A worker of the training has ended before it was done.",
-            where="Trainer",
+            where=nodes.TRAINER.id,
             expected="all workers at work until the last epoch",
             seen=" ".join(error.message.split()),
             fix="The log of the worker that is named says why it ended. Run again: the training goes on after its last epoch.",
