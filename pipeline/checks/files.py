@@ -11,6 +11,7 @@ from components.schema_importer.schema_file import read_curated_schema
 from pipeline.checks.columns import shown, unknown_columns
 from pipeline.config.flaws import Flaw
 from pipeline.contracts.schema import Schema, read_schema
+from pipeline.contracts.signature import public_key
 from pipeline.errors import ConveyorError
 from pipeline.training.user_code import UserFunction
 from pipeline.util.suggestions import did_you_mean
@@ -32,6 +33,11 @@ def file_flaws(config: PipelineConfig) -> Iterator[Flaw]:
                 UserFunction.read(".".join(field), config.resolve(reference))
             except ConveyorError as error:
                 yield flaw_of(error, field)
+    if config.push.public_key is not None:
+        try:
+            public_key(Path(config.resolve(config.push.public_key)))
+        except ConveyorError as error:
+            yield flaw_of(error, ("push", "public_key"))
     jar = config.execution.beam.flink.job_server_jar
     if jar is not None and not Path(config.resolve(jar)).is_file():
         yield Flaw(

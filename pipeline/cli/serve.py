@@ -61,10 +61,11 @@ def serve(
 
     settings = read_config(config, overrides)
     _require_versions(settings, version)
+    key = settings.push.public_key
+    verifying = None if key is None else _choose_verifying(engine, Path(settings.resolve(key)))
     _require_ports(port, rest_port)
     stopping = _stop_on_signals()
-    verifies = settings.push.public_key is not None
-    image, reason = _choose_verifying(engine) if verifies else _choose(engine, settings.infra_validator.image)
+    image, reason = verifying or _choose(engine, settings.infra_validator.image)
     with tempfile.TemporaryDirectory(prefix="conveyor-serve-") as own:
         command = _command(settings, Path(own), image, port, rest_port, version)
         log = settings.workspace_path / "serving" / settings.name / f"server-{port}.log"
@@ -126,8 +127,11 @@ def _require_ports(port: int, rest_port: int) -> None:
                 ) from error
 
 
-def _choose_verifying(engine: Engine) -> tuple[str, str]:
-    """As `_choose`, where only signed versions may be loaded."""
+def _choose_verifying(engine: Engine, key: Path) -> tuple[str, str]:
+    """As `_choose`, where only versions may be loaded that are signed by the private key of a public one."""
+    from pipeline.contracts.signature import public_key
+
+    public_key(key)
     if engine is Engine.DOCKER:
         raise UsageError(
             "TensorFlow Serving verifies no signatures.",

@@ -100,8 +100,8 @@ class Push(Section):
     signing_key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["MODEL_SIGNING_KEY"])] | None = (
         None
     )
-    """The environment variable with the private key (elliptic, in PEM) by which each version is signed when it is pushed; for
-    pods, `kubeflow.environment` takes it from a Secret. Versions are not signed when not given."""
+    """The name of the environment variable with the private key (elliptic, in PEM) by which each version is signed.
+    `kubeflow.environment` gives it to pods, from a Secret. Versions are not signed when not given."""
     public_key: Annotated[ConfigPath, Field(min_length=1)] | None = None
     """The file of the public key (PEM): `conveyor serve` and replays then load only versions that are signed by its private
     key."""

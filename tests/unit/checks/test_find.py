@@ -27,6 +27,7 @@ from pipeline.checks.columns import named_columns
 from pipeline.config import PipelineConfig
 from pipeline.config.flaws import Flaw
 from pipeline.config.loading import flawed, load_config
+from pipeline.local.training import require_suitable_data
 
 ROWS = [{"rooms": number % 5, "city": "ABC"[number % 3], "sold": number % 2, "price": number * 1.5} for number in range(60)]
 
@@ -411,6 +412,7 @@ def test_a_sample_that_leaves_the_order_of_days_and_months_open_refuses_nothing(
         ({"preprocessing": {"preprocessing_fn": "mine.py:preprocess"}}, ("preprocessing", "preprocessing_fn")),
         ({"model": {"build_model": "network.py:biuld_model"}}, ("model", "build_model")),
         ({"push": {"destination": "houses.csv/models"}}, ("push", "destination")),
+        ({"push": {"public_key": "public.pem"}}, ("push", "public_key")),
         ({"workspace": "houses.csv"}, ("workspace",)),
         (
             {"execution": {"beam": {"runner": "flink", "flink": {"job_server_jar": "flink.jar"}}}},
@@ -426,6 +428,12 @@ def test_what_is_not_there_or_not_what_it_should_be(project, fields, field):
 
     assert {flaw.field for flaw in flaws} >= {field}
     assert all(flaw.what and flaw.fix for flaw in flaws if flaw.field != ("model", "build_model"))
+
+
+def test_a_run_does_without_what_the_servers_alone_need(project):
+    servers = {"gateway": {"feature_schema": "houses.csv"}, "push": {"public_key": "public.pem"}}
+    assert len(project(**servers)) == 2
+    require_suitable_data(load_config(Path("pipeline.yaml")), flawed)
 
 
 def test_a_curated_schema_has_the_label_and_the_features(project):

@@ -6,6 +6,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline.cli import main as command_line
 from pipeline.util import checkout
@@ -111,9 +113,23 @@ def test_values_that_options_cannot_have(serve, option: str):
 
 
 @pytest.mark.usefixtures("pushed")
-def test_tensorflow_serving_cannot_verify_signatures(serve):
-    code, printed = serve("--engine=docker", "--set=push.public_key=public.pem")
+def test_tensorflow_serving_cannot_verify_signatures(serve, tmp_path: Path):
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    trusted = tmp_path / "public.pem"
+    trusted.write_bytes(key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+    code, printed = serve("--engine=docker", f"--set=push.public_key={trusted}")
 
     assert code == 2
     assert "TensorFlow Serving verifies no signatures." in printed
     assert "--set push.public_key=null" in printed
+
+
+@pytest.mark.usefixtures("pushed")
+def test_a_key_that_is_not_there_is_told_before_a_server_starts(serve, tmp_path: Path):
+    code, printed = serve("--engine=embedded", f"--set=push.public_key={tmp_path / 'public.pem'}")
+
+    assert code == 2
+    assert "The key to verify models with cannot be used." in printed
+    assert "-pubout -out public.pem" in printed
+    assert not (tmp_path / ".conveyor" / "serving").exists()
