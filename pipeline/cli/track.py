@@ -12,6 +12,8 @@ from pipeline.cli.output import print_json
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.config import PipelineConfig
 
 _SECONDS = 3600.0
@@ -54,6 +56,7 @@ def track(
     if runs and all_runs:
         raise UsageError("Both runs and --all were given.", where="the command line", fix="Leave one of them out.")
     named = list(dict.fromkeys(find_run(settings, run) for run in runs or ()))
+    _require_ended(settings, named)
     sent: list[Sent] = []
     for each in send_runs(settings, named or (_unsent(settings) if all_runs else marks.missed(settings)), _SECONDS):
         sent.append(each)
@@ -76,6 +79,22 @@ def track(
         print("Nothing was missed.")
     if problem is not None:
         raise problem
+
+
+def _require_ended(config: PipelineConfig, run_ids: Sequence[str]) -> None:
+    from pipeline.runs.outcomes import read_outcomes
+    from pipeline.runs.status import RunState
+
+    outcomes, _ = read_outcomes(config.runs_path)
+    running = next((each for each in run_ids if each in outcomes and outcomes[each].state is RunState.RUNNING), None)
+    if running is not None:
+        raise UsageError(
+            f"Run {running} has not ended.",
+            where="the command line",
+            expected="runs that have ended",
+            seen=RunState.RUNNING.value,
+            fix="It is sent when it ends. One that was killed has ended as soon as the next one begins.",
+        )
 
 
 def _unsent(config: PipelineConfig) -> list[str]:

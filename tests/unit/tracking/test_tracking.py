@@ -359,6 +359,14 @@ def test_the_command_sends_what_was_missed_what_is_named_and_all(workspace, conf
     assert len(server.runs) == 3
 
 
+def test_a_run_that_is_at_work_is_not_sent_as_one_that_has_ended(workspace, config, server, conveyor):
+    run(workspace, config, "first", state=RunState.RUNNING, ended=None)
+    code, _, err = conveyor("track", "first")
+    assert code == 2
+    assert "Run first has not ended." in err
+    assert server.runs == {}
+
+
 def test_the_command_says_what_to_configure(config, conveyor, tmp_path):
     code, _, err = conveyor("track", "--set", "tracking.mlflow=null")
     assert code == 2
