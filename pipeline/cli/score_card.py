@@ -39,12 +39,18 @@ def score_card(
     from pipeline.scorecard.rubric import rubric
 
     tests = rubric()
-    own = _conveyors(tests, run, required=conveyor)
+    own = _conveyors(tests if conveyor else _proved_by_conveyor(tests), run, required=conveyor)
     card = _card("Conveyor", tests, own) if conveyor else _pipelines(config, overrides, tests, own, proofs, run)
     if as_json:
         print_json(card.document())
     else:
         _print(card)
+
+
+def _proved_by_conveyor(tests: Sequence[RubricTest]) -> list[RubricTest]:
+    from pipeline.scorecard.pipeline_evidence import FROM_CONVEYOR
+
+    return [test for test in tests if test.id in FROM_CONVEYOR]
 
 
 def _conveyors(tests: Sequence[RubricTest], run: bool, *, required: bool) -> dict[str, Evidence]:
@@ -56,7 +62,10 @@ def _conveyors(tests: Sequence[RubricTest], run: bool, *, required: bool) -> dic
         checkout.require_file("tests", "conveyor score-card --conveyor")
     if not (checkout.ROOT / "tests").is_dir():
         return {}
-    passed = own_tests.run([proof for test in tests for proof in test.proofs], checkout.ROOT) if run else None
+    proofs = list(dict.fromkeys(proof for test in tests for proof in test.proofs))
+    if run:
+        typer.echo(f"Running {len(proofs)} tests of Conveyor, some of them whole pipelines: that takes many minutes.", err=True)
+    passed = own_tests.run(proofs, checkout.ROOT) if run else None
     return own_tests.evidence(tests, checkout.ROOT, passed)
 
 

@@ -20,7 +20,7 @@ def evidence(facts: Facts, conveyors: Mapping[str, Evidence]) -> dict[str, Evide
       conveyors: what Conveyor's own tests prove, by the tests' ids; it counts where the pipeline has the code that was tested.
     """
     shown = {name: rule(facts) for name, rule in _RULES.items()}
-    for name, uses in _CONVEYORS.items():
+    for name, uses in FROM_CONVEYOR.items():
         reason = uses(facts)
         if reason:
             proof = conveyors.get(name, NOTHING)
@@ -188,7 +188,7 @@ _RULES: Mapping[str, _Rule] = {
     "speed": _speed,
     "quality": _quality,
 }
-_CONVEYORS: Mapping[str, Callable[[Facts], str]] = {
+FROM_CONVEYOR: Mapping[str, Callable[[Facts], str]] = {
     "new_features": _pushed,
     "input_code": _own_preprocessing,
     "reproducible": _own_model,
@@ -198,3 +198,4 @@ _CONVEYORS: Mapping[str, Callable[[Facts], str]] = {
     "skew": _pushed,
     "numerics": _pushed,
 }
+"""The tests that Conveyor's own can prove of a pipeline, and why they do, in words; empty where they do not."""

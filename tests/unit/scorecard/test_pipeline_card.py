@@ -14,7 +14,8 @@ from pipeline.cli import main as command_line
 from pipeline.errors import ConfigError
 from pipeline.runs.provenance import Provenance
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
-from pipeline.scorecard import named_proofs
+from pipeline.scorecard import named_proofs, own_tests
+from pipeline.scorecard.rubric import rubric
 from serving.rollout.files import state_path
 from serving.rollout.state import Placement, RolloutChange, RolloutState
 
@@ -177,6 +178,15 @@ def test_proofs_of_ones_own(card, tmp_path: Path):
 
     (tmp_path / "costs.md").unlink()
     assert card()["cost"][0] == 0
+
+
+def test_of_conveyors_tests_those_are_run_that_prove_something_of_a_pipeline(card, monkeypatch):
+    asked: set[str] = set()
+    monkeypatch.setattr(own_tests, "run", lambda proofs, root: asked.update(proofs) or dict.fromkeys(proofs, True))
+    card("--run")
+    proofs = {test.id: set(test.proofs) for test in rubric()}
+    assert proofs["skew"] | proofs["integration"] <= asked
+    assert not proofs["tuned"] & asked
 
 
 @pytest.mark.parametrize(
