@@ -13,7 +13,7 @@ from pipeline.report.compare.differences import NONE, Difference, Section, diffe
 from pipeline.report.read.evaluation import Evaluation
 from pipeline.report.read.run_details import RunDetails
 from pipeline.report.read.slices import Comparison, Key
-from pipeline.runs.status import NodeState
+from pipeline.runs.status import NodeState, RunState
 
 _MOST_SLICES = 10
 _OTHER_ROWS = "The runs were evaluated on different rows: that alone changes metrics, and none is called better or worse."
@@ -56,7 +56,7 @@ def compare_slices(runs: Sequence[RunDetails]) -> Section:
 
 
 def compare_outcomes(runs: Sequence[RunDetails]) -> Section:
-    """How the runs ended."""
+    """How the runs ended, and why those that failed did."""
     rows = kept(
         [
             difference("state", [run.outcome.state.value for run in runs]),
@@ -64,7 +64,12 @@ def compare_outcomes(runs: Sequence[RunDetails]) -> Section:
             difference("note", [run.outcome.note or None for run in runs]),
         ]
     )
-    return Section("outcome", "Outcome", rows)
+    notes = [
+        f"Run {run.outcome.run_id} failed. {' '.join(filter(None, (problem.what, problem.details.get('fix'))))}"
+        for run in runs
+        if run.outcome.state is RunState.FAILED and (problem := run.outcome.problem)
+    ]
+    return Section("outcome", "Outcome", rows, tuple(notes))
 
 
 def compare_times(runs: Sequence[RunDetails]) -> Section:

@@ -13,12 +13,13 @@ import pytest
 from components.pusher.push_record import PushRecord
 from pipeline import nodes
 from pipeline.contracts.judgement import FILE_NAME, Advantage, Judgement
+from pipeline.errors import ConfigError
 from pipeline.report.compare.comparison import RunsComparison, compare
 from pipeline.report.compare.markdown import render_markdown
 from pipeline.report.html.comparison_page import render_comparison
 from pipeline.report.read.run_details import read_run_details
 from pipeline.runs.provenance import Provenance
-from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
+from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from pipeline.util import checkout
 from tests.fakes.artifacts import metrics_for_slice, write_records
 
@@ -82,6 +83,18 @@ def test_settings_that_a_run_does_not_tell_are_no_differences(workspace, config)
     assert "Run second does not say its configuration." in found.document()["notes"]
     (folder / "model_run-second" / "recipe.json").write_text('{"epochs": 7, "patience": 2}')
     assert rows(compared(config, "first", "second"), "settings") == {"training: epochs": ("5", "7")}
+
+
+def test_why_a_run_failed_is_told(workspace, config):
+    problem = Problem.of(ConfigError("The baseline cannot be compared with.", where="features", fix="Read the columns."))
+    for run in ("first", "second"):
+        workspace.run(run, f"-{run}")
+        failed = {"state": RunState.FAILED, "problem": problem} if run == "second" else {}
+        record(config, run, **failed)
+    found = compared(config, "first", "second")
+    told = "Run second failed. The baseline cannot be compared with. Read the columns."
+    assert told in found.document()["notes"]
+    assert told in render_markdown(found)
 
 
 def test_three_runs_stand_in_the_order_in_which_they_are_named(workspace, config):
