@@ -131,20 +131,24 @@ class MariaDB(Server):
             return cursor.fetchall()
 
     def _set_up(self) -> list[str]:
-        data = f"--datadir={self.folder}/data"
-        return ["mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"]
+        options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        return ["mariadb-install-db", "--no-defaults", *self._folders(), *options]
 
     def _serve(self) -> list[str]:
         return [
             str(self.program()),
             "--no-defaults",
-            f"--datadir={self.folder}/data",
+            *self._folders(),
             f"--socket={self.folder}/socket",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             # The default of MariaDB 11.6 and later, which older releases do not all know: the harder case.
             "--loose-innodb-snapshot-isolation=ON",
         ]
+
+    def _folders(self) -> list[str]:
+        # A server that starts removes what another has left in its folder for temporary tables: none is shared.
+        return [f"--datadir={self.folder}/data", f"--tmpdir={self.folder}"]
 
 
 class PostgreSQL(Server):
