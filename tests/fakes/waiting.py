@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 180.0
-"""The most seconds that a test waits for what takes a moment: machines that run tests are busy with other things."""
+PATIENCE = 600.0
+"""The most seconds that a test waits: machines that run tests are busy with other things."""
 
 
 def wait_until(condition: Callable[[], object], what: str = "it") -> None:

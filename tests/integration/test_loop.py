@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.loop.journal import Action, Entry, Journal, State
 from tests.fakes.ports import free_ports
 from tests.fakes.waiting import wait_until
 
@@ -120,22 +121,28 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def turned_down(folder: Path) -> dict[int, str]:
+def ended(folder: Path) -> list[Entry]:
+    """What the loop noted that it had done, in order."""
+    entries = Journal(folder / ".conveyor" / "loop" / "growing").entries()
+    return [each for each in entries if each.state is State.ENDED and each.action is not Action.WAIT]
+
+
+def turned_down(folder: Path) -> dict[int | None, str]:
     """Why versions were not promoted, by version."""
-    lines = (folder / ".conveyor" / "loop" / "growing" / "decisions.jsonl").read_text().splitlines()
-    ended = [each for each in map(json.loads, lines) if each["state"] == "ended"]
-    replayed = {each["version"]: each["result"] for each in ended if each["outcome"] == "fail"}
-    return replayed | {each["version"]: each["reason"] for each in ended if each["action"] == "abort"}
+    entries = ended(folder)
+    replayed = {each.version: each.result for each in entries if each.outcome == "fail"}
+    return replayed | {each.version: each.reason for each in entries if each.action is Action.ABORT}
 
 
-def wait_for_the_end(folder: Path, state: Path, version: int) -> int:
-    """Waits until a version is stable or was turned down; returns the stable version."""
+def wait_for_the_end(folder: Path, version: int) -> bool:
+    """Waits until a version was promoted, as the loop has noted it, or turned down; returns whether it was promoted."""
 
-    def stable() -> int:
-        return int(json.loads(state.read_text())["stable"])
+    def promoted() -> bool:
+        return any(each.action is Action.PROMOTE and each.version == version for each in ended(folder))
 
-    wait_until(lambda: stable() == version or version in turned_down(folder))
-    return stable()
+    # The rollout is changed before the loop notes what it did: a loop ended in between would do it on its next start.
+    wait_until(lambda: promoted() or version in turned_down(folder))
+    return promoted()
 
 
 def is_about_latency(reason: str) -> bool:
@@ -169,23 +176,22 @@ def test_a_new_span_wakes_it_and_what_it_trains_is_replayed_tried_by_steps_and_s
         stack.enter_context(callers.asking())
         wait_until(lambda: callers.answered > 800)
         stack.enter_context(command(tmp_path, "loop", "--every", "1s", "--server", f"localhost:{grpc_port}"))
-        span, stable = 1, 1
-        while stable == 1:
+        span, promoted = 1, False
+        while not promoted:
             span += 1
             write_span(tmp_path, span)
-            stable = wait_for_the_end(tmp_path, state, span)
+            promoted = wait_for_the_end(tmp_path, span)
             # How long an answer takes is also the machine's doing: the next span is another try.
-            assert stable == span or (span < 4 and is_about_latency(turned_down(tmp_path)[span]))
+            assert promoted or (span < 4 and is_about_latency(turned_down(tmp_path)[span]))
     assert callers.failures == []
 
     history = json.loads(state.read_text())["changes"]
     assert [each["action"] for each in history[-4:]] == ["replay", "start", "step", "promote"]
-    decisions = json.loads(loop(tmp_path, "--list", "--json"))["decisions"]
-    ended = {each["action"]: each for each in decisions if each["state"] == "ended" and each["action"] != "wait"}
-    assert ended.keys() >= {"run", "replay", "start", "step", "promote"}
-    assert {each["version"] for name, each in ended.items() if name != "abort"} == {span}
-    assert ended["run"]["reason"] == f"span {span} has come"
+    last = {each.action: each for each in ended(tmp_path)}
+    assert last.keys() >= {Action.RUN, Action.REPLAY, Action.START, Action.STEP, Action.PROMOTE}
+    assert {each.version for action, each in last.items() if action is not Action.ABORT} == {span}
+    assert last[Action.RUN].reason == f"span {span} has come"
     # Undecided is a latency that may be chance.
-    assert ended["replay"]["outcome"] in ("pass", "undecided")
-    assert "rows: " in ended["replay"]["result"]
-    assert all(ended[each]["reason"].startswith("verdict pass") for each in ("step", "promote"))
+    assert last[Action.REPLAY].outcome in ("pass", "undecided")
+    assert "rows: " in last[Action.REPLAY].result
+    assert all(last[each].reason.startswith("verdict pass") for each in (Action.STEP, Action.PROMOTE))
