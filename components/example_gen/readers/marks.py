@@ -33,8 +33,8 @@ def decimal_mark(samples: Sequence[Sequence[Record]], delimiter: str) -> Literal
     """The decimal mark: a comma where numbers have one and none has a point.
 
     Where commas separate fields, numbers with a comma stand in quotes, as lists such as "1,5" do: they are numbers where all of
-    a column are. A number such as 1,234, with one mark and three digits after it, may be either; where there is no other, a comma is decimal
-    in a table separated by semicolons, as the countries that write decimal commas separate tables.
+    a column are. A number such as 1,234, with one mark and three digits after it, may be either; where there is no other, a
+    comma is decimal in a table separated by semicolons, as the countries that write decimal commas separate tables.
     """
     cells = list(_cells(samples, _columns_of_lists(samples) if delimiter == "," else frozenset()))
     sure = [cell for cell in cells if not _EITHER.fullmatch(cell)]
