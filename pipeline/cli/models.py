@@ -108,14 +108,9 @@ def sign(version: _VersionArgument, config: ConfigOption = None, overrides: Over
 
     settings = read_config(config, overrides)
     folder = _folder(settings, version)
-    if settings.push.signing_key_variable is None:
-        raise UsageError(
-            "It is not said which key signs.",
-            where="push.signing_key_variable",
-            expected="the name of an environment variable with a private key",
-            fix="For example: --set push.signing_key_variable=MODEL_SIGNING_KEY",
-        )
-    key = signature.private_key(settings.push.signing_key_variable)
+    expected = "the name of an environment variable with a private key"
+    variable = _said("signs", expected, "push.signing_key_variable", settings.push.signing_key_variable, "MODEL_SIGNING_KEY")
+    key = signature.private_key(variable)
     signature.sign(folder, settings.name, key)
     typer.echo(f"{settings.name}, version {version}: signed by the key {signature.fingerprint(key.public_key())[:16]}")
 
@@ -130,18 +125,21 @@ def verify(version: _VersionArgument, config: ConfigOption = None, overrides: Ov
 
     settings = read_config(config, overrides)
     folder = _folder(settings, version)
-    if settings.push.public_key is None:
-        raise UsageError(
-            "It is not said which key is trusted.",
-            where="push.public_key",
-            expected="the file of a public key",
-            fix="For example: --set push.public_key=public.pem",
-        )
-    key = signature.public_key(Path(settings.resolve(settings.push.public_key)))
+    file = _said("is trusted", "the file of a public key", "push.public_key", settings.push.public_key, "public.pem")
+    key = signature.public_key(Path(settings.resolve(file)))
     files = signature.verify(folder, settings.name, key)
     typer.echo(
         f"{settings.name}, version {version}: {files} files are as the key {signature.fingerprint(key)[:16]} signed them"
     )
+
+
+def _said(what: str, expected: str, field: str, value: str | None, example: str) -> str:
+    """Which key is meant, as the configuration says it in a field."""
+    if value is None:
+        raise UsageError(
+            f"It is not said which key {what}.", where=field, expected=expected, fix=f"For example: --set {field}={example}"
+        )
+    return value
 
 
 def _folder(config: PipelineConfig, version: int) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pipeline import nodes
+from pipeline.report import formats
 from pipeline.scorecard.card import NOTHING, Evidence
 from pipeline.scorecard.facts import Facts
 
@@ -41,7 +42,7 @@ def _beneficial(facts: Facts) -> Evidence:
     if importance is None:
         return NOTHING
     useless = sum(column.upper <= 0 for column in importance.columns)
-    return Evidence(1.0, f"the newest run measured {len(importance.columns)} columns; {useless} are certainly of no use")
+    return Evidence(1.0, f"columns that the newest run has measured: {len(importance.columns)}; certainly of no use: {useless}")
 
 
 def _reviewed(facts: Facts) -> Evidence:
@@ -114,15 +115,15 @@ def _validated(facts: Facts) -> Evidence:
 def _canary(facts: Facts) -> Evidence:
     by_loop = sum(entry.action.value == "start" and entry.state.value == "ended" for entry in facts.loop)
     if by_loop:
-        return Evidence(1.0, f"the loop has tried {by_loop} versions as canaries")
+        return Evidence(1.0, f"versions that the loop has tried as canaries: {by_loop}")
     tried = facts.rolled("start")
-    return Evidence(0.5, f"{tried} canaries were started by hand") if tried else NOTHING
+    return Evidence(0.5, f"canaries that were started by hand: {tried}") if tried else NOTHING
 
 
 def _rollback(facts: Facts) -> Evidence:
     practised = facts.rolled("rollback") + facts.rolled("abort")
     if practised:
-        return Evidence(1.0, f"{practised} times in the rollout's history")
+        return Evidence(1.0, f"rollbacks and aborts in the rollout's history: {practised}")
     if facts.rollout.previous:
         return Evidence(0.5, f"version {facts.rollout.previous[-1]} is kept for it, but it was not practised")
     return NOTHING
@@ -144,13 +145,13 @@ def _stale(facts: Facts) -> Evidence:
         return Evidence(1.0, "the loop retrains when there is a reason")
     days = facts.pushed_days_ago
     if days is not None and days < _FRESH_DAYS:
-        return Evidence(0.5, f"the newest version is {days:.0f} days old, but nothing retrains by itself")
+        return Evidence(0.5, f"the newest version was pushed {formats.age(days * 86_400)} ago, but nothing retrains by itself")
     return NOTHING
 
 
 def _speed(facts: Facts) -> Evidence:
     tried = facts.rolled("start")
-    return Evidence(0.5, f"the latency of {tried} canaries was compared; of training it is not") if tried else NOTHING
+    return Evidence(0.5, f"canaries whose latency was compared: {tried}; the time of training is not") if tried else NOTHING
 
 
 def _debugging(facts: Facts) -> str:

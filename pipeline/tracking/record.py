@@ -24,7 +24,7 @@ DESTINATION_TAG, DIGEST_TAG = "conveyor.destination", "conveyor.model.digest"
 
 _STATUSES = {RunState.FAILED: "FAILED", RunState.INTERRUPTED: "KILLED"}
 # What decides nothing about a model, and would hide what does.
-_LEFT_OUT = ("name", "workspace", "card", "execution", "kubeflow", "gateway", "monitoring", "loop", "tracking")
+_LEFT_OUT = ("name", "workspace", "card", "execution", "kubeflow", "prices", "gateway", "monitoring", "loop", "tracking")
 
 _LONGEST_SLICE = 150
 
@@ -99,8 +99,10 @@ def record_of(details: RunDetails) -> RunRecord:
       details: what is known of the run, which has ended.
 
     Raises:
-      StorageError: what a node has made cannot be read.
+      StorageError: the state of the run, or what a node has made, cannot be read.
     """
+    if details.damage is not None:
+        raise details.damage
     outcome = details.outcome
     ended = outcome.ended or max((node.ended or 0.0 for node in outcome.nodes.values()), default=0.0) or outcome.started
     files = {name: details.folder / name for name in (REPORT, MARKDOWN, JSON)}

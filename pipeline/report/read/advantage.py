@@ -19,10 +19,14 @@ CONSTANTS = {
 def in_words(advantage: Advantage, opponent: str) -> str:
     """The difference with its interval, such as `0.0012 better than version 3 (between 0.0001 and 0.0023)`.
 
+    A difference that is nothing, as it is shown, and not more than chance is `as good as version 3`.
+
     Args:
       advantage: the comparison.
       opponent: the other's name.
     """
+    if _shows_nothing(advantage.gain) and advantage.lower <= 0 <= advantage.upper:
+        return f"as good as {opponent}{_chance(advantage)}"
     than = f"{formats.metric(abs(advantage.gain))} {_side(advantage.gain)} than {opponent}"
     if not math.isfinite(advantage.lower) or not math.isfinite(advantage.upper):
         return f"{than}, on too few rows to tell"
@@ -37,6 +41,19 @@ def gap_in_words(gap: Gap) -> str:
     ends = f"{formats.metric(gap.low)} for {gap.column} = {gap.low_value}, {formats.metric(gap.high)} for {gap.high_value}"
     interval = f"between {formats.metric(gap.lower)} and {formats.metric(gap.upper)}"
     return f"{gap.metric} differs by {formats.metric(gap.size)} ({interval}): {ends}"
+
+
+def _chance(advantage: Advantage) -> str:
+    """What the difference may be by chance; empty where that is nothing, as for the same model."""
+    if not math.isfinite(advantage.lower) or not math.isfinite(advantage.upper):
+        return ", on too few rows to tell"
+    if _shows_nothing(advantage.lower) and _shows_nothing(advantage.upper):
+        return ""
+    return f" (between {_signed(advantage.lower)} and {_signed(advantage.upper)})"
+
+
+def _shows_nothing(gain: float) -> bool:
+    return round(gain, 4) == 0
 
 
 def _side(gain: float) -> str:

@@ -324,6 +324,19 @@ def test_a_failed_run_is_told_with_its_problem(workspace, config, server):
     assert server.run("first")["info"]["status"] == "FAILED"
 
 
+def test_a_run_whose_state_is_damaged_is_not_sent_as_if_it_were_known(workspace, config, server, conveyor):
+    run(workspace, config, "first")
+    (config.runs_path / "first" / "run.json").write_text('{"run_id": "fir')
+
+    code, _, err = conveyor("track", "first")
+    assert code == 1
+    assert "The state of run first cannot be read." in err
+    assert not server.runs
+    run(workspace, config, "second")
+    track_ended(config, "second")
+    assert server.run("second")["info"]["status"] == "FINISHED"
+
+
 def test_without_a_server_nothing_is_kept(workspace, config, server):
     untracked = config.model_copy(update={"tracking": Tracking()})
     run(workspace, untracked, "first")
