@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.completion import complete_run, complete_version
+from pipeline.cli.costs import cost_document, print_costs, read_costs
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
 from pipeline.errors import StorageError
@@ -73,10 +74,20 @@ def runs(
     print_table(table)
 
 
-def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: Overrides = None, as_json: Json = False) -> None:
+def show(
+    run: _RunArgument = "latest",
+    config: ConfigOption = None,
+    overrides: Overrides = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Also what its pods cost, by the prices of the configuration (`prices`).")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show a run: its nodes, what they made, its metrics, and what went wrong.
 
     Example: conveyor show latest
+
+    Example: conveyor show v7 --cost
     """
     from rich.console import Console
     from rich.text import Text
@@ -87,8 +98,10 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
 
     settings = read_config(config, overrides)
     details = read_run_details(settings, find_run(settings, run))
+    costs = read_costs(settings, details) if cost else None
+    currency = settings.prices.currency
     if as_json:
-        print_json(_run_document(details))
+        print_json(_run_document(details) | ({} if costs is None else {"cost": cost_document(costs, currency)}))
         return
     console = Console(highlight=False, markup=False)
     console.print(verdict_lines(details), "", sep="\n")
@@ -106,6 +119,9 @@ def show(run: _RunArgument = "latest", config: ConfigOption = None, overrides: O
     if table.row_count:
         console.print(Text("Artifacts", style="bold"))
         print_table(table)
+    if costs is not None:
+        console.print("", Text("Cost", style="bold"), sep="\n")
+        print_costs(costs, currency)
 
 
 def report(

@@ -20,6 +20,7 @@ from pipeline.config.gateway import Gateway
 from pipeline.config.kubeflow import Kubeflow
 from pipeline.config.loop import Loop
 from pipeline.config.monitoring import Monitoring
+from pipeline.config.prices import Prices
 from pipeline.config.section import Section
 from pipeline.config.tracking import Tracking
 from pipeline.config.training import Model, Task, Training, Tuner
@@ -87,6 +88,8 @@ class PipelineConfig(Section):
     """How nodes are run on this machine."""
     kubeflow: Kubeflow = Kubeflow()
     """How nodes run as pods on Kubeflow Pipelines."""
+    prices: Prices = Prices()
+    """What the resources of pods cost."""
     gateway: Gateway = Gateway()
     """The HTTP service that applications call for predictions."""
     monitoring: Monitoring = Monitoring()

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.kubeflow.groups import NodeGroup, group_nodes, groups_of
 from pipeline.kubeflow.pod import dashboard
 from pipeline.kubeflow.pod.finish import WEBHOOK_VARIABLE
+from pipeline.kubeflow.pod.names import label_value
 from pipeline.kubeflow.pod.payload import Payload
 from pipeline.kubeflow.pod_config import in_cluster, without_folders
 from pipeline.kubeflow.workflow_size import require_fitting_workflow
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from pipeline.config.kubeflow import Retry
 
 EXIT_TASK = "finish"
+PIPELINE_LABEL, NODE_LABEL = "conveyor.dev/pipeline", "conveyor.dev/node"
+"""The labels of each pod, by which what clusters count can be summed."""
 
 _ATTEMPTS = 2
 
@@ -201,7 +204,7 @@ class _Package:
         return dsl.container_component(container)
 
     def configure_pod(self, task: PipelineTask, name: str, node_ids: Sequence[str]) -> None:
-        """Sets a task's volume, user, Secrets, resources and retries."""
+        """Sets a task's labels, volume, user, Secrets, resources and retries."""
         from kfp import kubernetes
 
         kubeflow = self.config.kubeflow
@@ -214,6 +217,9 @@ class _Package:
                 backoff_duration=f"{kubeflow.retry.backoff_seconds}s",
                 backoff_factor=kubeflow.retry.backoff_factor,
             )
+        # Of the run, KFP itself tells by its label pipeline/runid.
+        kubernetes.add_pod_label(task, PIPELINE_LABEL, self.config.name)
+        kubernetes.add_pod_label(task, NODE_LABEL, label_value(name))
         kubernetes.mount_pvc(task, kubeflow.volume, kubeflow.mount_path)
         kubernetes.set_security_context(task, kubeflow.user, kubeflow.user, run_as_non_root=True)
         kubernetes.set_image_pull_policy(task, kubeflow.image_pull_policy)

@@ -16,13 +16,14 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError
 from pipeline.kubeflow.compile import compile_package
-from pipeline.kubeflow.pod.names import component_name
+from pipeline.kubeflow.pod.names import component_name, label_value
 from pipeline.kubeflow.pod.payload import Payload
 from pipeline.kubeflow.workflow_size import LIMIT, workflow_size
 from pipeline.util import checkout
 
 FLIGHTS = checkout.ROOT / "examples" / "flights" / "pipeline.yaml"
 GOLDEN = Path(__file__).with_name("golden")
+LABEL_VALUE = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 A_POD_A_NODE = "kubeflow.groups=null"
 NODES = (
     "ExampleGen",
@@ -111,6 +112,24 @@ def payloads(text: str) -> dict[str, Payload]:
     return {
         name: Payload.read(each[each.index("--ir") + 1], each[each.index("--config") + 1]) for name, each in arguments.items()
     }
+
+
+def test_each_pod_has_labels_of_its_pipeline_and_its_node(flights, grouped):
+    def labels(text: str) -> dict[str, dict[str, str]]:
+        return {name: executor["podMetadata"]["labels"] for name, executor in parsed(text)[1].items()}
+
+    assert labels(flights)["exec-trainer"] == {"conveyor.dev/pipeline": "flights", "conveyor.dev/node": "Trainer"}
+    assert {each["conveyor.dev/node"] for each in labels(flights).values()} == {*NODES, "finish"}
+    assert all(re.fullmatch(LABEL_VALUE, value) for each in labels(grouped).values() for value in each.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Trainer", "Trainer"), ("ExampleGen to Transform", "ExampleGen-to-Transform"), ("(é)", ""), ("a" * 62 + " b", "a" * 62)],
+)
+def test_a_name_becomes_the_value_of_a_label(name, value):
+    assert label_value(name) == value
+    assert re.fullmatch(LABEL_VALUE, value) or not value
 
 
 def test_no_two_containers_are_equal(flights):
