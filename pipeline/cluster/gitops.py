@@ -10,6 +10,7 @@ import yaml
 from pipeline.cluster.manifests import render_parts, require_matching_names
 from pipeline.cluster.requirements import PREPARE_JOB, secrets_of
 from pipeline.util.programs import require_programs
+from serving.rollout.cluster import CANARY_CONFIG, CANARY_DEPLOYMENT, STABLE_CONFIG, STATE
 
 if TYPE_CHECKING:
     from pipeline.config import Kubeflow
@@ -21,6 +22,14 @@ _REPLACED = {
     "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation",
     "kustomize.toolkit.fluxcd.io/force": "enabled",
 }
+# What a rollout changes: Flux would take it back, and end a canary. infra/argocd says the same to Argo CD.
+_OF_ROLLOUTS = {
+    ("ConfigMap", STATE),
+    ("ConfigMap", STABLE_CONFIG),
+    ("ConfigMap", CANARY_CONFIG),
+    ("Deployment", CANARY_DEPLOYMENT),
+}
+_MADE_ONCE = {"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"}
 # The claim and the volume name each other; a deleted object of either would take data with it.
 _KEPT = {"argocd.argoproj.io/sync-options": "Prune=false", "kustomize.toolkit.fluxcd.io/prune": "disabled"}
 
@@ -70,6 +79,8 @@ def _within(objects: Iterable[dict[str, Any]], namespace: str) -> list[dict[str,
             metadata["annotations"] = {**metadata.get("annotations", {}), **_REPLACED}
         if one["kind"] in ("PersistentVolume", "PersistentVolumeClaim"):
             metadata["annotations"] = {**metadata.get("annotations", {}), **_KEPT}
+        if (one["kind"], metadata["name"]) in _OF_ROLLOUTS:
+            metadata["annotations"] = {**metadata.get("annotations", {}), **_MADE_ONCE}
         found.append(one)
     return found
 
@@ -79,7 +90,8 @@ def _readme(kubeflow: Kubeflow) -> str:
         "# Written by `conveyor compile --manifests`",
         "",
         "Apply with `kubectl apply --server-side -k .`, or let Argo CD or Flux do it. Server-side, since a package may be",
-        "larger than the annotation in which kubectl keeps what it has applied.",
+        "larger than the annotation in which kubectl keeps what it has applied. Not while a canary is tried:",
+        "how many pods it has is not said here.",
         "",
         "Kubeflow Pipelines has to be there, and its API server has to keep pipelines in Kubernetes",
         "(`--pipelinesStoreKubernetes=true`). So have these Secrets, which do not belong in a repository:",

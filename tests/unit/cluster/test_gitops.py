@@ -73,6 +73,17 @@ def test_what_is_in_kubeflows_namespace_goes_to_that_of_the_profile(machine: Mac
     assert of(found, "Service", "s")["metadata"]["namespace"] == "conveyor-serving"
 
 
+def test_flux_makes_what_rollouts_change_once(machine: Machine) -> None:
+    made = [("ConfigMap", "serving-rollout"), ("Deployment", "serving-canary"), ("Deployment", "serving")]
+    found = [{"kind": kind, "metadata": {"name": name, "namespace": "conveyor-serving"}} for kind, name in made]
+    machine.write("serving-cluster.yaml", yaml.safe_dump_all(found))
+
+    committed = objects(committed_files(configuration().kubeflow, PIPELINE))
+
+    policies = [of(committed, *each)["metadata"].get("annotations", {}).get("kustomize.toolkit.fluxcd.io/ssa") for each in made]
+    assert policies == ["IfNotPresent", "IfNotPresent", None]
+
+
 def test_secrets_are_described_and_not_written(machine: Machine) -> None:
     keys = {"TOKEN": {"secret": "tokens", "key": "a"}, "OTHER": {"secret": "tokens", "key": "b"}}
 

@@ -1,0 +1,72 @@
+"""What infra/ makes of a cloud and lets Argo CD do, beside the manifests that it is for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.config import Kubeflow
+from pipeline.util import checkout
+from serving.rollout.cluster import CANARY_CONFIG, CANARY_DEPLOYMENT, STABLE_CONFIG, STATE
+from tests.unit.manifests.conftest import MANIFESTS, Objects, find, pod_of
+
+Render = Callable[[Path], Objects]
+INFRA = checkout.ROOT / "infra"
+RUNNER = "pipeline-runner"
+
+
+@pytest.fixture
+def objects(render: Render) -> Objects:
+    """What `conveyor compile --manifests` renders."""
+    return [one for part in ("conveyor", "serving", "gateway") for one in render(MANIFESTS / part / "overlays" / "cluster")]
+
+
+def test_argo_cd_leaves_to_rollouts_what_is_theirs(objects: Objects) -> None:
+    spec = yaml.safe_load((INFRA / "argocd" / "application.yaml").read_text())["spec"]
+
+    left = {(each["kind"], each["name"], *each["jsonPointers"]) for each in spec["ignoreDifferences"]}
+    assert left == {
+        *(("ConfigMap", name, "/data") for name in (STATE, STABLE_CONFIG, CANARY_CONFIG)),
+        ("Deployment", CANARY_DEPLOYMENT, "/spec/replicas"),
+    }
+    assert {"ServerSideApply=true", "RespectIgnoreDifferences=true"} <= set(spec["syncPolicy"]["syncOptions"])
+    for each in spec["ignoreDifferences"]:
+        found = find(objects, each["kind"], each["name"])
+        assert found["metadata"]["namespace"] == each["namespace"]
+        assert found["apiVersion"].rpartition("/")[0] == each["group"]
+
+
+def test_autoscalers_and_manifests_do_not_both_set_the_number_of_pods(objects: Objects) -> None:
+    scaled = [one["spec"]["scaleTargetRef"]["name"] for one in objects if one["kind"] == "HorizontalPodAutoscaler"]
+
+    assert scaled
+    assert not [name for name in scaled if "replicas" in find(objects, "Deployment", name)["spec"]]
+
+
+def test_whoever_mounts_the_volume_may_use_the_bucket(objects: Objects) -> None:
+    mounting = {
+        (one["metadata"]["namespace"], pod["spec"].get("serviceAccountName", "default"))
+        for one in objects
+        if (pod := pod_of(one)) and any("persistentVolumeClaim" in volume for volume in pod["spec"].get("volumes", ()))
+        # Its files are a database's, on a disk of its own.
+        if one["metadata"]["name"] != "conveyor-metadata"
+    }
+    text = (INFRA / "gke" / "identities.tf").read_text().replace("${var.run_namespace}", Kubeflow().namespace)
+    allowed = {tuple(each.split("/")) for each in re.findall(r'^ +"([\w-]+/[\w-]+)",$', text, flags=re.MULTILINE)}
+
+    assert allowed == {*mounting, (Kubeflow().namespace, RUNNER)}
+
+
+def test_it_is_written_as_opentofu_formats_it() -> None:
+    program = shutil.which("tofu") or shutil.which("terraform")
+    if program is None:
+        pytest.skip("neither tofu nor terraform is on the path")
+
+    done = subprocess.run([program, "fmt", "-check", "-recursive", "-diff", str(INFRA)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
