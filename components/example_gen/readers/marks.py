@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from itertools import chain
 from typing import Literal
 
 from components.example_gen.readers.records import Record
@@ -29,14 +30,13 @@ _SURE_GROUPS = {
 
 
 def decimal_mark(samples: Sequence[Sequence[Record]], delimiter: str) -> Literal[".", ","]:
-    """The decimal mark: a comma where numbers have one and none has a point, and fields are not separated by commas.
+    """The decimal mark: a comma where numbers have one and none has a point.
 
-    A number such as 1,234, with one mark and three digits after it, may be either; where there is no other, a comma is decimal
-    in a table separated by semicolons, as the countries that write decimal commas separate tables.
+    Where commas separate fields, numbers with a comma stand in quotes, as lists such as "1,5" do: they are numbers where all of
+    a column are. A number such as 1,234, with one mark and three digits after it, may be either; where there is no other, a
+    comma is decimal in a table separated by semicolons, as the countries that write decimal commas separate tables.
     """
-    if delimiter == ",":
-        return "."
-    cells = list(_cells(samples))
+    cells = list(_cells(samples, _columns_of_lists(samples) if delimiter == "," else frozenset()))
     sure = [cell for cell in cells if not _EITHER.fullmatch(cell)]
     if any(_DECIMALS["."].fullmatch(cell) for cell in sure):
         return "."
@@ -56,9 +56,25 @@ def thousands_mark(samples: Sequence[Sequence[Record]], decimal: str) -> Literal
     return None
 
 
-def _cells(samples: Sequence[Sequence[Record]]) -> Iterator[str]:
-    """The cells, of which those with a unit are told by their numbers, and dates are left out."""
-    for cell in (cell for sample in samples for record in sample for cell in record.cells):
-        amount = _IN_UNIT.fullmatch(cell)
-        if not _DATE.fullmatch(cell):
-            yield amount[1] if amount else cell
+def _cells(samples: Sequence[Sequence[Record]], without: Set[int] = frozenset()) -> Iterator[str]:
+    """The cells but for those of some columns; those with a unit are told by their numbers, and dates are left out."""
+    for record in chain.from_iterable(samples):
+        for position, cell in enumerate(record.cells):
+            if position not in without and not _DATE.fullmatch(cell):
+                yield _number_in(cell)
+
+
+def _columns_of_lists(samples: Sequence[Sequence[Record]]) -> frozenset[int]:
+    """The positions of columns in which a cell with a comma is no number."""
+    return frozenset(
+        position
+        for sample in samples
+        for record in sample[1:]
+        for position, cell in enumerate(record.cells)
+        if "," in cell and not any(pattern.fullmatch(_number_in(cell)) for pattern in (*_GROUPS.values(), *_DECIMALS.values()))
+    )
+
+
+def _number_in(cell: str) -> str:
+    amount = _IN_UNIT.fullmatch(cell)
+    return amount[1] if amount else cell
