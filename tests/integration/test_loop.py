@@ -24,7 +24,8 @@ from tests.fakes.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 CONVEYOR = Path(sys.executable).with_name("conveyor")
-
+SECONDS = 900.0
+"""The most that a command takes, or a version from the span that it is trained on to its promotion."""
 
 CONFIG: dict[str, Any] = {
     "name": "growing",
@@ -44,7 +45,7 @@ def write_span(folder: Path, span: int) -> None:
 
 
 def loop(folder: Path, *arguments: str) -> str:
-    done = subprocess.run([str(CONVEYOR), "loop", *arguments], cwd=folder, capture_output=True, text=True, timeout=900)
+    done = subprocess.run([str(CONVEYOR), "loop", *arguments], cwd=folder, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -141,7 +142,7 @@ def wait_for_the_end(folder: Path, version: int) -> bool:
         return any(each.action is Action.PROMOTE and each.version == version for each in ended(folder))
 
     # The rollout is changed before the loop notes what it did: a loop ended in between would do it on its next start.
-    wait_until(lambda: promoted() or version in turned_down(folder))
+    wait_until(lambda: promoted() or version in turned_down(folder), "the end of the rollout", SECONDS)
     return promoted()
 
 
