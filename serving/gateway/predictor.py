@@ -70,8 +70,10 @@ class Predictor:
         """The form of requests and responses.
 
         Raises:
-          ServerAwayError: no model has answered yet.
+          ServerAwayError: no model has answered yet, or nobody knows which version is to.
         """
+        if not self.traffic.is_known:
+            raise ServerAwayError("The rollout's state cannot be read, so nobody knows which version is to answer.")
         if self.known_contract is None:
             raise ServerAwayError("No model has answered yet.", where=str(self._stable.address))
         return self.known_contract
@@ -134,6 +136,8 @@ class Predictor:
     async def look(self) -> None:
         """Reads the current state of the rollout and of the model servers."""
         self.traffic.read()
+        if not self.traffic.is_known:
+            return
         self._place()
         await asyncio.gather(*(upstream.refresh() for upstream in self._active))
         if self._stable.schema is None:

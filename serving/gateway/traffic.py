@@ -6,10 +6,9 @@ import hashlib
 import logging
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from serving.gateway.logs import log
 from serving.rollout import CANARY, STABLE, RolloutState
+from serving.rollout.state import MENDED
 
 _SHARES = 10_000
 
@@ -24,6 +23,8 @@ class Traffic:
     def __init__(self, path: str | None) -> None:
         self._path = Path(path) if path else None
         self._problem = ""
+        self.is_known = path is None
+        """Whether the state has been read; until then, nobody knows who is to answer."""
         self.state = RolloutState()
         self.read()
 
@@ -32,15 +33,22 @@ class Traffic:
         if self._path is None:
             return
         try:
-            state = RolloutState.model_validate_json(self._path.read_bytes())
+            state = RolloutState.from_json(self._path.read_bytes())
         except FileNotFoundError:
             state = RolloutState()
-        except (OSError, ValidationError) as error:
+        except (OSError, ValueError) as error:
             if str(error) != self._problem:
                 self._problem = str(error)
-                log(logging.ERROR, "the rollout's state cannot be read: the previous one stays", path=str(self._path))
+                kept = "the previous one stays" if self.is_known else "nothing is answered until it can"
+                log(
+                    logging.ERROR,
+                    f"the rollout's state cannot be read: {kept}",
+                    path=str(self._path),
+                    seen=self._problem,
+                    fix=MENDED,
+                )
             return
-        self._problem = ""
+        self._problem, self.is_known = "", True
         if state.placement != self.state.placement:
             log(
                 logging.INFO,

@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from pipeline.errors import ConveyorError, StorageError, UsageError
 from pipeline.util.pods import is_ready
 from serving import GRPC_PORT
@@ -18,7 +16,7 @@ from serving.rollout.counts import follows, read_metrics
 from serving.rollout.model_servers import RunningServer, available
 from serving.rollout.models_config import render, render_versions
 from serving.rollout.placement import CANARY, Placement
-from serving.rollout.state import RolloutState
+from serving.rollout.state import MENDED, RolloutState
 from serving.rollout.target import move
 from serving.rollout.versions import File, PushedVersion, read_versions
 
@@ -85,14 +83,14 @@ class ClusterTarget:
         self._revision = found["metadata"]["resourceVersion"]
         text = (found.get("data") or {}).get(_STATE_KEY, "")
         try:
-            return RolloutState.model_validate_json(text) if text else RolloutState()
-        except ValidationError as error:
+            return RolloutState.from_json(text.encode()) if text else RolloutState()
+        except ValueError as error:
             raise StorageError(
                 "The state of the rollout cannot be read.",
                 where=f"ConfigMap {STATE}, key {_STATE_KEY}",
                 expected="what `conveyor rollout` writes",
                 seen=str(error),
-                fix=f"Restore it from a copy, or remove it: kubectl -n conveyor-serving edit configmap {STATE}",
+                fix=f"{MENDED} To edit it: kubectl -n conveyor-serving edit configmap {STATE}",
             ) from error
 
     def write(self, state: RolloutState) -> None:

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import StorageError
 from pipeline.util.files import READABLE, write
 from serving.rollout.models_config import render
 from serving.rollout.placement import Placement
-from serving.rollout.state import RolloutState
+from serving.rollout.state import MENDED, RolloutState
 
 STATE_FILE, MODELS_CONFIG_FILE = "rollout.json", "models.config"
 _LOCK_SECONDS = 10.0
@@ -98,16 +97,16 @@ def read_state(config: PipelineConfig) -> RolloutState:
     """
     path = state_path(config)
     try:
-        return RolloutState.model_validate_json(path.read_bytes())
+        return RolloutState.from_json(path.read_bytes())
     except FileNotFoundError:
         return RolloutState()
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise StorageError(
             "The state of the rollout cannot be read.",
             where=str(path),
             expected="what `conveyor rollout` writes",
             seen=str(error),
-            fix="Restore it from a copy. Without it, the newest version serves, and the history of rollouts is lost.",
+            fix=f"{MENDED} Without the file, the newest version serves, and the history of rollouts is lost.",
         ) from error
 
 

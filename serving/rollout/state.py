@@ -14,8 +14,12 @@ from typing import Any
 from pydantic import model_validator
 
 from pipeline.errors import UsageError
+from pipeline.util.sealed import seal, unseal
 from serving.rollout.counts import Snapshot
 from serving.rollout.placement import Kept, Placement, Plan
+
+MENDED = "Restore it from a copy; after a change by hand, take out its last field, checksum, with the comma before it."
+"""What helps against a state that cannot be read."""
 
 
 class Stage(str, Enum):
@@ -112,8 +116,18 @@ class RolloutState(Placement):
         return self.model_copy(update={"since": since, "changes": (*self.changes[:-1], last)})
 
     def to_json(self) -> str:
-        """The state as it is kept: without what has its default, so that gateways of earlier releases read what they know."""
-        return self.model_dump_json(indent=2, exclude_defaults=True) + "\n"
+        """The state as it is kept: with a checksum, and without defaults, so that earlier releases read what they know."""
+        document = self.model_dump_json(indent=2, exclude_defaults=True)
+        return f"{document if document == _EMPTY else seal(document)}\n"
+
+    @classmethod
+    def from_json(cls, document: bytes) -> RolloutState:
+        """The state as it was kept, or as somebody has written it by hand, without a checksum.
+
+        Raises:
+          ValueError: it is damaged, or not a state.
+        """
+        return cls.model_validate_json(unseal(document))
 
     @property
     def protected(self) -> frozenset[int]:
@@ -340,6 +354,7 @@ class RolloutState(Placement):
         return RolloutState(**after, **kept, changes=(*self.changes, change)[-_KEPT_CHANGES:])
 
 
+_EMPTY = "{}"
 _KEPT_CHANGES = 1000
 """Changes that the history keeps: a ConfigMap holds 1 MiB, and gateways read the state every second."""
 _NO_CANARY: dict[str, Any] = {"canary": None, "traffic": 0, "shadow": False}

@@ -89,7 +89,7 @@ def test_from_start_to_rollback_without_a_failed_request(place: Place, cluster: 
         load.versions.clear()
         wait_until(lambda: load.versions.total() > 50)
     assert load.failures == []
-    state = RolloutState.model_validate_json(cluster.data("serving-rollout")["rollout.json"])
+    state = RolloutState.from_json(cluster.data("serving-rollout")["rollout.json"].encode())
     assert [change.action for change in state.changes] == ["start", "promote", "rollback", "start", "step", "abort"]
 
 

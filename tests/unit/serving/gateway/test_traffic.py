@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from serving.gateway.traffic import Traffic
-from serving.rollout import CANARY
+from serving.rollout import CANARY, RolloutState
 from tests.fakes.model_server import ModelServer, RefusalError, free_address
 from tests.fakes.waiting import PATIENCE, wait_until
 from tests.unit.serving.gateway.conftest import ROW, predict, sample
@@ -91,6 +91,25 @@ def test_a_state_that_cannot_be_read_changes_nothing(start, two_versions, rollou
     with start() as gateway:
         (tmp_path / "rollout.json").write_text('{"stable": ')
         time.sleep(1.5)
+        assert versions(gateway, 50) == {3: 50}
+
+
+def test_a_state_that_was_damaged_changes_nothing(start, two_versions, tmp_path):
+    kept = RolloutState(stable=3, canary=4, traffic=10).to_json()
+    (tmp_path / "rollout.json").write_text(kept)
+    with start() as gateway:
+        (tmp_path / "rollout.json").write_text(kept.replace('"traffic": 10', '"traffic": 90'))
+        time.sleep(1.5)
+        assert sample(gateway, "gateway_canary_traffic_percent") == 10
+
+
+def test_before_the_state_can_be_read_nobody_answers(start, two_versions, tmp_path, rollout):
+    (tmp_path / "rollout.json").write_text(RolloutState(stable=3).to_json().replace("3", "4", 1))
+    with start() as gateway:
+        assert gateway.get("/readyz").status_code == 503
+        assert predict(gateway, ROW).status_code == 503
+        rollout(stable=3)
+        wait_until(lambda: gateway.get("/readyz").status_code == 200)
         assert versions(gateway, 50) == {3: 50}
 
 

@@ -97,6 +97,19 @@ def test_a_state_that_cannot_be_read(target: ClusterTarget, objects: FakeCluster
         target.read()
 
 
+def test_a_digit_that_has_changed_is_not_believed(target: ClusterTarget, objects: FakeCluster) -> None:
+    target.read()
+    target.write(RolloutState().start(3, 20, [1, 2, 3], who="ada@laptop"))
+    changed = objects.data("serving-rollout")["rollout.json"].replace('"traffic": 20', '"traffic": 28')
+    objects.write(
+        "configmap-serving-rollout",
+        {"metadata": {"name": "serving-rollout", "resourceVersion": "2"}, "data": {"rollout.json": changed}},
+    )
+    with pytest.raises(StorageError, match="cannot be read") as caught:
+        target.read()
+    assert "the checksum of the content is" in caught.value.seen
+
+
 def test_a_cluster_without_the_manifests(target: ClusterTarget, objects: FakeCluster) -> None:
     (objects.folder / "configmap-serving-rollout.json").unlink()
     with pytest.raises(UsageError, match="no configmap serving-rollout"):

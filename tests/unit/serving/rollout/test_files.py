@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,43 @@ def test_a_state_that_cannot_be_read(config: PipelineConfig):
     with pytest.raises(StorageError, match="cannot be read") as caught:
         files.read_state(config)
     assert caught.value.where == str(files.state_path(config))
+
+
+def test_a_digit_that_has_changed_is_not_believed(config: PipelineConfig):
+    files.write_state(config, RolloutState(stable=2, canary=3, traffic=5))
+    path = files.state_path(config)
+    path.write_text(path.read_text().replace('"traffic": 5', '"traffic": 7'))
+    with pytest.raises(StorageError, match="cannot be read") as caught:
+        files.read_state(config)
+    assert "the checksum of the content is" in caught.value.seen
+
+    # What the remedy says for a change by hand.
+    assert "take out its last field, checksum, with the comma before it" in caught.value.fix
+    path.write_text(path.read_text()[: path.read_text().rindex(",")] + "}")
+    assert files.read_state(config).traffic == 7
+
+
+def test_no_flipped_bit_makes_another_state(config: PipelineConfig):
+    state = RolloutState().start(3, 5, [2, 3], who="ada@laptop", reason="to see")
+    kept = state.to_json().encode()
+    for position in range(len(kept)):
+        for bit in range(8):
+            flipped = bytearray(kept)
+            flipped[position] ^= 1 << bit
+            with suppress(ValueError):
+                assert RolloutState.from_json(bytes(flipped)) == state
+
+
+@pytest.mark.parametrize("text", ['{"stable": 2}', '{"stable": 2}\n', '{\n  "stable": 2\n}'])
+def test_what_is_written_by_hand_needs_no_checksum(config: PipelineConfig, text: str):
+    files.write_state(config, RolloutState(stable=1))
+    files.state_path(config).write_text(text)
+    assert files.read_state(config) == RolloutState(stable=2)
+
+
+def test_the_empty_state_is_read_as_it_was_written(config: PipelineConfig):
+    files.write_state(config, RolloutState())
+    assert files.read_state(config) == RolloutState()
 
 
 def test_a_write_that_fails_leaves_what_was_there(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch):
