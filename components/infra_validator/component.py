@@ -42,8 +42,7 @@ class ProcessInfraValidator(base_component.BaseComponent):
       model: the candidate, a `Model`.
       examples: the `Examples` that the requests are taken from, with a split `eval`.
       requests: the number of rows that the candidate must answer.
-      timeout_seconds: the time to start the process, to load and to answer, in seconds; for each of the model's features it
-        gets a tenth of a second more.
+      timeout_seconds: the time for each step, in seconds: to start the process, to load, to answer a request.
     """
 
     SPEC_CLASS = ProcessInfraValidatorSpec

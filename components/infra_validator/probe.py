@@ -2,7 +2,8 @@
 
 Run as a script, in a process of its own: `python probe.py VERDICT MODEL REQUESTS FILE...`
 
-It imports nothing of this project, as a model server would not, and writes its verdict to the file VERDICT, as JSON.
+It imports nothing of this project, as a model server would not, says on stdout what it does next, and writes its verdict to
+the file VERDICT, as JSON.
 """
 
 from __future__ import annotations
@@ -156,24 +157,35 @@ def validate(model: str, requests: int, files: list[str]) -> dict[str, float]:
     Raises:
       RefusedError: the model must not be served.
     """
+    say("reading rows")
     examples = read(files, requests)
+    say("loading the model")
     started = time.perf_counter()
     served = ServedModel(model)
     load_seconds = time.perf_counter() - started
     inputs = served.raw_inputs()
     completed = complete(examples, inputs)
 
+    say(f"answering {len(examples)} rows")
     served.answer_examples(examples)
+    say("answering rows without gaps")
     check_agreement(served.answer_examples(completed), served.answer(RAW, raw_tensors(completed, inputs)))
     for name in inputs:
+        say(f"answering a row without {name}")
         check_gap(served, completed[0], name)
     latencies = []
-    for example in examples:
+    for number, example in enumerate(examples):
+        say(f"answering row {number + 1}")
         started = time.perf_counter()
         served.answer_examples([example])
         latencies.append(1000 * (time.perf_counter() - started))
     p50, p99 = np.percentile(latencies, [50, 99])
     return {"load_seconds": load_seconds, "latency_p50_ms": p50, "latency_p99_ms": p99, "requests": len(examples)}
+
+
+def say(step: str) -> None:
+    """Says what comes next to whoever waits for it."""
+    print(step, flush=True)
 
 
 def read(files: list[str], rows: int) -> list[tf.train.Example]:

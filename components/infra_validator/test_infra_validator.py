@@ -17,7 +17,6 @@ from components.infra_validator import executor, probe
 from components.infra_validator.component import ProcessInfraValidator, infra_validator_for
 from components.infra_validator.docker import engine_answers
 from pipeline import config
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
 from pipeline.errors import ConfigError
 
 Outputs = dict[str, tf.Tensor]
@@ -128,25 +127,41 @@ def test_a_good_model_is_blessed_and_measured(tmp_path: Path, split: Path) -> No
 @pytest.mark.integration
 def test_a_model_that_takes_too_long_is_not_blessed(tmp_path: Path, split: Path) -> None:
     model = save(Candidate(), tmp_path / "model" / "Format-Serving")
-    blessing = execute(model, split, tmp_path / "blessing", requests=15, timeout_seconds=1)
+    blessing = execute(model, split, tmp_path / "blessing", requests=15, timeout_seconds=0)
     assert blessing.get_int_custom_property("blessed") == 0
     assert [path.name for path in (tmp_path / "blessing").iterdir()] == ["INFRA_NOT_BLESSED"]
-    assert "within 1 s" in blessing.get_string_custom_property("message")
+    assert "within 0 s" in blessing.get_string_custom_property("message")
 
 
-def test_a_model_with_many_features_has_more_time(tmp_path: Path, split: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    description = tmp_path / "model" / "Format-Serving" / DESCRIPTION_PATH
-    description.parent.mkdir(parents=True)
-    description.write_text(ModelDescription(features={f"column {number}": "float" for number in range(30)}).to_json())
-    limits = []
+def test_a_step_may_take_its_time_and_not_all_of_them_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import json, sys, time\n"
+        "for step in range(8):\n"
+        "    print('step', step, flush=True)\n"
+        "    time.sleep(0.5)\n"
+        "open(sys.argv[1], 'w').write(json.dumps({'blessed': True}))\n"
+    )
+    monkeypatch.setattr(executor, "_PROBE", slow)
+    assert executor.probe("model", [], requests=1, timeout_seconds=3) == {"blessed": True}
 
-    def probe_(model: str, files: list[str], requests: int, timeout_seconds: float) -> dict[str, Any]:
-        limits.append(timeout_seconds)
-        return {"blessed": True, "message": "", "measures": {}}
 
-    monkeypatch.setattr(executor, "probe", probe_)
-    execute(str(tmp_path / "model" / "Format-Serving"), split, tmp_path / "blessing", requests=15, timeout_seconds=5)
-    assert limits == [pytest.approx(5 + 3)]
+@pytest.mark.parametrize(
+    ("script", "step"),
+    [
+        ("import time; print('loading', flush=True); time.sleep(600)", "loading"),
+        ("import os, time; print('loading', flush=True); os.close(1); time.sleep(600)", "ending"),
+    ],
+)
+def test_a_step_without_an_end_is_a_refusal_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, step: str
+) -> None:
+    hanging = tmp_path / "hanging.py"
+    hanging.write_text(script)
+    monkeypatch.setattr(executor, "_PROBE", hanging)
+    verdict = executor.probe("model", [], requests=1, timeout_seconds=3)
+    assert not verdict["blessed"]
+    assert verdict["message"] == f"It did not get on within 3 s (infra_validator.timeout_seconds): {step}."
 
 
 @pytest.mark.parametrize(

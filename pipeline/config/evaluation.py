@@ -86,8 +86,7 @@ class InfraValidator(Section):
     requests: Annotated[int, Field(ge=1)] = 100
     """How many rows of the evaluation split the candidate must answer."""
     timeout_seconds: Annotated[int, Field(ge=1)] = 120
-    """Seconds to load and to answer; for each feature of the model, which is left out of a request once, the process has a
-    tenth of a second more."""
+    """process: seconds for each step, which are to start, to load and to answer a request. docker: seconds to load."""
     image: Image = "tensorflow/serving:2.20.0"
     """docker: the image that serves."""
 

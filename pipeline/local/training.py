@@ -142,7 +142,7 @@ def _refusal(outcome: RunOutcome, config: PipelineConfig) -> NotBlessedError | N
     return NotBlessedError(
         "It could not be served, so nothing was pushed.",
         where=node,
-        expected="the model loads and answers requests within infra_validator.timeout_seconds",
+        expected="the model loads, and answers each request, within infra_validator.timeout_seconds",
         seen=str(blessing.properties.get("message", "")),
         fix=f"Read the log {log}. The model that is served stays.",
     )
