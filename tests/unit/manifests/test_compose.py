@@ -55,6 +55,13 @@ def bound(name: str) -> dict[str, str]:
     return {target: source for source, target, _ in (volume.split(":") for volume in volumes)}
 
 
+def container(objects: Objects, deployment: str, name: str) -> dict[str, Any]:
+    """A container of a Deployment's pods."""
+    pod = pod_of(find(objects, "Deployment", deployment))
+    assert pod is not None
+    return next(each for each in pod["spec"]["containers"] if each["name"] == name)
+
+
 @every_service
 def test_containers_are_safe(name: str) -> None:
     service = SERVICES[name]
@@ -86,38 +93,35 @@ def test_what_is_mounted_is_there_and_cannot_be_changed(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "folder", "deployment"),
+    ("service", "folder", "deployment", "name"),
     [
-        ("model-server", "serving/overlays/cluster", "serving"),
-        ("redis", "gateway/redis", "redis"),
-        ("prometheus", "monitoring", "prometheus"),
-        ("grafana", "monitoring", "grafana"),
+        ("model-server", "serving/overlays/cluster", "serving", "serving"),
+        ("redis", "gateway/redis", "redis", "redis"),
+        ("prometheus", "monitoring", "monitoring", "prometheus"),
+        ("grafana", "monitoring", "monitoring", "grafana"),
     ],
 )
 def test_versions_are_those_of_the_cluster(
-    service: str, folder: str, deployment: str, render: Callable[[Path], Objects]
+    service: str, folder: str, deployment: str, name: str, render: Callable[[Path], Objects]
 ) -> None:
-    pod = pod_of(find(render(MANIFESTS / folder), "Deployment", deployment))
-    assert pod is not None
-    assert SERVICES[service]["image"] == pod["spec"]["containers"][0]["image"]
+    assert SERVICES[service]["image"] == container(render(MANIFESTS / folder), deployment, name)["image"]
 
 
 def test_redis_and_grafana_are_told_what_they_are_told_in_the_cluster(render: Callable[[Path], Objects]) -> None:
-    def container(folder: str, deployment: str) -> dict[str, Any]:
-        pod = pod_of(find(render(MANIFESTS / folder), "Deployment", deployment))
-        assert pod is not None
-        return pod["spec"]["containers"][0]
-
-    redis, grafana = container("gateway/redis", "redis"), container("monitoring", "grafana")
+    redis = container(render(MANIFESTS / "gateway/redis"), "redis", "redis")
+    grafana = container(render(MANIFESTS / "monitoring"), "monitoring", "grafana")
     # Compose makes one $ of two. There, the password is in a file.
     (there,), (here,) = redis["args"], SERVICES["redis"]["command"]
     assert SERVICES["redis"]["entrypoint"] == redis["command"]
     assert here.replace('"$$CONVEYOR_REDIS_PASSWORD"', '"$(cat /etc/redis/password)"') == "".join(
         there.splitlines(keepends=True)[1:]
     )
-    assert SERVICES["grafana"]["environment"] == {variable["name"]: variable["value"] for variable in grafana["env"]}
+    # Here, Docker forwards the port to the container's own address.
+    told = {variable["name"]: variable["value"] for variable in grafana["env"]}
+    assert told.pop("GF_SERVER_HTTP_ADDR") == "127.0.0.1"
+    assert SERVICES["grafana"]["environment"] == told
     # Files that it looks for: the same ones, in the same places.
-    mounted = {mount["mountPath"] for mount in grafana["volumeMounts"] if mount["name"] == "config"}
+    mounted = {mount["mountPath"] for mount in grafana["volumeMounts"] if mount["name"] == "grafana"}
     assert bound("grafana").keys() == mounted
 
 

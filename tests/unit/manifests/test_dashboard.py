@@ -301,8 +301,8 @@ class TestDashboard:
             assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "model"]
 
     def test_grafana_finds_all_of_them(self, render: Callable[[Path], Objects]) -> None:
-        pod = find(render(MANIFESTS / "monitoring"), "Deployment", "grafana")["spec"]["template"]["spec"]
-        (container,) = pod["containers"]
+        pod = find(render(MANIFESTS / "monitoring"), "Deployment", "monitoring")["spec"]["template"]["spec"]
+        _, container = pod["containers"]
         mounted = {mount.get("subPath"): mount["mountPath"] for mount in container["volumeMounts"]}
         (provider,) = yaml.safe_load((MANIFESTS / "monitoring/grafana/dashboards.yml").read_text())["providers"]
         home = {variable["name"]: variable["value"] for variable in container["env"]}[
@@ -331,9 +331,22 @@ class TestCluster:
     def test_the_model_servers_let_it_in(self, objects: Objects, render: Callable[[Path], Objects]) -> None:
         policy = find(render(MANIFESTS / "serving/base"), "NetworkPolicy", "serving")["spec"]
         allowed = policy["ingress"][1]["from"][0]["namespaceSelector"]["matchLabels"]
-        assert allowed == {"kubernetes.io/metadata.name": find(objects, "Deployment", "prometheus")["metadata"]["namespace"]}
+        assert allowed == {"kubernetes.io/metadata.name": find(objects, "Deployment", "monitoring")["metadata"]["namespace"]}
 
-    def test_grafana_asks_it(self, objects: Objects) -> None:
+    def test_grafana_asks_it_and_nobody_else_can_ask_either(self, objects: Objects) -> None:
+        pod = find(objects, "Deployment", "monitoring")["spec"]["template"]["spec"]
+        prometheus, grafana = pod["containers"]
         (source,) = yaml.safe_load((MANIFESTS / "monitoring/grafana/datasource.yml").read_text())["datasources"]
-        service = find(objects, "Service", "prometheus")
-        assert source["url"] == f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+        (alias,) = pod["hostAliases"]
+        assert source["url"] == f"http://{alias['hostnames'][0]}:9090"
+        assert f"--web.listen-address={alias['ip']}:9090" in prometheus["args"]
+        assert {"name": "GF_SERVER_HTTP_ADDR", "value": alias["ip"]} in grafana["env"]
+        assert alias["ip"] == "127.0.0.1"
+        assert not [each for each in objects if each["kind"] in ("Service", "Ingress")]
+        for policy in (each for each in objects if each["kind"] == "NetworkPolicy"):
+            assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+            assert "ingress" not in policy["spec"]
+        # The kubelet comes from another address: it has to ask within the pod.
+        for container in pod["containers"]:
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                assert container[probe]["exec"]["command"][-1].startswith(f"http://{alias['ip']}:")
