@@ -99,7 +99,7 @@ class PipelineConfig(Section):
     tracking: Tracking = Tracking()
     """Where runs are told about, beside the workspace."""
     events: Events = Events()
-    """What happens, told to other programs as CloudEvents."""
+    """What happens, told to other programs as CloudEvents, and runs as OpenLineage events."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> PipelineConfig:

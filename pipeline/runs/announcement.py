@@ -9,9 +9,10 @@ from pydantic import JsonValue
 
 from pipeline import nodes
 from pipeline.errors import ConveyorError
-from pipeline.runs.metadata import open_store
+from pipeline.runs.metadata import Run, open_store
+from pipeline.runs.openlineage import events_of
 from pipeline.runs.status import NodeState, RunOutcome
-from pipeline.util.events import EventType, post
+from pipeline.util.events import EventType, post, post_json
 
 if TYPE_CHECKING:
     from ml_metadata.proto import metadata_store_pb2
@@ -20,15 +21,29 @@ if TYPE_CHECKING:
 
 
 def announce(config: PipelineConfig, connection: metadata_store_pb2.ConnectionConfig, outcome: RunOutcome) -> None:
-    """Posts the events of a run that has ended, where `events.url` says so.
+    """Posts the events of a run that has ended, where `events` says so.
 
     Args:
       config: the pipeline's configuration.
       connection: to the database of ML Metadata.
       outcome: the run's outcome.
     """
-    if config.events.url is None:
+    if config.events.url is None and config.events.openlineage is None:
         return
+    try:
+        with open_store(connection, config.name) as store:
+            run = store.run(outcome.run_id)
+    except ConveyorError:
+        # It has ended before its first node.
+        run = Run(outcome.run_id, config.name, {})
+    _announce(config, outcome, run)
+    if config.events.openlineage is not None:
+        for event in events_of(config, outcome, run):
+            name = f"{event['eventType']} of {event['job']['name']}"
+            post_json(config.events.openlineage, event, name, "events.openlineage")
+
+
+def _announce(config: PipelineConfig, outcome: RunOutcome, run: Run) -> None:
     about: dict[str, JsonValue] = {"run": outcome.run_id, "note": outcome.note}
     ended = {
         **about,
@@ -38,12 +53,6 @@ def announce(config: PipelineConfig, connection: metadata_store_pb2.ConnectionCo
         "problem": outcome.problem.model_dump(exclude={"traceback"}) if outcome.problem else None,
     }
     post(config.events.url, EventType.RUN_ENDED, config.name, outcome.run_id, ended)
-    try:
-        with open_store(connection, config.name) as store:
-            run = store.run(outcome.run_id)
-    except ConveyorError:
-        # It has ended before its first node.
-        return
     if refusal := run.refusal():
         told = {**about, "refused_by": refusal[0]}
         post(config.events.url, EventType.MODEL_NOT_BLESSED, config.name, outcome.run_id, told)

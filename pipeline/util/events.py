@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 _POST_SECONDS = 10.0
@@ -64,6 +64,16 @@ def event(kind: EventType, pipeline: str, subject: str, data: Mapping[str, Any])
     }
 
 
+class _Letter(NamedTuple):
+    """What is posted: to whom, by the field of the configuration that says so, under which name it is told if it is lost."""
+
+    url: str
+    message: Mapping[str, Any]
+    name: str
+    field: str = "events.url"
+    content_type: str = _TYPE
+
+
 class Outbox:
     """Posts events one after the other in the background, so that a receiver that is slow or away delays nobody.
 
@@ -75,31 +85,35 @@ class Outbox:
 
     def __init__(self, post_seconds: float = _POST_SECONDS) -> None:
         self._seconds = post_seconds
-        self._waiting: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue(_LONGEST_QUEUE)
-        self._posting: tuple[str, dict[str, Any]] | None = None
+        self._waiting: queue.Queue[_Letter] = queue.Queue(_LONGEST_QUEUE)
+        self._posting: _Letter | None = None
         self._worker: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def post(self, url: str, message: dict[str, Any]) -> None:
         """Posts an event soon; when too many wait already, it is told and dropped."""
+        self.send(_Letter(url, message, message["type"]))
+
+    def send(self, letter: _Letter) -> None:
+        """Posts a letter as `post` does an event."""
         with self._lock:
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="events", daemon=True)
                 self._worker.start()
         try:
-            self._waiting.put_nowait((url, message))
+            self._waiting.put_nowait(letter)
         except queue.Full:
-            _tell(url, message, f"{_LONGEST_QUEUE} others wait for it")
+            _tell(letter, f"{_LONGEST_QUEUE} others wait for it")
 
     def flush(self, seconds: float) -> None:
         """Waits until all events are posted, but no longer than some seconds; the others are told."""
         end = time.monotonic() + seconds
         while self._waiting.unfinished_tasks and time.monotonic() < end:
             time.sleep(0.02)
-        for url, message in self._left():
-            _tell(url, message, f"not in the last {seconds:g} seconds of this process")
+        for letter in self._left():
+            _tell(letter, f"not in the last {seconds:g} seconds of this process")
 
-    def _left(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _left(self) -> Iterator[_Letter]:
         if (posting := self._posting) is not None:
             yield posting
         with suppress(queue.Empty):
@@ -108,13 +122,13 @@ class Outbox:
 
     def _work(self) -> None:
         while True:
-            self._posting = url, message = self._waiting.get()
+            self._posting = letter = self._waiting.get()
             try:
-                _post(url, message, self._seconds)
+                _post(letter, self._seconds)
             except urllib.error.HTTPError as error:
-                _tell(url, message, f"HTTP status {error.code}")
+                _tell(letter, f"HTTP status {error.code}")
             except (OSError, ValueError) as error:
-                _tell(url, message, str(getattr(error, "reason", "") or error) or type(error).__name__)
+                _tell(letter, str(getattr(error, "reason", "") or error) or type(error).__name__)
             self._posting = None
             self._waiting.task_done()
 
@@ -137,6 +151,18 @@ def post(url: str | None, kind: EventType, pipeline: str, subject: str, data: Ma
         _outbox.post(url, event(kind, pipeline, subject, data))
 
 
+def post_json(url: str, message: Mapping[str, Any], name: str, field: str) -> None:
+    """Posts an event that is no CloudEvent, as `post` does.
+
+    Args:
+      url: where it is posted.
+      message: the event, as JSON holds it.
+      name: what it is called if it is not received.
+      field: the field of the configuration that has the address.
+    """
+    _outbox.send(_Letter(url, message, name, field, "application/json"))
+
+
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """A redirected POST would come without its body."""
 
@@ -146,12 +172,13 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-def _post(url: str, message: dict[str, Any], seconds: float) -> None:
-    body = json.dumps(message).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": _TYPE}, method="POST")
+def _post(letter: _Letter, seconds: float) -> None:
+    body = json.dumps(letter.message).encode()
+    request = urllib.request.Request(letter.url, body, {"Content-Type": letter.content_type}, method="POST")
     with urllib.request.build_opener(_NoRedirects).open(request, timeout=seconds):
         pass
 
 
-def _tell(url: str, message: Mapping[str, Any], reason: str) -> None:
-    print(f"The event {message['type']} was not received by {urlsplit(url).netloc} (events.url): {reason}", file=sys.stderr)
+def _tell(letter: _Letter, reason: str) -> None:
+    place = f"{urlsplit(letter.url).netloc} ({letter.field})"
+    print(f"The event {letter.name} was not received by {place}: {reason}", file=sys.stderr)
