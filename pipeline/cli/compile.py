@@ -36,11 +36,20 @@ def compile_(
             parser=as_path,
         ),
     ] = None,
+    loop: Annotated[
+        Path | None,
+        typer.Option(
+            "--loop",
+            metavar="FILE",
+            help="Write the objects of a conveyor loop in the cluster, which runs this package.",
+            parser=as_path,
+        ),
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Compile the pipeline to a Kubeflow Pipelines package. This needs neither a cluster nor Docker.
 
-    With --kubernetes or --manifests, what is written can be committed, and applied by kubectl, Argo CD or Flux.
+    With --kubernetes, --manifests or --loop, what is written can be committed, and applied by kubectl, Argo CD or Flux.
 
     Example: conveyor compile --output flights.yaml
     """
@@ -54,8 +63,14 @@ def compile_(
             where="compile",
             fix="Leave out --output and --kubernetes.",
         )
+    if loop is not None and (manifests is not None or output is not None or kubernetes):
+        raise UsageError(
+            "--loop writes a file, in which the package is among the objects.",
+            where="compile",
+            fix="Leave out --output, --kubernetes and --manifests.",
+        )
     settings = read_config(config, overrides)
-    path = output or Path(f"{settings.name}.yaml")
+    path = loop or output or Path(f"{settings.name}.yaml")
     if manifests is None:
         _check_target(path)
     elif manifests.exists() and not manifests.is_dir():
@@ -67,6 +82,9 @@ def compile_(
         package = compile_package(settings)
     if manifests is not None:
         _write_manifests(settings, package, manifests, console)
+        return
+    if loop is not None:
+        _write_loop(settings, package, loop, console)
         return
     text = _objects_text(settings, package) if kubernetes else package
     path.write_text(text)
@@ -84,6 +102,16 @@ def _objects_text(settings: PipelineConfig, package: str) -> str:
     from pipeline.kubeflow.versions import version_objects
 
     return as_yaml(version_objects(settings.name, package, settings.kubeflow.namespace))
+
+
+def _write_loop(settings: PipelineConfig, package: str, path: Path, console: Console) -> None:
+    from pipeline.cluster.gitops import as_yaml
+    from pipeline.kubeflow.loop_objects import loop_objects
+
+    path.write_text(as_yaml(loop_objects(settings, package)))
+    console.print(f"{path}: a turn every fifteen minutes, for the image {settings.kubeflow.image}.", soft_wrap=True)
+    command = f"kubectl --context {settings.kubeflow.context} apply --server-side -f {path}"
+    console.print(f"{command}, then: conveyor loop --target cluster --list", style="dim", soft_wrap=True)
 
 
 def _write_manifests(settings: PipelineConfig, package: str, folder: Path, console: Console) -> None:
@@ -106,10 +134,10 @@ def _check_target(path: Path) -> None:
     if path.suffix not in (".yaml", ".yml"):
         raise UsageError(
             "A package is a YAML file.",
-            where="--output",
+            where="--output or --loop",
             expected="a name that ends in .yaml or .yml",
             seen=str(path),
-            fix=f"Write: --output {path.with_suffix('.yaml')}",
+            fix=f"Write: {path.with_suffix('.yaml')}",
         )
     if not path.absolute().parent.is_dir():
         raise UsageError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +20,8 @@ from pipeline.cli.serving_target import (
     ReasonOption,
     ServerOption,
     Target,
+    TargetOption,
+    has_volume,
     open_rollout,
     open_target,
     who,
@@ -29,9 +30,8 @@ from pipeline.errors import ConveyorError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
-    from pipeline.local.runner import Observer
     from pipeline.loop.journal import Entry
-    from pipeline.loop.turn import Loop
+    from pipeline.loop.turn import Loop, Runs
     from serving.rollout.controller import Rollout
 
 _LISTED = 20
@@ -49,12 +49,22 @@ def loop(
         Path | None, typer.Option(metavar="FILE.prom", help="Keep metrics for Prometheus in it.", parser=as_path)
     ] = None,
     reason: ReasonOption = "",
+    target: TargetOption = Target.LOCAL,
+    package: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="cluster: what runs are started from, as conveyor compile writes it.", parser=as_path
+        ),
+    ] = None,
     server: ServerOption = DEFAULT_SERVER,
     gateway: GatewayOption = None,
     as_json: Json = False,
     overrides: Overrides = None,
 ) -> None:
     """Run the pipeline when there is a reason: a new span, drift, quality, age. Then try what was pushed.
+
+    In the cluster, a CronJob takes the turns, which conveyor compile --loop writes; --target cluster lists, pauses and resumes
+    what it does.
 
     Example: conveyor loop --every 10m
     """
@@ -68,15 +78,20 @@ def loop(
             fix="Leave one of them out.",
         )
     if list_it or pause_it or resume_it:
-        _keep_house(settings, reason, pause_it=pause_it, resume_it=resume_it, as_json=as_json)
+        if target is Target.CLUSTER and not has_volume(settings):
+            _keep_house_there(settings, reason, pause_it=pause_it, resume_it=resume_it, as_json=as_json)
+        else:
+            _keep_house(settings, reason, pause_it=pause_it, resume_it=resume_it, as_json=as_json)
         return
+    if target is Target.CLUSTER:
+        _require_volume(settings, package)
 
     from pipeline.loop.turn import one_loop
     from pipeline.monitoring.moments import parse_duration
 
     seconds = parse_duration(every, "--every")
     with one_loop(settings), ending_on_signals():
-        turns = _open(settings, server, gateway)
+        turns = _open(settings, target, package, server, gateway)
         noted = partial(_note, turns, settings, textfile)
         turns.journal.added = noted
         failure = ""
@@ -101,30 +116,57 @@ def loop(
             time.sleep(max(0.0, seconds - (time.monotonic() - started)))
 
 
-def approve(config: ConfigArgument = None, overrides: Overrides = None) -> None:
+def approve(config: ConfigArgument = None, target: TargetOption = Target.LOCAL, overrides: Overrides = None) -> None:
     """Let the loop go on with what it waits for: a version that is to be tried, or a run.
 
     Example: conveyor approve
     """
     from pipeline.loop.turn import approve as approve_it
 
-    typer.echo(f"Approved: {approve_it(read_config(config, overrides), who())}")
+    settings = read_config(config, overrides)
+    if target is Target.CLUSTER and not has_volume(settings):
+        from pipeline.cli.cluster_shell import in_shell
+
+        typer.echo(in_shell(settings, "approve"), nl=False)
+        return
+    typer.echo(f"Approved: {approve_it(settings, who())}")
 
 
-def _open(settings: PipelineConfig, server: str, gateway: list[str] | None) -> Loop:
-    from rich.console import Console
+def _require_volume(settings: PipelineConfig, package: Path | None) -> None:
+    if has_volume(settings) and package is not None:
+        return
+    raise UsageError(
+        "The loop of a cluster takes its turns in the cluster, where the volume and the package are.",
+        where="--target cluster",
+        expected=f"a workspace that is the volume, {settings.kubeflow.mount_path}, and --package FILE",
+        seen=f"{settings.workspace_path}, and {'no package' if package is None else package}",
+        fix="Run: conveyor compile --loop loop.yaml, then: kubectl apply --server-side -f loop.yaml",
+    )
 
+
+def _open(settings: PipelineConfig, target: Target, package: Path | None, server: str, gateway: list[str] | None) -> Loop:
     from pipeline.loop.workspace import open_loop
 
     def rollout() -> Rollout:
-        return open_rollout(settings, open_target(settings, Target.LOCAL, server, gateway, None))
+        return open_rollout(settings, open_target(settings, target, server, gateway, None))
 
-    def observed() -> AbstractContextManager[Observer]:
-        from pipeline.local.progress import observe
+    return open_loop(settings, rollout, _local_runs(settings) if package is None else _kubeflow_runs(settings, package))
 
-        return observe(Console(stderr=True), settings.runs_path)
 
-    return open_loop(settings, rollout, observed)
+def _local_runs(settings: PipelineConfig) -> Runs:
+    from rich.console import Console
+
+    from pipeline.local.progress import observe
+    from pipeline.loop.local_runs import LocalRuns
+
+    return LocalRuns(settings, lambda: observe(Console(stderr=True), settings.runs_path))
+
+
+def _kubeflow_runs(settings: PipelineConfig, package: Path) -> Runs:
+    from pipeline.kubeflow.client import KubeflowClient
+    from pipeline.loop.kubeflow_runs import KubeflowRuns
+
+    return KubeflowRuns(KubeflowClient(settings), package.read_text())
 
 
 def _turn(turns: Loop) -> str:
@@ -159,6 +201,14 @@ def _announce(settings: PipelineConfig, error: Exception, last: str) -> str:
     if problem["what"] != last:
         post(settings.events.url, EventType.LOOP_FAILED, settings.name, "loop", problem)
     return problem["what"]
+
+
+def _keep_house_there(settings: PipelineConfig, reason: str, *, pause_it: bool, resume_it: bool, as_json: bool) -> None:
+    from pipeline.cli.cluster_shell import in_shell
+
+    pausing = ("--pause", "--reason", reason or f"by {who()}") if pause_it else ()
+    option = pausing or (("--resume",) if resume_it else ("--list", *(("--json",) if as_json else ())))
+    typer.echo(in_shell(settings, "loop", *option), nl=False)
 
 
 def _keep_house(settings: PipelineConfig, reason: str, *, pause_it: bool, resume_it: bool, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,8 @@ from serving import GRPC_PORT
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from serving.rollout.controller import Rollout
+    from serving.rollout.model_folder import Versions
+    from serving.rollout.objects import Objects
     from serving.rollout.state import RolloutChange, RolloutState
     from serving.rollout.target import RolloutTarget
 
@@ -78,17 +81,31 @@ def open_target(
 
         return LocalTarget(config, RunningServer(server, config.name), gateways or [_gateway(config)], tell, timeout or 120.0)
 
-    from rich.console import Console
-
     from pipeline.cluster.install import SERVING_NAMESPACE
-    from pipeline.cluster.preflight import open_kubectl
+    from serving.rollout.api_objects import ApiObjects, has_account
     from serving.rollout.cluster import ClusterTarget
+    from serving.rollout.model_folder import ModelFolder, ShellFolder
 
-    kubeflow = config.kubeflow
-    console = Console(stderr=True, highlight=False)
-    kubectl = open_kubectl(kubeflow.context, SERVING_NAMESPACE, console)
-    shell = kubectl.within(kubeflow.namespace)
-    return ClusterTarget(config.name, kubectl, shell, _models(config, target), tell, timeout or 600.0)
+    objects: Objects
+    models: Versions = ModelFolder(config.serving_path)
+    if has_volume(config) and has_account():
+        objects = ApiObjects(SERVING_NAMESPACE)
+    else:
+        from rich.console import Console
+
+        from pipeline.cluster.preflight import open_kubectl
+        from serving.rollout.objects import KubectlObjects
+
+        kubectl = open_kubectl(config.kubeflow.context, SERVING_NAMESPACE, Console(stderr=True, highlight=False))
+        objects = KubectlObjects(kubectl)
+        if not has_volume(config):
+            models = ShellFolder(kubectl.within(config.kubeflow.namespace), _models(config, target))
+    return ClusterTarget(config.name, objects, models, tell, timeout or 600.0)
+
+
+def has_volume(config: PipelineConfig) -> bool:
+    """Whether the workspace is the volume of the runs, as in pods of the cluster."""
+    return config.workspace_path == Path(config.kubeflow.mount_path) and config.workspace_path.is_dir()
 
 
 def open_rollout(config: PipelineConfig, target: RolloutTarget, min_rows: int = DEFAULT_ROWS) -> Rollout:

@@ -98,7 +98,7 @@ def render(path: str, kubeflow: Kubeflow) -> list[dict[str, Any]]:
     objects = [one for one in yaml.safe_load_all(text) if one]
     for one in objects:
         template = one.get("spec", {}).get("template", one)
-        _set_image(template.get("spec", {}), kubeflow)
+        set_image(template.get("spec", {}), kubeflow)
     return objects
 
 
@@ -118,7 +118,7 @@ def preparation(kubeflow: Kubeflow) -> tuple[dict[str, Any], ...]:
     job["metadata"]["namespace"] = kubeflow.namespace
     for one in (job, job["spec"]["template"]):
         one["metadata"]["labels"]["app.kubernetes.io/part-of"] = "conveyor"
-    _set_image(job["spec"]["template"]["spec"], kubeflow)
+    set_image(job["spec"]["template"]["spec"], kubeflow)
     return (job,)
 
 
@@ -126,7 +126,8 @@ def _default(field: str) -> Any:
     return Kubeflow.model_fields[field].default
 
 
-def _set_image(pod: dict[str, Any], kubeflow: Kubeflow) -> None:
+def set_image(pod: dict[str, Any], kubeflow: Kubeflow) -> None:
+    """Gives containers of a pod that run the task image the one that the configuration names, and says how it is pulled."""
     containers = [*pod.get("initContainers", ()), *pod.get("containers", ())]
     ours = [one for one in containers if one["image"].rpartition("/")[2].partition(":")[0] == _TASK_IMAGE]
     for container in ours:

@@ -13,6 +13,8 @@ from pipeline.config.loop import Loop
 from pipeline.loop.journal import Action, Entry, State
 
 _FIRST_DELAY, _GROWTH, _LONGEST_DELAY = 60.0, 4, 6 * 3600.0
+_SLOW_REPLAYS = 3
+"""How often a version is replayed that fails for the time of its answers alone: that may be the machine's doing."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,15 @@ class Facts(Protocol):
 
     def untried(self, version: int) -> bool:
         """Whether a version was pushed, is there, and has not served in a rollout."""
+
+    def digest(self, version: int) -> str:
+        """The digest of a version's model; empty where an earlier release has written it."""
+
+    def can_try(self, version: int) -> bool:
+        """Whether a model server answers with a version, and a gateway beside it, so that others can be tried beside it."""
+
+    def run_at_work(self) -> str:
+        """A run that has not ended, whoever has started it, and keeps another from starting; empty if there is none."""
 
     def version(self) -> int | None:
         """The version that serves; None where none was pushed."""
@@ -157,20 +168,34 @@ def _about_version(
         return None
     version = pushed[-1]
     key, reason = f"version {version}", f"version {version} was pushed, and {stable} serves"
-    if loop.replay:
-        about = f"replay of {version} against {stable}"
-        done = [each for each in entries if each.action is Action.REPLAY and each.key == about and each.state is State.ENDED]
-        if not done:
-            replay = Decision(Action.REPLAY, about, reason, version=version, against=stable)
-            return _unless_backing_off(replay, entries, now)
-        if done[-1].outcome == "fail":
-            worse = f"version {version} is not tried, as its replay says: {done[-1].result}"
-            return Decision(Action.WAIT, key, worse, version=version)
+    if loop.replay and (replay := _replay(facts, entries, version, stable, reason, now)):
+        return replay
     if loop.approve and key not in approved:
         waits = f"version {version} waits for approval"
         return Decision(Action.WAIT, key, waits, version=version, needs_approval=True)
     start = Decision(Action.START, key, reason, {"steps": list(loop.steps), "shadow": loop.shadow}, version)
     return _unless_backing_off(start, entries, now)
+
+
+def _replay(facts: Facts, entries: Sequence[Entry], version: int, stable: int, reason: str, now: float) -> Decision | None:
+    """What a replay of a version is still needed for, or says against it; None where it may be tried."""
+    about = f"replay of {version} against {stable}"
+    # Another model may have the number of one that was deleted.
+    if digests := [digest[:8] for each in (version, stable) if (digest := facts.digest(each))]:
+        about += f", {' and '.join(digests)}"
+    again = Decision(Action.REPLAY, about, reason, version=version, against=stable)
+    done = [each for each in entries if each.action is Action.REPLAY and each.key == about and each.state is State.ENDED]
+    if not done:
+        return _unless_backing_off(again, entries, now)
+    if done[-1].outcome != "fail":
+        return None
+    worse = f"version {version} is not tried, as its replay says: {done[-1].result}"
+    if done[-1].is_slow and len(done) < _SLOW_REPLAYS:
+        at = done[-1].at + _delay(len(done) + 1)
+        if now >= at:
+            return _unless_backing_off(again, entries, now)
+        worse += f"; the next attempt is at {_moment(at)}"
+    return Decision(Action.WAIT, f"version {version}", worse, version=version)
 
 
 def _about_data(loop: Loop, facts: Facts, entries: Sequence[Entry], approved: Collection[str], now: float) -> Decision:
@@ -180,12 +205,30 @@ def _about_data(loop: Loop, facts: Facts, entries: Sequence[Entry], approved: Co
         if isinstance(cause, Decision):
             waiting = waiting or cause
         elif cause.key not in done:
+            if run := facts.run_at_work():
+                return Decision(Action.WAIT, cause.key, f"{cause.reason}, but run {run} is at work", cause.figures)
+            if first := _first_rollout(facts, entries, cause):
+                return first
             if loop.approve and facts.stable() is None and facts.version() is not None and cause.key not in approved:
                 return Decision(
                     Action.WAIT, cause.key, f"{cause.reason}: the run waits for approval", cause.figures, needs_approval=True
                 )
             return _unless_backing_off(Decision(Action.RUN, cause.key, cause.reason, cause.figures), entries, now)
     return waiting or Decision(Action.WAIT, "", "there is no reason to run")
+
+
+def _first_rollout(facts: Facts, entries: Sequence[Entry], cause: _Cause) -> Decision | None:
+    """Makes the version that serves the stable one before another is pushed, which would serve untried."""
+    version = facts.version()
+    if version is None or facts.stable() is not None:
+        return None
+    key = f"version {version}"
+    # Where that has failed, models come into use as they did without a rollout.
+    failed = any(each.action is Action.ADOPT and each.key == key and each.state is State.FAILED for each in entries)
+    if failed or not facts.can_try(version):
+        return None
+    reason = f"{cause.reason}, and {key} serves: what is pushed from now on is tried beside it first"
+    return Decision(Action.ADOPT, key, reason, cause.figures, version)
 
 
 def _causes(
@@ -230,11 +273,18 @@ def _unless_backing_off(decision: Decision, entries: Sequence[Entry], now: float
         failed += 1
     if not failed:
         return decision
-    delay = min(_FIRST_DELAY * _GROWTH ** (failed - 1), _LONGEST_DELAY)
-    again = max(each.at for each in attempts.values()) + delay
+    again = max(each.at for each in attempts.values()) + _delay(failed)
     if now >= again:
         return decision
     times = "once" if failed == 1 else f"{failed} times"
-    moment = datetime.fromtimestamp(again).astimezone().strftime("%Y-%m-%d %H:%M")
-    reason = f"{decision.action.value} did not end well {times}: {decision.reason}; the next attempt is at {moment}"
+    reason = f"{decision.action.value} did not end well {times}: {decision.reason}; the next attempt is at {_moment(again)}"
     return Decision(Action.WAIT, decision.key, reason, {"failed": failed, "next": again}, decision.version)
+
+
+def _delay(failed: int) -> float:
+    """The seconds before another attempt, after so many that have failed."""
+    return min(_FIRST_DELAY * _GROWTH ** (failed - 1), _LONGEST_DELAY)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -20,6 +20,7 @@ class Action(str, Enum):
     """What a loop can do."""
 
     WAIT = "wait"
+    ADOPT = "adopt"
     RUN = "run"
     REPLAY = "replay"
     START = "start"
@@ -48,9 +49,10 @@ class Entry(BaseModel):
       figures: the numbers behind that.
       state: how far it has come.
       version: the version that it is about, or that a run has pushed.
-      run: the run, of an action that was one.
+      run: the run, of an action that is one, also while it is at work.
       result: what came of it, in words.
       outcome: of a replay: `pass`, `fail` or `undecided`.
+      is_slow: of a replay that failed: whether it did for the time of the answers alone.
       needs_approval: whether it waits for a person.
     """
 
@@ -65,6 +67,7 @@ class Entry(BaseModel):
     run: str = ""
     result: str = ""
     outcome: str = ""
+    is_slow: bool = False
     needs_approval: bool = False
 
 

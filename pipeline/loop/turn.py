@@ -31,19 +31,46 @@ class Done:
       run: the run, if it was one.
       version: the version that a run has pushed, or that was tried, promoted or aborted.
       outcome: of a replay: `pass`, `fail` or `undecided`.
+      is_slow: of a replay that failed: whether it did for the time of the answers alone.
+      at_work: whether a run goes on, for a later turn to find out what came of it.
+      problem: why a run that was begun in an earlier turn has failed.
     """
 
     result: str
     run: str = ""
     version: int | None = None
     outcome: str = ""
+    is_slow: bool = False
+    at_work: bool = False
+    problem: ConveyorError | None = None
 
 
-class Actions(Protocol):
+class Runs(Protocol):
+    """Runs of the pipeline."""
+
+    def at_work(self) -> str:
+        """A run that has not ended and keeps another from starting; empty if there is none."""
+
+    def run(self, begun: Entry) -> Done:
+        """Runs the pipeline, or starts a run; a model that was not blessed is no error.
+
+        Args:
+          begun: the line of the journal that it belongs to.
+        """
+
+    def found(self, begun: Entry) -> Done | None:
+        """What came of a run that an earlier turn has begun and not ended; None where nothing is known of it.
+
+        Args:
+          begun: its last line in the journal.
+        """
+
+
+class Actions(Runs, Protocol):
     """What a loop can do to the world."""
 
-    def run(self) -> Done:
-        """Runs the pipeline; a model that was not blessed is no error."""
+    def adopt(self, version: int, reason: str) -> Done:
+        """Begins the first rollout: the version that serves becomes the stable one."""
 
     def replay(self, version: int, against: int) -> Done:
         """Asks a version what the stable one was asked."""
@@ -59,9 +86,6 @@ class Actions(Protocol):
 
     def abort(self, version: int, reason: str) -> Done:
         """Ends the canary."""
-
-    def pushed_since(self, moment: float) -> Done | None:
-        """The newest version, if it was pushed since a time."""
 
 
 def folder_of(config: PipelineConfig) -> Path:
@@ -95,9 +119,11 @@ class Loop:
         Raises:
           ConveyorError: what is the case cannot be found out, or the action failed; the next attempts come later and later.
         """
+        if waiting := self._catch_up(self.journal.entries()):
+            return waiting
         if reason := paused(self._folder):
             return Decision(Action.WAIT, "", f"paused: {reason}")
-        entries = self._recover(self.journal.entries())
+        entries = self.journal.entries()
         decision = decide(self._config.loop, self._facts(), entries, approved(self._folder), self._clock())
         number = max((each.number for each in entries), default=0) + 1
         if decision.action is Action.WAIT:
@@ -106,18 +132,19 @@ class Loop:
             if last is None or (last.action, last.reason) != (Action.WAIT, decision.reason):
                 self.journal.add(self._entry(number, decision, State.ENDED))
             return decision
-        self.journal.add(self._entry(number, decision, State.BEGUN))
+        begun = self._entry(number, decision, State.BEGUN)
+        self.journal.add(begun)
         try:
-            done = self._act(decision)
+            done = self._act(decision, begun)
         except ConveyorError as error:
             self.journal.add(self._entry(number, decision, State.FAILED, Done(error.what)))
             raise
-        self.journal.add(self._entry(number, decision, State.ENDED, done))
+        self.journal.add(self._entry(number, decision, State.BEGUN if done.at_work else State.ENDED, done))
         return decision
 
-    def _act(self, decision: Decision) -> Done:
+    def _act(self, decision: Decision, begun: Entry) -> Done:
         if decision.action is Action.RUN:
-            return self._actions.run()
+            return self._actions.run(begun)
         version, reason, actions = decision.version, decision.reason, self._actions
         assert version is not None
         if decision.action is Action.REPLAY:
@@ -126,20 +153,37 @@ class Loop:
         if decision.action is Action.STEP:
             assert decision.traffic is not None
             return actions.step(version, decision.traffic, reason)
-        act = {Action.START: actions.start, Action.PROMOTE: actions.promote, Action.ABORT: actions.abort}
+        act = {
+            Action.ADOPT: actions.adopt,
+            Action.START: actions.start,
+            Action.PROMOTE: actions.promote,
+            Action.ABORT: actions.abort,
+        }
         return act[decision.action](version, reason)
 
-    def _recover(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Completes the line of a run that has pushed a version and was cut off before it could say so."""
+    def _catch_up(self, entries: Sequence[Entry]) -> Decision | None:
+        """Writes down what came of a run that an earlier turn has begun; returns a decision while that run is at work.
+
+        Raises:
+          ConveyorError: the run has failed, or what came of it cannot be found out.
+        """
         runs = [each for each in entries if each.action is Action.RUN]
-        if not runs or runs[-1].state is not State.BEGUN:
-            return entries
-        done = self._actions.pushed_since(runs[-1].at)
+        begun = runs[-1] if runs else None
+        if begun is None or begun.state is not State.BEGUN:
+            return None
+        done = self._actions.found(begun)
         if done is None:
-            return entries
-        update = {"state": State.ENDED, "at": self._clock(), "version": done.version, "run": done.run, "result": done.result}
-        self.journal.add(runs[-1].model_copy(update=update))
-        return self.journal.entries()
+            return None
+        update = {"version": done.version, "run": done.run, "result": done.result}
+        if done.at_work:
+            if begun.run != done.run:
+                self.journal.add(begun.model_copy(update=update))
+            return Decision(Action.WAIT, begun.key, done.result)
+        state = State.FAILED if done.problem else State.ENDED
+        self.journal.add(begun.model_copy(update={**update, "state": state, "at": self._clock()}))
+        if done.problem:
+            raise done.problem
+        return None
 
     def _entry(self, number: int, decision: Decision, state: State, done: Done | None = None) -> Entry:
         return Entry(
@@ -154,6 +198,7 @@ class Loop:
             run=done.run if done else "",
             result=done.result if done else "",
             outcome=done.outcome if done else "",
+            is_slow=bool(done and done.is_slow),
             needs_approval=decision.needs_approval,
         )
 

@@ -36,9 +36,9 @@ class Kubectl:
         """Runs kubectl as `programs.run` does."""
         programs.run("kubectl", *self._target, *arguments, console=self.console, input=input, timeout=timeout, fix=fix)
 
-    def read(self, *arguments: str, timeout: float = programs.READ_SECONDS) -> str:
+    def read(self, *arguments: str, timeout: float = programs.READ_SECONDS, input: str | None = None) -> str:
         """Runs kubectl as `programs.read` does."""
-        return programs.read("kubectl", *self._target, *arguments, timeout=timeout)
+        return programs.read("kubectl", *self._target, *arguments, timeout=timeout, input=input)
 
     def objects(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
         """The objects of a kind in the namespace, as the API server has them.

@@ -191,22 +191,23 @@ def run(
         raise failure(command, status, "\n".join(tail), fix)
 
 
-def read(program: str, *arguments: str, timeout: float = READ_SECONDS) -> str:
+def read(program: str, *arguments: str, timeout: float = READ_SECONDS, input: str | None = None) -> str:
     """Runs a program that changes nothing, shows nothing, and returns its standard output.
 
     Args:
       program: its name on the path.
       arguments: its arguments.
       timeout: seconds after which it is ended.
+      input: its standard input; empty when not given.
 
     Raises:
       ProgramError: it failed, or took too long.
       UsageError: it is not installed.
     """
     command = [program, *arguments]
-    with started(command) as process:
+    with started(command, gets_input=input is not None) as process:
         try:
-            answer, errors = process.communicate(timeout=timeout)
+            answer, errors = process.communicate(input, timeout=timeout)
         except subprocess.TimeoutExpired:
             raise _too_slow(command, timeout) from None
     if process.returncode != 0:

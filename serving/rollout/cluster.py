@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.errors import ConveyorError, StorageError, UsageError
 from pipeline.util.pods import is_ready
-from serving import GRPC_PORT
 from serving.rollout.counts import follows, read_metrics
+from serving.rollout.model_folder import Versions
 from serving.rollout.model_servers import RunningServer, available
 from serving.rollout.models_config import render, render_versions
+from serving.rollout.objects import Objects
 from serving.rollout.placement import CANARY, Placement
 from serving.rollout.state import MENDED, RolloutState
 from serving.rollout.target import move
-from serving.rollout.versions import File, PushedVersion, read_versions
-
-if TYPE_CHECKING:
-    from pipeline.util.kubectl import Kubectl
+from serving.rollout.versions import PushedVersion
 
 STABLE_DEPLOYMENT, CANARY_DEPLOYMENT, GATEWAY = "serving", "serving-canary", "gateway"
 """Names of Deployments in manifests/serving and manifests/gateway, and of their pods in the label app.kubernetes.io/name."""
 
 STABLE_CONFIG, CANARY_CONFIG, STATE = "serving-config", "serving-canary-config", "serving-rollout"
 """ConfigMaps in manifests/serving."""
-
-SHELL = "conveyor-shell"
-"""The pod of manifests/conveyor that has the volume with the models, and may write to it."""
 
 _STATE_KEY, _CONFIG_KEY = "rollout.json", "models.config"
 _POLL_SECONDS = 2.0
@@ -50,9 +44,8 @@ class ClusterTarget:
 
     Args:
       model: the model's name.
-      kubectl: acts on the namespace of the model servers.
-      shell: acts on the namespace of the pod `conveyor-shell`.
-      models: the folder of the model's versions, as that pod sees it.
+      objects: those of the namespace of the model servers.
+      models: the model's versions.
       tell: gets messages for the person.
       timeout: seconds that each step may take.
     """
@@ -62,14 +55,13 @@ class ClusterTarget:
     def __init__(
         self,
         model: str,
-        kubectl: Kubectl,
-        shell: Kubectl,
-        models: str,
+        objects: Objects,
+        models: Versions,
         tell: Callable[[str], None],
         timeout: float,
     ) -> None:
         self.model = model
-        self._kubectl, self._shell, self._models = kubectl, shell, models
+        self._objects, self._models = objects, models
         self._tell, self._timeout = tell, timeout
         self._revision = ""
 
@@ -95,27 +87,24 @@ class ClusterTarget:
 
     def write(self, state: RolloutState) -> None:
         """Replaces the state in its ConfigMap."""
-        # Not `replace`: it would tell `kubectl apply` that the data came from a manifest, which then takes them away.
         patch = {"metadata": {"resourceVersion": self._revision}, "data": {_STATE_KEY: state.to_json()}}
-        try:
-            self._kubectl.run("patch", "configmap", STATE, "--type=merge", "--patch-file=/dev/stdin", input=json.dumps(patch))
-        except ConveyorError as error:
-            if "Conflict" not in error.seen and "has been modified" not in error.seen:
-                raise
+        if not self._objects.patch(STATE, patch):
             raise UsageError(
                 "Somebody else has changed the rollout meanwhile.",
                 where=f"ConfigMap {STATE}",
                 expected=f"resource version {self._revision}",
                 seen=self._config_map(STATE)["metadata"]["resourceVersion"],
                 fix="Look at its present state, then try again: conveyor rollout status --target cluster",
-            ) from error
+            )
         self._hasten(GATEWAY)
 
     def versions(self) -> list[PushedVersion]:
-        """The versions on the volume, as the shell pod sees it."""
-        listing = self._shell.read("exec", SHELL, "--", "find", self._models, "-type", "f", "-printf", r"%P\t%s\t%T@\n")
-        rows = (line.split("\t") for line in listing.splitlines())
-        return read_versions(File(path, int(size), float(changed)) for path, size, changed in rows)
+        """The versions on the volume."""
+        return self._models.versions()
+
+    def digest(self, version: int) -> str:
+        """The digest of a version's model, by its description."""
+        return self._models.digest(version)
 
     def servers(self) -> dict[str, list[int]]:
         """The model servers by pod."""
@@ -145,14 +134,8 @@ class ClusterTarget:
                 move(list(servers.values()), _stable(before), _stable(after), self._configure, self._timeout)
         if after.canary is not None:
             self._write_text(CANARY_CONFIG, self._canary_text(after))
-            self._kubectl.run("scale", f"deployment/{CANARY_DEPLOYMENT}", f"--replicas={self._wanted_replicas(after)}")
-            self._kubectl.run(
-                "rollout",
-                "status",
-                f"deployment/{CANARY_DEPLOYMENT}",
-                f"--timeout={self._timeout:.0f}s",
-                fix=f"Its log says why: kubectl -n conveyor-serving logs deployment/{CANARY_DEPLOYMENT} --previous",
-            )
+            self._objects.scale(CANARY_DEPLOYMENT, self._wanted_replicas(after))
+            self._objects.wait_until_available(CANARY_DEPLOYMENT, self._timeout)
             with self._servers(CANARY_DEPLOYMENT) as servers:
                 for server in servers.values():
                     server.wait_until_labelled({CANARY: after.canary}, self._timeout)
@@ -162,25 +145,21 @@ class ClusterTarget:
         self._write_text(STABLE_CONFIG, self._stable_text(placement))
         if placement.canary is None and self._canary_replicas():
             self._wait_for_gateways(placement)
-            self._kubectl.run("scale", f"deployment/{CANARY_DEPLOYMENT}", "--replicas=0")
+            self._objects.scale(CANARY_DEPLOYMENT, 0)
         self._write_text(CANARY_CONFIG, self._canary_text(placement))
 
     def pages(self) -> dict[str, str]:
         """The metrics pages of the gateways by pod."""
         pages = {}
         for pod in self._ready_pods(GATEWAY):
-            name, port = pod["metadata"]["name"], pod["spec"]["containers"][0]["ports"][0]["containerPort"]
             # A pod may end at any time; callers notice that its page is missing.
-            with suppress(ConveyorError), self._kubectl.forward(f"pod/{name}", port) as address:
-                pages[name] = read_metrics(f"http://{address}")
+            with suppress(ConveyorError), self._objects.reach(pod, _port(pod, "http")) as address:
+                pages[pod["metadata"]["name"]] = read_metrics(f"http://{address}")
         return {name: page for name, page in pages.items() if page}
 
     def delete(self, versions: Collection[int]) -> None:
-        """Deletes versions. Each is out of the way of model servers before its first file is deleted."""
-        for version in versions:
-            doomed = f"{self._models}/.pruned-{version}"
-            self._shell.run("exec", SHELL, "--", "mv", f"{self._models}/{version}", doomed)
-            self._shell.run("exec", SHELL, "--", "rm", "-r", doomed)
+        """Deletes versions from the volume."""
+        self._models.delete(versions)
 
     def _stable_text(self, placement: Placement) -> str:
         """Empty before the first rollout: ConfigMap serving-default then says that the newest version serves."""
@@ -204,8 +183,7 @@ class ClusterTarget:
 
     def _write_text(self, config_map: str, text: str) -> None:
         if self._text(config_map) != text:
-            patch = json.dumps({"data": {_CONFIG_KEY: text or None}})
-            self._kubectl.run("patch", "configmap", config_map, "--type=merge", f"--patch={patch}")
+            self._objects.patch(config_map, {"data": {_CONFIG_KEY: text or None}})
             self._hasten(STABLE_DEPLOYMENT if config_map == STABLE_CONFIG else CANARY_DEPLOYMENT)
 
     def _hasten(self, deployment: str) -> None:
@@ -214,7 +192,7 @@ class ClusterTarget:
         if not pods:
             return
         try:
-            self._kubectl.run("annotate", "pods", *pods, "--overwrite", f"{_CHANGED}={time.time():.0f}")
+            self._objects.annotate(pods, _CHANGED, f"{time.time():.0f}")
         except ConveyorError as error:
             self._tell(f"The change reaches the pods of {deployment} within a minute or two: {error.seen or error.what}")
 
@@ -222,7 +200,7 @@ class ClusterTarget:
         return self._require("configmap", name)
 
     def _require(self, kind: str, name: str) -> dict[str, Any]:
-        found = self._kubectl.get(kind, name)
+        found = self._objects.get(kind, name)
         if found is None:
             raise UsageError(
                 f"The cluster has no {kind} {name}.",
@@ -241,8 +219,7 @@ class ClusterTarget:
         return max(math.ceil(stable * placement.traffic / (100 - placement.traffic)), 1)
 
     def _ready_pods(self, name: str) -> list[dict[str, Any]]:
-        pods = self._kubectl.objects("pods", f"--selector=app.kubernetes.io/name={name}")
-        return [pod for pod in pods if is_ready(pod)]
+        return [pod for pod in self._objects.pods(name) if is_ready(pod)]
 
     @contextmanager
     def _servers(self, deployment: str) -> Iterator[dict[str, RunningServer]]:
@@ -251,7 +228,7 @@ class ClusterTarget:
             servers = {}
             for pod in self._ready_pods(deployment):
                 name = pod["metadata"]["name"]
-                address = stack.enter_context(self._kubectl.forward(f"pod/{name}", GRPC_PORT))
+                address = stack.enter_context(self._objects.reach(pod, _port(pod, "grpc")))
                 servers[name] = RunningServer(address, self.model)
             yield servers
 
@@ -276,6 +253,12 @@ class ClusterTarget:
                     fix="Read the gateway's log, then: conveyor rollout repair --target cluster",
                 )
             time.sleep(_POLL_SECONDS)
+
+
+def _port(pod: Mapping[str, Any], name: str) -> int:
+    """The number of a port that the manifests give a name."""
+    ports = (port for container in pod["spec"]["containers"] for port in container.get("ports", ()))
+    return next(int(port["containerPort"]) for port in ports if port.get("name") == name)
 
 
 def _stable(placement: Placement) -> Placement:

@@ -76,12 +76,21 @@ class Rollout:
 
         def decide(state: RolloutState) -> RolloutState:
             by = {"who": self._who, "reason": reason}
-            started = state.start(version, traffic, self._whole(), shadow=shadow, plan=plan, replayed=replayed, **by)
+            digest = self.target.digest(version) if replayed else None
+            started = state.start(version, traffic, self._whole(), shadow=shadow, plan=plan, replayed=digest, **by)
             # The remains of an earlier canary, after an interrupted command, would be in the way.
             self._repair(state)
             return started
 
         return self._change(decide)
+
+    def adopt(self, version: int, reason: str) -> RolloutState:
+        """Makes the version that serves the stable one, where there has been no rollout: from now on, rollouts decide.
+
+        Raises:
+          ConveyorError: it is impossible; the same versions serve as before.
+        """
+        return self._change(lambda state: state.adopt(version, self._whole(), who=self._who, reason=reason))
 
     def promote(
         self, reason: str, *, traffic: int | None = None, force: bool = False, judged: RolloutState | None = None
@@ -137,7 +146,8 @@ class Rollout:
         Raises:
           ConveyorError: the state cannot be written.
         """
-        return self._record(lambda state: state.replay(version, against, outcome, who=self._who, reason=reason))
+        digest = self.target.digest(version)
+        return self._record(lambda state: state.replay(version, against, outcome, digest=digest, who=self._who, reason=reason))
 
     def pause(self, reason: str) -> RolloutState:
         """Keeps the canary at its share of the traffic until `resume`.

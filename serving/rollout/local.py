@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from pipeline.config import PipelineConfig
-from pipeline.errors import StorageError
 from serving.rollout import files
 from serving.rollout.counts import read_metrics
+from serving.rollout.model_folder import ModelFolder
 from serving.rollout.model_servers import RunningServer, available
 from serving.rollout.models_config import render, render_versions
 from serving.rollout.placement import Placement
 from serving.rollout.state import RolloutState
 from serving.rollout.target import move
-from serving.rollout.versions import PushedVersion, files_below, read_versions
+from serving.rollout.versions import PushedVersion
 
 
 class LocalTarget:
@@ -44,6 +43,7 @@ class LocalTarget:
     ) -> None:
         self.model = config.name
         self._config, self._server, self._gateways = config, server, gateways
+        self._models = ModelFolder(config.serving_path)
         self._tell, self._timeout = tell, timeout
 
     def locked(self) -> AbstractContextManager[None]:
@@ -60,7 +60,11 @@ class LocalTarget:
 
     def versions(self) -> list[PushedVersion]:
         """The versions in the serving folder."""
-        return read_versions(files_below(self._config.serving_path))
+        return self._models.versions()
+
+    def digest(self, version: int) -> str:
+        """The digest of a version's model, by its description."""
+        return self._models.digest(version)
 
     def servers(self) -> dict[str, list[int]]:
         """The one model server, if it answers."""
@@ -93,20 +97,8 @@ class LocalTarget:
         return {gateway: page for gateway, page in pages.items() if page}
 
     def delete(self, versions: Collection[int]) -> None:
-        """Deletes versions. Each is out of the way of model servers before its first file is deleted."""
-        for version in versions:
-            folder = self._config.serving_path / str(version)
-            doomed = folder.with_name(f".pruned-{version}")
-            try:
-                folder.rename(doomed)
-                shutil.rmtree(doomed)
-            except OSError as error:
-                raise StorageError(
-                    f"Version {version} cannot be deleted.",
-                    where=str(folder),
-                    seen=error.strerror or str(error),
-                    fix="Correct the rights of the folder, then try again: conveyor models prune",
-                ) from error
+        """Deletes versions from the serving folder."""
+        self._models.delete(versions)
 
     def _configure(self, versions: Collection[int], labels: Mapping[str, int]) -> None:
         base_path = str(self._config.serving_path)

@@ -47,10 +47,11 @@ class RolloutChange(Kept):
     Attributes:
       at: the time, with the time zone.
       who: the person, as user@machine.
-      action: `replay`, `start`, `step`, `pause`, `resume`, `promote`, `abort`, `rollback` or `prune`.
+      action: `adopt`, `replay`, `start`, `step`, `pause`, `resume`, `promote`, `abort`, `rollback` or `prune`.
       reason: the person's reason; may be empty.
       versions: the versions that it is about.
       outcome: of a replay: `pass`, `fail` or `undecided`. Its versions are the candidate and the one that it was compared with.
+      digest: of a replay: that of the candidate's model; empty where an earlier release has written it.
       before: the placement until then.
       after: the placement since.
     """
@@ -61,6 +62,7 @@ class RolloutChange(Kept):
     reason: str = ""
     versions: tuple[int, ...] = ()
     outcome: str = ""
+    digest: str = ""
     before: Placement
     after: Placement
 
@@ -157,7 +159,7 @@ class RolloutState(Placement):
         *,
         shadow: bool = False,
         plan: Plan | None = None,
-        replayed: bool = False,
+        replayed: str | None = None,
         **by: str,
     ) -> RolloutState:
         """A version becomes the canary, or a shadow.
@@ -168,7 +170,7 @@ class RolloutState(Placement):
           existing: the versions that are whole. Before the first rollout the newest of the others becomes the stable one.
           shadow: whether it is only asked beside the stable version.
           plan: the steps that follow.
-          replayed: whether it must have passed a replay against the stable version.
+          replayed: the digest of its model, if that must have passed a replay against the stable version; None if it need not.
           by: `who` and `reason`.
 
         Raises:
@@ -196,10 +198,31 @@ class RolloutState(Placement):
             )
         if self.stable is not None:
             require_version(stable, existing)
-        if replayed:
-            self._require_replay(version, stable)
+        if replayed is not None:
+            self._require_replay(version, stable, replayed)
         tried = {"canary": version, "traffic": 0 if shadow else traffic, "shadow": shadow}
         return self._changed("start", (version,), by, stable=stable, plan=plan, **tried)
+
+    def adopt(self, version: int, existing: Collection[int], **by: str) -> RolloutState:
+        """The version that serves becomes the stable one, without another that is tried.
+
+        Args:
+          version: the version.
+          existing: the versions that are whole.
+          by: `who` and `reason`.
+
+        Raises:
+          UsageError: there has been a rollout, or the version is not there.
+        """
+        if self.stable is not None:
+            raise UsageError(
+                f"There is a stable version already, so version {version} cannot just become it.",
+                expected="no rollout so far",
+                seen=str(self),
+                fix=f"Try it: conveyor rollout start {version}",
+            )
+        require_version(version, existing)
+        return self._changed("adopt", (version,), by, stable=version)
 
     def step(self, traffic: int, **by: str) -> RolloutState:
         """The canary gets another share of the traffic; a shadow becomes a canary.
@@ -215,24 +238,28 @@ class RolloutState(Placement):
         _require_share(traffic)
         return self._changed("step", (canary,), by, traffic=traffic, shadow=False)
 
-    def replay(self, version: int, against: int, outcome: str, **by: str) -> RolloutState:
+    def replay(self, version: int, against: int, outcome: str, *, digest: str = "", **by: str) -> RolloutState:
         """A candidate was asked what was really asked before. What serves stays.
 
         Args:
           version: the candidate.
           against: the version that it was compared with.
           outcome: `pass`, `fail` or `undecided`.
+          digest: that of the candidate's model.
           by: `who` and `reason`.
         """
-        return self._changed("replay", (version, against), by, outcome=outcome)
+        return self._changed("replay", (version, against), by, outcome=outcome, digest=digest)
 
-    def _require_replay(self, version: int, stable: int) -> None:
+    def _require_replay(self, version: int, stable: int, digest: str) -> None:
         found = "no replay of it"
         for change in reversed(self.changes):
             if change.action == "prune" and version in change.versions:
                 # Another one has its number now.
                 break
             if change.action == "replay" and change.versions == (version, stable):
+                if change.digest != digest and change.digest and digest:
+                    found = "a replay of another model, which had the number before"
+                    break
                 found = f"{change.outcome}: {change.reason}"
                 if change.outcome == "pass":
                     return
@@ -347,6 +374,7 @@ class RolloutState(Placement):
             who=by["who"],
             reason=by.get("reason", ""),
             outcome=fields.get("outcome", ""),
+            digest=fields.get("digest", ""),
         )
         kept: dict[str, Any] = {"previous": fields.get("previous", self.previous)}
         if after["canary"] is not None:

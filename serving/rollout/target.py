@@ -40,6 +40,9 @@ class RolloutTarget(Protocol):
     def versions(self) -> list[PushedVersion]:
         """The versions on the disk, in ascending order."""
 
+    def digest(self, version: int) -> str:
+        """The digest of a version's model; empty where an earlier release has written it, or where it is not there."""
+
     def servers(self) -> dict[str, list[int]]:
         """The versions that each model server answers with, by its name; servers that do not answer are left out."""
 

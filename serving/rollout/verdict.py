@@ -97,6 +97,11 @@ class CanaryVerdict:
         return next((each for each in (Outcome.FAIL, Outcome.UNDECIDED) if each in outcomes), Outcome.PASS)
 
     @property
+    def is_about_latency(self) -> bool:
+        """Whether it is the time of the answers alone that decided the outcome."""
+        return all(check.name.startswith("latency") for check in self.checks if check.outcome is self.outcome)
+
+    @property
     def reason(self) -> str:
         """The outcome, with the figures that decided it."""
         deciding = [check for check in self.checks if check.outcome is self.outcome]

@@ -54,8 +54,8 @@ match given:
     case ["get", kind, name, *_]:
         if found := load(kind, name):
             print(json.dumps(found))
-    case ["patch", "configmap", name, "--type=merge", patch]:
-        patch = json.loads(sys.stdin.read() if patch == "--patch-file=/dev/stdin" else patch.partition("=")[2])
+    case ["patch", "configmap", name, "--type=merge", "--patch-file=/dev/stdin"]:
+        patch = json.loads(sys.stdin.read())
         content = load("configmap", name)
         version = content["metadata"]["resourceVersion"]
         if patch.get("metadata", {{}}).get("resourceVersion", version) != version:
@@ -91,7 +91,7 @@ match given:
         pod = json.loads(Path(f"pod-{{target.partition('/')[2]}}.json").read_text())
         print(f"Forwarding from 127.0.0.1:{{pod['port']}} -> {{port[1:]}}", flush=True)
         time.sleep(600)
-    case ["exec", "conveyor-shell", "--", *command]:
+    case ["exec", "conveyor-shell", "--", *command] | ["exec", "--stdin", "conveyor-shell", "--", *command]:
         assert namespace == "kubeflow"
         command = [part.replace("/conveyor/models", {models!r}) for part in command]
         sys.exit(subprocess.run(command).returncode)
@@ -141,8 +141,8 @@ class FakeCluster:
         """Makes a port of this machine one of a pod that is ready."""
         pod = {
             "metadata": {"name": f"{name}-1"},
-            "spec": {"containers": [{"ports": [{"containerPort": port}]}]},
-            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+            "spec": {"containers": [{"ports": [{"name": "http" if name == "gateway" else "grpc", "containerPort": port}]}]},
+            "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
             "port": port,
         }
         self.write(f"pod-{name}-1", pod)

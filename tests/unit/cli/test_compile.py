@@ -61,8 +61,31 @@ def test_a_folder_is_made_and_written_again(folder: Path, monkeypatch: pytest.Mo
     assert {path.name for path in written.iterdir()} == names
 
 
+def test_the_objects_of_a_loop(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compiled("--loop", "loop.yaml") == 0
+
+    objects = list(yaml.safe_load_all((folder / "loop.yaml").read_text()))
+    assert {one["kind"] for one in objects} == {
+        "ConfigMap",
+        "CronJob",
+        "NetworkPolicy",
+        "Role",
+        "RoleBinding",
+        "ServiceAccount",
+    }
+    assert objects[0]["data"]["package.yaml"] == GOLDEN.read_text()
+    assert "apply --server-side -f loop.yaml" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    "arguments", [("--manifests", "a", "--kubernetes"), ("--manifests", "a", "-o", "b.yaml"), ("--manifests", "pipeline.yaml")]
+    "arguments",
+    [
+        ("--manifests", "a", "--kubernetes"),
+        ("--manifests", "a", "-o", "b.yaml"),
+        ("--manifests", "pipeline.yaml"),
+        ("--loop", "a.yaml", "--kubernetes"),
+        ("--loop", "a.txt"),
+    ],
 )
 def test_what_does_not_go_together(folder: Path, arguments: tuple[str, ...]) -> None:
     assert compiled(*arguments) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from pipeline.loop import workspace
 from pipeline.loop.decision import Decision
 from pipeline.loop.journal import Action, Entry, Journal, State
 from pipeline.loop.turn import one_loop
+from pipeline.util import checkout
 from tests.fakes.event_receiver import event_receiver
+from tests.fakes.serving_cluster import FakeCluster
 
 CONFIG = "name: tiny\ntask: regression\nlabel: y\ndata: {input: 'span-{SPAN}.csv'}\n"
 
@@ -143,3 +147,39 @@ def test_nothing_is_approved_that_does_not_wait(conveyor: Callable[..., Any]):
 
 def test_both_pause_and_resume_are_refused(conveyor: Callable[..., Any]):
     assert conveyor("loop", "--pause", "--resume")[0] == 2
+
+
+class TestInTheCluster:
+    @pytest.fixture
+    def cluster(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+        made = FakeCluster(tmp_path / "cluster", tmp_path / "models", monkeypatch)
+        (tmp_path / "pipeline.yaml").write_text(
+            "name: tiny\ntask: regression\nlabel: y\ndata: {input: '{workspace}/data/span-{SPAN}.csv'}\n"
+            f"kubeflow: {{mount_path: {tmp_path / 'volume'}}}\n"
+        )
+        return made
+
+    def test_it_takes_no_turn_on_a_laptop(self, conveyor: Callable[..., Any], cluster: FakeCluster):
+        code, _, err = conveyor("loop", "--once", "--target", "cluster")
+        assert code == 2
+        assert "takes its turns in the cluster" in err
+        assert "conveyor compile --loop loop.yaml, then: kubectl apply --server-side -f loop.yaml" in err
+
+    def test_what_is_on_the_volume_is_asked_of_the_pod_that_has_it(
+        self, conveyor: Callable[..., Any], cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv("PYTHONPATH", str(checkout.ROOT))
+        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        (tmp_path / "volume").mkdir()
+        assert conveyor("loop", "--pause", "--reason", "month's end", "--target", "cluster") == (
+            0,
+            "Loops wait until: conveyor loop --resume\n",
+            "",
+        )
+        assert (tmp_path / "volume" / "loop" / "tiny" / "paused").read_text() == "month's end"
+        code, out, _ = conveyor("loop", "--list", "--json", "--target", "cluster")
+        assert (code, json.loads(out)) == (0, {"paused": "month's end", "decisions": []})
+        code, _, err = conveyor("approve", "--target", "cluster")
+        assert code == 1
+        assert "There is nothing to approve." in err
+        assert any(call.startswith("--context kind-conveyor --namespace kubeflow exec --stdin") for call in cluster.calls)

@@ -12,6 +12,7 @@ import pytest
 from pipeline.config import PipelineConfig
 from pipeline.errors import NodeError
 from pipeline.loop.decision import Canary
+from pipeline.loop.journal import Entry
 from pipeline.loop.turn import Done, Loop
 
 DAY = 86_400.0
@@ -37,6 +38,13 @@ class World:
     verdict: str = "undecided"
     steps: tuple[int, ...] = ()
     replayed: str = "pass"
+    is_slow: bool = False
+    digests: dict[int, str] = field(default_factory=dict)
+    has_servers: bool = False
+    other_run: str = ""
+    in_cluster: bool = False
+    begun: dict[int, str] = field(default_factory=dict)
+    ended: dict[int, Done] = field(default_factory=dict)
     drifted: dict[str, float] | None = None
     bad: tuple[str, dict[str, float]] | None = None
     blessed: bool = True
@@ -66,6 +74,18 @@ class World:
     def untried(self, version: int) -> bool:
         return version not in self.tried and any(version == each for each, _ in self.versions)
 
+    def digest(self, version: int) -> str:
+        return self.digests.get(version, "")
+
+    def can_try(self, version: int) -> bool:
+        return self.has_servers
+
+    def run_at_work(self) -> str:
+        return self.other_run
+
+    def at_work(self) -> str:
+        return self.other_run
+
     def version(self) -> int | None:
         return self.stable_version or (self.versions[-1][0] if self.versions else None)
 
@@ -86,9 +106,14 @@ class World:
 
     # Actions.
 
-    def run(self) -> Done:
+    def run(self, begun: Entry) -> Done:
         self.step_or_die()
         self.runs += 1
+        if self.in_cluster:
+            # It has started, and the world goes on with it.
+            self.begun[begun.number] = f"run-{self.runs}"
+            self.step_or_die()
+            return self.started(begun)
         if self.broken:
             raise NodeError("The Trainer failed.")
         if not self.blessed:
@@ -105,7 +130,7 @@ class World:
         assert against == self.stable_version
         self.done.append(f"replay {version}")
         self.step_or_die()
-        return Done(f"{self.replayed}: as it is", version=version, outcome=self.replayed)
+        return Done(f"{self.replayed}: as it is", version=version, outcome=self.replayed, is_slow=self.is_slow)
 
     def start(self, version: int, reason: str) -> Done:
         self.step_or_die()
@@ -140,9 +165,38 @@ class World:
         self.step_or_die()
         return Done("aborted", version=version)
 
-    def pushed_since(self, moment: float) -> Done | None:
+    def adopt(self, version: int, reason: str) -> Done:
+        self.step_or_die()
+        if self.broken:
+            raise NodeError("The model server does not take it over.")
+        self.stable_version = version
+        self.tried.add(version)
+        self.done.append(f"adopt {version}")
+        self.step_or_die()
+        return Done(f"stable {version}", version=version)
+
+    def found(self, begun: Entry) -> Done | None:
+        if self.in_cluster:
+            return self.ended.get(begun.number) or (self.started(begun) if begun.number in self.begun else None)
         version, at = self.versions[-1] if self.versions else (0, 0.0)
-        return Done(f"version {version} was pushed", version=version) if version and at >= moment else None
+        return Done(f"version {version} was pushed", version=version) if version and at >= begun.at else None
+
+    def started(self, begun: Entry) -> Done:
+        """A run on Kubeflow that is at work."""
+        run = self.begun[begun.number]
+        return Done(f"run {run} is at work", run, at_work=True)
+
+    def end(self, *, problem: NodeError | None = None) -> None:
+        """Lets the run on Kubeflow end that was begun last."""
+        number, run = list(self.begun.items())[-1]
+        if problem:
+            self.ended[number] = Done(problem.what, run, problem=problem)
+            return
+        version = self.versions[-1][0] + 1
+        self.versions.append((version, self.now))
+        self.read = self.span
+        self.done.append(f"push {version}")
+        self.ended[number] = Done(f"version {version} was pushed", run, version)
 
 
 @pytest.fixture

@@ -197,6 +197,136 @@ class TestReplays:
         turns(made, world, 3)
         assert world.done == ["push 2", "push 3", "replay 3", "start 3"]
 
+    def test_one_that_is_only_slow_is_tried_again_later_and_three_times_at_most(self, loop: Make, world: World):
+        world.stable_version, world.tried, world.span, world.replayed, world.is_slow = 1, {1}, 2, "fail", True
+        made = loop()
+        told = turns(made, world, 60 * 24, minutes=1)
+        replays = [each.at for each in made.journal.entries() if each.action is Action.REPLAY and each.state is State.ENDED]
+        assert [(later - earlier) / 60 for earlier, later in itertools.pairwise(replays)] == [4, 16]
+        assert "; the next attempt is at " in told[3]
+        assert told[-1] == "version 2 is not tried, as its replay says: fail: as it is"
+        assert world.done == ["push 2", *["replay 2"] * 3]
+
+    def test_one_that_is_only_slow_once_is_tried(self, loop: Make, world: World):
+        world.stable_version, world.tried, world.span, world.replayed, world.is_slow = 1, {1}, 2, "fail", True
+        made = loop()
+        turns(made, world, 2)
+        world.replayed, world.is_slow = "pass", False
+        turns(made, world, 5)
+        assert world.done == ["push 2", "replay 2", "replay 2", "start 2"]
+
+    def test_that_of_a_model_which_had_the_number_before_says_nothing(self, loop: Make, world: World):
+        world.stable_version, world.tried, world.span, world.replayed = 1, {1}, 2, "fail"
+        world.digests = {1: "one", 2: "bad"}
+        made = loop()
+        turns(made, world, 3)
+        world.digests[2], world.replayed = "good", "pass"
+        turns(made, world, 2)
+        assert world.done == ["push 2", "replay 2", "replay 2", "start 2"]
+
+
+class TestFirstRollout:
+    """A version serves, and there has been no rollout."""
+
+    def test_it_begins_before_another_version_is_pushed(self, loop: Make, world: World):
+        world.has_servers, world.span, world.verdict = True, 2, "pass"
+        made = loop(bake_minutes=0)
+        assert turns(made, world, 1) == [
+            "span 2 has come, and version 1 serves: what is pushed from now on is tried beside it first"
+        ]
+        turns(made, world, 10)
+        assert world.done == ["adopt 1", "push 2", "replay 2", "start 2", "promote 2"]
+
+    def test_it_does_not_begin_without_a_reason_to_run(self, loop: Make, world: World):
+        world.has_servers = True
+        turns(loop(), world, 3)
+        assert world.done == []
+
+    def test_where_nobody_serves_or_counts_the_newest_version_stays_the_one(self, loop: Make, world: World):
+        world.span = 2
+        turns(loop(), world, 3)
+        assert world.done == ["push 2"]
+
+    def test_one_that_cannot_begin_keeps_no_model_from_being_trained(self, loop: Make, world: World):
+        world.has_servers, world.span, world.broken = True, 2, True
+        made = loop()
+        with pytest.raises(NodeError, match="does not take it over"):
+            made.turn()
+        world.broken = False
+        turns(made, world, 3)
+        assert world.done == ["push 2"]
+
+    def test_the_approval_is_then_that_of_the_version_and_not_of_the_run(self, loop: Make, world: World):
+        world.has_servers, world.span = True, 2
+        assert turns(loop(approve=True, replay=False), world, 3)[1:] == ["span 2 has come", "version 2 waits for approval"]
+
+    @pytest.mark.parametrize("kill_at", [0, 1])
+    def test_one_that_is_killed_goes_on(self, loop: Make, world: World, kill_at: int):
+        world.has_servers, world.span, world.kill_at = True, 2, kill_at
+        with pytest.raises(KilledError):
+            loop().turn()
+        world.now += 600
+        turns(loop(), world, 1)
+        world.now += 600
+        turns(loop(), world, 1)
+        assert world.done[:2] == ["adopt 1", "push 2"]
+
+
+class TestInTheCluster:
+    """A run goes on while turns end: later ones find out what came of it."""
+
+    @pytest.fixture(autouse=True)
+    def cluster(self, world: World) -> None:
+        world.in_cluster, world.span, world.stable_version, world.tried = True, 2, 1, {1}
+
+    def test_a_run_is_looked_for_until_it_has_ended(self, loop: Make, world: World):
+        told = [turns(loop(), world, 1)[0] for _ in range(5)]
+        assert told == ["span 2 has come", *["run run-1 is at work"] * 4]
+        entries = loop().journal.entries()
+        assert [(each.state, each.run) for each in entries] == [(State.BEGUN, ""), (State.BEGUN, "run-1")]
+        world.end()
+        turns(loop(), world, 3)
+        assert (world.runs, world.done) == (1, ["push 2", "replay 2", "start 2"])
+        ended = next(each for each in loop().journal.entries() if each.action is Action.RUN and each.state is State.ENDED)
+        assert (ended.version, ended.run, ended.reason) == (2, "run-1", "span 2 has come")
+
+    @pytest.mark.parametrize("kill_at", [0, 1])
+    def test_a_turn_that_is_killed_starts_no_second_run(self, loop: Make, world: World, kill_at: int):
+        world.kill_at = kill_at
+        with pytest.raises(KilledError):
+            loop().turn()
+        world.now += 600
+        turns(loop(), world, 3)
+        assert world.runs == 1
+        world.end()
+        turns(loop(), world, 1)
+        assert world.done == ["push 2", "replay 2"]
+
+    def test_one_that_has_failed_is_told_and_begun_again_later(self, loop: Make, world: World):
+        turns(loop(), world, 1)
+        world.end(problem=NodeError("The Trainer failed."))
+        with pytest.raises(NodeError, match="The Trainer failed"):
+            loop().turn()
+        assert "run did not end well once" in turns(loop(), world, 1)[0]
+        turns(loop(), world, 1)
+        assert world.runs == 2
+
+    def test_one_that_was_begun_before_a_pause_is_still_looked_for(self, loop: Make, world: World, config: PipelineConfig):
+        turns(loop(), world, 1)
+        pause(config, "month's end")
+        assert turns(loop(), world, 1) == ["run run-1 is at work"]
+        world.end()
+        assert turns(loop(), world, 2) == ["paused: month's end"] * 2
+        assert world.done == ["push 2"]
+
+    def test_no_run_is_begun_beside_that_of_somebody_else(self, loop: Make, world: World):
+        world.other_run = "0b1c"
+        assert turns(loop(), world, 2) == ["span 2 has come, but run 0b1c is at work"] * 2
+        assert world.runs == 0
+        world.other_run = ""
+        turns(loop(), world, 1)
+        assert world.runs == 1
+
 
 def test_a_canary_of_somebody_else_is_left_alone_and_nothing_runs_meanwhile(loop: Make, world: World):
     world.stable_version, world.canary_version, world.verdict, world.span = 1, 5, "fail", 2

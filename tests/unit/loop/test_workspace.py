@@ -16,10 +16,13 @@ from pipeline.config.evaluation import Bounds
 from pipeline.config.loop import Loop
 from pipeline.errors import UsageError
 from pipeline.loop.journal import FILE_NAME, Action, Entry, Journal, State
+from pipeline.loop.local_runs import LocalRuns
+from pipeline.loop.looks import out_of_bounds
 from pipeline.loop.turn import Loop as Turns
 from pipeline.loop.turn import folder_of
-from pipeline.loop.workspace import open_loop, out_of_bounds
-from serving.rollout.files import write_state
+from pipeline.loop.workspace import open_loop
+from serving.rollout.files import read_state, write_state
+from serving.rollout.model_folder import ModelFolder
 from serving.rollout.placement import Plan
 from serving.rollout.state import Placement, RolloutChange, RolloutState
 from tests.fakes.workspace import Workspace
@@ -28,9 +31,15 @@ from tests.fakes.workspace import Workspace
 class Rollout:
     """Stands in for the rollout: notes what is asked of it."""
 
-    def __init__(self, outcome: str = "undecided") -> None:
+    def __init__(self, config: PipelineConfig, outcome: str = "undecided", serving: tuple[int, ...] = ()) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self._outcome = outcome
+        self.target = SimpleNamespace(
+            read=lambda: read_state(config),
+            digest=ModelFolder(config.serving_path).digest,
+            servers=lambda: {"localhost:8500": list(serving)} if serving else {},
+            pages=lambda: {"http://localhost:8088": "counts"} if serving else {},
+        )
 
     def status(self) -> Any:
         return SimpleNamespace(verdict=SimpleNamespace(outcome=SimpleNamespace(value=self._outcome), reason="errors 0.1 %"))
@@ -38,6 +47,10 @@ class Rollout:
     def start(self, version: int, traffic: int, reason: str, *, shadow: bool, plan: Plan) -> RolloutState:
         self.asked.append(("start", version, traffic, reason, shadow, plan.steps, plan.bake_seconds))
         return state(canary=version)
+
+    def adopt(self, version: int, reason: str) -> RolloutState:
+        self.asked.append(("adopt", version, reason))
+        return RolloutState(stable=version)
 
     def promote(self, reason: str, judged: RolloutState, traffic: int | None = None) -> RolloutState:
         self.asked.append(("promote" if traffic is None else f"step {traffic}", judged.canary, reason))
@@ -65,7 +78,8 @@ def pushed(workspace: Workspace, tmp_path: Path) -> PipelineConfig:
 
 
 def made(config: PipelineConfig, rollout: Rollout) -> Turns:
-    return open_loop(config, lambda: rollout, lambda: contextlib.nullcontext(lambda outcome: None))  # type: ignore[arg-type, return-value]
+    runs = LocalRuns(config, lambda: contextlib.nullcontext(lambda outcome: None))
+    return open_loop(config, lambda: rollout, runs)  # type: ignore[arg-type, return-value]
 
 
 def ran(config: PipelineConfig, version: int, action: Action = Action.RUN) -> None:
@@ -91,12 +105,12 @@ def test_a_line_of_the_journal_that_is_not_what_was_written_is_passed_over(pushe
 
 
 def test_without_a_log_and_with_the_newest_span_read_there_is_nothing_to_do(pushed: PipelineConfig):
-    assert made(pushed, Rollout()).turn().reason == "there is no reason to run"
+    assert made(pushed, Rollout(pushed)).turn().reason == "there is no reason to run"
 
 
 def test_a_newer_span_than_the_newest_version_has_read_is_seen(pushed: PipelineConfig, tmp_path: Path):
     (tmp_path / "flights-4.csv").write_text("late\n1\n")
-    decision = made(pushed, Rollout()).turn()
+    decision = made(pushed, Rollout(pushed)).turn()
     assert decision.reason == "span 4 is still being written"
     assert (decision.figures["span"], decision.figures["newest_read"]) == (4, 3)
 
@@ -105,18 +119,18 @@ def test_a_span_beyond_the_newest_that_the_configuration_reads_is_no_reason(push
     (tmp_path / "flights-4.csv").write_text("late\n1\n")
     os.utime(tmp_path / "flights-4.csv", (0, 0))
     capped = pushed.model_copy(update={"data": pushed.data.model_copy(update={"newest_span": 3})})
-    assert made(capped, Rollout()).turn().reason == "there is no reason to run"
+    assert made(capped, Rollout(pushed)).turn().reason == "there is no reason to run"
 
 
 def test_a_file_that_is_gone_once_it_was_found_is_still_being_written(pushed: PipelineConfig, tmp_path: Path):
     (tmp_path / "flights-4.csv").symlink_to(tmp_path / "nowhere")
-    assert made(pushed, Rollout()).turn().reason == "span 4 is still being written"
+    assert made(pushed, Rollout(pushed)).turn().reason == "span 4 is still being written"
 
 
 def test_a_version_that_it_has_pushed_is_started(pushed: PipelineConfig):
     write_state(pushed, state(canary=None))
     ran(pushed, 8)
-    rollout = Rollout()
+    rollout = Rollout(pushed)
     assert made(pushed, rollout).turn().action is Action.START
     assert rollout.asked == [("start", 8, 10, "version 8 was pushed, and 7 serves", False, (10,), 1800)]
 
@@ -124,7 +138,7 @@ def test_a_version_that_it_has_pushed_is_started(pushed: PipelineConfig):
 def test_a_shadow_comes_before_the_first_share(pushed: PipelineConfig):
     write_state(pushed, state(canary=None))
     ran(pushed, 8)
-    rollout = Rollout()
+    rollout = Rollout(pushed)
     loop = Loop(replay=False, shadow=True, steps=(1, 20), bake_minutes=1)
     made(pushed.model_copy(update={"loop": loop}), rollout).turn()
     assert rollout.asked == [("start", 8, 0, "version 8 was pushed, and 7 serves", True, (1, 20), 60)]
@@ -133,7 +147,7 @@ def test_a_shadow_comes_before_the_first_share(pushed: PipelineConfig):
 def test_where_nothing_was_logged_a_version_is_tried_without_a_replay(pushed: PipelineConfig):
     write_state(pushed, state(canary=None))
     ran(pushed, 8)
-    rollout = Rollout()
+    rollout = Rollout(pushed)
     loop = made(pushed.model_copy(update={"loop": Loop()}), rollout)
     assert [loop.turn().action for _ in range(2)] == [Action.REPLAY, Action.START]
     replay = next(each for each in loop.journal.entries() if each.action is Action.REPLAY and each.state is State.ENDED)
@@ -145,7 +159,7 @@ def test_a_canary_that_passes_gets_its_next_share(pushed: PipelineConfig):
     plan = Plan(steps=(10, 50), bake_seconds=0)
     write_state(pushed, state(canary=8).model_copy(update={"plan": plan}))
     ran(pushed, 8, Action.START)
-    rollout = Rollout("pass")
+    rollout = Rollout(pushed, "pass")
     assert made(pushed, rollout).turn().action is Action.STEP
     assert rollout.asked == [("step 50", 8, "verdict errors 0.1 %")]
 
@@ -154,11 +168,11 @@ def test_a_share_that_a_person_has_given_it_meanwhile_is_not_the_last(pushed: Pi
     plan = Plan(steps=(10, 50), bake_seconds=0)
     write_state(pushed, state(canary=8).model_copy(update={"plan": plan}))
     ran(pushed, 8, Action.START)
-    rollout = Rollout("pass")
+    rollout = Rollout(pushed, "pass")
 
     def judge() -> Any:
         write_state(pushed, state(canary=8).model_copy(update={"plan": plan, "traffic": 50}))
-        return Rollout("pass").status()
+        return Rollout(pushed, "pass").status()
 
     rollout.status = judge  # type: ignore[method-assign]
     with pytest.raises(UsageError, match="not tried any more as it was judged"):
@@ -170,14 +184,14 @@ def test_a_version_whose_folder_is_gone_is_not_started(pushed: PipelineConfig):
     write_state(pushed, state(canary=None))
     ran(pushed, 8)
     (pushed.serving_path / "8").rmdir()
-    assert made(pushed, Rollout()).turn().action is Action.WAIT
+    assert made(pushed, Rollout(pushed)).turn().action is Action.WAIT
 
 
 @pytest.mark.parametrize(("verdict", "action"), [("pass", "promote"), ("fail", "abort"), ("undecided", None)])
 def test_its_canary_ends_as_the_verdict_says(pushed: PipelineConfig, verdict: str, action: str | None):
     write_state(pushed, state(canary=8))
     ran(pushed, 8, Action.START)
-    rollout = Rollout(verdict)
+    rollout = Rollout(pushed, verdict)
     made(pushed, rollout).turn()
     assert rollout.asked == ([(action, 8, "verdict errors 0.1 %")] if action else [])
 
@@ -185,11 +199,11 @@ def test_its_canary_ends_as_the_verdict_says(pushed: PipelineConfig, verdict: st
 def test_what_a_person_has_put_in_its_place_is_not_ended_for_it(pushed: PipelineConfig):
     write_state(pushed, state(canary=8))
     ran(pushed, 8, Action.START)
-    rollout = Rollout("fail")
+    rollout = Rollout(pushed, "fail")
 
     def judge() -> Any:
         write_state(pushed, state(canary=9))
-        return Rollout("fail").status()
+        return Rollout(pushed, "fail").status()
 
     rollout.status = judge  # type: ignore[method-assign]
     with pytest.raises(UsageError, match="Version 8 is not tried any more"):
@@ -200,7 +214,7 @@ def test_what_a_person_has_put_in_its_place_is_not_ended_for_it(pushed: Pipeline
 def test_a_canary_that_a_person_has_paused_may_only_end(pushed: PipelineConfig):
     write_state(pushed, state(canary=8).model_copy(update={"paused": True}))
     ran(pushed, 8, Action.START)
-    good, bad = Rollout("pass"), Rollout("fail")
+    good, bad = Rollout(pushed, "pass"), Rollout(pushed, "fail")
     assert "version 8 is paused" in made(pushed, good).turn().reason
     made(pushed, bad).turn()
     assert (good.asked, bad.asked) == ([], [("abort", 8, "verdict errors 0.1 %")])

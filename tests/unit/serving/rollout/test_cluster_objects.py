@@ -13,6 +13,8 @@ from pipeline.util.kubectl import Kubectl
 from serving.rollout import Placement, RolloutState, cluster
 from serving.rollout.cluster import ClusterTarget
 from serving.rollout.controller import Rollout
+from serving.rollout.model_folder import ShellFolder
+from serving.rollout.objects import KubectlObjects
 from tests.fakes.serving_cluster import FakeCluster
 
 
@@ -33,7 +35,8 @@ def said() -> list[str]:
 @pytest.fixture
 def target(objects: FakeCluster, said: list[str]) -> ClusterTarget:
     kubectl, shell = (Kubectl("kind-conveyor", name, Console(quiet=True)) for name in ("conveyor-serving", "kubeflow"))
-    return ClusterTarget("flights", kubectl, shell, "/conveyor/models/flights", said.append, 1.0)
+    models = ShellFolder(shell, "/conveyor/models/flights")
+    return ClusterTarget("flights", KubectlObjects(kubectl), models, said.append, 1.0)
 
 
 def in_progress(objects: FakeCluster) -> RolloutState:
