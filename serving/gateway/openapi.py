@@ -13,6 +13,7 @@ from serving.gateway.contract import Contract
 from serving.gateway.problems import MEDIA_TYPE, Problem
 
 _TEMPLATE = "#/components/schemas/{model}"
+_OF_FASTAPI = ("HTTPValidationError", "ValidationError")
 _OTHER_PROBLEMS = {
     400: "the body is not JSON",
     401: "the caller is unknown",
@@ -37,6 +38,11 @@ def describe(app: FastAPI, contract: Contract | None, security: dict[str, Any]) 
     models: list[tuple[type[BaseModel], Any]] = [(Problem, "serialization")]
     problem = {MEDIA_TYPE: {"schema": {"$ref": _TEMPLATE.format(model=Problem.__name__)}}}
     others = "; ".join(f"{status}: {text}" for status, text in _OTHER_PROBLEMS.items() if security or status != 401)
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            # FastAPI's own form of these errors, in which none is answered here.
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = {"description": "A problem.", "content": problem}
     predict["responses"] = {
         "422": {"description": "A row does not suit the model.", "content": problem},
         "default": {"description": f"Another problem. {others}.", "content": problem},
@@ -48,7 +54,8 @@ def describe(app: FastAPI, contract: Contract | None, security: dict[str, Any]) 
         predict["responses"] = {"200": answer, **predict["responses"]}
     _, schemas = models_json_schema(models, ref_template=_TEMPLATE)
     components = description.setdefault("components", {})
-    components.setdefault("schemas", {}).update(schemas["$defs"])
+    own = {name: each for name, each in components.get("schemas", {}).items() if name not in _OF_FASTAPI}
+    components["schemas"] = own | schemas["$defs"]
     if security:
         components["securitySchemes"] = security
         for path in ("/v1/predict", "/v1/models"):

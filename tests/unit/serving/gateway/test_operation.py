@@ -61,6 +61,21 @@ def test_a_new_version_with_other_features_is_described(gateway, server):
     assert "wind" in gateway.get("/openapi.json").json()["components"]["schemas"]["Row"]["properties"]
 
 
+def test_problems_are_described_as_they_are_answered(gateway):
+    document = gateway.get("/openapi.json").json()
+    refused = gateway.get("/rollout", params={"min_rows": 0})
+
+    described = document["paths"]["/rollout"]["get"]["responses"]
+    assert refused.status_code == 422
+    assert str(refused.status_code) not in described
+    assert list(described["default"]["content"]) == [refused.headers["Content-Type"]]
+    problem = {"$ref": "#/components/schemas/Problem"}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert operation["responses"]["default"]["content"]["application/problem+json"]["schema"] == problem
+    assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
+
+
 def test_versions_and_labels_are_listed(start, server, rollout):
     server.versions, server.labels = {3: "AVAILABLE", 4: "AVAILABLE", 2: "END"}, {"stable": 3, "canary": 4}
     rollout(stable=3, canary=4, traffic=10)
