@@ -29,6 +29,7 @@ def walk(
     package: Package,
     folder: Path,
     *,
+    run_id: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     secrets: Mapping[str, Mapping[str, str]] | None = None,
     volumes: Mapping[str, Path] | None = None,
@@ -41,6 +42,7 @@ def walk(
     Args:
       package: what to run.
       folder: for the files of pods and what they upload.
+      run_id: the id that the API server has given the run; a new one when not given.
       parameters: of the run; the package's defaults for those that are not given.
       secrets: values by the name of the Secret and of its key.
       volumes: folders of this machine by the name of the PersistentVolumeClaim.
@@ -55,7 +57,7 @@ def walk(
       PackageError: the run's parameters are not those of the package, or two tasks have one name.
     """
     given = _run_parameters(package.spec, parameters or {})
-    run_id = str(uuid.uuid4())
+    run_id = run_id or str(uuid.uuid4())
     name = package.spec.pipeline_info.name
     job = Job(
         id=run_id,
