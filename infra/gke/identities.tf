@@ -5,6 +5,7 @@ locals {
   # The ServiceAccounts of pods that mount the volume, as namespace/name.
   volume_users = toset([
     "${var.run_namespace}/pipeline-runner",
+    "${var.run_namespace}/conveyor-loop",
     "${var.run_namespace}/default",
     "conveyor-serving/default",
   ])

@@ -49,10 +49,10 @@ def test_autoscalers_and_manifests_do_not_both_set_the_number_of_pods(objects: O
     assert not [name for name in scaled if "replicas" in find(objects, "Deployment", name)["spec"]]
 
 
-def test_whoever_mounts_the_volume_may_use_the_bucket(objects: Objects) -> None:
+def test_whoever_mounts_the_volume_may_use_the_bucket(objects: Objects, render: Render) -> None:
     mounting = {
         (one["metadata"]["namespace"], pod["spec"].get("serviceAccountName", "default"))
-        for one in objects
+        for one in (*objects, *render(MANIFESTS / "loop"))
         if (pod := pod_of(one)) and any("persistentVolumeClaim" in volume for volume in pod["spec"].get("volumes", ()))
         # Its files are a database's, on a disk of its own.
         if one["metadata"]["name"] != "conveyor-metadata"
