@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 from typing import TYPE_CHECKING
 
+from pipeline.util.programs import READ_SECONDS
+
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
@@ -23,13 +25,30 @@ def in_shell(config: PipelineConfig, *command: str) -> str:
       ConveyorError: the cluster does not answer, or the command fails.
     """
     import yaml
+
+    from pipeline.kubeflow.loop_objects import config_of_loop
+
+    path = f"/tmp/{config.name}-{command[0]}.yaml"
+    there = yaml.safe_dump(config_of_loop(config)[0])
+    return ask_shell(config, "sh", "-c", _SCRIPT, path, getpass.getuser(), *command, input=there)
+
+
+def ask_shell(config: PipelineConfig, *command: str, input: str, seconds: float = READ_SECONDS) -> str:
+    """What a program prints there.
+
+    Args:
+      config: the pipeline's configuration, on this machine.
+      command: the program and its arguments.
+      input: its standard input.
+      seconds: how long it may take.
+
+    Raises:
+      ConveyorError: the cluster does not answer, or the program fails.
+    """
     from rich.console import Console
 
     from pipeline.cluster.preflight import open_kubectl
-    from pipeline.kubeflow.loop_objects import config_of_loop
     from serving.rollout.model_folder import SHELL
 
     kubectl = open_kubectl(config.kubeflow.context, config.kubeflow.namespace, Console(stderr=True, highlight=False))
-    path = f"/tmp/{config.name}-{command[0]}.yaml"
-    arguments = ("exec", "--stdin", SHELL, "--", "sh", "-c", _SCRIPT, path, getpass.getuser(), *command)
-    return kubectl.read(*arguments, input=yaml.safe_dump(config_of_loop(config)[0]))
+    return kubectl.read("exec", "--stdin", SHELL, "--", *command, input=input, timeout=seconds)

@@ -14,16 +14,29 @@ import typer
 from pipeline.cli.completion import complete_version
 from pipeline.cli.options import ConfigOption, Json, Overrides, read_config
 from pipeline.cli.output import new_table, print_json, print_table
-from pipeline.cli.serving_target import DEFAULT_ROWS, DEFAULT_SERVER, Target, TargetOption, open_rollout, open_target
+from pipeline.cli.serving_target import (
+    DEFAULT_ROWS,
+    DEFAULT_SERVER,
+    Target,
+    TargetOption,
+    has_volume,
+    open_rollout,
+    open_target,
+)
 from pipeline.cli.verdict_table import print_verdict
 from pipeline.errors import UsageError, WorseError
 
 if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.monitoring.moments import Period
+    from pipeline.monitoring.prediction_files import PredictionFiles
     from pipeline.replay.comparison import Slice
     from pipeline.replay.replay import Replayed
     from serving.rollout.controller import Rollout
 
 _SHOWN_SLICES, _SHOWN_FAILURES = 12, 3
+_HOURS = 4 * 3600.0
+"""The seconds that a replay in the cluster may take."""
 
 
 def replay(
@@ -66,30 +79,35 @@ def replay(
     Where labels have been imported, both are judged by what really came. The result is recorded in the rollout's history;
     conveyor rollout start --replayed demands one that has passed. The exit code is 5 where the version is worse.
 
+    With --target cluster, the log and the models are those on the volume, and the pod conveyor-shell asks.
+
     Example: conveyor replay 3 --since 7d
     """
     from pipeline.monitoring.moments import UTC, Period, parse_moment
     from pipeline.monitoring.sources import log_of
-    from pipeline.util.imports import quietly
     from pipeline.util.signals import Interruption, interruptible
 
     settings = read_config(config, overrides)
     now = datetime.datetime.now(UTC)
     period = Period(parse_moment(since, now, "--since"), parse_moment(until, now, "--until") if until else None)
-    log = log_of(settings)
+    is_here = target is Target.LOCAL or has_volume(settings)
+    if server is not None and not is_here:
+        raise UsageError(
+            "A replay in the cluster has a model server of its own.",
+            where="--server and --target cluster",
+            expected="one of them",
+            seen=f"--server {server}",
+            fix="Leave --server out.",
+        )
+    log = log_of(settings) if is_here else None
     actor = open_rollout(settings, open_target(settings, target, server or DEFAULT_SERVER, None, None))
     versions = _versions(actor, version, against)
-    with quietly():
-        from pipeline.replay.model_server import NICENESS, model_server
-        from pipeline.replay.replay import replay
-
-    if server is None:
-        # The callers of a gateway on this machine come first.
-        os.nice(NICENESS)
-    serving = nullcontext(server) if server else model_server(settings, versions, timeout)
     try:
-        with interruptible(), serving as address, quietly():
-            found = replay(settings, address, versions, log, period, min_rows=min_rows)
+        with interruptible():
+            if log is None:
+                found = _replayed_there(settings, versions, period, min_rows, timeout)
+            else:
+                found = _replayed(settings, server, versions, log, period, min_rows, timeout)
     except Interruption as interruption:
         with suppress(OSError):
             print(f"Interrupted by {interruption}: nothing is recorded.", file=sys.stderr)
@@ -100,6 +118,53 @@ def replay(
     else:
         _print(found)
     _raise_worse(found)
+
+
+def _replayed(
+    settings: PipelineConfig,
+    server: str | None,
+    versions: tuple[int, int],
+    log: PredictionFiles,
+    period: Period,
+    min_rows: int,
+    timeout: float,
+) -> Replayed:
+    from pipeline.util.imports import quietly
+
+    with quietly():
+        from pipeline.replay.model_server import NICENESS, model_server
+        from pipeline.replay.replay import replay
+
+    if server is None:
+        # The callers of a gateway on this machine come first.
+        os.nice(NICENESS)
+    serving = nullcontext(server) if server else model_server(settings, versions, timeout)
+    with serving as address, quietly():
+        return replay(settings, address, versions, log, period, min_rows=min_rows)
+
+
+def _replayed_there(
+    settings: PipelineConfig, versions: tuple[int, int], period: Period, min_rows: int, timeout: float
+) -> Replayed:
+    """What the pod `conveyor-shell` makes of the log and the models on the volume."""
+    from pipeline.cli.cluster_shell import ask_shell
+    from pipeline.kubeflow.loop_objects import config_of_loop
+    from pipeline.util.imports import quietly
+
+    with quietly():
+        from pipeline.replay.apart import Order, parse
+
+    fields, files = config_of_loop(settings)
+    order = Order(
+        config=fields,
+        files=files,
+        versions=versions,
+        since=period.start,
+        until=period.end,
+        min_rows=min_rows,
+        timeout=timeout,
+    )
+    return parse(ask_shell(settings, "python", "-m", "pipeline.replay.apart", input=order.model_dump_json(), seconds=_HOURS))
 
 
 def _versions(actor: Rollout, version: int, against: int | None) -> tuple[int, int]:

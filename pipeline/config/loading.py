@@ -200,6 +200,12 @@ def _flaws(details: Mapping[str, Any]) -> tuple[Flaw, ...]:
     if kind == "value_error":
         return (_located(Flaw(f"{error}."), location, seen),)
     expected = details["msg"].removeprefix("Input should be ")
+    if kind == "too_short":
+        least = details["ctx"]["min_length"]
+        if len(details["input"]) >= least:
+            # It is only too short without the entries that are wrong, each of which is told.
+            return ()
+        expected = "one entry or more" if least == 1 else f"{least} entries or more"
     if kind == "string_pattern_mismatch":
         expected = str(schema.get("patternErrorMessage") or description or expected)
     fix = _did_you_mean(str(details["input"]), schema.get("enum", ()))

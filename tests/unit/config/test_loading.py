@@ -236,6 +236,20 @@ def test_a_short_name_of_a_choice_is_recognised(write):
     assert refused(write(MINIMAL.replace("task: regression", "task: binary"))).fix == "Did you mean 'binary_classification'?"
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [("[100]", "less than or equal to 99"), ("[]", "one entry or more"), ("[0, 100]", None)],
+)
+def test_a_list_is_not_too_short_for_its_wrong_entries(write, steps, expected):
+    error = refused(write(f"{MINIMAL}loop: {{steps: {steps}}}\n"))
+    assert "too short" not in str(error)
+    assert "at least" not in str(error)
+    if expected is None:
+        assert error.what == "The configuration has 2 problems."
+    else:
+        assert error.expected == expected
+
+
 def test_all_problems_are_listed_at_once(write):
     error = refused(write(MINIMAL.replace("houses\n", "Houses!\n", 1) + "training:\n  sed: 3\n  epochs: many\n"))
 

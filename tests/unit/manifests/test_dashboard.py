@@ -40,6 +40,11 @@ def exported() -> set[str]:
     for page in (GatewayMetrics().text(), modelserver_metrics.page()):
         for name, kind in re.findall(r"^# TYPE (\S+) (\w+)$", page.decode(), flags=re.MULTILINE):
             names |= {f"{name}_bucket", f"{name}_count", f"{name}_sum"} if kind == "histogram" else {name}
+    return names | set(textfile_labels()) | set(RECORDED)
+
+
+def textfile_labels() -> dict[str, set[str]]:
+    """The labels of each series that the commands with --textfile have, by its name."""
     check = SimpleNamespace(kind="distribution", value=0.0, floor=0.0, is_drift=False)
     column: Any = SimpleNamespace(name="distance", importance=0.0, checks=[check], has_drifted=False)
     traffic: Any = SimpleNamespace(version=7, rows=1)
@@ -54,7 +59,8 @@ def exported() -> set[str]:
         textfile.render_quality("flights", found, {"7": 0.7}, 0.0),
         loop_textfile.render("flights", [entry], 0.0, paused=False),
     )
-    return names | {name for page in pages for name in re.findall(r"^# TYPE (\S+)", page, flags=re.MULTILINE)} | set(RECORDED)
+    series = (each for page in pages for each in re.findall(r"^(conveyor_\w+)\{([^}]*)\}", page, flags=re.MULTILINE))
+    return {name: set(re.findall(r"(\w+)=\"", labels)) for name, labels in series}
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -113,6 +119,25 @@ def test_labels_are_those_of_the_series() -> None:
         for series, matchers in re.findall(r"(gateway_\w+)\{([^}]*)\}", expression):
             asked = set(re.findall(r"(\w+)\s*[=!]~?\s*\"", matchers))
             assert asked <= by_series[series], place
+
+
+def test_labels_of_the_model_s_life_are_those_of_its_series() -> None:
+    known = textfile_labels()
+    legends = [(panel["title"], each["expr"], each.get("legendFormat", "")) for panel in PANELS for each in panel["targets"]]
+    rules = [(name, rule["expr"], "") for name, rule in (ALERTS | RECORDED).items()]
+    asked = 0
+    for place, expression, legend in [*legends, *rules]:
+        series = names(expression) & known.keys()
+        if not series:
+            continue
+        for name, matchers in re.findall(r"(conveyor_\w+)\{([^}]*)\}", expression):
+            assert set(re.findall(r"(\w+)\s*[=!]~?\s*\"", matchers)) <= known[name], place
+        grouped = [set(re.findall(r"\w+", by)) for by in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression)]
+        there = set.union(*(known[name] for name in series))
+        assert set.union(set(), *grouped) <= there, place
+        assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= (set.union(*grouped) if grouped else there), place
+        asked += 1
+    assert asked > 20
 
 
 def test_prometheus_understands_every_expression(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,11 @@ import yaml
 
 from pipeline.cli import main as command_line
 from pipeline.config import PipelineConfig
+from pipeline.errors import ConveyorError
+from pipeline.replay import apart
 from serving.rollout.files import read_state
 from tests.fakes.model_server import ModelServer
+from tests.fakes.serving_cluster import FakeCluster
 from tests.unit.replay.conftest import CANDIDATE, STABLE, Write, play, score
 
 Conveyor = Callable[..., tuple[int, str, str]]
@@ -90,3 +95,79 @@ def test_the_model_server_away(conveyor: Conveyor, config: PipelineConfig, write
     assert code == 1
     assert "127.0.0.1:9" in err
     assert read_state(config).changes == ()
+
+
+class TestInTheCluster:
+    @pytest.fixture
+    def shell(
+        self, config: PipelineConfig, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> FakeCluster:
+        """A cluster whose volume is the workspace, and whose pod with the volume is this process."""
+        for version in (STABLE, CANDIDATE):
+            (config.serving_path / str(version)).mkdir(parents=True, exist_ok=True)
+            (config.serving_path / str(version) / "saved_model.pb").write_text("graph")
+        fields = {
+            **config.model_dump(mode="json", by_alias=True, exclude_unset=True),
+            "workspace": str(tmp_path / "laptop"),
+            "data": {"input": "{workspace}/x.csv"},
+            "kubeflow": {"mount_path": str(tmp_path)},
+        }
+        (tmp_path / "laptop.yaml").write_text(yaml.safe_dump(fields))
+        monkeypatch.setattr(apart, "model_server", lambda *_: nullcontext(f"127.0.0.1:{server.grpc_port}"))
+        monkeypatch.setattr("os.nice", lambda niceness: None)
+
+        def ask(config: PipelineConfig, *command: str, input: str, seconds: float) -> str:
+            assert command == ("python", "-m", apart.__name__)
+            monkeypatch.setattr("sys.stdin", StringIO(input))
+            said = StringIO()
+            with redirect_stdout(said):
+                code = apart.main()
+            if code:
+                raise ConveyorError("kubectl failed.")
+            return said.getvalue()
+
+        monkeypatch.setattr("pipeline.cli.cluster_shell.ask_shell", ask)
+        return FakeCluster(tmp_path / "cluster", config.serving_path.parent, monkeypatch)
+
+    def test_the_log_of_the_volume_is_replayed_and_recorded_in_the_cluster(
+        self,
+        shell: FakeCluster,
+        server: ModelServer,
+        write: Write,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        write(600)
+        play(server, lambda row: 1 - score(row))
+        line = ["replay", str(CANDIDATE), "--min-rows", "200", "--target", "cluster", "--json"]
+        with pytest.raises(SystemExit) as ended:
+            command_line.main([*line, "--config", str(tmp_path / "laptop.yaml")])
+        out, err = capsys.readouterr()
+        assert ended.value.code == 5
+        document = json.loads(out[out.index("{") :])
+        assert (document["rows"], document["stable"], document["candidate"]) == (600, STABLE, CANDIDATE)
+        assert document["slices"][0]["flips"] > 0
+        assert len(document["flips"]) == 5
+        assert "Version 4 is worse than version 3" in err
+        (change,) = json.loads(shell.data("serving-rollout")["rollout.json"])["changes"]
+        assert (change["action"], change["outcome"]) == ("replay", "fail")
+        assert not (tmp_path / "laptop").exists()
+
+    def test_a_server_of_the_laptop_does_not_know_the_volume(
+        self, shell: FakeCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = ["replay", str(CANDIDATE), "--target", "cluster", "--server", "localhost:8500"]
+        with pytest.raises(SystemExit) as ended:
+            command_line.main([*line, "--config", str(tmp_path / "laptop.yaml")])
+        assert ended.value.code == 2
+        assert "A replay in the cluster has a model server of its own." in capsys.readouterr().err
+
+    def test_what_was_never_asked_cannot_be_replayed(
+        self, shell: FakeCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = ["replay", str(CANDIDATE), "--target", "cluster"]
+        with pytest.raises(SystemExit) as ended:
+            command_line.main([*line, "--config", str(tmp_path / "laptop.yaml")])
+        assert ended.value.code == 1
+        assert "log" in capsys.readouterr().err
+        assert shell.data("serving-rollout") == {}
