@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -113,6 +114,14 @@ class Facts:
         folder = self.file.parent
         root = Path(git.ask(folder, "rev-parse", "--show-toplevel") or folder)
         return next((root / name for name in _UPDATERS if (root / name).is_file()), None)
+
+    @property
+    def packages_are_watched(self) -> bool:
+        """Whether that service looks at more than the actions of workflows; of files other than Dependabot's it is taken to."""
+        if self.updater is None:
+            return False
+        names = re.findall(r"package-ecosystem:\s*[\"']?([\w-]+)", self.updater.read_text())
+        return not names or set(names) != {"github-actions"}
 
     @staticmethod
     def _did(run: RunOutcome, node: nodes.Node) -> bool:

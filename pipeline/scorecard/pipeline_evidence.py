@@ -130,7 +130,11 @@ def _rollback(facts: Facts) -> Evidence:
 
 
 def _dependencies(facts: Facts) -> Evidence:
-    return Evidence(1.0, str(facts.updater)) if facts.updater else NOTHING
+    if facts.updater is None:
+        return NOTHING
+    if not facts.packages_are_watched:
+        return Evidence(0.5, f"{facts.updater} watches the actions of workflows, but no packages")
+    return Evidence(1.0, str(facts.updater))
 
 
 def _invariants(facts: Facts) -> Evidence:

@@ -159,6 +159,14 @@ def test_a_service_that_watches_dependencies_counts(card, tmp_path: Path):
     assert card()["dependencies"] == (1, str(tmp_path / "renovate.json"))
 
 
+@pytest.mark.parametrize(("ecosystems", "points"), [(("github-actions",), 0.5), (("github-actions", '"pip"'), 1)])
+def test_actions_of_workflows_are_not_all_that_a_model_depends_on(card, tmp_path: Path, ecosystems, points):
+    (tmp_path / ".github").mkdir()
+    watched = "".join(f"  - package-ecosystem: {name}\n    directory: /\n" for name in ecosystems)
+    (tmp_path / ".github" / "dependabot.yml").write_text(f"version: 2\nupdates:\n{watched}")
+    assert card()["dependencies"][0] == points
+
+
 def test_proofs_of_ones_own(card, tmp_path: Path):
     (tmp_path / "costs.md").write_text("Each feature costs nothing.")
     (tmp_path / "score-card.yaml").write_text(
