@@ -15,11 +15,12 @@ from pipeline.config import PipelineConfig
 from pipeline.config.evaluation import Bounds
 from pipeline.config.loop import Loop
 from pipeline.errors import UsageError
+from pipeline.loop import looks
 from pipeline.loop.journal import FILE_NAME, Action, Entry, Journal, State
 from pipeline.loop.local_runs import LocalRuns
 from pipeline.loop.looks import out_of_bounds
+from pipeline.loop.turn import Done, folder_of
 from pipeline.loop.turn import Loop as Turns
-from pipeline.loop.turn import folder_of
 from pipeline.loop.workspace import open_loop
 from serving.rollout.files import read_state, write_state
 from serving.rollout.model_folder import ModelFolder
@@ -232,3 +233,37 @@ def test_a_canary_that_a_person_has_paused_may_only_end(pushed: PipelineConfig):
 def test_quality_is_out_of_bounds_with_its_whole_interval(bounds, lower, upper, told):
     found = out_of_bounds("auc", lower, upper, 100, bounds)
     assert (found and found[0]) == told
+
+
+@pytest.mark.parametrize(("serving", "asked"), [((8,), True), ((7,), False), ((), False)])
+def test_the_version_that_serves_is_adopted_before_a_run(
+    pushed: PipelineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serving: tuple[int, ...], asked: bool
+):
+    (tmp_path / "flights-4.csv").write_text("late\n1\n")
+    os.utime(tmp_path / "flights-4.csv", (0, 0))
+    rollout = Rollout(pushed, serving=serving)
+    monkeypatch.setattr(LocalRuns, "run", lambda self, begun: Done("nothing was pushed", "run-3"))
+    assert made(pushed, rollout).turn().action is (Action.ADOPT if asked else Action.RUN)
+    assert [each[:2] for each in rollout.asked] == ([("adopt", 8)] if asked else [])
+
+
+def test_another_process_knows_which_drift_was_announced(pushed: PipelineConfig, monkeypatch: pytest.MonkeyPatch):
+    told: list[frozenset[str]] = []
+
+    def announce(config: PipelineConfig, look: Any, before: frozenset[str]) -> frozenset[str]:
+        told.append(before)
+        return frozenset({"distance", "schema"})
+
+    class Watched:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def look(self, *_: Any) -> Any:
+            return SimpleNamespace(columns=())
+
+    monkeypatch.setattr(looks, "announce_drift", announce)
+    monkeypatch.setattr("pipeline.monitoring.look.Watch", Watched)
+    monkeypatch.setattr(looks, "log_of", lambda config: None)
+    for _ in range(2):
+        made(pushed, Rollout(pushed)).turn()
+    assert told == [frozenset(), frozenset({"distance", "schema"})]

@@ -10,6 +10,7 @@ import pytest
 from pipeline.cli.serving_target import open_rollout
 from pipeline.config import PipelineConfig
 from pipeline.config.events import Events
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
 from pipeline.errors import UsageError
 from serving.client import Prediction
 from serving.gateway.metrics import GatewayMetrics
@@ -143,3 +144,21 @@ def test_a_gateway_that_does_not_follow_in_time_is_counted_all_the_same(
     rollout.start(3, 20, "to see")
     # One page more was read for the status.
     assert rows(rollout) == {"stable": "0", "canary": "100"}
+
+
+def test_what_was_replayed_is_the_model_and_not_the_number(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rollout = new_rollout(config, LateGateway(0), monkeypatch)
+
+    def describe(digest: str) -> None:
+        path = config.serving_path / "3" / DESCRIPTION_PATH
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(ModelDescription(digest=digest).to_json())
+
+    describe("one")
+    rollout.adopt(2, "it serves")
+    rollout.record_replay(3, 2, "pass", "as good")
+    describe("another")
+    with pytest.raises(UsageError, match="has not passed a replay"):
+        rollout.start(3, 20, "to see", replayed=True)
+    describe("one")
+    assert rollout.start(3, 20, "to see", replayed=True).canary == 3

@@ -28,6 +28,17 @@ def test_the_first_rollout_makes_the_newest_other_version_stable():
     assert canary(5).placement == Placement(stable=7, canary=5, traffic=10)
 
 
+def test_a_version_that_serves_is_adopted_before_another_is_tried():
+    state = FIRST.adopt(6, EXISTING, **BY)
+    assert (state.placement, state.previous, state.stage(6)) == (Placement(stable=6), (), Stage.STABLE)
+    assert state.labels == {"stable": 6, "canary": 6}
+    assert state.start(5, 10, EXISTING, **BY).placement == Placement(stable=6, canary=5, traffic=10)
+    with pytest.raises(UsageError, match="There is a stable version already"):
+        state.adopt(7, EXISTING, **BY)
+    with pytest.raises(UsageError, match="no version 9"):
+        FIRST.adopt(9, EXISTING, **BY)
+
+
 def test_a_canary_has_the_label_and_gives_it_to_the_stable_version_at_its_end():
     assert canary().labels == {"stable": 6, "canary": 7}
     assert canary().abort(**BY).labels == {"stable": 6, "canary": 6}
@@ -272,7 +283,7 @@ class TestReplay:
 
     def test_one_that_has_passed_may_start(self):
         state = FIRST.replay(7, 6, "fail", **BY).replay(7, 6, "pass", **BY)
-        assert state.start(7, 10, EXISTING, replayed=True, **BY).canary == 7
+        assert state.start(7, 10, EXISTING, replayed="", **BY).canary == 7
 
     @pytest.mark.parametrize(
         "replays",
@@ -290,10 +301,22 @@ class TestReplay:
         for version, against, outcome in replays:
             state = state.replay(version, against, outcome, **BY)
         with pytest.raises(UsageError, match="has not passed a replay against version 6"):
-            state.start(7, 10, EXISTING, replayed=True, **BY)
+            state.start(7, 10, EXISTING, replayed="", **BY)
         assert state.start(7, 10, EXISTING, **BY).canary == 7
+
+    @pytest.mark.parametrize(
+        ("then", "now", "allowed"), [("a", "a", True), ("a", "b", False), ("", "b", True), ("a", "", True)]
+    )
+    def test_that_of_another_model_with_the_number_may_not(self, then, now, allowed):
+        state = FIRST.replay(7, 6, "pass", digest=then, **BY)
+        if allowed:
+            assert state.start(7, 10, EXISTING, replayed=now, **BY).canary == 7
+            return
+        with pytest.raises(UsageError, match="has not passed a replay") as caught:
+            state.start(7, 10, EXISTING, replayed=now, **BY)
+        assert caught.value.seen == "a replay of another model, which had the number before"
 
     def test_the_replay_of_a_version_that_was_deleted_is_not_that_of_the_next_one_with_its_number(self):
         state = canary().abort(**BY).replay(7, 6, "pass", **BY).prune([7], **BY)
         with pytest.raises(UsageError, match="has not passed"):
-            state.start(7, 10, EXISTING, replayed=True, **BY)
+            state.start(7, 10, EXISTING, replayed="", **BY)
