@@ -82,14 +82,14 @@ def open_target(
         return LocalTarget(config, RunningServer(server, config.name), gateways or [_gateway(config)], tell, timeout or 120.0)
 
     from pipeline.cluster.install import SERVING_NAMESPACE
-    from serving.rollout.api_objects import ApiObjects, has_account
+    from serving.rollout.api_objects import ACCOUNT, ApiObjects, has_account
     from serving.rollout.cluster import ClusterTarget
     from serving.rollout.model_folder import ModelFolder, ShellFolder
 
     objects: Objects
     models: Versions = ModelFolder(config.serving_path)
     if has_volume(config) and has_account():
-        objects = ApiObjects(SERVING_NAMESPACE)
+        objects = ApiObjects(SERVING_NAMESPACE, ACCOUNT)
     else:
         from rich.console import Console
 

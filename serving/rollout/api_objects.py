@@ -37,7 +37,7 @@ class ApiObjects:
       account: the folder with the token, which is read again for each request, as it expires.
     """
 
-    def __init__(self, namespace: str, account: Path = ACCOUNT) -> None:
+    def __init__(self, namespace: str, account: Path) -> None:
         self._namespace, self._token = namespace, account / "token"
         self._server = f"https://{_bracketed(os.environ[_HOST])}:{os.environ[_PORT]}"
         trusted = ssl.create_default_context(cafile=str(account / "ca.crt"))

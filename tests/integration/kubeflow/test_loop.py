@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -19,17 +19,24 @@ from pipeline.cli.main import main
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow.loop_objects import config_of_loop
 from pipeline.loop.journal import Action, Entry, Journal, State
+from serving.rollout import api_objects, verdict
+from tests.fakes.api_server import api_server, write_account
+from tests.fakes.identity import authority
 from tests.fakes.kfp_server import KfpServer, serve
-from tests.fakes.serving_cluster import FakeCluster
+from tests.fakes.waiting import wait_until
 from tests.integration.conftest import CONVEYOR
 from tests.integration.kubeflow.conftest import ENVIRONMENT
-from tests.integration.test_loop import CONFIG, write_span
+from tests.integration.serving.gateway.running import gateway
+from tests.integration.serving.modelserver.running import is_open
+from tests.integration.serving.rollout.cluster import Cluster
+from tests.integration.test_loop import CONFIG, Callers, write_span
 from tests.walker import Package, ProcessRunner, walk
 from tests.walker import State as RunState
 
 pytestmark = pytest.mark.integration
 
-NAME = "growing"
+# As the cluster's first configuration of its model servers has it.
+NAME = "flights"
 
 
 @dataclass
@@ -79,8 +86,36 @@ class Volume:
 
 
 @pytest.fixture
-def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Volume]:
-    FakeCluster(tmp_path / "cluster", tmp_path / "models", monkeypatch)
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The namespace of the model servers, by its API server, with the account of the pod of a turn."""
+    made = Cluster(tmp_path / "cluster", tmp_path / "volume" / "models", monkeypatch)
+    trusted, context = authority(tmp_path)
+    monkeypatch.setattr(api_objects, "ACCOUNT", write_account(tmp_path / "account", trusted))
+    with api_server(made, context, []) as port:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(port))
+        yield made
+
+
+@contextmanager
+def serving(cluster: Cluster, folder: Path) -> Iterator[Callers]:
+    """Model servers, a gateway before them, and callers who may ask it."""
+    addresses = {name: f"grpc://127.0.0.1:{port}/{NAME}" for name, port in cluster.ports.items()}
+    fields = {
+        "upstream": {"stable": addresses["serving"], "canary": addresses["serving-canary"]},
+        "rollout": str(cluster.rollout_file),
+        "log": {"folder": None},
+    }
+    with cluster.running():
+        wait_until(lambda: is_open(cluster.ports["serving"]))
+        with gateway(folder, addresses["serving"], **fields) as running:
+            wait_until(lambda: running.http.get("/readyz").status_code == 200)
+            cluster.add_pod("gateway", int(running.url.rpartition(":")[2]))
+            yield Callers(running.url)
+
+
+@pytest.fixture
+def volume(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Volume]:
     folder, mounted = tmp_path / "volume", tmp_path / "etc"
     for each in (folder / "data", mounted):
         each.mkdir(parents=True)
@@ -88,8 +123,9 @@ def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Volume]:
         server.stride = 0
         fields: dict[str, Any] = {
             **CONFIG,
+            "name": NAME,
             "data": {"input": "{workspace}/data/span-{SPAN}.csv"},
-            "loop": {"settle_minutes": 0, "drift": False},
+            "loop": {"settle_minutes": 0, "drift": False, "replay": False, "steps": [50], "bake_minutes": 0},
             "kubeflow": {"mount_path": str(folder), "host": server.host},
         }
         there, _ = config_of_loop(PipelineConfig.model_validate(fields))
@@ -103,23 +139,34 @@ def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Volume]:
         yield made
 
 
-def test_a_new_span_leads_to_a_run_that_later_turns_find_and_to_a_version(volume: Volume) -> None:
+def test_a_new_span_leads_to_a_run_and_its_version_is_tried_and_stable(
+    volume: Volume, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # How long an answer takes is the machine's doing, and not what this is about.
+    monkeypatch.setattr(verdict, "LATENCY_RATIOS", {})
     write_span(volume.folder / "data", 1)
     assert volume.turn().startswith("run: no version has been pushed: run ")
     volume.walk()
     assert volume.turn() == "there is no reason to run"
 
-    write_span(volume.folder / "data", 2)
-    told = volume.turn()
-    run_id = list(volume.server.runs)[-1]
-    assert told == f"run: span 2 has come: run {run_id} is at work"
-    assert volume.turn() == f"run {run_id} is at work"
-    volume.walk()
-    assert volume.turn() == "there is no reason to run"
+    with serving(cluster, tmp_path) as callers:
+        write_span(volume.folder / "data", 2)
+        assert volume.turn().startswith("adopt: span 2 has come, and version 1 serves")
+        told = volume.turn()
+        run_id = list(volume.server.runs)[-1]
+        assert told == f"run: span 2 has come: run {run_id} is at work"
+        assert volume.turn() == f"run {run_id} is at work"
+        volume.walk()
+        with callers.asking():
+            assert volume.turn() == "start: version 2 was pushed, and 1 serves: stable 1, canary 2 at 50 %"
+            wait_until(lambda: volume.turn().startswith("promote: verdict pass"))
+        assert callers.failures == []
 
-    assert len(volume.server.runs) == 2
-    assert sorted(path.name for path in (volume.folder / "models" / NAME).glob("[0-9]*")) == ["1", "2"]
     last = volume.entries()[-1]
     assert (last.state, last.run, last.version, last.reason) == (State.ENDED, run_id, 2, "span 2 has come")
-    outcome = json.loads((volume.folder / "runs" / NAME / run_id / "run.json").read_text())
-    assert outcome["note"] == "span 2 has come"
+    assert json.loads((volume.folder / "runs" / NAME / run_id / "run.json").read_text())["note"] == "span 2 has come"
+    state = json.loads(cluster.data("serving-rollout")["rollout.json"])
+    assert state["stable"] == 2
+    assert [each["action"] for each in state["changes"]] == ["adopt", "start", "promote"]
+    assert cluster.replicas("serving-canary") == 0
+    assert len(volume.server.runs) == 2
