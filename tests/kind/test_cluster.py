@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -201,3 +202,24 @@ def test_strangers_do_not_reach_the_database(kubectl: Run) -> None:
 def test_a_run_may_do_what_it_needs(kubectl: Run, verb: str, thing: str, answer: str) -> None:
     account = f"--as=system:serviceaccount:{SETTINGS.namespace}:pipeline-runner"
     assert kubectl("auth", "can-i", verb, thing, account).stdout.strip() == answer
+
+
+def test_a_turn_of_the_loop_is_taken(kubectl: Run, tmp_path: Path) -> None:
+    path = tmp_path / "loop.yaml"
+    conveyor = Path(sys.executable).with_name("conveyor")
+    subprocess.run([str(conveyor), "compile", "--loop", str(path)], check=True, timeout=300)
+    anywhere = ["kubectl", "--context", SETTINGS.context]
+    subprocess.run([*anywhere, "apply", "--server-side", "--filename", str(path)], check=True, timeout=60)
+    try:
+        # The CronJob itself would begin whenever it is time.
+        kubectl("patch", "cronjob", "conveyor-loop", "--patch", json.dumps({"spec": {"suspend": True}}))
+        kubectl("create", "job", "turn", "--from=cronjob/conveyor-loop")
+        done = kubectl("wait", "job/turn", "--for=condition=Complete", "--timeout=280s")
+        assert done.returncode == 0, (
+            kubectl("logs", "job/turn").stdout + kubectl("describe", "pods", "-l", "job-name=turn").stdout
+        )
+        entries = [json.loads(line) for line in (VOLUME / "loop/flights/decisions.jsonl").read_text().splitlines()]
+        assert entries[-1]["reason"] in kubectl("logs", "job/turn").stdout
+    finally:
+        kubectl("delete", "job", "turn", "--ignore-not-found")
+        subprocess.run([*anywhere, "delete", "--filename", str(path)], timeout=60, check=False)

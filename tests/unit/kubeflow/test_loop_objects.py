@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import PipelineConfig
+from pipeline.config import Kubeflow, PipelineConfig
 from pipeline.config.loading import load_config
 from pipeline.errors import ConfigError, UsageError
 from pipeline.kubeflow.loop_objects import loop_objects
+from pipeline.util import checkout
+from serving.rollout import api_objects
 from tests.unit.manifests.kubernetes_schema import problems
 from tests.unit.manifests.pod_security import violations
 
@@ -101,6 +103,17 @@ def test_a_turn_is_a_pod_like_those_of_runs(tmp_path: Path) -> None:
     assert {Path(each).parent for each in container["command"] + container["args"] if each.endswith(".yaml")} <= {
         Path(path) for path in paths
     }
+
+
+def test_it_has_the_volume_of_runs_as_they_have_it() -> None:
+    settings, cron = Kubeflow(), yaml.safe_load((checkout.ROOT / "manifests/loop/cronjob.yaml").read_text())
+    pod = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (volume,) = (each for each in pod["volumes"] if "persistentVolumeClaim" in each)
+    assert volume["persistentVolumeClaim"]["claimName"] == settings.volume
+    assert {"name": volume["name"], "mountPath": settings.mount_path} in pod["containers"][0]["volumeMounts"]
+    assert pod["securityContext"]["runAsUser"] == settings.user
+    token = next(mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "token")
+    assert Path(token) == api_objects.ACCOUNT
 
 
 @pytest.mark.parametrize(
