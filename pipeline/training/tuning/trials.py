@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from pipeline.training.members.losses import Outputs
-from pipeline.util import files
+from pipeline.util import files, states
+from pipeline.util.notes import note
 
 State = Literal["complete", "stopped", "failed"]
 
@@ -56,13 +55,16 @@ class TrialStore:
         self._folder = folder
 
     def find(self, kind: str, values: Mapping[str, Any]) -> tuple[Trial, Outputs | None] | None:
-        """The trial of some settings with its outputs, where these were kept; None if there has been no such trial."""
+        """The trial of some settings with its outputs, where these were kept; None if there is none that can be read."""
         path = self._path(kind, values)
-        if not path.is_file():
+        try:
+            fields, outputs = states.loads(path.read_bytes())
+        except FileNotFoundError:
             return None
-        fields = json.loads(path.read_text())
-        kept = path.with_suffix(".npy")
-        return Trial(**{**fields, "curve": tuple(fields["curve"])}), np.load(kept) if kept.is_file() else None
+        except (OSError, states.BrokenStateError) as error:
+            note(f"The trial in {path} cannot be read, and is repeated: {error}.")
+            return None
+        return Trial(**fields), outputs
 
     def keep(self, trial: Trial, outputs: Outputs | None) -> None:
         """Keeps a trial.
@@ -71,13 +73,8 @@ class TrialStore:
           trial: the trial.
           outputs: what its model puts out for the rows that judge; None where nobody will ask for it.
         """
-        path = self._path(trial.kind, trial.values)
-        if outputs is not None:
-            with files.replacing(path.with_suffix(".npy")) as partial:
-                np.save(partial, outputs)
-        # Last: where it is, the trial is whole.
-        files.write(path, json.dumps(asdict(trial)))
+        files.write(self._path(trial.kind, trial.values), states.dumps((asdict(trial), outputs)))
 
     def _path(self, kind: str, values: Mapping[str, Any]) -> Path:
         name = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-        return self._folder / f"{kind}-{name}.json"
+        return self._folder / f"{kind}-{name}.trial"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.training.tuning.attempts import Attempt
 from pipeline.training.tuning.search import MemberSearch
 from pipeline.training.tuning.trials import TrialStore
+from pipeline.util.notes import take_notes
 
 CONFIGURED = {
     "trees.num_leaves": 31,
@@ -95,12 +96,21 @@ def test_more_trials_go_on_from_those_that_there_are(tmp_path: Path) -> None:
     assert len(further.tried) == 2
 
 
-def test_a_trial_whose_outputs_are_lost_is_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [lambda kept: b"", lambda kept: kept[:-1], lambda kept: kept[:40] + b"~" + kept[41:]])
+def test_a_trial_that_was_damaged_is_told_and_repeated(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     search(Trees(), tmp_path, num_trials=1)
-    next((tmp_path / "trials").glob("*.npy")).unlink()
+    take_notes()
+    (kept,) = (tmp_path / "trials").iterdir()
+    kept.write_bytes(damage(kept.read_bytes()))
     again = Trees()
-    search(again, tmp_path, num_trials=1)
+    found = search(again, tmp_path, num_trials=1)
     assert again.tried == [{}]
+    assert found.outputs(found.best) is not None
+    (told,) = take_notes()
+    assert str(kept) in told
+
+    search(last := Trees(), tmp_path, num_trials=1)
+    assert last.tried == []
 
 
 def test_no_trial_begins_when_the_time_is_used_up(tmp_path: Path) -> None:
