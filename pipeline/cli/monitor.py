@@ -12,6 +12,7 @@ import typer
 
 from pipeline.cli.options import ConfigArgument, Json, Overrides, as_path, read_config
 from pipeline.cli.output import new_table, print_json, print_table
+from pipeline.cli.serving_target import DEFAULT_SERVER, Target, TargetOption, has_volume, open_target
 from pipeline.errors import ConveyorError, DriftError, UsageError
 
 if TYPE_CHECKING:
@@ -56,12 +57,15 @@ def monitor(
     textfile: Annotated[
         Path | None, typer.Option(metavar="FILE.prom", help="Write metrics for Prometheus, too.", parser=as_path)
     ] = None,
+    target: TargetOption = Target.LOCAL,
     as_json: Json = False,
     overrides: Overrides = None,
 ) -> None:
     """Compare what is served with what the model was trained on: features, predictions, missing and unseen values, schema.
 
     Each figure stands beside what chance alone would make of it. The exit code is 5 where there is drift.
+
+    In the cluster, a CronJob looks once a day, which conveyor compile --loop writes.
 
     Example: conveyor monitor --since 24h
     """
@@ -70,18 +74,20 @@ def monitor(
     from pipeline.monitoring.sources import parse_source
 
     settings = read_config(config, overrides)
+    if target is Target.CLUSTER:
+        _require_volume(settings)
     now = datetime.datetime.now(UTC)
     seconds = None if every is None else parse_duration(every, "--every")
     current = _current(since, rows, now)
     reference = parse_source(against, now, "--against")
-    watch = _watch(settings, _served(settings, version), reference)
+    watch = _watch(settings, _served(settings, version, target), reference)
     destination = page or settings.workspace_path / "monitoring" / settings.name / "monitor.html"
     told: frozenset[str] = frozenset()
     while True:
         started = time.monotonic()
         try:
             # Another one may have been promoted or pushed since.
-            if seconds is not None and (served := _served(settings, version)) != watch.served.version:
+            if seconds is not None and (served := _served(settings, version, target)) != watch.served.version:
                 watch = _watch(settings, served, reference)
             look = _look(watch, current, now)
             _write(look, destination, textfile)
@@ -117,12 +123,24 @@ def _current(since: str | None, rows: str | None, now: datetime.datetime) -> Sou
     return Source(LOG, period=Period(parse_moment(since or _DEFAULT_SINCE, now, "--since")))
 
 
-def _served(config: PipelineConfig, version: int | None) -> str | None:
+def _require_volume(config: PipelineConfig) -> None:
+    if has_volume(config):
+        return
+    raise UsageError(
+        "The log of the cluster is on its volume, where a pod looks at it.",
+        where="--target cluster",
+        expected=f"a workspace that is the volume, {config.kubeflow.mount_path}",
+        seen=str(config.workspace_path),
+        fix="Run: conveyor compile --loop loop.yaml, then: kubectl apply --server-side -f loop.yaml, and for a look now: "
+        f"kubectl -n {config.kubeflow.namespace} create job look --from=cronjob/conveyor-monitor",
+    )
+
+
+def _served(config: PipelineConfig, version: int | None, target: Target) -> str | None:
     """The version to watch: the one that is named, the stable one, or the newest; None where nothing has been pushed."""
     from pipeline.util.imports import quietly
-    from serving.rollout.files import read_state
 
-    named = version or read_state(config).stable
+    named = version or open_target(config, target, DEFAULT_SERVER, None, None).read().stable
     if named is not None:
         return str(named)
     with quietly():

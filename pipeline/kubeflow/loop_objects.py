@@ -1,4 +1,4 @@
-"""The objects of a loop in the cluster: those of manifests/loop, with the configuration and the package of a pipeline."""
+"""The objects of a loop and of looks in the cluster: those of manifests/loop, with a pipeline's configuration and package."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE, PACKAGE_FILE = "pipeline.yaml", "package.yaml"
 _FOLDER, _NAME = "loop", "conveyor-loop"
+_PART_OF = {"app.kubernetes.io/part-of": "conveyor"}
 _API = "http://ml-pipeline.{}:8888"
 
 
@@ -46,13 +47,13 @@ def loop_objects(config: PipelineConfig, package: str) -> list[dict[str, Any]]:
     folder = manifest(_FOLDER)
     resources = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
     objects = [one for name in resources for one in yaml.safe_load_all((folder / name).read_text())]
-    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": _NAME, "namespace": "kubeflow"}, "data": data}
+    metadata = {"name": _NAME, "namespace": "kubeflow", "labels": {"app.kubernetes.io/name": _NAME}}
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
     for one in (config_map, *objects):
-        labels = {"app.kubernetes.io/name": _NAME, "app.kubernetes.io/part-of": "conveyor"}
-        one["metadata"]["labels"] = labels
+        one["metadata"]["labels"] |= _PART_OF
         if one["kind"] == "CronJob":
             template = one["spec"]["jobTemplate"]["spec"]["template"]
-            template["metadata"]["labels"] |= labels
+            template["metadata"]["labels"] |= _PART_OF
             set_image(template["spec"], kubeflow)
             (container,) = template["spec"]["containers"]
             secrets = {ENVIRONMENT_VARIABLE: kubeflow.metadata, **kubeflow.environment}

@@ -16,6 +16,7 @@ import yaml
 from pipeline.cli.main import main
 from pipeline.config import PipelineConfig
 from tests.fakes.event_receiver import event_receiver
+from tests.fakes.serving_cluster import FakeCluster
 from tests.fakes.workspace import Workspace
 from tests.unit.monitoring.conftest import rows
 
@@ -187,6 +188,33 @@ def test_again_and_again_the_version_that_serves_now_is_watched(
     monkeypatch.setattr("pipeline.cli.monitor.time.sleep", sleep)
     _, out, _ = monitor(LOG, "--against=log:2026-01-01..", "--every=10m")
     assert re.findall(r"^Version (\d)", out, re.MULTILINE) == ["7", "8", "8"]
+
+
+def test_in_the_cluster_the_stable_version_of_its_rollout_is_watched(
+    monitor: Callable[..., Any],
+    version: PipelineConfig,
+    workspace: Workspace,
+    log: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = FakeCluster(tmp_path / "cluster", version.serving_path.parent, monkeypatch)
+    state = {"metadata": {"name": "serving-rollout", "resourceVersion": "1"}, "data": {"rollout.json": '{"stable": 7}'}}
+    cluster.write("configmap-serving-rollout", state)
+    workspace.run("run-2", "-2", version="8")
+    log(0, rows(400, 10))
+    mounted = ("--set", f"kubeflow.mount_path={version.workspace_path}")
+    code, out, err = monitor(LOG, "--target", "cluster", *mounted)
+    assert code == 0, err
+    assert "Version 7 of flights" in out
+
+
+def test_the_log_of_the_cluster_is_not_that_of_a_laptop(monitor: Callable[..., Any], log: Callable[..., None]) -> None:
+    log(0, rows(400, 10))
+    code, out, err = monitor(LOG, "--target", "cluster")
+    assert (code, out) == (2, "")
+    assert "The log of the cluster is on its volume" in err
+    assert "create job look --from=cronjob/conveyor-monitor" in err
 
 
 def test_without_the_rows_of_training_there_is_a_remedy(
