@@ -302,6 +302,26 @@ class TestInTheCluster:
         turns(loop(), world, 1)
         assert world.done == ["push 2", "replay 2"]
 
+    @pytest.mark.parametrize("first", range(12))
+    @pytest.mark.parametrize("second", [None, 0, 1, 2, 3])
+    def test_no_kill_loses_anything_or_starts_a_second_run(self, loop: Make, world: World, first: int, second: int | None):
+        world.verdict, world.steps, world.kill_at = "pass", (50,), first
+        kills = 0
+        for turn in range(60):
+            try:
+                # Each time a new process.
+                loop(bake_minutes=30).turn()
+            except KilledError:
+                kills += 1
+                if kills == 1:
+                    world.kill_at = second
+            if turn % 5 == 4 and world.begun.keys() - world.ended.keys():
+                world.end()
+            world.now += 300
+        assert [*dict.fromkeys(world.done)] == ["push 2", "replay 2", "start 2", "step 2 to 50", "promote 2"]
+        assert len(set(world.done)) == len(world.done) - (world.done.count("replay 2") - 1)
+        assert (world.stable_version, len(world.begun)) == (2, 1)
+
     def test_one_that_has_failed_is_told_and_begun_again_later(self, loop: Make, world: World):
         turns(loop(), world, 1)
         world.end(problem=NodeError("The Trainer failed."))
