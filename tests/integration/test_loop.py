@@ -165,8 +165,6 @@ def test_a_new_span_wakes_it_and_what_it_trains_is_replayed_tried_by_steps_and_s
     write_span(tmp_path, 1)
     loop(tmp_path, "--once")
     state = tmp_path / ".conveyor" / "serving" / "growing" / "rollout.json"
-    state.parent.mkdir(parents=True, exist_ok=True)
-    state.write_text('{"stable": 1}')
 
     callers = Callers(url)
     with ExitStack() as stack:
@@ -187,10 +185,12 @@ def test_a_new_span_wakes_it_and_what_it_trains_is_replayed_tried_by_steps_and_s
     assert callers.failures == []
 
     history = json.loads(state.read_text())["changes"]
+    # The first version served without a rollout until the loop began one.
+    assert (history[0]["action"], history[0]["versions"]) == ("adopt", [1])
     assert [each["action"] for each in history[-4:]] == ["replay", "start", "step", "promote"]
     last = {each.action: each for each in ended(tmp_path)}
     assert last.keys() >= {Action.RUN, Action.REPLAY, Action.START, Action.STEP, Action.PROMOTE}
-    assert {each.version for action, each in last.items() if action is not Action.ABORT} == {span}
+    assert {each.version for action, each in last.items() if action not in (Action.ABORT, Action.ADOPT)} == {span}
     assert last[Action.RUN].reason == f"span {span} has come"
     # Undecided is a latency that may be chance.
     assert last[Action.REPLAY].outcome in ("pass", "undecided")
