@@ -9,28 +9,35 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow.python.eager import wrap_function
+from tensorflow.python.trackable import resource as tracking
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tensorflow_transform import annotators, graph_context, graph_tools, impl_helper, nodes, tf2_utils
+from tensorflow_transform import annotators, graph_context, graph_tools, impl_helper, nodes, schema_inference, tf2_utils
 from tensorflow_transform.beam import analysis_graph_builder
-from tensorflow_transform.saved import saved_transform_io_v2
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from components.shared.examples.splits import SplitPart
 from components.shared.fast_executor import UnsupportedError
 from components.shared.span_results import SpanResults
-from components.transform.fingerprints import analyzers_fingerprint, quick_fingerprints
+from components.transform.fingerprints import Fingerprints, analyzers_fingerprint, quick_fingerprints
 from components.transform.operations import STATES, Interpreter, Signature
 from components.transform.passes import Batch
 from components.transform.reader import Reader
 from pipeline.util import code
 from pipeline.util.progress import RowProgress
+
+# The collections of a graph in which TFT keeps the outputs of which a function says more than their tensors do.
+_ANNOTATIONS = (
+    schema_inference._TF_METADATA_TENSOR_COLLECTION,
+    schema_inference._ANNOTATED_SPARSE_SHAPE_TENSORS,
+    schema_inference._ANNOTATED_TRUELY_SPARSE_TENSORS,
+)
 
 PreprocessingFn = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -61,9 +68,8 @@ def analyze(
     """
     reader = Reader(schema)
     tf.io.gfile.makedirs(temporary)
-    graph, inputs, outputs = impl_helper.trace_preprocessing_function(
-        preprocessing_fn, reader.type_specs, use_tf_compat_v1=False, base_temp_dir=temporary
-    )
+    trace = _Trace(preprocessing_fn, reader, temporary)
+    graph, inputs, outputs = trace.graph, trace.inputs, trace.function.structured_outputs
     if not isinstance(outputs, dict) or not outputs or graph.get_collection(tf.compat.v1.GraphKeys.TRAINABLE_VARIABLES):
         raise UnsupportedError("the preprocessing function returns no tensors by name, or has variables")
     asset_map = annotators.get_asset_annotations(graph)
@@ -75,39 +81,72 @@ def analyze(
     span_results = SpanResults(output, _digest(settings, schema, fingerprint), STATES)
 
     def start(signature: Signature) -> _Phase:
-        return _Phase(preprocessing_fn, reader, inputs, temporary, parts, signature, span_results)
+        traced = _Trace(preprocessing_fn, reader, temporary, signature) if signature.replacements else trace
+        return _Phase(traced, reader, parts, signature, span_results)
 
     traverser = nodes.Traverser(Interpreter(start, temporary))
     bindings = [traverser.visit_value_node(binding) for binding in saved_model.parent_operation.inputs]
     replacements = dict(binding.get() for binding in bindings)
 
-    folder = os.path.join(output, tft.TFTransformOutput.TRANSFORM_FN_DIR)
-    with quick_fingerprints():
-        impl_helper.trace_and_write_v2_saved_model(
-            folder, preprocessing_fn, reader.type_specs, temporary, fingerprint, replacements, {}, None
-        )
-    _write_metadata(output, folder, schema, asset_map)
+    metadata = _write_graph(output, preprocessing_fn, reader, temporary, fingerprint, replacements)
+    _write_metadata(output, metadata, schema, asset_map)
     return columns
+
+
+class _Trace:
+    """The preprocessing function as a graph, with the tables and variables of the graph, which live as long as this.
+
+    Args:
+      preprocessing_fn: the function.
+      reader: knows the types of its inputs.
+      temporary: a folder for intermediate files.
+      signature: the phase up to which it is traced; None for the whole function without any result of an analyzer.
+
+    Attributes:
+      function: the function. What it returns is not used.
+      graph: its graph.
+      inputs: the placeholders of each column.
+    """
+
+    def __init__(
+        self, preprocessing_fn: PreprocessingFn, reader: Reader, temporary: str, signature: Signature | None = None
+    ) -> None:
+        self._owned = tracking.ResourceTracker(), annotators.ObjectTracker()
+        self._variables: list[tf.Variable] = []
+        replacements = signature.replacements if signature else None
+        names = {name: tensor.name for name, tensor in signature.tensors.items()} if signature else None
+        context = graph_context.TFGraphContext(tf.Module(), temporary, replacements)
+        traced = impl_helper.get_traced_transform_fn(preprocessing_fn, reader.type_specs, context, names)
+        resources, objects = self._owned
+        with (
+            tracking.resource_tracker_scope(resources),
+            annotators.object_tracker_scope(objects),
+            tf.variable_creator_scope(self._create),
+        ):
+            self.function = traced.get_concrete_function()
+        self.graph = self.function.graph
+        self.inputs = tf2_utils.get_structured_inputs_from_func_graph(self.graph)
+
+    def up_to(self, tensors: Mapping[str, tf.Tensor]) -> Any:
+        """The function that returns these tensors of its graph."""
+        holder = wrap_function.VariableHolder(share_variables=True)
+        wrapped = wrap_function.WrappedFunction(self.graph, variable_holder=holder)
+        return wrapped.prune(self.function.inputs, dict(tensors), input_signature=self.function.structured_input_signature)
+
+    def _create(self, create: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
+        self._variables.append(create(**options))
+        return self._variables[-1]
 
 
 class _Phase:
     """The preprocessing function up to the analyzers of one phase."""
 
     def __init__(
-        self,
-        preprocessing_fn: PreprocessingFn,
-        reader: Reader,
-        inputs: Mapping[str, Any],
-        temporary: str,
-        parts: Sequence[SplitPart],
-        signature: Signature,
-        span_results: SpanResults,
+        self, trace: _Trace, reader: Reader, parts: Sequence[SplitPart], signature: Signature, span_results: SpanResults
     ) -> None:
         self.parts = parts
-        self._preprocessing_fn = preprocessing_fn
+        self._trace = trace
         self._reader = reader
-        self._inputs = inputs
-        self._temporary = temporary
         self._signature = signature
         self._span_results = span_results
 
@@ -127,23 +166,10 @@ class _Phase:
     @cached_property
     def _traced(self) -> tuple[Any, Collection[str], dict[str, Any]]:
         """The function, the columns it needs, and placeholders for the others."""
-        module = tf.Module()
-        context = graph_context.TFGraphContext(module, self._temporary, self._signature.replacements)
-        function = impl_helper.get_traced_transform_fn(
-            self._preprocessing_fn,
-            self._reader.type_specs,
-            context,
-            output_keys_to_name_map={name: tensor.name for name, tensor in self._signature.tensors.items()},
-        )
-        concrete = saved_transform_io_v2.trace_and_update_module(
-            module, function, "transform_fn", strip_control_dependencies=False
-        )
-        # The module owns the lookup tables of the function, which must stay alive.
-        self._module = module
-        inputs = tf2_utils.get_structured_inputs_from_func_graph(concrete.graph)
-        outputs = {name: concrete.graph.get_tensor_by_name(tensor.name) for name, tensor in self._signature.tensors.items()}
-        columns = graph_tools.get_dependent_inputs(concrete.graph, inputs, outputs)
-        return concrete, columns, tf2_utils.supply_missing_inputs(self._inputs, 1, set(inputs) - set(columns))
+        graph, inputs = self._trace.graph, self._trace.inputs
+        outputs = {name: graph.get_tensor_by_name(tensor.name) for name, tensor in self._signature.tensors.items()}
+        columns = graph_tools.get_dependent_inputs(graph, inputs, outputs)
+        return self._trace.up_to(outputs), columns, tf2_utils.supply_missing_inputs(inputs, 1, set(inputs) - set(columns))
 
 
 def _num_rows(batch: Mapping[str, tf.Tensor | tf.SparseTensor]) -> int:
@@ -163,11 +189,58 @@ def _digest(settings: str, schema: schema_pb2.Schema, fingerprint: Mapping[str, 
     return hashlib.sha256(repr(depends_on).encode()).hexdigest()
 
 
-def _write_metadata(output: str, folder: str, schema: schema_pb2.Schema, asset_map: Mapping[str, str]) -> None:
-    inferred = os.path.join(folder, impl_helper.METADATA_DIR_NAME)
+def _write_graph(
+    output: str,
+    preprocessing_fn: PreprocessingFn,
+    reader: Reader,
+    temporary: str,
+    fingerprint: Fingerprints,
+    replacements: Mapping[str, tf.Tensor],
+) -> dataset_metadata.DatasetMetadata:
+    """Writes the SavedModel as `impl_helper.trace_and_write_v2_saved_model` does.
+
+    TFT traces the function once more for the values of annotations of the outputs, which is left out where there are none.
+
+    Returns:
+      The metadata of the function's outputs.
+    """
+    folder = os.path.join(output, tft.TFTransformOutput.TRANSFORM_FN_DIR)
+    written = impl_helper._trace_and_write_transform_fn(
+        folder, preprocessing_fn, reader.type_specs, temporary, replacements, {}, None
+    )
+    inputs = tf2_utils.get_structured_inputs_from_func_graph(written.graph)
+    with quick_fingerprints():
+        impl_helper._validate_analyzers_fingerprint(fingerprint, written.graph, inputs)
+    outputs = written.structured_outputs
+    if _are_annotated(written.graph, outputs):
+        return impl_helper._trace_and_get_metadata(written, inputs, preprocessing_fn, temporary, replacements)
+    annotations: Callable[[], dict[str, Any]] = dict
+    return dataset_metadata.DatasetMetadata(
+        schema_inference.infer_feature_schema_v2(outputs, annotations, evaluate_schema_overrides=True)
+    )
+
+
+def _are_annotated(graph: tf.Graph, outputs: Mapping[str, Any]) -> bool:
+    """Whether outputs have a range or a shape of their own, or the schema anything else, that the function says."""
+    if graph.get_collection(schema_inference._TF_METADATA_EXTRA_ANNOTATION):
+        return True
+    annotated = {tensor.name for name in _ANNOTATIONS for tensor in graph.get_collection(name)}
+    return any(not annotated.isdisjoint(_names(schema_inference._get_tensor_values(output))) for output in outputs.values())
+
+
+def _names(tensor: tf.Tensor) -> Iterator[str]:
+    """The names that a tensor has: TensorFlow renames what a function returns."""
+    yield tensor.name
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+        yield tensor.name
+
+
+def _write_metadata(
+    output: str, metadata: dataset_metadata.DatasetMetadata, schema: schema_pb2.Schema, asset_map: Mapping[str, str]
+) -> None:
     transformed = os.path.join(output, tft.TFTransformOutput.TRANSFORMED_METADATA_DIR)
-    metadata_io.write_metadata(metadata_io.read_metadata(inferred), transformed)
-    shutil.rmtree(inferred)
+    metadata_io.write_metadata(metadata, transformed)
     if asset_map:
         with open(os.path.join(transformed, tft.TFTransformOutput.ASSET_MAP), "w") as file:
             file.write(json.dumps(asset_map))

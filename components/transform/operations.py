@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -160,19 +160,30 @@ class Interpreter(nodes.Visitor):
         return Deferred(lambda: np.int64(max(len(counts.get()), 1)))
 
     def vocabulary_prune(self, operation: analyzer_nodes.VocabularyPrune, counts: Deferred) -> Deferred:
-        """The pairs of frequent tokens, in descending order if they are limited in number."""
-        if operation.key_fn is not None:
-            raise UnsupportedError("a vocabulary has a coverage by key")
+        """The pairs of frequent tokens, of all or of each key, in descending order if those of all are limited in number."""
 
-        def prune() -> list[tuple[int, bytes]]:
-            pairs = [(count, token) for count, token in counts.get() if count >= operation.frequency_threshold]
+        def frequent(threshold: float) -> list[tuple[int, bytes]]:
+            pairs = [(count, token) for count, token in counts.get() if count >= threshold]
             if operation.input_dtype != tf.string.name:
                 pairs = [(count, str(token).encode()) for count, token in pairs]
+            return pairs
+
+        def of_all() -> list[tuple[int, bytes]]:
+            pairs = frequent(operation.frequency_threshold)
             if operation.top_k is None:
                 return pairs
             return _or_dummy(heapq.nlargest(operation.top_k, pairs), operation.input_dtype)
 
-        return Deferred(prune)
+        def of_each_key() -> list[tuple[int, bytes]]:
+            by_key = defaultdict(list)
+            for pair in frequent(operation.coverage_frequency_threshold):
+                by_key[operation.key_fn(pair[1])].append(pair)
+            most = operation.coverage_top_k
+            return [pair for pairs in by_key.values() for pair in (pairs if most is None else heapq.nlargest(most, pairs))]
+
+        if operation.key_fn is None:
+            return Deferred(of_all)
+        return Deferred(lambda: list(dict.fromkeys([*of_all(), *of_each_key()])))
 
     def vocabulary_write(
         self, operation: analyzer_nodes.VocabularyOrderAndWrite, counts: Deferred, *reserved: Deferred

@@ -18,7 +18,8 @@ from tensorflow.python.saved_model import loader_impl
 
 from pipeline.training import raw
 from pipeline.training.features import Categorical, FeaturePlan
-from pipeline.training.preprocessing import ANALYSED
+from pipeline.training.preprocessing import ANALYSED, out_of_vocabulary
+from pipeline.training.vocabularies import vocabularies_of
 
 _FILE = "vocabularies"
 
@@ -38,7 +39,7 @@ class Analysed(tf.Module):
         super().__init__()
         self._found = _found(transform_output.transform_savedmodel_dir)
         columns = [*plan.categorical, *(bag for bag in plan.bags if isinstance(bag, Categorical))]
-        vocabularies = [transform_output.vocabulary_by_name(column.vocabulary_file) for column in columns]
+        vocabularies = vocabularies_of(columns, transform_output.transform_savedmodel_dir)
         self._numbers = {column.name: number for number, column in enumerate(columns)}
         self._sizes = [len(vocabulary) for vocabulary in vocabularies]
         self._starts = [0, *accumulate(self._sizes)]
@@ -59,15 +60,14 @@ class Analysed(tf.Module):
         """Boundaries between buckets, [columns, buckets - 1]."""
         return self._found[key]
 
-    def look_up(self, values: Sequence[tf.Tensor], columns: Sequence[Categorical]) -> tf.Tensor:
-        """Indices, [N, columns] int64, those that `tft.apply_vocabulary` gives."""
-        parts, order = raw.stack_by_type(values)
-        texts = raw.in_order([part if part.dtype == tf.string else tf.as_string(part) for part in parts], order)
+    def look_up(self, key: str, values: Sequence[tf.Tensor], columns: Sequence[Categorical]) -> tf.Tensor:
+        """Indices, [N, columns] int64."""
+        texts = raw.to_texts(values)
         numbers = [self._numbers[column.name] for column in columns]
         prefixes = tf.broadcast_to(tf.constant([f"{number} " for number in numbers]), tf.shape(texts))
         line = self._table.lookup(tf.strings.join([prefixes, texts]))
         starts, sizes = (tf.constant([part[number] for number in numbers], tf.int64) for part in (self._starts, self._sizes))
-        return tf.where(line < 0, sizes + _buckets(texts, columns), line - starts)
+        return tf.where(line < 0, sizes + out_of_vocabulary(texts, columns), line - starts)
 
 
 # Read by the Trainer to read rows, and again to export the model.
@@ -106,13 +106,3 @@ def _line_numbers(path: str) -> tf.lookup.TextFileInitializer:
     return tf.lookup.TextFileInitializer(
         path, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
     )
-
-
-def _buckets(texts: tf.Tensor, columns: Sequence[Categorical]) -> tf.Tensor:
-    """The out-of-vocabulary bucket of each text, [N, columns] int64 or what can be broadcast to it."""
-    num_buckets = [column.oov_buckets for column in columns]
-    buckets = tf.constant(0, tf.int64)
-    for number in sorted(set(num_buckets) - {1}):
-        hashes = tf.strings.to_hash_bucket_fast(texts, number)
-        buckets = tf.where([each == number for each in num_buckets], hashes, buckets)
-    return buckets

@@ -22,7 +22,6 @@ DEFAULT_PARTS = ("hour_of_day", "day_of_week")
 ELAPSED = "elapsed"
 """The part of a time that is no cycle: the time itself."""
 
-# What TensorFlow takes in the name of an operation, and every file system in that of a file.
 _PLAIN_NAME = re.compile(r"[a-z0-9_]{1,64}")
 _READABLE_CHARACTERS = 40
 # The names of the transformed features, as FeaturePlan describes them.
@@ -56,9 +55,9 @@ class Categorical:
         return 1 + vocabulary_size + self.oov_buckets
 
     @property
-    def vocabulary_file(self) -> str:
-        """The name of the vocabulary within the transform graph."""
-        return vocabulary_file(self.name)
+    def key(self) -> str:
+        """What the vocabulary of the column has before each of its values within the transform graph."""
+        return vocabulary_key(self.name)
 
 
 @dataclass(frozen=True)
@@ -172,13 +171,13 @@ def label_feature(label: str) -> str:
     return f"{label}_label" if _GROUP.fullmatch(label) else label
 
 
-def vocabulary_file(column: str) -> str:
-    """The name of a column's vocabulary within the transform graph: a file's there, and part of the names of operations."""
+def vocabulary_key(column: str) -> str:
+    """What stands for a column before its values in the vocabularies of a transform graph: a word without a space."""
     if _PLAIN_NAME.fullmatch(column):
-        return f"vocabulary_{column}"
-    # A plain name has no hyphen, so that no two columns share a file, not even where a file system ignores case.
+        return column
+    # A plain name has no hyphen, so that no two columns have the same key.
     readable = re.sub(r"[^a-z0-9]+", "_", column.lower())[:_READABLE_CHARACTERS].strip("_")
-    return f"vocabulary_{readable}-{hashlib.sha256(column.encode()).hexdigest()[:16]}"
+    return f"{readable}-{hashlib.sha256(column.encode()).hexdigest()[:16]}"
 
 
 def _check_label(label: str, lists: Mapping[str, int | None]) -> None:

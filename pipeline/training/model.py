@@ -17,6 +17,7 @@ from pipeline.training.preprocessing import CATEGORICAL, NUMERIC, bag_name
 from pipeline.training.raw import dtype_name
 from pipeline.training.recipe import Recipe
 from pipeline.training.settings import TrainerSettings
+from pipeline.training.vocabularies import vocabularies_of
 
 _MAX_EMBEDDING = 32
 # Boundaries of bins are taken from about as many rows at the most: quantiles hardly move beyond that.
@@ -39,8 +40,9 @@ def categories(settings: TrainerSettings, transform_output: tft.TFTransformOutpu
         return _categories_by_domain(transform_output)
     plan = feature_plan(settings, transform_output)
     columns = []
-    for column in plan.categorical:
-        size = column.size(transform_output.vocabulary_size_by_name(column.vocabulary_file))
+    vocabularies = vocabularies_of(plan.categorical, transform_output.transform_savedmodel_dir)
+    for column, vocabulary in zip(plan.categorical, vocabularies, strict=True):
+        size = column.size(len(vocabulary))
         columns.append(Category(column.name, size, column.embedding or embedding_width(size)))
     columns += [Category(bucketised.name, bucketised.size, None) for bucketised in plan.bucketised]
     bags = {bag_name(position): (_bag(bag, transform_output),) for position, bag in enumerate(plan.bags)}
@@ -50,7 +52,11 @@ def categories(settings: TrainerSettings, transform_output: tft.TFTransformOutpu
 def _bag(bag: Bag, transform_output: tft.TFTransformOutput) -> Category:
     if isinstance(bag, Bucketised):
         return Category(bag.name, bag.size, embedding_width(bag.size), is_bag=True)
-    size = bag.size if isinstance(bag, Text) else bag.size(transform_output.vocabulary_size_by_name(bag.vocabulary_file))
+    if isinstance(bag, Text):
+        size = bag.size
+    else:
+        (vocabulary,) = vocabularies_of([bag], transform_output.transform_savedmodel_dir)
+        size = bag.size(len(vocabulary))
     return Category(bag.name, size, bag.embedding or embedding_width(size), is_bag=True)
 
 

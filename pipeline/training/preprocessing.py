@@ -24,6 +24,7 @@ from pipeline.training.features import (
     label_feature,
 )
 from pipeline.training.settings import TransformSettings
+from pipeline.training.vocabularies import PREFIX, key_of
 
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
@@ -95,7 +96,7 @@ class Analysis(Protocol):
     def boundaries(self, key: str, values: tf.Tensor, buckets: int) -> tf.Tensor | npt.NDArray[np.float32]:
         """Boundaries between buckets of about as many rows, [columns, buckets - 1] float32, of values as in `moments`."""
 
-    def look_up(self, values: Sequence[tf.Tensor], columns: Sequence[Categorical]) -> tf.Tensor:
+    def look_up(self, key: str, values: Sequence[tf.Tensor], columns: Sequence[Categorical]) -> tf.Tensor:
         """Indices, [N, columns] int64, of a tensor [N] for each column: the vocabulary from 0, then the OOV buckets.
 
         Whatever stands for a missing value has any index.
@@ -139,14 +140,52 @@ class _Analyzers:
         boundaries = tft.quantiles(finite, buckets, epsilon=1 / (100 * buckets), reduce_instance_dims=False)
         return tf.identity(boundaries, name=f"{ANALYSED}{key}")
 
-    def look_up(self, values: Sequence[tf.Tensor], columns: Sequence[Categorical]) -> tf.Tensor:
-        return tf.stack([self._look_up(*pair) for pair in zip(values, columns, strict=True)], axis=1)
+    def look_up(self, key: str, values: Sequence[tf.Tensor], columns: Sequence[Categorical]) -> tf.Tensor:
+        # One vocabulary for all columns of which as many values count: each analyzer and each table is traced again and again.
+        texts, present = raw.to_texts(values), tf.logical_not(raw.are_missing(values))
+        parts, order = [], []
+        for most in sorted({column.vocabulary for column in columns}):
+            positions = [position for position, column in enumerate(columns) if column.vocabulary == most]
+            group = [columns[position] for position in positions]
+            of_group = tf.gather(texts, positions, axis=1)
+            keys = tf.constant([column.key for column in group])
+            lines = tf.strings.join([tf.broadcast_to(keys, tf.shape(of_group)), of_group], " ")
+            vocabulary = tft.vocabulary(
+                tf.boolean_mask(lines, tf.gather(present, positions, axis=1)),
+                # The most frequent of all, which is also one of its column.
+                top_k=1,
+                coverage_top_k=most,
+                key_fn=key_of,
+                vocab_filename=f"{PREFIX}{key}_{most}",
+            )
+            line = tft.apply_vocabulary(lines, vocabulary)
+            ranks, sizes = _ranks(vocabulary, keys)
+            unknown = sizes + out_of_vocabulary(of_group, group)
+            parts.append(tf.where(line < 0, unknown, tf.gather(ranks, tf.maximum(line, 0))))
+            order += positions
+        return raw.in_order(parts, order)
 
-    def _look_up(self, values: tf.Tensor, column: Categorical) -> tf.Tensor:
-        # A fifth of the operations of tf.boolean_mask, which are traced five times.
-        present = tf.gather(values, tf.reshape(tf.where(tf.logical_not(raw.is_missing(values))), [-1]))
-        vocabulary = tft.vocabulary(present, top_k=column.vocabulary, vocab_filename=column.vocabulary_file)
-        return tft.apply_vocabulary(values, vocabulary, num_oov_buckets=column.oov_buckets)
+
+def _ranks(vocabulary: tf.Tensor, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The place of each line of vocabularies among those with its key, [lines], and how many lines each key has, [keys]."""
+    lines = tf.strings.split(tf.io.read_file(vocabulary), "\n")
+    # Any byte may follow, also some that are no characters.
+    found, group, counts = tf.unique_with_counts(tf.strings.regex_replace(lines, r" \C*", ""), tf.int64)
+    together = tf.argsort(group, stable=True)
+    starts = tf.repeat(tf.cumsum(counts, exclusive=True), counts)
+    ranks = tf.scatter_nd(together[:, tf.newaxis], tf.range(tf.size(group, tf.int64)) - starts, tf.shape(group, tf.int32))
+    sizes = tf.reduce_sum(tf.where(tf.equal(keys[:, tf.newaxis], found), counts, tf.constant(0, tf.int64)), axis=1)
+    return ranks, sizes
+
+
+def out_of_vocabulary(texts: tf.Tensor, columns: Sequence[Categorical]) -> tf.Tensor:
+    """The out-of-vocabulary bucket of each text, [N, columns] int64 or what can be broadcast to it."""
+    num_buckets = [column.oov_buckets for column in columns]
+    buckets = tf.constant(0, tf.int64)
+    for number in sorted(set(num_buckets) - {1}):
+        hashes = tf.strings.to_hash_bucket_fast(texts, number)
+        buckets = tf.where([each == number for each in num_buckets], hashes, buckets)
+    return buckets
 
 
 def bag_name(position: int) -> str:
@@ -167,7 +206,7 @@ def _categorical(plan: FeaturePlan, inputs: Columns, analysis: Analysis) -> list
     indices = []
     if plan.categorical:
         values = [raw.to_dense(inputs[column.name]) for column in plan.categorical]
-        indices.append(_indices(values, plan.categorical, analysis))
+        indices.append(_indices(CATEGORICAL, values, plan.categorical, analysis))
     if plan.bucketised:
         numbers = raw.to_matrix([inputs[column.name] for column in plan.bucketised])
         indices.append(_bucketise(CATEGORICAL, numbers, plan.bucketised, analysis))
@@ -180,7 +219,7 @@ def _bag(key: str, values: raw.Values, bag: Bag, analysis: Analysis) -> tf.Spars
         words, rows = _hash_words(values.values, bag.hash_buckets)
         return raw.Values(words, tf.gather(values.rows, rows), values.num_rows).to_rows(words)
     if isinstance(bag, Categorical):
-        return values.to_rows(tf.reshape(_indices([values.values], [bag], analysis), [-1]))
+        return values.to_rows(tf.reshape(_indices(key, [values.values], [bag], analysis), [-1]))
     return values.to_rows(tf.reshape(_bucketise(key, raw.to_matrix([values.values]), [bag], analysis), [-1]))
 
 
@@ -239,9 +278,9 @@ def _bucketise(key: str, values: tf.Tensor, columns: Sequence[Bucketised], analy
     return raw.in_order(parts, order)
 
 
-def _indices(values: Sequence[tf.Tensor], columns: Sequence[Categorical], analysis: Analysis) -> tf.Tensor:
+def _indices(key: str, values: Sequence[tf.Tensor], columns: Sequence[Categorical], analysis: Analysis) -> tf.Tensor:
     """The vocabularies' indices from 1, 0 for missing, [N, columns] int64, of a tensor [N] for each column."""
-    index = 1 + analysis.look_up(values, columns)
+    index = 1 + analysis.look_up(key, values, columns)
     return tf.where(raw.are_missing(values), tf.constant(0, tf.int64), index)
 
 

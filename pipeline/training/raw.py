@@ -78,6 +78,12 @@ def stack_by_type(columns: Sequence[tf.Tensor]) -> tuple[list[tf.Tensor], list[i
     return matrices, [position for positions in groups.values() for position in positions]
 
 
+def to_texts(columns: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Columns of texts and integers, [N] each, as texts side by side, [N, columns]."""
+    parts, order = stack_by_type(columns)
+    return in_order([part if part.dtype == tf.string else tf.as_string(part) for part in parts], order)
+
+
 def in_order(parts: Sequence[tf.Tensor], order: Sequence[int]) -> tf.Tensor:
     """Matrices side by side, their columns in another order.
 

@@ -28,6 +28,7 @@ from pipeline.training.preprocessing import CATEGORICAL
 from pipeline.training.recipe import LEARNT_AGAIN, RECIPE_FILE, Recipe
 from pipeline.training.settings import TrainerSettings
 from pipeline.training.transformation import transformation
+from pipeline.training.vocabularies import vocabularies_of
 from pipeline.training.workers import Workers
 from pipeline.util.notes import note
 from pipeline.util.progress import say
@@ -68,7 +69,8 @@ def _tell_remarks(settings: TrainerSettings, transform_output: tft.TFTransformOu
     plan = feature_plan(settings, transform_output)
     told = list(remarks.on_lists(plan))
     if plan.categorical:
-        sizes = {column.name: transform_output.vocabulary_size_by_name(column.vocabulary_file) for column in plan.categorical}
+        vocabularies = vocabularies_of(plan.categorical, transform_output.transform_savedmodel_dir)
+        sizes = {column.name: len(values) for column, values in zip(plan.categorical, vocabularies, strict=True)}
         dtypes = {name: raw.dtype_name(spec.dtype) for name, spec in transform_output.raw_feature_spec().items()}
         told += remarks.on_rare_values(plan, sizes, data.sample(ROWS_FOR_BOUNDARIES)[CATEGORICAL].numpy(), dtypes)
     for remark in told:

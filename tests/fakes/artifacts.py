@@ -13,7 +13,8 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from components.shared.examples.tfrecord import frame
 from pipeline.report.read.protos import tfma_protos
-from pipeline.training.features import vocabulary_file
+from pipeline.training.features import vocabulary_key
+from pipeline.training.vocabularies import PREFIX
 
 EVIL = "<script>alert('x')</script>"
 OVERALL: tuple[tuple[str, str], ...] = ()
@@ -126,8 +127,8 @@ def write_transform_graph(folder: Path) -> None:
         (folder / name / "schema.pbtxt").write_text(text)
     assets = folder / "transform_fn" / "assets"
     assets.mkdir(parents=True)
-    (assets / vocabulary_file("origin")).write_text("EWR\nJFK\n")
-    (assets / vocabulary_file("to <b>")).write_text("".join(f"city {number}\n" for number in range(50)))
+    lines = ["origin EWR", *(f"{vocabulary_key('to <b>')} city {number}" for number in range(50)), "origin JFK"]
+    (assets / f"{PREFIX}categorical_1000").write_text("\n".join(lines) + "\n")
 
 
 def write_search(folder: Path) -> None:

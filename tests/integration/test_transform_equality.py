@@ -25,6 +25,10 @@ from components.transform.executor import Executor
 from components.transform.materialization import Materializer
 from components.transform.reader import Reader
 from pipeline.errors import NodeError
+from pipeline.training import raw
+from pipeline.training.features import Categorical
+from pipeline.training.preprocessing import _Analyzers
+from pipeline.training.vocabularies import read_vocabularies
 
 RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 SCHEMA = """
@@ -57,9 +61,23 @@ def transform_everything(inputs: Columns, custom_config: Mapping[str, Any]) -> d
         "frequent": tft.compute_and_apply_vocabulary(_dense(inputs["many"], ""), frequency_threshold=3),
         "numbers": tft.compute_and_apply_vocabulary(inputs["list"], vocab_filename="numbers"),
         "never": tft.compute_and_apply_vocabulary(inputs["never"], vocab_filename="never"),
+        "together": _Analyzers().look_up("categorical", *zip(*_categorical(inputs), strict=True)),
+        "largest_code": tf.fill(tf.shape(number), tft.max(_codes().lookup(_dense(inputs["text"], "")))),
         "list": inputs["list"],
         "raw_text": inputs["text"],
     }
+
+
+def _codes() -> tf.lookup.StaticHashTable:
+    """A table that the function makes itself, before any analyzer."""
+    initializer = tf.lookup.KeyValueTensorInitializer(["a", "ä"], tf.constant([7, 9], tf.int64))
+    return tf.lookup.StaticHashTable(initializer, -1)
+
+
+def _categorical(inputs: Columns) -> list[tuple[tf.Tensor, Categorical]]:
+    """Columns of texts and integers, some of as many values, of which one has none."""
+    names = [("text", 5, 2), ("big", 2, 1), ("never", 2, 1), ("many", 5, 1)]
+    return [(raw.to_dense(inputs[name]), Categorical(f"{name} (of all)", most, buckets, None)) for name, most, buckets in names]
 
 
 def transform_by_key(inputs: Columns) -> dict[str, Any]:
@@ -178,6 +196,9 @@ def test_graphs_have_the_same_contract(stock: Path, fast: Path) -> None:
     assert actual.transformed_metadata.schema == expected.transformed_metadata.schema
     for name in ("numbers", "never"):
         assert actual.vocabulary_by_name(name) == expected.vocabulary_by_name(name)
+    found, others = (read_vocabularies(Path(each.transform_savedmodel_dir)) for each in (actual, expected))
+    assert found == others
+    assert sorted(map(len, found.values())) == [2, 5, 5]
 
 
 def test_one_graph_transforms_rows_alike(inputs: dict[str, list[Any]], stock: Path, tmp_path: Path) -> None:

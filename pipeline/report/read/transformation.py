@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from math import prod
 from pathlib import Path
 
 from pipeline.report.read.schema import read_features
-from pipeline.training.features import vocabulary_file
+from pipeline.training.features import vocabulary_key
+from pipeline.training.vocabularies import PREFIX, read_vocabularies
 
 _VALUES_SHOWN = 12
 
@@ -55,13 +56,15 @@ def read_transformation(folder: Path) -> Transformation:
         TransformedFeature(feature.name, feature.type, None if feature.shape is None else prod(feature.shape))
         for feature in read_features(folder / "transformed_metadata")
     )
-    names = {vocabulary_file(column): column for column in columns}
+    names = {vocabulary_key(column): column for column in columns}
+    saved_model = folder / "transform_fn"
+    derived = [_vocabulary(names.get(key, key), values) for key, values in read_vocabularies(saved_model).items()]
     # A person's own preprocessing_fn may write vocabularies as compressed records too.
-    files = [path for path in sorted((folder / "transform_fn" / "assets").glob("*")) if path.suffix != ".gz"]
-    return Transformation(columns, features, tuple(_vocabulary(path, names.get(path.name, path.name)) for path in files))
+    own = [path for path in (saved_model / "assets").glob("*") if path.suffix != ".gz" and not path.name.startswith(PREFIX)]
+    vocabularies = [*derived, *(_vocabulary(path.name, path.read_bytes().splitlines()) for path in own)]
+    return Transformation(columns, features, tuple(sorted(vocabularies, key=lambda each: each.column)))
 
 
-def _vocabulary(path: Path, column: str) -> Vocabulary:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        values = tuple(line.rstrip("\n") for line in islice(file, _VALUES_SHOWN))
-        return Vocabulary(column, len(values) + sum(1 for _ in file), values)
+def _vocabulary(column: str, values: Sequence[bytes]) -> Vocabulary:
+    shown = tuple(value.decode(errors="replace") for value in values[:_VALUES_SHOWN])
+    return Vocabulary(column, len(values), shown)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.contracts.schema import Schema, parse_schema
 from pipeline.errors import ConfigError
-from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Text, Time, Vector, vocabulary_file
+from pipeline.training.features import Bucketised, Categorical, FeaturePlan, Text, Time, Vector, vocabulary_key
 from pipeline.training.settings import TransformSettings, kinds_from_schema
 from tests.fakes.names import names
 
@@ -130,14 +130,14 @@ def test_what_a_schema_says_of_its_columns() -> None:
 
 
 @given(st.dictionaries(names, st.sampled_from(["int", "float", "string"]), min_size=1))
-def test_every_column_has_a_place_and_every_vocabulary_a_file(dtypes: dict[str, str]) -> None:
+def test_every_column_has_a_place_and_every_vocabulary_a_key(dtypes: dict[str, str]) -> None:
     plan = FeaturePlan.of(_settings(label=""), dtypes, {})
     assert plan.names == tuple(sorted(dtypes))
-    files = [column.vocabulary_file for column in plan.categorical]
-    assert len({file.lower() for file in files}) == len(files)
-    assert all(re.fullmatch("vocabulary_[A-Za-z0-9_-]{1,80}", file) for file in files)
+    keys = [column.key for column in plan.categorical]
+    assert len(set(keys)) == len(keys)
+    assert all(re.fullmatch("[a-z0-9_-]{1,80}", key) for key in keys)
 
 
-def test_a_plain_name_is_that_of_its_vocabulary() -> None:
-    assert vocabulary_file("carrier_2") == "vocabulary_carrier_2"
-    assert vocabulary_file("Prénom (%)").startswith("vocabulary_pr_nom-")
+def test_a_plain_name_is_the_key_of_its_vocabulary() -> None:
+    assert vocabulary_key("carrier_2") == "carrier_2"
+    assert vocabulary_key("Prénom (%)").startswith("pr_nom-")
