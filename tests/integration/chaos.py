@@ -301,8 +301,8 @@ def _of_some_kind(workspace: Path, chance: random.Random) -> Path:
 
 def _headline(text: str) -> str:
     """The line of an output that says what is wrong."""
-    found = re.search(r"^\W*(.* error|Damaged input|A node failed|Conveyor stopped)\W*\n(.*)$", text, re.MULTILINE)
-    return " ".join(found[0].split()) if found else text.strip().splitlines()[-1]
+    found = re.search(r"^([A-Z]\w+ error|Damaged input|A node failed|Conveyor stopped): .*$", text, re.MULTILINE)
+    return found[0] if found else text.strip().splitlines()[-1]
 
 
 def attempt(kind: Callable[[random.Random], str], seed: str) -> bool:
