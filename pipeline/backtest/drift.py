@@ -16,6 +16,7 @@ from pipeline.monitoring.profile import Profile
 from pipeline.monitoring.relevance import MATTERS, drift_that_matters
 from pipeline.util import files
 from pipeline.util.imports import silently
+from pipeline.util.sealed import seal, unseal
 
 
 class DriftWatch:
@@ -38,11 +39,11 @@ class DriftWatch:
         """
         path = self._path(trial, span)
         try:
-            found = json.loads(path.read_text())
+            found = json.loads(unseal(path.read_bytes()))
             return tuple(found["columns"])
         except (OSError, ValueError, KeyError):
             columns = self._compared(trial, span)
-            files.write(path, json.dumps({"columns": columns}))
+            files.write(path, seal(json.dumps({"columns": columns})))
             return columns
 
     def _compared(self, trial: Trial, span: int) -> tuple[str, ...]:

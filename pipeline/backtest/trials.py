@@ -26,6 +26,7 @@ from pipeline.runs import database
 from pipeline.runs.metadata import Run, open_store
 from pipeline.runs.status import NodeState, RunOutcome
 from pipeline.util import files
+from pipeline.util.sealed import seal, unseal
 
 _SUFFIX = "-trial"
 
@@ -157,14 +158,14 @@ class Trials:
             str(Path(model, FOLDER)),
             made.folder(nodes.EXAMPLE_GEN.id, "examples"),
         )
-        files.write(self._path(trial.key), json.dumps(asdict(trial), indent=2))
+        files.write(self._path(trial.key), seal(json.dumps(asdict(trial), indent=2)))
         self._told(trial)
         return trial
 
     def _recorded(self, spans: tuple[int, ...]) -> Trial | None:
         """The model of an earlier backtest, if it is still there."""
         try:
-            document = json.loads(self._path(self._key(spans)).read_text())
+            document = json.loads(unseal(self._path(self._key(spans)).read_bytes()))
             trial = Trial(**{**document, "spans": tuple(document["spans"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None

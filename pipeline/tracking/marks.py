@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from pipeline.config import PipelineConfig
 from pipeline.util import files
+from pipeline.util.sealed import seal, unseal
 
 FILE_NAME = "tracking.json"
 
@@ -31,7 +32,7 @@ class Mark(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Writes the mark into a run's folder."""
-        files.write(folder / FILE_NAME, self.model_dump_json(indent=2))
+        files.write(folder / FILE_NAME, seal(self.model_dump_json(indent=2)))
 
 
 class Aliases(BaseModel):
@@ -51,14 +52,14 @@ class Aliases(BaseModel):
 
     def save(self, config: PipelineConfig) -> None:
         """Keeps them in the workspace."""
-        files.write(_aliases_path(config), self.model_dump_json(indent=2))
+        files.write(_aliases_path(config), seal(self.model_dump_json(indent=2)))
 
 
 def read_mark(config: PipelineConfig, run_id: str) -> Mark | None:
     """The mark of a run, if it is one for the configured server and experiment. A damaged one counts as none."""
     try:
-        mark = Mark.model_validate_json((config.runs_path / run_id / FILE_NAME).read_bytes())
-    except (OSError, ValidationError):
+        mark = Mark.model_validate_json(unseal((config.runs_path / run_id / FILE_NAME).read_bytes()))
+    except (OSError, ValueError):
         return None
     fresh = new_mark(config)
     return mark if (mark.server, mark.experiment) == (fresh.server, fresh.experiment) else None
@@ -80,8 +81,8 @@ def missed(config: PipelineConfig) -> list[str]:
 def read_aliases(config: PipelineConfig) -> Aliases | None:
     """The aliases as they are to be; None where there was no rollout since tracking began."""
     try:
-        return Aliases.model_validate_json(_aliases_path(config).read_bytes())
-    except (OSError, ValidationError):
+        return Aliases.model_validate_json(unseal(_aliases_path(config).read_bytes()))
+    except (OSError, ValueError):
         return None
 
 

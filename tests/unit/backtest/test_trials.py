@@ -102,7 +102,7 @@ def test_a_run_that_the_cache_has_answered_took_what_its_nodes_took_when_they_we
     assert trials(config).train((1, 2)).seconds == 60.0
 
 
-@pytest.mark.parametrize("change", ["content", "settings", "gone", "damaged"])
+@pytest.mark.parametrize("change", ["content", "settings", "gone", "cut off", "flipped"])
 def test_it_is_trained_again_where_something_has_changed(runner: Runner, config: PipelineConfig, change: str):
     trial = trials(config).train((1, 2))
     contents = dict(CONTENTS)
@@ -113,7 +113,8 @@ def test_it_is_trained_again_where_something_has_changed(runner: Runner, config:
     elif change == "gone":
         Path(trial.model).rmdir()
     else:
-        next((config.workspace_path / "backtests" / "models").iterdir()).write_text('{"key"')
+        kept = next((config.workspace_path / "backtests" / "models").iterdir())
+        kept.write_text('{"key"' if change == "cut off" else kept.read_text().replace('"seconds": ', '"seconds": 1'))
     assert trials(config, contents).train((1, 2)).run_id == "run-2"
 
 

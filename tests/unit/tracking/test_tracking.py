@@ -16,6 +16,7 @@ from pipeline.report.read.run_details import read_run_details
 from pipeline.runs.provenance import Provenance
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 from pipeline.tracking import track_ended, track_rollout
+from pipeline.tracking.marks import Aliases, read_aliases
 from pipeline.tracking.record import record_of
 from pipeline.tracking.runs import send_run
 from pipeline.tracking.server import PASSWORD, TOKEN, USER, TrackingServer
@@ -353,6 +354,15 @@ def test_a_damaged_mark_counts_as_none(workspace, config, server, damage):
     run(workspace, config, "second")
     assert track_ended(config, "second") is None
     assert len(server.runs) == 1
+
+
+def test_aliases_that_were_damaged_count_as_none(config):
+    Aliases(folder="models", stable=2, canary=3).save(config)
+    assert read_aliases(config) == Aliases(folder="models", stable=2, canary=3)
+
+    (kept,) = (config.workspace_path / "tracking").glob("*.json")
+    kept.write_text(kept.read_text().replace('"stable": 2', '"stable": 3'))
+    assert read_aliases(config) is None
 
 
 def test_the_command_sends_what_was_missed_what_is_named_and_all(workspace, config, server, conveyor):
