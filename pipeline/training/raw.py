@@ -181,11 +181,7 @@ def parse_first(
       whole: the columns of which all values are wanted, as tf.Transform passes them.
     """
     single = {name: spec for name, spec in specs.items() if isinstance(spec, tf.io.VarLenFeature) and name not in whole}
-    padded = {
-        name: tf.io.FixedLenSequenceFeature([], spec.dtype, allow_missing=True, default_value=MISSING[spec.dtype])
-        for name, spec in single.items()
-    }
-    columns: dict[str, tf.Tensor | tf.SparseTensor] = tf.io.parse_example(examples, {**specs, **padded})
+    columns = _parse(examples, specs, single)
     groups: dict[tf.DType, list[str]] = defaultdict(list)
     for name, spec in single.items():
         groups[spec.dtype].append(name)
@@ -193,6 +189,42 @@ def parse_first(
         first = _first_values([columns[name] for name in names], tf.constant(MISSING[dtype], dtype))
         columns.update(zip(names, tf.unstack(first, len(names), axis=1), strict=True))
     return columns
+
+
+def _parse(
+    examples: tf.Tensor, specs: Mapping[str, tf.io.VarLenFeature | tf.io.FixedLenFeature], padded: Container[str]
+) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    """What tf.io.parse_example returns, some columns padded with `MISSING`, [N, most values].
+
+    That makes four operations for each padded column: four fifths of those that a graph of a thousand columns has.
+    """
+    sparse = [name for name, spec in sorted(specs.items()) if isinstance(spec, tf.io.VarLenFeature) and name not in padded]
+    dense = sorted(set(specs).difference(sparse))
+    missing = {dtype: tf.constant(MISSING[dtype], dtype) for dtype in {specs[name].dtype for name in dense}}
+    indices, values, shapes, matrices, _, _ = tf.raw_ops.ParseExampleV2(
+        serialized=examples,
+        names=tf.constant([], tf.string),
+        sparse_keys=tf.constant(sparse, tf.string),
+        dense_keys=tf.constant(dense, tf.string),
+        ragged_keys=tf.constant([], tf.string),
+        dense_defaults=[missing[specs[name].dtype] if name in padded else _default(specs[name]) for name in dense],
+        num_sparse=len(sparse),
+        sparse_types=[specs[name].dtype for name in sparse],
+        ragged_value_types=[],
+        ragged_split_types=[],
+        dense_shapes=[tf.TensorShape([None] if name in padded else specs[name].shape) for name in dense],
+    )
+    return {
+        **{name: tf.SparseTensor(*parts) for name, *parts in zip(sparse, indices, values, shapes, strict=True)},
+        **dict(zip(dense, matrices, strict=True)),
+    }
+
+
+def _default(spec: tf.io.FixedLenFeature) -> tf.Tensor:
+    """What rows without a column of a fixed shape get; nothing where they must have it."""
+    if spec.default_value is None:
+        return tf.constant([], spec.dtype)
+    return tf.constant(spec.default_value, spec.dtype, spec.shape)
 
 
 def _first_values(columns: Sequence[tf.Tensor], missing: tf.Tensor) -> tf.Tensor:
