@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +21,12 @@ _MISSING: Mapping[tf.DType, float | bytes] = {
 }
 # Of each row, trees make some ten kilobytes: of thousands at once, the system looks for memory for longer than the model works.
 _ROWS_AT_ONCE = 512
+_MOST_AT_ONCE = 4
 # What tf.saved_model.load calls an input whose column has no name for a parameter of Python.
 _POSITION = re.compile(r"column_+(\d+)")
+
+_Part = TypeVar("_Part")
+_Answer = TypeVar("_Answer")
 
 
 class RawModel:
@@ -61,8 +67,8 @@ class RawModel:
     def predict(self, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         """Predictions, [N, outputs]."""
         tensors = {argument: tf.constant(columns[name], spec.dtype) for name, (argument, spec) in self._inputs.items()}
-        parts = zip(*map(in_parts, tensors.values()), strict=True)
-        answers = [self._predict(**dict(zip(tensors, part, strict=True))) for part in parts]
+        parts = list(zip(*map(in_parts, tensors.values()), strict=True))
+        answers = side_by_side(lambda part: self._predict(**dict(zip(tensors, part, strict=True))), parts)
         return np.concatenate([answer[self._output].numpy() for answer in answers])
 
 
@@ -72,6 +78,15 @@ def in_parts(rows: tf.Tensor) -> Sequence[tf.Tensor]:
     sizes = [_ROWS_AT_ONCE] * whole + ([rest] if rest or not whole else [])
     parts: Sequence[tf.Tensor] = tf.split(rows, sizes)
     return parts
+
+
+def side_by_side(ask: Callable[[_Part], _Answer], parts: Sequence[_Part]) -> list[_Answer]:
+    """The answers for parts of rows, in order, of which as many as there are cores are asked for at the same time.
+
+    TensorFlow does the operations of a model one after the other where none is large.
+    """
+    with ThreadPoolExecutor(min(_MOST_AT_ONCE, len(os.sched_getaffinity(0)))) as pool:
+        return list(pool.map(ask, parts))
 
 
 def _column(argument: str, columns: list[str]) -> str:

@@ -13,7 +13,7 @@ from absl import logging
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.evaluator.predicted_rows import PredictedRows
-from components.evaluator.raw_model import RawModel, in_parts
+from components.evaluator.raw_model import RawModel, in_parts, side_by_side
 from components.evaluator.slices import Column
 from components.evaluator.weights import row_weights
 from components.shared.examples.tfrecord import compression_of
@@ -112,7 +112,7 @@ class Models:
           DataError: a column has another type than a model was trained on.
           UnsupportedError: an output is not one or more finite numbers a row.
         """
-        parts = [self._predictions(part) for part in in_parts(examples)]
+        parts = side_by_side(self._predictions, in_parts(examples))
         return {comparison: np.concatenate([part[comparison] for part in parts]) for comparison in self._comparisons}
 
     def _predictions(self, examples: tf.Tensor) -> dict[Comparison, npt.NDArray[np.float32]]:
