@@ -36,7 +36,10 @@ class KubeflowRuns:
     def run(self, begun: Entry) -> Done:
         """Starts a run, whose name tells which line of the journal it belongs to."""
         version = self._client.upload(self._package)
-        run = self._client.start_run(version, {"run_note": begun.reason}, self._name(begun), begun.reason)
+        try:
+            run = self._client.start_run(version, {"run_note": begun.reason}, self._name(begun), begun.reason)
+        except ApiError as error:
+            return self._perhaps_started(begun, error)
         return _at_work(run.run_id)
 
     def found(self, begun: Entry) -> Done | None:
@@ -53,6 +56,19 @@ class KubeflowRuns:
             problem = self._problem(run.run_id)
             return Done(problem.what, run.run_id, problem=problem)
         return pushed_by(self._client.config, run.run_id)
+
+    def _perhaps_started(self, begun: Entry, error: ApiError) -> Done:
+        """Looks for a run that the server may have started before its answer was lost."""
+        try:
+            run = self._find(begun)
+        except ApiError:
+            run = None
+        if run is not None:
+            return _at_work(run.run_id)
+        if not error.may_pass:
+            raise error
+        # The server may still be at it: the next turn looks again.
+        return Done(f"it is not known yet whether the run has started: {error.what} ({error.seen})", at_work=True)
 
     def _find(self, begun: Entry) -> Any | None:
         if not begun.run:
@@ -83,7 +99,7 @@ class KubeflowRuns:
         return NodeError(
             "The run failed, and its exit task could not write why.",
             where=run_id,
-            fix=f"Its page says more: {self._client.address(run_id)}, and: conveyor status {run_id}",
+            fix=f"Kubeflow's dashboard has the logs of its pods, and: conveyor status {run_id}",
         )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
-from pipeline.errors import ConveyorError, StorageError
+from pipeline.errors import StorageError
+from pipeline.util.programs import ProgramError
 from serving.rollout.versions import File, PushedVersion, files_below, read_versions
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ class Versions(Protocol):
         """The versions, in ascending order."""
 
     def digest(self, version: int) -> str:
-        """The digest of a version's model; empty where it does not have one, or is not there."""
+        """The digest of a version's model; empty where it does not have one, or is not there.
+
+        Raises:
+          ConveyorError: whether it has one cannot be found out.
+        """
 
     def delete(self, versions: Collection[int]) -> None:
         """Deletes versions. Each is out of the way of model servers before its first file is deleted.
@@ -51,10 +56,18 @@ class ModelFolder:
 
     def digest(self, version: int) -> str:
         """The digest that the model's description has."""
+        path = self._path / str(version) / DESCRIPTION_PATH
         try:
-            return _digest((self._path / str(version) / DESCRIPTION_PATH).read_text())
-        except OSError:
+            return _digest(path.read_text(errors="replace"), str(path))
+        except FileNotFoundError:
             return ""
+        except OSError as error:
+            raise StorageError(
+                f"The description of version {version} cannot be read.",
+                where=str(path),
+                seen=error.strerror or str(error),
+                fix="Correct the rights of the file.",
+            ) from error
 
     def delete(self, versions: Collection[int]) -> None:
         """Renames each folder, and then deletes it."""
@@ -92,10 +105,13 @@ class ShellFolder:
 
     def digest(self, version: int) -> str:
         """The digest that the model's description has."""
+        path = f"{self._path}/{version}/{DESCRIPTION_PATH}"
         try:
-            return _digest(self._kubectl.read("exec", SHELL, "--", "cat", f"{self._path}/{version}/{DESCRIPTION_PATH}"))
-        except ConveyorError:
-            return ""
+            return _digest(self._kubectl.read("exec", SHELL, "--", "env", "LC_ALL=C", "cat", path), path)
+        except ProgramError as error:
+            if f"/{version}/{DESCRIPTION_PATH}: No such file or directory" in error.stderr:
+                return ""
+            raise
 
     def delete(self, versions: Collection[int]) -> None:
         """Renames each folder, and then deletes it."""
@@ -105,5 +121,17 @@ class ShellFolder:
             self._kubectl.run("exec", SHELL, "--", "rm", "-r", doomed)
 
 
-def _digest(description: str) -> str:
-    return ModelDescription.from_json(description).digest
+def _digest(description: str, path: str) -> str:
+    try:
+        digest = ModelDescription.from_json(description).digest
+        if not isinstance(digest, str):
+            raise TypeError(f"digest: {digest!r}")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StorageError(
+            "The description of a model is damaged.",
+            where=path,
+            expected="what the Trainer has written: a JSON object, whose digest is a string",
+            seen=str(error),
+            fix="Push another version: conveyor run. Then delete the folder of this one.",
+        ) from error
+    return digest

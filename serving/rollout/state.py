@@ -257,7 +257,7 @@ class RolloutState(Placement):
                 # Another one has its number now.
                 break
             if change.action == "replay" and change.versions == (version, stable):
-                if change.digest != digest and change.digest and digest:
+                if change.digest and change.digest != digest:
                     found = "a replay of another model, which had the number before"
                     break
                 found = f"{change.outcome}: {change.reason}"

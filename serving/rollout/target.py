@@ -41,7 +41,11 @@ class RolloutTarget(Protocol):
         """The versions on the disk, in ascending order."""
 
     def digest(self, version: int) -> str:
-        """The digest of a version's model; empty where an earlier release has written it, or where it is not there."""
+        """The digest of a version's model; empty where an earlier release has written it, or where it is not there.
+
+        Raises:
+          ConveyorError: whether it has one cannot be found out.
+        """
 
     def servers(self) -> dict[str, list[int]]:
         """The versions that each model server answers with, by its name; servers that do not answer are left out."""

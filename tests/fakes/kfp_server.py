@@ -137,6 +137,7 @@ class KfpServer:
       stride: by how many steps a run goes on with each look at it.
       recorded: answers about runs that a real server gave, in the place of this one's, by run id.
       faults: answers for the next requests, instead of the true ones: a status and a body.
+      lost: requests, such as `POST /runs`, that are carried out, and whose answer is lost once: the caller gets status 504.
       requests: method and path of every request.
       identity: who is let through, on a Kubeflow with profiles; None: everybody, and namespaces do not count.
     """
@@ -152,6 +153,7 @@ class KfpServer:
     stride: int = 1
     recorded: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: list[tuple[int, str]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     identity: Identity | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -390,10 +392,15 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send(*refusal)
                 return
             try:
-                self.send(200, json.dumps(self.dispatch(state, body)))
+                answer = json.dumps(self.dispatch(state, body))
+                if (asked := f"{self.command} {self.path.removeprefix('/apis/v2beta1')}") in state.lost:
+                    state.lost.remove(asked)
+                    self.send(504, "upstream request timeout")
+                else:
+                    self.send(200, answer)
             except RefusalError as error:
-                answer = {"error": str(error), "code": error.code, "message": str(error), "details": []}
-                self.send(error.status, json.dumps(answer))
+                problem = {"error": str(error), "code": error.code, "message": str(error), "details": []}
+                self.send(error.status, json.dumps(problem))
 
     def dispatch(self, state: KfpServer, body: bytes) -> dict[str, Any]:
         url = urlsplit(self.path)

@@ -6,12 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.errors import ConveyorError, NodeError
 from pipeline.kubeflow.api_errors import ApiError
-from pipeline.kubeflow.client import KubeflowClient
+from pipeline.kubeflow.client import KubeflowClient, PipelineVersion
 from pipeline.loop.journal import Action, Entry, State
 from pipeline.loop.kubeflow_runs import KubeflowRuns
 from pipeline.runs.status import Problem, RunOutcome, RunState
@@ -94,6 +95,48 @@ def test_one_that_a_turn_could_not_write_down_is_found_by_its_name(runs: Kubeflo
     assert runs.found(BEGUN.model_copy(update={"number": 4})) is None
 
 
+def test_one_whose_answer_was_lost_is_at_work(runs: KubeflowRuns, server: KfpServer) -> None:
+    server.lost.append("POST /runs")
+    done = runs.run(BEGUN)
+    assert (done.run, done.at_work) == (next(iter(server.runs)), True)
+    assert server.lost == []
+
+
+def test_one_of_which_nothing_is_known_yet_is_looked_for_in_the_next_turn(
+    runs: KubeflowRuns, server: KfpServer, client: KubeflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = client.start_run
+
+    def away(*arguments: Any) -> Any:
+        server.lost.append("POST /runs")
+        try:
+            return start(*arguments)
+        finally:
+            server.faults.append((503, "upstream connect error"))
+
+    monkeypatch.setattr(client, "start_run", away)
+    done = runs.run(BEGUN)
+    assert (done.run, done.at_work) == ("", True)
+    assert "not known yet" in done.result
+    found = runs.found(BEGUN.model_copy(update={"result": done.result}))
+    assert found is not None
+    assert (found.run, len(server.runs)) == (next(iter(server.runs)), 1)
+
+
+def test_one_that_the_server_refuses_has_failed(
+    runs: KubeflowRuns, server: KfpServer, client: KubeflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = client.upload(PACKAGE)
+
+    def upload(package: str) -> PipelineVersion:
+        server.faults.append((400, '{"message": "Failed to create a run"}'))
+        return version
+
+    monkeypatch.setattr(client, "upload", upload)
+    with pytest.raises(ApiError, match="refused"):
+        runs.run(BEGUN)
+
+
 def test_one_that_has_failed_says_why(runs: KubeflowRuns, server: KfpServer, client: KubeflowClient) -> None:
     server.fails = {"trainer"}
     begun = started(runs)
@@ -102,6 +145,8 @@ def test_one_that_has_failed_says_why(runs: KubeflowRuns, server: KfpServer, cli
     assert done is not None
     assert isinstance(done.problem, NodeError)
     assert begun.run in done.problem.fix
+    # The address of the API within the cluster leads to no page.
+    assert server.host not in done.problem.fix
     # Its exit task has written it on the volume.
     problem = Problem.of(NodeError("The Trainer ran out of memory.", where="Trainer"))
     outcome = RunOutcome(run_id=begun.run, pipeline="flights", state=RunState.FAILED, problem=problem)

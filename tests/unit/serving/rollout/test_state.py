@@ -305,7 +305,7 @@ class TestReplay:
         assert state.start(7, 10, EXISTING, **BY).canary == 7
 
     @pytest.mark.parametrize(
-        ("then", "now", "allowed"), [("a", "a", True), ("a", "b", False), ("", "b", True), ("a", "", True)]
+        ("then", "now", "allowed"), [("a", "a", True), ("a", "b", False), ("", "b", True), ("a", "", False)]
     )
     def test_that_of_another_model_with_the_number_may_not(self, then, now, allowed):
         state = FIRST.replay(7, 6, "pass", digest=then, **BY)

@@ -1,0 +1,64 @@
+"""What tells one model from another with its number: the digest in its description, here and on the volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.errors import ConveyorError, StorageError
+from pipeline.util.kubectl import Kubectl
+from serving.rollout.model_folder import ModelFolder, ShellFolder, Versions
+from tests.fakes.serving_cluster import FakeCluster
+
+
+@pytest.fixture
+def description(tmp_path: Path) -> Path:
+    path = tmp_path / "models" / "flights" / "3" / DESCRIPTION_PATH
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture(params=["here", "volume"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, description: Path, monkeypatch: pytest.MonkeyPatch) -> Versions:
+    if request.param == "here":
+        return ModelFolder(tmp_path / "models" / "flights")
+    FakeCluster(tmp_path / "cluster", tmp_path / "models", monkeypatch)
+    return ShellFolder(Kubectl("kind-conveyor", "kubeflow", Console(quiet=True)), "/conveyor/models/flights")
+
+
+def test_it_is_that_of_the_description(folder: Versions, description: Path) -> None:
+    description.write_text(ModelDescription(digest="abc").to_json())
+    assert folder.digest(3) == "abc"
+
+
+def test_a_version_without_one_or_that_is_not_there_has_none(folder: Versions, description: Path) -> None:
+    assert (folder.digest(3), folder.digest(4)) == ("", "")
+    description.write_text('{"label": "late"}')
+    assert folder.digest(3) == ""
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"[]", b"7", b'{"digest": null}', b"\xff\xfe"])
+def test_a_damaged_description_is_told(folder: Versions, description: Path, content: bytes) -> None:
+    description.write_bytes(content)
+    with pytest.raises(StorageError, match="damaged") as caught:
+        folder.digest(3)
+    assert caught.value.where.endswith(f"/flights/3/{DESCRIPTION_PATH}")
+    assert "conveyor run" in caught.value.fix
+
+
+def test_what_cannot_be_read_is_not_taken_for_a_model_without_one(folder: Versions, description: Path) -> None:
+    description.mkdir()
+    with pytest.raises(ConveyorError):
+        folder.digest(3)
+
+
+def test_a_cluster_that_does_not_answer_is_told(tmp_path: Path, description: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeCluster(tmp_path / "cluster", tmp_path / "models", monkeypatch)
+    program = tmp_path / "cluster" / "bin" / "kubectl"
+    program.write_text("#!/bin/sh\necho 'Unable to connect to the server: dial tcp: i/o timeout' >&2\nexit 1\n")
+    shell = ShellFolder(Kubectl("kind-conveyor", "kubeflow", Console(quiet=True)), "/conveyor/models/flights")
+    with pytest.raises(ConveyorError, match="kubectl"):
+        shell.digest(3)
