@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import selectors
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from components.infra_validator.component import ProcessInfraValidator, infra_va
 from components.infra_validator.docker import engine_answers
 from pipeline import config
 from pipeline.errors import ConfigError
+from tests.fakes.waiting import PATIENCE, wait_until
 
 Outputs = dict[str, tf.Tensor]
 
@@ -115,7 +118,7 @@ def execute(model: str, split: Path, blessing_folder: Path, **properties: int) -
 @pytest.mark.integration
 def test_a_good_model_is_blessed_and_measured(tmp_path: Path, split: Path) -> None:
     model = save(Candidate(), tmp_path / "model" / "Format-Serving")
-    blessing = execute(model, split, tmp_path / "blessing", requests=15, timeout_seconds=60)
+    blessing = execute(model, split, tmp_path / "blessing", requests=15, timeout_seconds=PATIENCE)
     assert blessing.get_string_custom_property("message") == ""
     assert blessing.get_int_custom_property("blessed") == 1
     assert [path.name for path in (tmp_path / "blessing").iterdir()] == ["INFRA_BLESSED"]
@@ -133,35 +136,47 @@ def test_a_model_that_takes_too_long_is_not_blessed(tmp_path: Path, split: Path)
     assert "within 0 s" in blessing.get_string_custom_property("message")
 
 
-def test_a_step_may_take_its_time_and_not_all_of_them_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = tmp_path / "slow.py"
-    slow.write_text(
+def test_each_step_may_take_the_whole_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = tmp_path / "steps.py"
+    steps.write_text(
         "import json, sys, time\n"
-        "for step in range(8):\n"
+        "for step in range(4):\n"
         "    print('step', step, flush=True)\n"
-        "    time.sleep(0.5)\n"
+        "    time.sleep(0.1)\n"
         "open(sys.argv[1], 'w').write(json.dumps({'blessed': True}))\n"
     )
-    monkeypatch.setattr(executor, "_PROBE", slow)
-    assert executor.probe("model", [], requests=1, timeout_seconds=3) == {"blessed": True}
+    granted = []
+
+    class Selector(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            granted.append(timeout)
+            return super().select(timeout)
+
+    monkeypatch.setattr(executor, "_PROBE", steps)
+    monkeypatch.setattr(selectors, "DefaultSelector", Selector)
+    assert executor.probe("model", [], requests=1, timeout_seconds=PATIENCE) == {"blessed": True}
+    assert len(granted) > 1
+    assert set(granted) == {PATIENCE}
 
 
-@pytest.mark.parametrize(
-    ("script", "step"),
-    [
-        ("import time; print('loading', flush=True); time.sleep(600)", "loading"),
-        ("import os, time; print('loading', flush=True); os.close(1); time.sleep(600)", "ending"),
-    ],
-)
+@pytest.mark.parametrize(("script", "step"), [("print('loading', flush=True)", "loading"), ("os.close(1)", "ending")])
 def test_a_step_without_an_end_is_a_refusal_that_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, step: str
 ) -> None:
     hanging = tmp_path / "hanging.py"
-    hanging.write_text(script)
+    reached, popen = tmp_path / "reached", subprocess.Popen
+    hanging.write_text(f"import os, pathlib, time; {script}; pathlib.Path({str(reached)!r}).touch(); time.sleep(600)")
+
+    def start_and_reach_the_step(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = popen(*arguments, **options)
+        wait_until(reached.exists, "the step")
+        return process
+
     monkeypatch.setattr(executor, "_PROBE", hanging)
-    verdict = executor.probe("model", [], requests=1, timeout_seconds=3)
+    monkeypatch.setattr(subprocess, "Popen", start_and_reach_the_step)
+    verdict = executor.probe("model", [], requests=1, timeout_seconds=0.2)
     assert not verdict["blessed"]
-    assert verdict["message"] == f"It did not get on within 3 s (infra_validator.timeout_seconds): {step}."
+    assert verdict["message"] == f"It did not get on within 0.2 s (infra_validator.timeout_seconds): {step}."
 
 
 @pytest.mark.parametrize(
@@ -177,7 +192,7 @@ def test_a_crash_is_a_refusal_that_names_its_cause(
     crashing = tmp_path / "crashing.py"
     crashing.write_text(script)
     monkeypatch.setattr(executor, "_PROBE", crashing)
-    verdict = executor.probe("model", [], requests=1, timeout_seconds=30)
+    verdict = executor.probe("model", [], requests=1, timeout_seconds=PATIENCE)
     assert not verdict["blessed"]
     assert message in verdict["message"]
 

@@ -86,20 +86,25 @@ def test_start_promotion_and_rollback_are_followed(start, two_versions, rollout)
         wait_for(gateway, {3})
 
 
-def test_a_state_that_cannot_be_read_changes_nothing(start, two_versions, rollout, tmp_path):
+def wait_for_a_refusal(caplog):
+    refused = "the rollout's state cannot be read: the previous one stays"
+    wait_until(lambda: refused in caplog.messages, "a look at the rollout's state")
+
+
+def test_a_state_that_cannot_be_read_changes_nothing(start, two_versions, rollout, tmp_path, caplog):
     rollout(stable=3)
     with start() as gateway:
         (tmp_path / "rollout.json").write_text('{"stable": ')
-        time.sleep(1.5)
+        wait_for_a_refusal(caplog)
         assert versions(gateway, 50) == {3: 50}
 
 
-def test_a_state_that_was_damaged_changes_nothing(start, two_versions, tmp_path):
+def test_a_state_that_was_damaged_changes_nothing(start, two_versions, tmp_path, caplog):
     kept = RolloutState(stable=3, canary=4, traffic=10).to_json()
     (tmp_path / "rollout.json").write_text(kept)
     with start() as gateway:
         (tmp_path / "rollout.json").write_text(kept.replace('"traffic": 10', '"traffic": 90'))
-        time.sleep(1.5)
+        wait_for_a_refusal(caplog)
         assert sample(gateway, "gateway_canary_traffic_percent") == 10
 
 
