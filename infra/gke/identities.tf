@@ -11,6 +11,7 @@ locals {
   ])
 }
 
+# Read by each plan: cloudresourcemanager.googleapis.com has to be enabled before the first one.
 data "google_project" "this" {
   project_id = var.project
 }
