@@ -61,6 +61,9 @@ def run(
         again = f"conveyor report {run.outcome.run_id}"
         reason = str(run.report_error).splitlines()[0].rstrip(".")
         console.print(f"No report: {reason}. Once that is corrected: {again}", style="yellow", markup=False)
+    if run.announcement_error:
+        told = f"Events without nodes and verdict: {run.announcement_error}"
+        console.print(told, style="yellow", markup=False, highlight=False)
     if run.tracking_error:
         console.print(f"Not tracked: {run.tracking_error}", style="yellow", markup=False, highlight=False)
     try:

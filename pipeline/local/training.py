@@ -43,12 +43,14 @@ class TrainingRun:
       refusal: why a complete run pushed no model, if a validator of the model refused it.
       report_error: why there is no report, if it could not be written.
       tracking_error: why the tracking server has not been told of it all; None if it has, or there is none.
+      announcement_error: why the events of the run lack its nodes and its verdict; None if they do not.
     """
 
     outcome: RunOutcome
     refusal: NotBlessedError | None
     report_error: OSError | ConveyorError | None
     tracking_error: ConveyorError | None = None
+    announcement_error: ConveyorError | None = None
 
     @property
     def failure(self) -> ConveyorError | None:
@@ -95,14 +97,14 @@ def train(
     if refusal:
         outcome.state = RunState.NOT_BLESSED
         outcome.save(config.runs_path / outcome.run_id)
-    announce(config, database.connection(config), outcome)
+    announcement_error = announce(config, database.connection(config), outcome)
     report_error: OSError | ConveyorError | None = None
     try:
         write_report(config, outcome.run_id)
     except (OSError, ConveyorError) as error:
         # The run is what counts, and the report can be written again.
         report_error = error
-    return TrainingRun(outcome, refusal, report_error, track_ended(config, outcome.run_id))
+    return TrainingRun(outcome, refusal, report_error, track_ended(config, outcome.run_id), announcement_error)
 
 
 def require_suitable_data(config: PipelineConfig, as_error: AsError) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from pipeline import nodes
-from pipeline.errors import ConveyorError
+from pipeline.errors import ConveyorError, UsageError
 from pipeline.runs.metadata import Run, open_store
 from pipeline.runs.openlineage import events_of
 from pipeline.runs.status import NodeState, RunOutcome
@@ -20,27 +20,36 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 
-def announce(config: PipelineConfig, connection: metadata_store_pb2.ConnectionConfig, outcome: RunOutcome) -> None:
+def announce(
+    config: PipelineConfig, connection: metadata_store_pb2.ConnectionConfig, outcome: RunOutcome
+) -> ConveyorError | None:
     """Posts the events of a run that has ended, where `events` says so.
 
     Args:
       config: the pipeline's configuration.
       connection: to the database of ML Metadata.
       outcome: the run's outcome.
+
+    Returns:
+      Why the events lack the run's nodes and its verdict; None if they have them, there are none, or nothing is posted.
     """
     if config.events.url is None and config.events.openlineage is None:
-        return
+        return None
+    run, problem = Run(outcome.run_id, config.name, {}), None
     try:
         with open_store(connection, config.name) as store:
             run = store.run(outcome.run_id)
-    except ConveyorError:
-        # It has ended before its first node.
-        run = Run(outcome.run_id, config.name, {})
+    except UsageError:
+        # Nothing has run yet: it has ended before its first node.
+        pass
+    except ConveyorError as error:
+        problem = error
     _announce(config, outcome, run)
     if config.events.openlineage is not None:
         for event in events_of(config, outcome, run):
             name = f"{event['eventType']} of {event['job']['name']}"
             post_json(config.events.openlineage, event, name, "events.openlineage")
+    return problem
 
 
 def _announce(config: PipelineConfig, outcome: RunOutcome, run: Run) -> None:

@@ -60,7 +60,8 @@ def finish(pod: Pod) -> None:
     print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
     # To the API, a run whose model was refused is a success like others.
     report(outcome=outcome)
-    announce(pod.config, pod.connection, outcome)
+    if problem := announce(pod.config, pod.connection, outcome):
+        print(f"Events without nodes and verdict: {problem}", flush=True)
     if problem := track_ended(pod.config, pod.run_id):
         print(f"Not tracked: {problem}", flush=True)
     post_webhook(outcome)

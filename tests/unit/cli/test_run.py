@@ -12,11 +12,24 @@ from pipeline.contracts.schema import ACCEPT_COMMAND
 from pipeline.errors import DataError, UsageError
 from pipeline.local import training
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from tests.fakes.event_receiver import event_receiver
 
 
 def test_the_error_that_ended_the_run_is_told_whatever_else_is_wrong(tmp_path, monkeypatch, capsys):
-    """Here the metadata store cannot be read when the summary is made."""
-    (tmp_path / "pipeline.yaml").write_text(f"name: houses\nlabel: price\ndata: {{input: x.csv}}\nworkspace: {tmp_path}\n")
+    """Here the metadata store cannot be read when events are posted and the summary is made."""
+    with event_receiver() as receiver:
+        _run_into_two_problems(tmp_path, monkeypatch, receiver.url)
+
+    printed = capsys.readouterr()
+    assert printed.err.startswith("Data error: The label 'price' is not in the data.")
+    assert "No report: The metadata store is damaged." in printed.out
+    assert "Events without nodes and verdict: The metadata store is damaged." in printed.out
+
+
+def _run_into_two_problems(tmp_path, monkeypatch, url):
+    (tmp_path / "pipeline.yaml").write_text(
+        f"name: houses\nlabel: price\ndata: {{input: x.csv}}\nworkspace: {tmp_path}\nevents: {{url: '{url}'}}\n"
+    )
 
     def fail(config, *_, **__):
         problem = Problem.of(DataError("The label 'price' is not in the data.", fix="Correct `label`."))
@@ -29,11 +42,7 @@ def test_the_error_that_ended_the_run_is_told_whatever_else_is_wrong(tmp_path, m
     monkeypatch.setattr(training, "run_pipeline", fail)
     with pytest.raises(SystemExit) as ended:
         command_line.main(["run", str(tmp_path / "pipeline.yaml")])
-
-    printed = capsys.readouterr()
     assert ended.value.code == DataError.exit_code
-    assert printed.err.startswith("Data error: The label 'price' is not in the data.")
-    assert "No report: The metadata store is damaged." in printed.out
 
 
 @pytest.mark.parametrize("folder", ["project", "a project"])

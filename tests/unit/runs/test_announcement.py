@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.config.events import Events
+from pipeline.errors import StorageError
 from pipeline.runs import database
 from pipeline.runs.announcement import announce
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
@@ -60,5 +62,26 @@ def test_of_one_that_failed_before_there_was_a_model(workspace: Workspace, recei
 
 def test_of_one_that_ended_before_its_first_node(config: PipelineConfig, receiver: EventReceiver) -> None:
     config = config.model_copy(update={"events": Events(url=receiver.url)})
-    announce(config, database.connection(config), ended(RunState.FAILED))
+    assert announce(config, database.connection(config), ended(RunState.FAILED)) is None
+    assert [each["type"] for each in receiver.wait_for(1)] == ["conveyor.run.ended"]
+
+
+def test_of_one_whose_database_is_away(
+    config: PipelineConfig, receiver: EventReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVEYOR_METADATA", "mysql://root@127.0.0.1:9/metadata")
+    config = config.model_copy(update={"events": Events(url=receiver.url, openlineage=receiver.url)})
+    problem = announce(config, database.connection(config), ended(RunState.FAILED))
+    assert isinstance(problem, database.DatabaseDownError)
+    run, start, end = receiver.wait_for(3)
+    assert (run["type"], run["data"]["state"]) == ("conveyor.run.ended", "failed")
+    assert (start["eventType"], end["eventType"]) == ("START", "FAIL")
+
+
+def test_of_one_whose_metadata_store_is_damaged(workspace: Workspace, receiver: EventReceiver) -> None:
+    workspace.run("run-1", "-1")
+    config = workspace.config.model_copy(update={"events": Events(url=receiver.url)})
+    connection = database.connection(config)
+    Path(connection.sqlite.filename_uri).write_bytes(b"no database")
+    assert isinstance(announce(config, connection, ended(RunState.COMPLETE)), StorageError)
     assert [each["type"] for each in receiver.wait_for(1)] == ["conveyor.run.ended"]
