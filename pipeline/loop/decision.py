@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from typing import Protocol
 
 from pydantic import JsonValue
@@ -13,6 +14,8 @@ from pipeline.config.loop import Loop
 from pipeline.loop.journal import Action, Entry, State
 
 _FIRST_DELAY, _GROWTH, _LONGEST_DELAY = 60.0, 4, 6 * 3600.0
+_ADOPTIONS = 3
+"""How often the first rollout is begun, before models come into use as they did without one."""
 _SLOW_REPLAYS = 3
 """How often a version is replayed that fails for the time of its answers alone: that may be the machine's doing."""
 
@@ -79,7 +82,11 @@ class Facts(Protocol):
         """The digest of a version's model; empty where an earlier release has written it."""
 
     def can_try(self, version: int) -> bool:
-        """Whether a model server answers with a version, and a gateway beside it, so that others can be tried beside it."""
+        """Whether a model server answers with a version, and a gateway beside it, so that others can be tried beside it.
+
+        Raises:
+          ConveyorError: they are there, but one of them does not answer now.
+        """
 
     def run_at_work(self) -> str:
         """A run that has not ended, whoever has started it, and keeps another from starting; empty if there is none."""
@@ -207,7 +214,7 @@ def _about_data(loop: Loop, facts: Facts, entries: Sequence[Entry], approved: Co
         elif cause.key not in done:
             if run := facts.run_at_work():
                 return Decision(Action.WAIT, cause.key, f"{cause.reason}, but run {run} is at work", cause.figures)
-            if first := _first_rollout(facts, entries, cause):
+            if first := _first_rollout(facts, entries, cause, now):
                 return first
             if loop.approve and facts.stable() is None and facts.version() is not None and cause.key not in approved:
                 return Decision(
@@ -217,18 +224,16 @@ def _about_data(loop: Loop, facts: Facts, entries: Sequence[Entry], approved: Co
     return waiting or Decision(Action.WAIT, "", "there is no reason to run")
 
 
-def _first_rollout(facts: Facts, entries: Sequence[Entry], cause: _Cause) -> Decision | None:
+def _first_rollout(facts: Facts, entries: Sequence[Entry], cause: _Cause, now: float) -> Decision | None:
     """Makes the version that serves the stable one before another is pushed, which would serve untried."""
     version = facts.version()
     if version is None or facts.stable() is not None:
         return None
     key = f"version {version}"
-    # Where that has failed, models come into use as they did without a rollout.
-    failed = any(each.action is Action.ADOPT and each.key == key and each.state is State.FAILED for each in entries)
-    if failed or not facts.can_try(version):
+    if len(_failures(Action.ADOPT, key, entries)) >= _ADOPTIONS or not facts.can_try(version):
         return None
     reason = f"{cause.reason}, and {key} serves: what is pushed from now on is tried beside it first"
-    return Decision(Action.ADOPT, key, reason, cause.figures, version)
+    return _unless_backing_off(Decision(Action.ADOPT, key, reason, cause.figures, version), entries, now)
 
 
 def _causes(
@@ -265,20 +270,22 @@ def _causes(
 
 def _unless_backing_off(decision: Decision, entries: Sequence[Entry], now: float) -> Decision:
     """The decision, or to wait, where the same has failed or was cut off before."""
-    attempts = {each.number: each for each in entries if each.action is decision.action and each.key == decision.key}
-    failed = 0
-    for last in reversed(attempts.values()):
-        if last.state is State.ENDED:
-            break
-        failed += 1
+    failures = _failures(decision.action, decision.key, entries)
+    failed = len(failures)
     if not failed:
         return decision
-    again = max(each.at for each in attempts.values()) + _delay(failed)
+    again = max(each.at for each in failures) + _delay(failed)
     if now >= again:
         return decision
     times = "once" if failed == 1 else f"{failed} times"
     reason = f"{decision.action.value} did not end well {times}: {decision.reason}; the next attempt is at {_moment(again)}"
     return Decision(Action.WAIT, decision.key, reason, {"failed": failed, "next": again}, decision.version)
+
+
+def _failures(action: Action, key: str, entries: Sequence[Entry]) -> list[Entry]:
+    """The last attempts, one after the other, that have failed or were cut off."""
+    attempts = {each.number: each for each in entries if each.action is action and each.key == key}
+    return list(takewhile(lambda each: each.state is not State.ENDED, reversed(attempts.values())))
 
 
 def _delay(failed: int) -> float:

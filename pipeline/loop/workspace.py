@@ -11,7 +11,7 @@ from components.example_gen.objects import last_changed
 from components.example_gen.spans import at_or_below, find_spans
 from pipeline import nodes
 from pipeline.config import PipelineConfig
-from pipeline.errors import UsageError
+from pipeline.errors import ConveyorError, UsageError
 from pipeline.loop.decision import Canary
 from pipeline.loop.journal import Entry
 from pipeline.loop.looks import Looks
@@ -27,9 +27,8 @@ from serving.rollout.placement import Plan
 from serving.rollout.state import RolloutState, Stage
 from serving.rollout.verdict import MIN_ROWS, Outcome
 
-_DRIFT_DAYS, _LABEL_DAYS, _REPLAY_DAYS = 7, 30, 7
+_REPLAY_DAYS = 7
 _LOAD_SECONDS = 120.0
-_LOOK_SECONDS = 3600.0
 
 
 def open_loop(config: PipelineConfig, rollout: Callable[[], Rollout], runs: Runs) -> Loop:
@@ -77,7 +76,17 @@ class _Facts:
 
     def can_try(self, version: int) -> bool:
         target = self._rollout.target
-        return any(version in loaded for loaded in target.servers().values()) and bool(target.pages())
+        servers, pages = target.servers(), target.pages()
+        if any(version in loaded for loaded in servers.values()) and pages:
+            return True
+        if silent := target.silent({*servers, *pages}):
+            raise ConveyorError(
+                "Whether another version can be tried beside the one that serves is not known, so nothing was done.",
+                where=", ".join(silent),
+                expected="an answer of each model server and gateway that is there",
+                fix="The next turn asks again. Read its log, or stop it: then the newest version serves once it is pushed.",
+            )
+        return False
 
     def run_at_work(self) -> str:
         return self._runs.at_work()

@@ -111,8 +111,15 @@ class ClusterTarget:
         found = {}
         for deployment in (STABLE_DEPLOYMENT, CANARY_DEPLOYMENT):
             with self._servers(deployment) as servers:
-                found.update({name: available(server.versions() or {}) for name, server in servers.items()})
+                answers = {name: server.versions() for name, server in servers.items()}
+            found.update({name: available(versions) for name, versions in answers.items() if versions is not None})
         return found
+
+    def silent(self, answering: Collection[str]) -> list[str]:
+        """The pods of the stable version and of the gateways that have not ended, ready or not."""
+        pods = [pod for name in (STABLE_DEPLOYMENT, GATEWAY) for pod in self._objects.pods(name)]
+        at_work = [pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") not in ("Succeeded", "Failed")]
+        return [name for name in at_work if name not in answering]
 
     def drift(self, placement: Placement) -> str:
         """The difference between ConfigMaps, Deployments and a placement."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from urllib.parse import urlsplit
 
 from pipeline.config import PipelineConfig
 from serving.rollout import files
@@ -15,6 +17,8 @@ from serving.rollout.placement import Placement
 from serving.rollout.state import RolloutState
 from serving.rollout.target import move
 from serving.rollout.versions import PushedVersion
+
+_CONNECT_SECONDS = 5.0
 
 
 class LocalTarget:
@@ -71,6 +75,11 @@ class LocalTarget:
         versions = self._server.versions()
         return {} if versions is None else {self._server.address: available(versions)}
 
+    def silent(self, answering: Collection[str]) -> list[str]:
+        """The addresses that somebody listens at."""
+        addresses = {self._server.address: f"//{self._server.address}", **{gateway: gateway for gateway in self._gateways}}
+        return [name for name, url in addresses.items() if name not in answering and _is_open(url)]
+
     def drift(self, placement: Placement) -> str:
         """The difference between models.config and a placement."""
         path = files.models_config_path(self._config)
@@ -103,3 +112,15 @@ class LocalTarget:
     def _configure(self, versions: Collection[int], labels: Mapping[str, int]) -> None:
         base_path = str(self._config.serving_path)
         files.replace_models_config(self._config, render_versions(self.model, base_path, versions, labels))
+
+
+def _is_open(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        with socket.create_connection((parts.hostname or "localhost", port), timeout=_CONNECT_SECONDS):
+            return True
+    except TimeoutError:
+        return True
+    except (OSError, ValueError):
+        return False

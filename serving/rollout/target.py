@@ -50,6 +50,9 @@ class RolloutTarget(Protocol):
     def servers(self) -> dict[str, list[int]]:
         """The versions that each model server answers with, by its name; servers that do not answer are left out."""
 
+    def silent(self, answering: Collection[str]) -> list[str]:
+        """The model servers and gateways that are there, beside those that answer, by their names."""
+
     def drift(self, placement: Placement) -> str:
         """The difference from a placement, as a sentence; empty without one."""
 

@@ -57,13 +57,13 @@ class Volume:
     def metadata(self) -> str:
         return f"sqlite:///{self.folder}/metadata.sqlite"
 
-    def turn(self) -> str:
+    def turn(self, *, may_fail: bool = False) -> str:
         """What a turn says. It keeps nothing in memory, so that the next one could be another process, as in the CronJob."""
         command = ["loop", str(self.mounted / "pipeline.yaml"), "--once", "--target", "cluster"]
         said = StringIO()
         with redirect_stdout(said), pytest.raises(SystemExit) as ended:
             main([*command, "--package", str(self.mounted / "package.yaml")])
-        assert not ended.value.code
+        assert may_fail or not ended.value.code
         return said.getvalue().partition("  ")[2].strip()
 
     def walk(self) -> None:
@@ -151,7 +151,8 @@ def test_a_new_span_leads_to_a_run_and_its_version_is_tried_and_stable(
 
     with serving(cluster, tmp_path) as callers:
         write_span(volume.folder / "data", 2)
-        assert volume.turn().startswith("adopt: span 2 has come, and version 1 serves")
+        # On a busy machine, a gateway may not answer in time: then the turn fails, and the next one looks again.
+        wait_until(lambda: volume.turn(may_fail=True).startswith("adopt: span 2 has come, and version 1 serves"))
         told = volume.turn()
         run_id = list(volume.server.runs)[-1]
         assert told == f"run: span 2 has come: run {run_id} is at work"

@@ -41,6 +41,7 @@ class World:
     is_slow: bool = False
     digests: dict[int, str] = field(default_factory=dict)
     has_servers: bool = False
+    silent: bool = False
     other_run: str = ""
     in_cluster: bool = False
     begun: dict[int, str] = field(default_factory=dict)
@@ -78,6 +79,8 @@ class World:
         return self.digests.get(version, "")
 
     def can_try(self, version: int) -> bool:
+        if self.silent:
+            raise NodeError("The gateway does not answer.")
         return self.has_servers
 
     def run_at_work(self) -> str:

@@ -247,14 +247,37 @@ class TestFirstRollout:
         turns(loop(), world, 3)
         assert world.done == ["push 2"]
 
-    def test_one_that_cannot_begin_keeps_no_model_from_being_trained(self, loop: Make, world: World):
+    def test_one_that_has_failed_once_is_tried_again_before_another_is_pushed(self, loop: Make, world: World):
         world.has_servers, world.span, world.broken = True, 2, True
         made = loop()
         with pytest.raises(NodeError, match="does not take it over"):
             made.turn()
         world.broken = False
+        assert "adopt did not end well once" in made.turn().reason
+        world.now += 60
+        turns(made, world, 2)
+        assert world.done == ["adopt 1", "push 2"]
+
+    def test_one_that_cannot_begin_keeps_no_model_from_being_trained_for_long(self, loop: Make, world: World):
+        world.has_servers, world.span, world.broken = True, 2, True
+        made = loop()
+        for minutes in (1, 4, 0):
+            with pytest.raises(NodeError, match="does not take it over"):
+                made.turn()
+            world.now += minutes * 60
+        world.broken = False
         turns(made, world, 3)
         assert world.done == ["push 2"]
+
+    def test_while_it_is_not_known_whether_it_can_begin_nothing_is_pushed(self, loop: Make, world: World):
+        world.has_servers, world.span, world.silent = True, 2, True
+        made = loop()
+        for _ in range(5):
+            with pytest.raises(NodeError, match="does not answer"):
+                made.turn()
+        world.silent = False
+        turns(made, world, 2)
+        assert world.done == ["adopt 1", "push 2"]
 
     def test_the_approval_is_then_that_of_the_version_and_not_of_the_run(self, loop: Make, world: World):
         world.has_servers, world.span = True, 2

@@ -14,7 +14,7 @@ import pytest
 from pipeline.config import PipelineConfig
 from pipeline.config.evaluation import Bounds
 from pipeline.config.loop import Loop
-from pipeline.errors import UsageError
+from pipeline.errors import ConveyorError, UsageError
 from pipeline.loop import looks
 from pipeline.loop.journal import FILE_NAME, Action, Entry, Journal, State
 from pipeline.loop.local_runs import LocalRuns
@@ -32,14 +32,17 @@ from tests.fakes.workspace import Workspace
 class Rollout:
     """Stands in for the rollout: notes what is asked of it."""
 
-    def __init__(self, config: PipelineConfig, outcome: str = "undecided", serving: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, config: PipelineConfig, outcome: str = "undecided", serving: tuple[int, ...] = (), silent: str = ""
+    ) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self._outcome = outcome
         self.target = SimpleNamespace(
             read=lambda: read_state(config),
             digest=ModelFolder(config.serving_path).digest,
             servers=lambda: {"localhost:8500": list(serving)} if serving else {},
-            pages=lambda: {"http://localhost:8088": "counts"} if serving else {},
+            pages=lambda: {"http://localhost:8088": "counts"} if serving and not silent else {},
+            silent=lambda answering: [silent] if silent else [],
         )
 
     def status(self) -> Any:
@@ -245,6 +248,19 @@ def test_the_version_that_serves_is_adopted_before_a_run(
     monkeypatch.setattr(LocalRuns, "run", lambda self, begun: Done("nothing was pushed", "run-3"))
     assert made(pushed, rollout).turn().action is (Action.ADOPT if asked else Action.RUN)
     assert [each[:2] for each in rollout.asked] == ([("adopt", 8)] if asked else [])
+
+
+def test_where_somebody_is_there_and_does_not_answer_no_run_is_begun(
+    pushed: PipelineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "flights-4.csv").write_text("late\n1\n")
+    os.utime(tmp_path / "flights-4.csv", (0, 0))
+    monkeypatch.setattr(LocalRuns, "run", lambda self, begun: Done("version 9 was pushed", "run-3", 9))
+    loop = made(pushed, Rollout(pushed, serving=(8,), silent="http://localhost:8088"))
+    with pytest.raises(ConveyorError, match="not known") as caught:
+        loop.turn()
+    assert caught.value.where == "http://localhost:8088"
+    assert loop.journal.entries() == ()
 
 
 def test_another_process_knows_which_drift_was_announced(pushed: PipelineConfig, monkeypatch: pytest.MonkeyPatch):

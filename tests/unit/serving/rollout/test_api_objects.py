@@ -86,6 +86,19 @@ def test_what_serves_is_adopted_and_a_replay_is_recorded(target: ClusterTarget, 
     assert [change.action for change in target.read().changes] == ["adopt", "replay"]
 
 
+def test_a_pod_that_does_not_answer_is_not_taken_for_none(target: ClusterTarget, cluster: FakeCluster) -> None:
+    assert (target.servers(), target.pages(), target.silent(())) == ({}, {}, [])
+    for name in ("serving", "gateway"):
+        cluster.add_pod(name, free_port())
+    assert (target.servers(), target.pages()) == ({}, {})
+    assert target.silent(()) == ["serving-1", "gateway-1"]
+    assert target.silent(["serving-1"]) == ["gateway-1"]
+    evicted = cluster.read("pod-gateway-1")
+    evicted["status"] = {"phase": "Failed", "reason": "Evicted"}
+    cluster.write("pod-gateway-1", evicted)
+    assert target.silent(["serving-1"]) == []
+
+
 def test_pods_are_found_by_their_name_and_reached_at_their_own_address(objects: ApiObjects, cluster: FakeCluster) -> None:
     cluster.add_pod("gateway", 8088)
     cluster.add_pod("serving", 8500)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from serving.rollout.local import LocalTarget
 from serving.rollout.model_servers import RunningServer
 from serving.rollout.placement import Plan
 from tests.fakes.event_receiver import event_receiver
+from tests.fakes.ports import free_port
 
 
 class LateGateway:
@@ -162,3 +164,13 @@ def test_what_was_replayed_is_the_model_and_not_the_number(config: PipelineConfi
         rollout.start(3, 20, "to see", replayed=True)
     describe("one")
     assert rollout.start(3, 20, "to see", replayed=True).canary == 3
+
+
+def test_who_listens_and_does_not_answer_is_not_taken_for_nobody(config: PipelineConfig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address, nobody = f"127.0.0.1:{listening.getsockname()[1]}", f"127.0.0.1:{free_port()}"
+        gateways = [f"http://{address}", f"http://{nobody}"]
+        silent = LocalTarget(config, RunningServer(nobody, config.name), gateways, print, 0.2).silent
+        assert silent(()) == [f"http://{address}"]
+        assert silent([f"http://{address}"]) == []
+        assert LocalTarget(config, RunningServer(address, config.name), [], print, 0.2).silent(()) == [address]
