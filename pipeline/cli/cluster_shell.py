@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING
 
 from pipeline.util.programs import READ_SECONDS
@@ -10,8 +9,16 @@ from pipeline.util.programs import READ_SECONDS
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
-# Python's own output alone goes to stdout. The pod's user has no name, so that of the person is taken along.
-_SCRIPT = 'cat > "$0" && LOGNAME="$1" && export LOGNAME && shift && exec python -m pipeline.cli.main "$@" "$0"'
+# Python's own output alone goes to stdout. The pod's user has no name, so that of the person is taken along. Others may be at
+# work in the pod, so the file is one of this command alone.
+_SCRIPT = """\
+folder=$(mktemp -d) || exit
+trap 'rm -rf "$folder"' EXIT
+cat > "$folder/pipeline.yaml" || exit
+LOGNAME=$0
+export LOGNAME
+python -m pipeline.cli.main "$@" "$folder/pipeline.yaml"
+"""
 
 
 def in_shell(config: PipelineConfig, *command: str) -> str:
@@ -26,11 +33,11 @@ def in_shell(config: PipelineConfig, *command: str) -> str:
     """
     import yaml
 
+    from pipeline.cli.serving_target import user_name
     from pipeline.kubeflow.loop_objects import config_of_loop
 
-    path = f"/tmp/{config.name}-{command[0]}.yaml"
     there = yaml.safe_dump(config_of_loop(config)[0])
-    return ask_shell(config, "sh", "-c", _SCRIPT, path, getpass.getuser(), *command, input=there)
+    return ask_shell(config, "sh", "-c", _SCRIPT, user_name(), *command, input=there)
 
 
 def ask_shell(config: PipelineConfig, *command: str, input: str, seconds: float = READ_SECONDS) -> str:

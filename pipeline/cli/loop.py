@@ -85,6 +85,14 @@ def loop(
         return
     if target is Target.CLUSTER:
         _require_volume(settings, package)
+    elif package is not None:
+        raise UsageError(
+            "A loop on this machine runs the pipeline here, and not from a package.",
+            where="--package",
+            expected="--target cluster beside it, as the CronJob of conveyor compile --loop has it",
+            seen="--target local",
+            fix="Leave --package out.",
+        )
 
     from pipeline.loop.turn import one_loop
     from pipeline.monitoring.moments import parse_duration
@@ -166,7 +174,17 @@ def _kubeflow_runs(settings: PipelineConfig, package: Path) -> Runs:
     from pipeline.kubeflow.client import KubeflowClient
     from pipeline.loop.kubeflow_runs import KubeflowRuns
 
-    return KubeflowRuns(KubeflowClient(settings), package.read_text())
+    try:
+        text = package.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "The package cannot be read.",
+            where=f"--package {package}",
+            expected="what conveyor compile writes",
+            seen=(error.strerror if isinstance(error, OSError) else None) or str(error),
+            fix="Run: conveyor compile --loop loop.yaml, then: kubectl apply --server-side -f loop.yaml",
+        ) from error
+    return KubeflowRuns(KubeflowClient(settings), text)
 
 
 def _turn(turns: Loop) -> str:

@@ -169,12 +169,15 @@ def _models(config: PipelineConfig, target: Target) -> str:
 
 def who() -> str:
     """The person who runs this command, as user@machine."""
+    return f"{user_name()}@{socket.gethostname()}"
+
+
+def user_name() -> str:
+    """The name of the person who runs this command; the number where there is no name, as in containers."""
     try:
-        user = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):
-        # A container's user may lack a name.
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+        return str(os.getuid())
 
 
 def _gateway(config: PipelineConfig) -> str:

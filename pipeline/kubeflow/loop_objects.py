@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 CONFIG_FILE, PACKAGE_FILE = "pipeline.yaml", "package.yaml"
 _FOLDER, _NAME = "loop", "conveyor-loop"
 _PART_OF = {"app.kubernetes.io/part-of": "conveyor"}
+# What Kubernetes lets a key of a ConfigMap be, and all of its data together.
+_KEY, _ROOM = re.compile(r"(?!\.$|\.\.)[-._a-zA-Z0-9]{1,253}"), 1 << 20
 _API = "http://ml-pipeline.{}:8888"
 
 
@@ -30,7 +34,8 @@ def loop_objects(config: PipelineConfig, package: str) -> list[dict[str, Any]]:
 
     Raises:
       ConfigError: the configuration names files that pods cannot reach.
-      UsageError: the manifests are missing, or made for other names than the configuration has; one has to log in.
+      UsageError: the manifests are missing, or made for other names than the configuration has; one has to log in; files have
+        names that cannot be, or are too large.
     """
     kubeflow = config.kubeflow
     require_matching_names(kubeflow)
@@ -44,6 +49,7 @@ def loop_objects(config: PipelineConfig, package: str) -> list[dict[str, Any]]:
         )
     fields, files = config_of_loop(config)
     data = {**files, CONFIG_FILE: yaml.safe_dump(fields, sort_keys=False), PACKAGE_FILE: package}
+    _require_room(data)
     folder = manifest(_FOLDER)
     resources = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
     objects = [one for name in resources for one in yaml.safe_load_all((folder / name).read_text())]
@@ -69,11 +75,17 @@ def config_of_loop(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, st
 
     Raises:
       ConfigError: data are read from, or models pushed to, a place outside the volume.
+      UsageError: a file cannot be read, or has a name that another has or that cannot be.
     """
     there, files = in_cluster(config), dict[str, str]()
-    for path in (there.schema_source.path, there.gateway.feature_schema, there.push.public_key):
+    named = {
+        "schema.path": there.schema_source.path,
+        "gateway.feature_schema": there.gateway.feature_schema,
+        "push.public_key": there.push.public_key,
+    }
+    for field, path in named.items():
         if path is not None:
-            files[Path(path).name] = _read(config.resolve(path))
+            _add(files, field, path, _read(config.resolve(path)))
     key, host = there.push.public_key, _API.format(config.kubeflow.system_namespace)
     settings = without_folders(there)
     settings = settings.model_copy(
@@ -85,15 +97,48 @@ def config_of_loop(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, st
     return settings.model_dump(mode="json", by_alias=True, exclude_defaults=True), files
 
 
+def _add(files: dict[str, str], field: str, path: str, content: str) -> None:
+    """Adds a file by its name: in the cluster, all are in one folder."""
+    name = Path(path).name
+    if not _KEY.fullmatch(name):
+        problem, expected = "cannot be that of a file in the cluster", "letters, digits, -, _ and ., but not .. first"
+    elif name in (CONFIG_FILE, PACKAGE_FILE) or files.get(name, content) != content:
+        taken = ", ".join((CONFIG_FILE, PACKAGE_FILE, *files))
+        problem, expected = "is that of another file in the cluster", f"another than {taken}"
+    else:
+        files[name] = content
+        return
+    raise UsageError(
+        f"The name of a file that the configuration names {problem}.",
+        where=field,
+        expected=expected,
+        seen=path,
+        fix=f"Give the file another name, and name that in {field}.",
+    )
+
+
+def _require_room(data: Mapping[str, str]) -> None:
+    sizes = {name: len(text.encode()) for name, text in data.items()}
+    if sum(sizes.values()) <= _ROOM:
+        return
+    raise UsageError(
+        "The package and the files are too large for a ConfigMap.",
+        where="--loop",
+        expected=f"{_ROOM:,} bytes in all",
+        seen=", ".join(f"{name}: {size:,}" for name, size in sizes.items()),
+        fix=f"Make {max(sizes, key=lambda name: sizes[name])} smaller, or run the pipeline by the clock: conveyor schedule",
+    )
+
+
 def _read(path: str) -> str:
     try:
         return Path(path).read_text()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             "A file that the configuration names cannot be read.",
             where=path,
-            seen=error.strerror or str(error),
-            fix="Correct the path, or the rights of the file.",
+            seen=(error.strerror if isinstance(error, OSError) else None) or str(error),
+            fix="Correct the path, or the rights of the file; it has to be text.",
         ) from error
 
 

@@ -149,6 +149,17 @@ def test_both_pause_and_resume_are_refused(conveyor: Callable[..., Any]):
     assert conveyor("loop", "--pause", "--resume")[0] == 2
 
 
+def _nameless() -> str:
+    raise KeyError("getpwuid(): uid not found: 1000")
+
+
+def test_a_package_is_for_the_cluster_alone(conveyor: Callable[..., Any], folder: Path):
+    code, _, err = conveyor("loop", "--once", "--package", "package.yaml")
+    assert code == 2
+    assert "not from a package" in err
+    assert not folder.exists()
+
+
 class TestInTheCluster:
     @pytest.fixture
     def cluster(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
@@ -165,12 +176,27 @@ class TestInTheCluster:
         assert "takes its turns in the cluster" in err
         assert "conveyor compile --loop loop.yaml, then: kubectl apply --server-side -f loop.yaml" in err
 
+    @pytest.mark.parametrize("content", [None, b"\xff"])
+    def test_a_package_that_cannot_be_read_is_told(
+        self, conveyor: Callable[..., Any], cluster: FakeCluster, tmp_path: Path, content: bytes | None
+    ):
+        (tmp_path / "volume").mkdir()
+        if content is not None:
+            (tmp_path / "package.yaml").write_bytes(content)
+        workspace = ("--set", f"workspace={tmp_path / 'volume'}")
+        code, _, err = conveyor("loop", "--once", "--target", "cluster", "--package", "package.yaml", *workspace)
+        assert code == 2
+        assert "The package cannot be read." in err
+
     def test_what_is_on_the_volume_is_asked_of_the_pod_that_has_it(
         self, conveyor: Callable[..., Any], cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setenv("PYTHONPATH", str(checkout.ROOT))
         monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         (tmp_path / "volume").mkdir()
+        (tmp_path / "of-the-pod").mkdir()
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "of-the-pod"))
+        monkeypatch.setattr("getpass.getuser", _nameless)
         assert conveyor("loop", "--pause", "--reason", "month's end", "--target", "cluster") == (
             0,
             "Loops wait until: conveyor loop --resume\n",
@@ -183,3 +209,4 @@ class TestInTheCluster:
         assert code == 1
         assert "There is nothing to approve." in err
         assert any(call.startswith("--context kind-conveyor --namespace kubeflow exec --stdin") for call in cluster.calls)
+        assert list((tmp_path / "of-the-pod").iterdir()) == []

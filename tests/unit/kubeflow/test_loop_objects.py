@@ -127,8 +127,24 @@ def test_they_have_the_volume_of_runs_as_those_have_it(file: str) -> None:
         ({"kubeflow": {"mount_path": "/other"}}, UsageError, "made for kubeflow.mount_path"),
         ({"kubeflow": {"auth": {"token_file": "token"}}}, UsageError, "a Kubeflow without profiles"),
         ({"schema": {"path": "gone.pbtxt"}}, UsageError, "cannot be read"),
+        ({"schema": {"path": "binary.pbtxt"}}, UsageError, "cannot be read"),
+        ({"schema": {"path": "two words.pbtxt"}}, UsageError, "cannot be that of a file"),
+        ({"schema": {"path": "..pbtxt"}}, UsageError, "cannot be that of a file"),
+        ({"schema": {"path": "other/package.yaml"}}, UsageError, "is that of another file"),
+        ({"gateway": {"feature_schema": "other/schema.pbtxt"}}, UsageError, "is that of another file"),
+        ({"gateway": {"feature_schema": "large.pbtxt"}}, UsageError, "too large"),
     ],
 )
 def test_what_cannot_be(tmp_path: Path, fields: dict[str, Any], error: type[Exception], match: str) -> None:
+    (tmp_path / "other").mkdir()
+    for name in ("two words.pbtxt", "..pbtxt", "other/package.yaml", "other/schema.pbtxt"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "binary.pbtxt").write_bytes(b"\xff")
+    (tmp_path / "large.pbtxt").write_text("#" * (1 << 20))
     with pytest.raises(error, match=match):
         loop_objects(config(tmp_path, **fields), "a package")
+
+
+def test_one_file_may_be_named_twice(tmp_path: Path) -> None:
+    found = by_kind(loop_objects(config(tmp_path, gateway={"feature_schema": "schema.pbtxt"}), "a package"))
+    assert found["ConfigMap"]["data"].keys() == {"pipeline.yaml", "package.yaml", "schema.pbtxt"}
