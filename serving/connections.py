@@ -19,6 +19,8 @@ MAX_HEADERS = 100
 """The most headers of a request."""
 HEAD_SECONDS = 10.0
 """The most seconds from the opening of a connection, or from the first byte of a further request, to the end of its headers."""
+_READ_SECONDS = 0.1
+"""How long a head that is late may have arrived already: of a busy loop, timers come before what is there to be read."""
 STALLED_SECONDS = 30.0
 """The most seconds in which a client takes nothing of an answer that waits for it."""
 MAX_SILENT = 1024
@@ -174,7 +176,10 @@ class LimitedHttp(HttpToolsProtocol):
         raise RefusedError
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._read_what_is_there)
+
+    def _read_what_is_there(self) -> None:
+        self._head_timer = self.loop.call_later(_READ_SECONDS, self._head_is_late)
 
     def _head_is_late(self) -> None:
         self._head_timer = None

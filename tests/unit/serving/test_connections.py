@@ -234,6 +234,14 @@ def test_headers_that_come_drop_by_drop_are_not_waited_for(server: Server, monke
             drip(connection)
 
 
+def test_a_head_that_came_while_the_loop_was_busy_is_read(line: Line) -> None:
+    line.pass_time(2 * connections.HEAD_SECONDS)
+    line.protocol.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    line.pass_time(connections.HEAD_SECONDS)
+    assert not line.is_aborted
+
+
 def test_an_answer_that_takes_longer_than_a_head_may_is_waited_for(line: Line) -> None:
     line.protocol.data_received(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
 
