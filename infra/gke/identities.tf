@@ -6,6 +6,7 @@ locals {
   volume_users = toset([
     "${var.run_namespace}/pipeline-runner",
     "${var.run_namespace}/conveyor-loop",
+    "${var.run_namespace}/conveyor-monitor",
     "${var.run_namespace}/default",
     "conveyor-serving/default",
   ])

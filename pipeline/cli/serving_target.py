@@ -133,6 +133,7 @@ def _announce(config: PipelineConfig, target: RolloutTarget, change: RolloutChan
     from pipeline.util.events import EventType, post
 
     kinds = {
+        "adopt": EventType.VERSION_ADOPTED,
         "replay": EventType.VERSION_REPLAYED,
         "start": EventType.VERSION_STARTED,
         "step": EventType.VERSION_STEPPED,

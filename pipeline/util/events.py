@@ -34,6 +34,7 @@ class EventType(str, Enum):
     MODEL_BLESSED = "conveyor.model.blessed"
     MODEL_NOT_BLESSED = "conveyor.model.not_blessed"
     DRIFT_FOUND = "conveyor.drift.found"
+    VERSION_ADOPTED = "conveyor.version.adopted"
     VERSION_REPLAYED = "conveyor.version.replayed"
     VERSION_STARTED = "conveyor.version.started"
     VERSION_STEPPED = "conveyor.version.stepped"

@@ -39,10 +39,11 @@ def config(folder: Path, **fields: Any) -> PipelineConfig:
     return load_config(folder / "pipeline.yaml")
 
 
-def by_kind(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The objects by kind; of the two CronJobs that of the loop."""
-    found = {one["kind"]: one for one in objects if one["metadata"]["name"] == "conveyor-loop"}
-    assert len(found) == len(objects) - 1
+def by_kind(objects: list[dict[str, Any]], name: str = "conveyor-loop") -> dict[str, dict[str, Any]]:
+    """The objects of a name by kind."""
+    named = [one for one in objects if one["metadata"]["name"] == name]
+    found = {one["kind"]: one for one in named}
+    assert len(found) == len(named)
     return found
 
 
@@ -84,6 +85,24 @@ def test_its_objects_are_where_the_configuration_says(tmp_path: Path) -> None:
     assert found["RoleBinding"]["subjects"][0]["namespace"] == "team"
     (rule,) = found["NetworkPolicy"]["spec"]["ingress"]
     assert rule["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "team"}
+
+
+def test_a_look_has_an_account_that_may_change_nothing(tmp_path: Path) -> None:
+    found = by_kind(loop_objects(config(tmp_path), "a package"), "conveyor-monitor")
+    assert {kind: one["metadata"]["namespace"] for kind, one in found.items()} == {
+        "CronJob": "team",
+        "ServiceAccount": "team",
+        "Role": "conveyor-serving",
+        "RoleBinding": "conveyor-serving",
+    }
+    pod = found["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    account = found["ServiceAccount"]["metadata"]
+    assert pod["serviceAccountName"] == account["name"]
+    assert found["RoleBinding"]["subjects"] == [
+        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    ]
+    assert found["RoleBinding"]["roleRef"]["name"] == found["Role"]["metadata"]["name"]
+    assert {verb for rule in found["Role"]["rules"] for verb in rule["verbs"]} == {"get"}
 
 
 @pytest.mark.parametrize("name", ["conveyor-loop", "conveyor-monitor"])

@@ -141,6 +141,36 @@ def test_a_token_that_kubelet_has_renewed_is_the_next_one(objects: ApiObjects, t
     assert objects.get("configmap", "serving-config") is not None
 
 
+def role(file: str) -> set[tuple[str, str, str]]:
+    """What a Role of manifests/loop allows: verb, resource and name."""
+    documents = yaml.safe_load_all((checkout.ROOT / "manifests/loop" / file).read_text())
+    rules = next(one for one in documents if one["kind"] == "Role")["rules"]
+    return {
+        (verb, resource, name)
+        for rule in rules
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", ("",))
+    }
+
+
+def requests(asked: list[tuple[str, str]]) -> set[tuple[str, str, str]]:
+    """What was asked of the API server, in the words of a Role."""
+    needed = set()
+    for method, path in asked:
+        kind, *rest = path.partition("namespaces/conveyor-serving/")[2].partition("?")[0].split("/")
+        verb = "patch" if method == "PATCH" else "get" if rest else "list"
+        needed.add((verb, "/".join((kind, *rest[1:])), rest[0] if rest else ""))
+    return needed
+
+
+def test_the_role_of_the_monitor_allows_to_read_which_version_serves(
+    target: ClusterTarget, asked: list[tuple[str, str]]
+) -> None:
+    target.read()
+    assert requests(asked) == role("monitor-role.yaml")
+
+
 def test_the_role_of_the_loop_allows_what_a_rollout_asks_for(
     target: ClusterTarget, cluster: FakeCluster, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,20 +182,7 @@ def test_the_role_of_the_loop_allows_what_a_rollout_asks_for(
     with pytest.raises(ConveyorError):
         # No pod becomes ready.
         rollout.start(3, 20, "to see")
-    documents = yaml.safe_load_all((checkout.ROOT / "manifests/loop/role.yaml").read_text())
-    role = next(one for one in documents if one["kind"] == "Role")
-    allowed = {
-        (verb, resource, name)
-        for rule in role["rules"]
-        for verb in rule["verbs"]
-        for resource in rule["resources"]
-        for name in rule.get("resourceNames", ("",))
-    }
-    needed = set()
-    for method, path in asked:
-        kind, *rest = path.partition("namespaces/conveyor-serving/")[2].partition("?")[0].split("/")
-        verb = "patch" if method == "PATCH" else "get" if rest else "list"
-        needed.add((verb, "/".join((kind, *rest[1:])), rest[0] if rest else ""))
+    allowed, needed = role("role.yaml"), requests(asked)
     assert needed - allowed == {("patch", "pods", "gateway-1")}
     assert {each for each in allowed if each[1] != "deployments/scale"} - needed == set()
 

@@ -94,22 +94,24 @@ def test_other_programs_are_told_of_each_change(config: PipelineConfig, monkeypa
         config = config.model_copy(update={"events": Events(url=receiver.url)})
         target = new_rollout(config, LateGateway(follows_after=0), monkeypatch).target
         rollout = open_rollout(config, target)
+        rollout.adopt(2, "it serves")
         rollout.record_replay(3, 2, "pass", "as good")
         rollout.start(3, 20, "to see", plan=Plan(steps=(20, 50), bake_seconds=0))
         rollout.promote("fine", traffic=50)
         rollout.pause("lunch")
         rollout.promote("fine")
         rollout.rollback("on second thoughts")
-        events = receiver.wait_for(5)
+        events = receiver.wait_for(6)
     assert [(each["type"].removeprefix("conveyor.version."), each["subject"]) for each in events] == [
+        ("adopted", "2"),
         ("replayed", "3"),
         ("started", "3"),
         ("stepped", "3"),
         ("promoted", "3"),
         ("rolled_back", "3"),
     ]
-    assert events[0]["data"]["outcome"] == "pass"
-    started = events[1]["data"]
+    assert events[1]["data"]["outcome"] == "pass"
+    started = events[2]["data"]
     assert (started["target"], started["reason"], started["after"]["canary"]) == ("local", "to see", 3)
 
 
