@@ -153,3 +153,17 @@ class FakeCluster:
         partial = path.with_name(f".{path.name}")
         partial.write_text(json.dumps(content))
         partial.rename(path)
+
+
+def cluster_of_flights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    """A cluster with the versions 1 to 3 of the model `flights`.
+
+    Args:
+      folder: where cluster and models are kept.
+      monkeypatch: puts its kubectl on the path.
+    """
+    for version in (1, 2, 3):
+        model = folder / "models" / "flights" / str(version)
+        model.mkdir(parents=True)
+        (model / "saved_model.pb").write_text("graph")
+    return FakeCluster(folder / "cluster", folder / "models", monkeypatch)

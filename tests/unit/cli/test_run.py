@@ -19,6 +19,7 @@ def test_the_error_that_ended_the_run_is_told_whatever_else_is_wrong(tmp_path, m
     """Here the metadata store cannot be read when events are posted and the summary is made."""
     with event_receiver() as receiver:
         _run_into_two_problems(tmp_path, monkeypatch, receiver.url)
+        assert [each["data"]["state"] for each in receiver.wait_for(1)] == ["failed"]
 
     printed = capsys.readouterr()
     assert printed.err.startswith("Data error: The label 'price' is not in the data.")

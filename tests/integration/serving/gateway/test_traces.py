@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from pipeline.config import Gateway
-from serving import tracing
 from serving.gateway.app import create_app
+from tests.fakes.spans import kept_spans
 from tests.fakes.waiting import wait_until
 from tests.integration.serving.gateway.running import ROW
 from tests.integration.serving.modelserver.running import serving
@@ -24,12 +23,8 @@ TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
-    yield exporter
-    tracing.use(None)
+    with kept_spans() as spans:
+        yield spans
 
 
 @pytest.fixture(params=["grpc", "http"])

@@ -19,7 +19,7 @@ from serving.rollout.model_folder import ModelFolder
 from tests.fakes.api_server import api_server, write_account
 from tests.fakes.identity import authority
 from tests.fakes.ports import free_port
-from tests.fakes.serving_cluster import FakeCluster
+from tests.fakes.serving_cluster import FakeCluster, cluster_of_flights
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    for version in (1, 2, 3):
-        folder = tmp_path / "models" / "flights" / str(version)
-        folder.mkdir(parents=True)
-        (folder / "saved_model.pb").write_text("graph")
-    return FakeCluster(tmp_path / "cluster", tmp_path / "models", monkeypatch)
+    return cluster_of_flights(tmp_path, monkeypatch)
 
 
 @pytest.fixture

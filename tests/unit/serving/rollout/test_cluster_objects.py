@@ -15,16 +15,12 @@ from serving.rollout.cluster import ClusterTarget
 from serving.rollout.controller import Rollout
 from serving.rollout.model_folder import ShellFolder
 from serving.rollout.objects import KubectlObjects
-from tests.fakes.serving_cluster import FakeCluster
+from tests.fakes.serving_cluster import FakeCluster, cluster_of_flights
 
 
 @pytest.fixture
 def objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    for version in (1, 2, 3):
-        folder = tmp_path / "models" / "flights" / str(version)
-        folder.mkdir(parents=True)
-        (folder / "saved_model.pb").write_text("graph")
-    return FakeCluster(tmp_path / "cluster", tmp_path / "models", monkeypatch)
+    return cluster_of_flights(tmp_path, monkeypatch)
 
 
 @pytest.fixture
