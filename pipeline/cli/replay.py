@@ -164,7 +164,9 @@ def _replayed_there(
         min_rows=min_rows,
         timeout=timeout,
     )
-    return parse(ask_shell(settings, "python", "-m", "pipeline.replay.apart", input=order.model_dump_json(), seconds=_HOURS))
+    # A command that is interrupted here goes on there, as kubectl sends no signals.
+    command = ("timeout", f"{_HOURS:g}", "python", "-m", "pipeline.replay.apart")
+    return parse(ask_shell(settings, *command, input=order.model_dump_json(), seconds=_HOURS))
 
 
 def _versions(actor: Rollout, version: int, against: int | None) -> tuple[int, int]:

@@ -47,7 +47,16 @@ def out_of_bounds(metric: str, lower: float, upper: float, rows: int, bounds: Bo
 
 
 @dataclass(frozen=True)
-class _Look:
+class Look:
+    """What was found out about a version.
+
+    Attributes:
+      version: the version.
+      moment: when, by the monotonic clock, in seconds.
+      quality: what is wrong with its quality by labels, in words, with its figures; None if nothing is, or no labels are there.
+      drift: the importance of the columns that have drifted and matter; None if none has, or nothing was logged.
+    """
+
     version: str
     moment: float
     quality: tuple[str, dict[str, float]] | None
@@ -55,7 +64,7 @@ class _Look:
 
 
 class Looks:
-    """What the log and the labels say of a version. They are read once an hour at the most: that takes a while.
+    """What the log and the labels say of a version. That takes a while: a process reads them once an hour at the most.
 
     Args:
       config: the pipeline's configuration.
@@ -64,16 +73,16 @@ class Looks:
 
     def __init__(self, config: PipelineConfig, folder: Path) -> None:
         self._config, self._told = config, folder / _TOLD
-        self._last: _Look | None = None
+        self._last: Look | None = None
 
-    def at(self, served: ServedVersion) -> _Look:
+    def at(self, served: ServedVersion) -> Look:
         """The last look at a version, or a new one."""
         moment, last = time.monotonic(), self._last
         if last is None or last.version != served.version or moment - last.moment > _LOOK_SECONDS:
             loop, is_logged = self._config.loop, self._is_logged()
             quality = self._quality(served, loop.quality) if loop.quality and is_logged else None
             drift = self._drift(served) if loop.drift and is_logged else None
-            self._last = last = _Look(served.version, moment, quality, drift)
+            self._last = last = Look(served.version, moment, quality, drift)
         return last
 
     def _is_logged(self) -> bool:

@@ -28,8 +28,6 @@ STABLE_CONFIG, CANARY_CONFIG, STATE = "serving-config", "serving-canary-config",
 
 _STATE_KEY, _CONFIG_KEY = "rollout.json", "models.config"
 _POLL_SECONDS = 2.0
-_GATEWAY_SECONDS = 180.0
-"""The time in which a gateway sees the new state, also where this user may not hasten it."""
 
 _CHANGED = "conveyor/configuration-changed"
 """An annotation of pods. A kubelet brings a changed ConfigMap into a pod within a minute or two, and at once if the pod changes
@@ -51,6 +49,8 @@ class ClusterTarget:
     """
 
     place = "cluster"
+    # Also where this user may not hasten it.
+    follow_seconds = 180.0
 
     def __init__(
         self,
@@ -245,7 +245,7 @@ class ClusterTarget:
         Raises:
           ConveyorError: a gateway goes on.
         """
-        end = time.monotonic() + _GATEWAY_SECONDS
+        end = time.monotonic() + self.follow_seconds
         while True:
             pages = self.pages()
             names = [pod["metadata"]["name"] for pod in self._ready_pods(GATEWAY)]
@@ -256,7 +256,7 @@ class ClusterTarget:
                 raise ConveyorError(
                     "A gateway goes on sending requests to the canary, so its pods were left running.",
                     where=", ".join(late),
-                    expected=f"the new state within {_GATEWAY_SECONDS:g} s",
+                    expected=f"the new state within {self.follow_seconds:g} s",
                     fix="Read the gateway's log, then: conveyor rollout repair --target cluster",
                 )
             time.sleep(_POLL_SECONDS)

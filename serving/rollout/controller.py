@@ -14,8 +14,6 @@ from serving.rollout.target import RolloutTarget
 from serving.rollout.verdict import MIN_ROWS, CanaryVerdict, Outcome, judge
 from serving.rollout.versions import prunable
 
-_FOLLOW_SECONDS = 15.0
-"""The time in which gateways usually see a new state; the counts then begin, whether they have or not."""
 _POLL_SECONDS = 0.5
 
 
@@ -293,8 +291,11 @@ class Rollout:
         return snapshot or None
 
     def _count_anew(self, state: RolloutState) -> RolloutState:
-        """Counts from when the gateways follow the new state: until then, the first canary ever has all of the traffic."""
-        end = time.monotonic() + _FOLLOW_SECONDS
+        """Counts from when the gateways follow the new state: until then, the first canary ever has all of the traffic.
+
+        When they have had the time for it, the counts begin, whether they do or not.
+        """
+        end = time.monotonic() + self.target.follow_seconds
         while True:
             pages = self.target.pages()
             if time.monotonic() > end or all(follows(page, state.traffic, shadow=state.shadow) for page in pages.values()):

@@ -36,6 +36,7 @@ class LocalTarget:
     """
 
     place = "local"
+    follow_seconds = 15.0
 
     def __init__(
         self,

@@ -19,6 +19,8 @@ class RolloutTarget(Protocol):
     """The model's name."""
     place: str
     """The target's name: `local` or `cluster`."""
+    follow_seconds: float
+    """The time in which gateways see a new state."""
 
     def locked(self) -> AbstractContextManager[None]:
         """Keeps others from changing the rollout; where that is impossible, `write` notices that they did."""

@@ -117,7 +117,8 @@ class TestInTheCluster:
         monkeypatch.setattr("os.nice", lambda niceness: None)
 
         def ask(config: PipelineConfig, *command: str, input: str, seconds: float) -> str:
-            assert command == ("python", "-m", apart.__name__)
+            # One that nobody waits for any more ends there, too.
+            assert command == ("timeout", f"{seconds:g}", "python", "-m", apart.__name__)
             monkeypatch.setattr("sys.stdin", StringIO(input))
             said = StringIO()
             with redirect_stdout(said):

@@ -171,7 +171,7 @@ def test_the_role_of_the_loop_allows_what_a_rollout_asks_for(
     target: ClusterTarget, cluster: FakeCluster, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But for the annotation, which only hastens what happens anyway: not every turn may change pods."""
-    monkeypatch.setattr("serving.rollout.cluster._GATEWAY_SECONDS", 0.0)
+    monkeypatch.setattr(target, "follow_seconds", 0.0)
     cluster.add_pod("gateway", free_port())
     rollout = Rollout(target, "loop@pod", lambda text: None)
     rollout.adopt(2, "it serves")

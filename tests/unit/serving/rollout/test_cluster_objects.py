@@ -149,7 +149,7 @@ def test_the_canarys_pods_stay_while_a_gateway_sends_requests_to_them(
 ) -> None:
     objects.write("deployment-serving-canary", {"metadata": {"name": "serving-canary"}, "spec": {"replicas": 1}})
     objects.add_pod("gateway", 1)
-    monkeypatch.setattr(cluster, "_GATEWAY_SECONDS", 0.0)
+    monkeypatch.setattr(target, "follow_seconds", 0.0)
     monkeypatch.setattr(cluster, "read_metrics", lambda address: "gateway_canary_traffic_percent 20.0\n")
     with pytest.raises(ConveyorError, match="goes on sending requests") as caught:
         target.settle(Placement(stable=2))

@@ -143,8 +143,8 @@ def test_a_verdict_is_on_the_canary_that_was_judged(config: PipelineConfig, monk
 def test_a_gateway_that_does_not_follow_in_time_is_counted_all_the_same(
     config: PipelineConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controller, "_FOLLOW_SECONDS", 0.05)
     rollout = new_rollout(config, LateGateway(follows_after=10**6), monkeypatch)
+    monkeypatch.setattr(rollout.target, "follow_seconds", 0.05)
     rollout.start(3, 20, "to see")
     # One page more was read for the status.
     assert rows(rollout) == {"stable": "0", "canary": "100"}
