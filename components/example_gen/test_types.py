@@ -60,7 +60,7 @@ def test_one_file_and_two_are_read_alike(tmp_path: Path, texts: list[str], seen:
     ("type_", "texts", "where", "fitting"),
     [
         ("integer", ["007", "NA", "12a"], "line 4", ["007", "NA", "12"]),
-        ("float", ["007", '"1,5"'], "line 3", ["007", "1.5"]),
+        ("float", ["007", "1.5.2"], "line 3", ["007", "1.5"]),
         ("boolean", ["yes", "no", "maybe"], "line 4", ["yes", "no", "t"]),
         ("time", ["2013-01-31", "31/31/2013"], "line 3", ["2013-01-31", "31.12.2013"]),
     ],
