@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription, free_name
+from pipeline.contracts.model import ModelDescription, free_name
 from serving.client import Address, Client, ModelSchema, Prediction
 from serving.errors import ServingError
 
@@ -37,8 +37,7 @@ class Model:
     def __init__(self, config: PipelineConfig, folder: Path, version: int) -> None:
         self.name, self.version = config.name, version
         self._config = config
-        description = folder / DESCRIPTION_PATH
-        self._description = ModelDescription.from_json(description.read_text()) if description.is_file() else None
+        self._description = ModelDescription.of(folder)
         address = Address("grpc", "this process", config.name, version)
         self._client = Client(address, transport=_InProcess(_servable(config.name, version, folder)))
 
@@ -50,7 +49,7 @@ class Model:
     @property
     def classes(self) -> list[str | int]:
         """The labels of a classifier, in the order of its probabilities; empty for regression."""
-        return list(self._description.classes) if self._description else []
+        return list(self._description.classes)
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Predictions for rows.

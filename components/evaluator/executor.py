@@ -21,7 +21,7 @@ from components.evaluator.gate import Gate
 from components.evaluator.thresholds import DEFAULT, at_thresholds, by_weighed, is_weighed, threshold_of
 from components.shared.examples.splits import split_files
 from components.shared.fast_executor import Artifacts, FastExecutor, UnsupportedError
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model import ModelDescription
 from pipeline.errors import ConfigError, NodeError
 
 GATE_KEY = "gate"
@@ -79,8 +79,7 @@ class Executor(FastExecutor):
 def _require_columns_of_baseline(input_dict: Artifacts, unread: Sequence[str]) -> None:
     """Sees to it that the baseline gets what it takes: without, it would say less than it knows, and anything could beat it."""
     for baseline in input_dict.get(standard_component_specs.BASELINE_MODEL_KEY) or []:
-        description = _path_of(baseline) / DESCRIPTION_PATH
-        taken = ModelDescription.from_json(description.read_text()).features if description.is_file() else {}
+        taken = ModelDescription.of(_path_of(baseline)).features
         if missing := [name for name in unread if name in taken]:
             raise ConfigError(
                 "The baseline cannot be compared with: it takes columns that this run does not read.",

@@ -20,7 +20,7 @@ from components.prediction_writer.predictions import PredictionColumns
 from components.prediction_writer.table import schema_of, write_table
 from components.shared.examples.splits import split_files
 from pipeline.config import Data
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model import ModelDescription
 
 
 class Executor(base_executor.BaseExecutor):
@@ -64,7 +64,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _description(model: types.Artifact) -> ModelDescription:
-    return ModelDescription.from_json((Path(path_utils.serving_model_path(model.uri)) / DESCRIPTION_PATH).read_text())
+    return ModelDescription.of(path_utils.serving_model_path(model.uri))
 
 
 class PredictionWriterSpec(ComponentSpec):

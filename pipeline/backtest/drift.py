@@ -9,7 +9,7 @@ from pathlib import Path
 from components.statistics_gen.batches import read_batches
 from pipeline.backtest.predictions import Predictions
 from pipeline.backtest.trials import Trial, Trials
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model import ModelDescription
 from pipeline.monitoring.columns import watched_columns
 from pipeline.monitoring.comparison import compare
 from pipeline.monitoring.profile import Profile
@@ -48,7 +48,7 @@ class DriftWatch:
 
     def _compared(self, trial: Trial, span: int) -> tuple[str, ...]:
         config = self._trials.config
-        description = ModelDescription.from_json(Path(trial.model, DESCRIPTION_PATH).read_text())
+        description = ModelDescription.of(trial.model)
         columns = watched_columns(config, description.features)
         if self._reference is None or self._reference[0] != trial.key:
             profile = Profile(columns)

@@ -32,10 +32,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from pipeline.errors import StorageError
 
 EXAMPLES_SIGNATURE = "serving_default"
 EXAMPLES_INPUT = "examples"
@@ -137,6 +143,50 @@ class ModelDescription:
 
     @classmethod
     def from_json(cls, text: str) -> ModelDescription:
-        """Reads the text of the file. Fields that it lacks keep their defaults; fields of other versions are passed over."""
-        document: Mapping[str, Any] = json.loads(text)
-        return cls(**{name: value for name, value in document.items() if name in cls.__dataclass_fields__})
+        """Reads the text of the file. Fields that it lacks keep their defaults; fields of other versions are passed over.
+
+        Raises:
+          ValueError: it is damaged.
+        """
+        return TypeAdapter(cls).validate_json(text)
+
+    @classmethod
+    def of(cls, model: str | os.PathLike[str]) -> ModelDescription:
+        """What a model says of itself; nothing where another trainer has made it.
+
+        Args:
+          model: the folder of the SavedModel.
+
+        Raises:
+          StorageError: the file cannot be read, or is damaged.
+        """
+        path = Path(model, DESCRIPTION_PATH)
+        try:
+            return cls.from_json(path.read_text(errors="replace"))
+        except FileNotFoundError:
+            return cls()
+        except OSError as error:
+            raise StorageError(
+                "The description of a model cannot be read.",
+                where=str(path),
+                seen=error.strerror or str(error),
+                fix="Correct the rights of the file.",
+            ) from error
+        except ValueError as error:
+            raise damaged_description(str(path), error) from error
+
+
+def damaged_description(where: str, error: ValueError) -> StorageError:
+    """The error of a description that is not what was written.
+
+    Args:
+      where: the file.
+      error: what `ModelDescription.from_json` has raised.
+    """
+    return StorageError(
+        "The description of a model is damaged.",
+        where=where,
+        expected="what the Trainer has written: a JSON object",
+        seen=str(error).partition("\n")[0],
+        fix="Of a pushed version: push another, and then delete the folder of this one. Otherwise: conveyor run",
+    )

@@ -13,7 +13,7 @@ from pipeline.config import PipelineConfig
 from pipeline.contracts import input_pattern
 from pipeline.contracts.importance import FILE_NAME as IMPORTANCE_FILE
 from pipeline.contracts.importance import Importance
-from pipeline.contracts.model import DESCRIPTION_PATH, ColumnType, ModelDescription
+from pipeline.contracts.model import ColumnType, ModelDescription
 from pipeline.contracts.schema import FILE_NAME as SCHEMA_FILE
 from pipeline.contracts.schema import Schema, read_schema
 from pipeline.errors import UsageError
@@ -145,9 +145,7 @@ def read_version(config: PipelineConfig, version: str | None) -> ServedVersion:
         named = version or (next(reversed(versions)) if versions else "")
         lineage = store.lineage(store.pushed(named))
     folder = Path(lineage.destination)
-    path = folder / DESCRIPTION_PATH
-    description = ModelDescription.from_json(path.read_text()) if path.is_file() else ModelDescription()
-    return ServedVersion(named, folder, lineage, description, _schema(lineage))
+    return ServedVersion(named, folder, lineage, ModelDescription.of(folder), _schema(lineage))
 
 
 def _schema(lineage: Lineage) -> schema_pb2.Schema:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import PipelineConfig, Task
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model import ModelDescription
 from pipeline.errors import UsageError
 from pipeline.monitoring.labels import LabelStore, labels_of_day, logged_names
 from pipeline.monitoring.moments import Period
@@ -192,9 +192,7 @@ def _classes(config: PipelineConfig, version: int) -> list[str]:
     """A classifier's label values; 0 and 1 of a model that does not describe itself."""
     if config.task is Task.REGRESSION:
         return []
-    path = config.serving_path / str(version) / DESCRIPTION_PATH
-    described = ModelDescription.from_json(path.read_text()).classes if path.is_file() else []
-    return [str(each) for each in described or (0, 1)]
+    return [str(each) for each in ModelDescription.of(config.serving_path / str(version)).classes or (0, 1)]
 
 
 def _quality(config: PipelineConfig, total: Slice) -> Check:

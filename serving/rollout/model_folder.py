@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription, damaged_description
 from pipeline.errors import StorageError
 from pipeline.util.programs import ProgramError
 from serving.rollout.versions import File, PushedVersion, files_below, read_versions
@@ -56,18 +56,7 @@ class ModelFolder:
 
     def digest(self, version: int) -> str:
         """The digest that the model's description has."""
-        path = self._path / str(version) / DESCRIPTION_PATH
-        try:
-            return _digest(path.read_text(errors="replace"), str(path))
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            raise StorageError(
-                f"The description of version {version} cannot be read.",
-                where=str(path),
-                seen=error.strerror or str(error),
-                fix="Correct the rights of the file.",
-            ) from error
+        return ModelDescription.of(self._path / str(version)).digest
 
     def delete(self, versions: Collection[int]) -> None:
         """Renames each folder, and then deletes it."""
@@ -107,11 +96,13 @@ class ShellFolder:
         """The digest that the model's description has."""
         path = f"{self._path}/{version}/{DESCRIPTION_PATH}"
         try:
-            return _digest(self._kubectl.read("exec", SHELL, "--", "env", "LC_ALL=C", "cat", path), path)
+            return ModelDescription.from_json(self._kubectl.read("exec", SHELL, "--", "env", "LC_ALL=C", "cat", path)).digest
         except ProgramError as error:
             if f"/{version}/{DESCRIPTION_PATH}: No such file or directory" in error.stderr:
                 return ""
             raise
+        except ValueError as error:
+            raise damaged_description(path, error) from error
 
     def delete(self, versions: Collection[int]) -> None:
         """Renames each folder, and then deletes it."""
@@ -119,19 +110,3 @@ class ShellFolder:
             doomed = f"{self._path}/.pruned-{version}"
             self._kubectl.run("exec", SHELL, "--", "mv", f"{self._path}/{version}", doomed)
             self._kubectl.run("exec", SHELL, "--", "rm", "-r", doomed)
-
-
-def _digest(description: str, path: str) -> str:
-    try:
-        digest = ModelDescription.from_json(description).digest
-        if not isinstance(digest, str):
-            raise TypeError(f"digest: {digest!r}")
-    except (ValueError, TypeError, AttributeError) as error:
-        raise StorageError(
-            "The description of a model is damaged.",
-            where=path,
-            expected="what the Trainer has written: a JSON object, whose digest is a string",
-            seen=str(error),
-            fix="Push another version: conveyor run. Then delete the folder of this one.",
-        ) from error
-    return digest

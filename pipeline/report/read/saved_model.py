@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model import ModelDescription
 
 FOLDER = "Format-Serving"
 
@@ -61,9 +61,7 @@ def read_saved_model(folder: Path) -> SavedModel:
     model = folder / FOLDER
     if not model.is_dir():
         raise FileNotFoundError(model)
-    path = model / DESCRIPTION_PATH
-    # A model of another trainer has none.
-    description = ModelDescription.from_json(path.read_text()) if path.is_file() else ModelDescription()
+    description = ModelDescription.of(model)
     return SavedModel(
         size=sum(path.stat().st_size for path in model.rglob("*") if path.is_file()),
         columns=description.features,
