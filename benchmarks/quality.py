@@ -28,7 +28,8 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.example import CONFIG, newest_version, span_files
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
-from pipeline.contracts.model import COLUMNS_SIGNATURE, DESCRIPTION_PATH, MISSING, SCORE, ColumnType, ModelDescription
+from pipeline.contracts.model import COLUMNS_SIGNATURE, MISSING, SCORE, ColumnType
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from pipeline.errors import ConveyorError, UsageError
 from pipeline.training.features import DEFAULT_PARTS
 

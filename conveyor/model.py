@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contracts.model import ModelDescription, free_name
+from pipeline.contracts.model import free_name
+from pipeline.contracts.model_description import ModelDescription
 from serving.client import Address, Client, ModelSchema, Prediction
 from serving.errors import ServingError
 

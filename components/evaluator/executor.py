@@ -21,7 +21,7 @@ from components.evaluator.gate import Gate
 from components.evaluator.thresholds import DEFAULT, at_thresholds, by_weighed, is_weighed, threshold_of
 from components.shared.examples.splits import split_files
 from components.shared.fast_executor import Artifacts, FastExecutor, UnsupportedError
-from pipeline.contracts.model import ModelDescription
+from pipeline.contracts.model_description import ModelDescription
 from pipeline.errors import ConfigError, NodeError
 
 GATE_KEY = "gate"

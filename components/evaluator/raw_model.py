@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipeline.contracts.model import COLUMNS_SIGNATURE, DESCRIPTION_PATH, MISSING, ModelDescription
+from pipeline.contracts.model import COLUMNS_SIGNATURE, MISSING
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 
 _MISSING: Mapping[tf.DType, float | bytes] = {
     tf.float32: MISSING["float"],

@@ -22,7 +22,7 @@ from components.evaluator.rows import Comparison, Models
 from components.shared.fast_executor import FORCE_KEY
 from pipeline.config import PipelineConfig
 from pipeline.contracts.judgement import FILE_NAME, Judgement
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from pipeline.errors import ConfigError, DataError, NodeError
 
 

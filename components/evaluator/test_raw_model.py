@@ -12,6 +12,7 @@ import tensorflow as tf
 from components.evaluator.raw_model import RawModel
 from components.evaluator.rows import Comparison, Models
 from pipeline.contracts import model as contract
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 
 MOST = 512
 
@@ -37,10 +38,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     module = Counting()
     signatures = {contract.COLUMNS_SIGNATURE: module.of_columns, contract.EXAMPLES_SIGNATURE: module.of_examples}
     tf.saved_model.save(module, str(path), signatures)
-    description = path / contract.DESCRIPTION_PATH
+    description = path / DESCRIPTION_PATH
     description.parent.mkdir(exist_ok=True)
     description.write_text(
-        contract.ModelDescription("regression", "label", classes=[], features={"number": "float"}, digest="").to_json()
+        ModelDescription("regression", "label", classes=[], features={"number": "float"}, digest="").to_json()
     )
     return path
 

@@ -11,7 +11,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluator import eval_config
 from components.evaluator.thresholds import at_thresholds, by_weighed, is_weighed, threshold_of
 from pipeline.config import PipelineConfig
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 
 CONFIG = {
     "name": "rows",

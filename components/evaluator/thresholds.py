@@ -11,7 +11,8 @@ import tensorflow as tf
 from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from pipeline.contracts.model import DESCRIPTION_PATH, WEIGHED, ModelDescription
+from pipeline.contracts.model import WEIGHED
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 
 DEFAULT = 0.5
 """TFMA's, and that of a model that does not say by which threshold it decides."""

@@ -20,7 +20,7 @@ from components.prediction_writer.predictions import PredictionColumns
 from components.prediction_writer.table import schema_of, write_table
 from components.shared.examples.splits import split_files
 from pipeline.config import Data
-from pipeline.contracts.model import ModelDescription
+from pipeline.contracts.model_description import ModelDescription
 
 
 class Executor(base_executor.BaseExecutor):

@@ -20,7 +20,7 @@ from components.prediction_writer.component import Executor
 from components.prediction_writer.predictions import PredictionColumns
 from components.prediction_writer.table import schema_of, write_table
 from pipeline.config import Data
-from pipeline.contracts.model import ModelDescription
+from pipeline.contracts.model_description import ModelDescription
 from pipeline.errors import DataError, NodeError, StorageError
 
 BINARY = {"probabilities": np.float32([[0.25, 0.75]]), "labels": np.int64([1]), "score": np.float32([[0.75]])}

@@ -9,7 +9,7 @@ from pathlib import Path
 from components.statistics_gen.batches import read_batches
 from pipeline.backtest.predictions import Predictions
 from pipeline.backtest.trials import Trial, Trials
-from pipeline.contracts.model import ModelDescription
+from pipeline.contracts.model_description import ModelDescription
 from pipeline.monitoring.columns import watched_columns
 from pipeline.monitoring.comparison import compare
 from pipeline.monitoring.profile import Profile

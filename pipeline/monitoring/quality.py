@@ -27,7 +27,7 @@ from components.evaluator.thresholds import DEFAULT, at_thresholds
 from pipeline.config import PipelineConfig, Task
 from pipeline.config.consistency import METRICS
 from pipeline.contracts.metrics import higher_is_better
-from pipeline.contracts.model import ModelDescription
+from pipeline.contracts.model_description import ModelDescription
 from pipeline.contracts.prediction_log import PROBABILITIES, SCORE, VALUE, VERSION
 from pipeline.errors import UsageError
 from pipeline.monitoring.estimate import estimated

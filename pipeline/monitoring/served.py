@@ -13,7 +13,8 @@ from pipeline.config import PipelineConfig
 from pipeline.contracts import input_pattern
 from pipeline.contracts.importance import FILE_NAME as IMPORTANCE_FILE
 from pipeline.contracts.importance import Importance
-from pipeline.contracts.model import ColumnType, ModelDescription
+from pipeline.contracts.model import ColumnType
+from pipeline.contracts.model_description import ModelDescription
 from pipeline.contracts.schema import FILE_NAME as SCHEMA_FILE
 from pipeline.contracts.schema import Schema, read_schema
 from pipeline.errors import UsageError

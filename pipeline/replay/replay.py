@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import PipelineConfig, Task
-from pipeline.contracts.model import ModelDescription
+from pipeline.contracts.model_description import ModelDescription
 from pipeline.errors import UsageError
 from pipeline.monitoring.labels import LabelStore, labels_of_day, logged_names
 from pipeline.monitoring.moments import Period

@@ -18,6 +18,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from pipeline.config import Task
 from pipeline.contracts import model as contract
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from pipeline.contracts.schema import Schema
 from pipeline.training import raw, reference
 from pipeline.training.head import Head, class_values
@@ -170,7 +171,7 @@ def _write_description(
 ) -> None:
     encoding = head.encoding
     is_binary = encoding.task is Task.BINARY
-    description = contract.ModelDescription(
+    description = ModelDescription(
         task=encoding.task.value,
         label=label,
         classes=list(encoding.classes),
@@ -182,7 +183,7 @@ def _write_description(
         parameters=num_parameters,
         features={name: raw.dtype_name(spec.dtype) for name, spec in features.items()},
     )
-    path = str(PurePosixPath(destination) / contract.DESCRIPTION_PATH)
+    path = str(PurePosixPath(destination) / DESCRIPTION_PATH)
     tf.io.gfile.makedirs(str(PurePosixPath(path).parent))
     with tf.io.gfile.GFile(path, "w") as file:
         file.write(description.to_json())

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription, damaged_description
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription, damaged_description
 from pipeline.errors import StorageError
 from pipeline.util.programs import ProgramError
 from serving.rollout.versions import File, PushedVersion, files_below, read_versions

@@ -24,7 +24,7 @@ from components.evaluator import eval_config
 from components.evaluator.executor import Executor
 from components.shared.fast_executor import FORCE_KEY
 from pipeline.config import PipelineConfig
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 
 ROWS = 700
 # With an image named, TFX does not package its own sources for workers elsewhere, which the in-memory runner does not have.

@@ -23,7 +23,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load_config
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription, digest_of
+from pipeline.contracts.model import digest_of
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from pipeline.training import settings
 from pipeline.training.preprocessing import preprocessing_fn
 from pipeline.training.trainer import run_fn

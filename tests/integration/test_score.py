@@ -11,7 +11,7 @@ import pytest
 
 from conveyor.pipeline import Pipeline
 from pipeline.config.loading import load_config
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from pipeline.report.read.evaluation import read_evaluation
 from tests.integration.conftest import CONFIG, Project
 

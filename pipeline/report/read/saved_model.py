@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.contracts.model import ModelDescription
+from pipeline.contracts.model_description import ModelDescription
 
 FOLDER = "Format-Serving"
 

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.contracts.importance import FILE_NAME, ColumnImportance, Importance
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from tests.fakes.workspace import Workspace
 
 SINCE = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)

@@ -18,7 +18,7 @@ import yaml
 
 from pipeline.cli.main import main
 from pipeline.config import PipelineConfig
-from pipeline.contracts.model import ModelDescription
+from pipeline.contracts.model_description import ModelDescription
 from pipeline.errors import DataError, UsageError
 from pipeline.monitoring.labels import Import, LabelStore, import_labels
 from pipeline.monitoring.moments import UTC, Period
@@ -165,7 +165,7 @@ def test_two_imports_at_once_do_not_lose_labels(imported: Importer, store: Label
 def test_the_command_and_the_quality_that_labels_show(
     workspace: Any, config: PipelineConfig, log: PredictionFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline.contracts.model import DESCRIPTION_PATH
+    from pipeline.contracts.model_description import DESCRIPTION_PATH
 
     workspace.run("run-1", "-1", version="7")
     described = config.serving_path / "7" / DESCRIPTION_PATH

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from pipeline.config import PipelineConfig
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from pipeline.monitoring.labels import LabelStore, import_labels
 from pipeline.monitoring.sources import log_of
 from serving.client import ModelFeature, Prediction

@@ -11,7 +11,7 @@ import pytest
 from pipeline.cli.serving_target import open_rollout
 from pipeline.config import PipelineConfig
 from pipeline.config.events import Events
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from pipeline.errors import UsageError
 from serving.client import Prediction
 from serving.gateway.metrics import GatewayMetrics

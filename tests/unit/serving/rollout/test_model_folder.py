@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.contracts.model import DESCRIPTION_PATH, ModelDescription
+from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from pipeline.errors import ConveyorError, StorageError
 from pipeline.util.kubectl import Kubectl
 from serving.rollout.model_folder import ModelFolder, ShellFolder, Versions
