@@ -70,6 +70,11 @@ class Entry(BaseModel):
     is_slow: bool = False
     needs_approval: bool = False
 
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing has been done yet: it says what is about to be done, or what is waited for."""
+        return self.action is Action.WAIT or (self.state is State.BEGUN and not self.result)
+
 
 class Journal:
     """The journal of a loop.
@@ -96,7 +101,7 @@ class Journal:
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise self._error("read", error) from error
+            raise self._error("read", error, "Nothing was begun.") from error
         return tuple(entry for line in lines if (entry := _entry(line)) is not None)
 
     def add(self, entry: Entry) -> None:
@@ -116,15 +121,19 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise self._error("written", error) from error
+            # Of a run, the next turn looks for it; of a rollout, it sees the state.
+            done = (
+                "Nothing was begun." if entry.is_first else "Only what came of it is not written down: the next turn finds out."
+            )
+            raise self._error("written", error, done) from error
         self.added()
 
-    def _error(self, what: str, error: OSError) -> StorageError:
+    def _error(self, what: str, error: OSError, done: str) -> StorageError:
         return StorageError(
             f"The journal of the loop cannot be {what}.",
             where=str(self._path),
             seen=error.strerror or str(error),
-            fix="Free some space or correct the rights of the folder. Nothing was begun.",
+            fix=f"Free some space or correct the rights of the folder. {done}",
         )
 
 

@@ -12,6 +12,7 @@ from pipeline.loop.journal import Entry
 from pipeline.loop.pushed import pushed_by, pushed_versions
 from pipeline.loop.turn import Done
 from pipeline.monitoring.served import read_version
+from pipeline.runs.outcomes import is_at_work, read_outcomes
 from pipeline.runs.status import RunState
 
 
@@ -27,8 +28,12 @@ class LocalRuns:
         self._config, self._observed = config, observed
 
     def at_work(self) -> str:
-        """Empty: a run that somebody else has started keeps another from starting by itself."""
-        return ""
+        """A run that somebody has started in this workspace; empty if none is at work."""
+        runs = self._config.runs_path
+        if not is_at_work(runs):
+            return ""
+        outcomes, _ = read_outcomes(runs)
+        return next((run_id for run_id in reversed(outcomes) if outcomes[run_id].state is RunState.RUNNING), "")
 
     def run(self, begun: Entry) -> Done:
         """Runs the pipeline to its end; a model that was not blessed is no error."""

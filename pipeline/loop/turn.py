@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -137,9 +137,14 @@ class Loop:
         try:
             done = self._act(decision, begun)
         except ConveyorError as error:
-            self.journal.add(self._entry(number, decision, State.FAILED, Done(error.what)))
+            # Without the line, the action counts as cut off. Its own error is the one to tell.
+            with suppress(StorageError):
+                self.journal.add(self._entry(number, decision, State.FAILED, Done(error.what)))
             raise
-        self.journal.add(self._entry(number, decision, State.BEGUN if done.at_work else State.ENDED, done))
+        if done.at_work:
+            self.journal.add(_still_at_work(begun, done))
+        else:
+            self.journal.add(self._entry(number, decision, State.ENDED, done))
         return decision
 
     def _act(self, decision: Decision, begun: Entry) -> Done:
@@ -174,13 +179,13 @@ class Loop:
         done = self._actions.found(begun)
         if done is None:
             return None
-        update = {"version": done.version, "run": done.run, "result": done.result}
         if done.at_work:
             if begun.run != done.run:
-                self.journal.add(begun.model_copy(update=update))
+                self.journal.add(_still_at_work(begun, done))
             return Decision(Action.WAIT, begun.key, done.result)
         state = State.FAILED if done.problem else State.ENDED
-        self.journal.add(begun.model_copy(update={**update, "state": state, "at": self._clock()}))
+        update = {"version": done.version, "run": done.run, "result": done.result, "state": state, "at": self._clock()}
+        self.journal.add(begun.model_copy(update=update))
         if done.problem:
             raise done.problem
         return None
@@ -201,6 +206,11 @@ class Loop:
             is_slow=bool(done and done.is_slow),
             needs_approval=decision.needs_approval,
         )
+
+
+def _still_at_work(begun: Entry, done: Done) -> Entry:
+    """The next line of a run that goes on. It keeps the time of the first, by which the run is found."""
+    return begun.model_copy(update={"run": done.run, "result": done.result})
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,11 +15,13 @@ from pipeline.kubeflow.api_errors import ApiError
 from pipeline.kubeflow.client import KubeflowClient, PipelineVersion
 from pipeline.loop.journal import Action, Entry, State
 from pipeline.loop.kubeflow_runs import KubeflowRuns
+from pipeline.loop.turn import Actions, Loop
 from pipeline.runs.status import Problem, RunOutcome, RunState
 from pipeline.util import checkout
 from tests.fakes.kfp_records import record
 from tests.fakes.kfp_server import KfpServer, serve
 from tests.fakes.workspace import Workspace
+from tests.unit.loop.conftest import World
 
 PACKAGE = (checkout.ROOT / "tests" / "unit" / "kubeflow" / "golden" / "flights.yaml").read_text()
 BEGUN = Entry(number=3, at=1000.4, action=Action.RUN, key="span 4", reason="span 4 has come", state=State.BEGUN)
@@ -102,8 +104,8 @@ def test_one_whose_answer_was_lost_is_at_work(runs: KubeflowRuns, server: KfpSer
     assert server.lost == []
 
 
-def test_one_of_which_nothing_is_known_yet_is_looked_for_in_the_next_turn(
-    runs: KubeflowRuns, server: KfpServer, client: KubeflowClient, monkeypatch: pytest.MonkeyPatch
+def test_one_of_which_nothing_is_known_yet_is_found_in_the_next_turn(
+    runs: KubeflowRuns, server: KfpServer, client: KubeflowClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = client.start_run
 
@@ -112,15 +114,20 @@ def test_one_of_which_nothing_is_known_yet_is_looked_for_in_the_next_turn(
         try:
             return start(*arguments)
         finally:
+            # As long as it waited for an answer.
+            world.now += 60
             server.faults.append((503, "upstream connect error"))
 
     monkeypatch.setattr(client, "start_run", away)
-    done = runs.run(BEGUN)
-    assert (done.run, done.at_work) == ("", True)
-    assert "not known yet" in done.result
-    found = runs.found(BEGUN.model_copy(update={"result": done.result}))
-    assert found is not None
-    assert (found.run, len(server.runs)) == (next(iter(server.runs)), 1)
+    world.span = 2
+    loop = Loop(client.config, lambda: world, cast(Actions, runs), lambda: world.now)
+    assert loop.turn().action is Action.RUN
+    told = loop.journal.entries()[-1]
+    assert (told.state, told.run) == (State.BEGUN, "")
+    assert "not known yet" in told.result
+    (run_id,) = server.runs
+    assert loop.turn().reason == f"run {run_id} is at work"
+    assert loop.journal.entries()[-1].run == run_id
 
 
 def test_one_that_the_server_refuses_has_failed(

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import NodeError, StorageError, UsageError
-from pipeline.loop.journal import Action, State
-from pipeline.loop.turn import Loop, approve, one_loop, pause, resume
+from pipeline.loop.journal import FILE_NAME, Action, Entry, State
+from pipeline.loop.turn import Done, Loop, approve, one_loop, pause, resume
 from tests.unit.loop.conftest import DAY, KilledError, World
 
 Make = Callable[..., Loop]
@@ -501,3 +501,40 @@ def test_a_line_that_was_cut_off_is_passed_over_and_the_next_is_whole(loop: Make
     assert [each.state for each in entries[:2]] == [State.BEGUN, State.ENDED]
     assert entries[1].version == 2
     assert world.done == ["push 2"]
+
+
+def test_what_cannot_be_written_down_afterwards_was_done_all_the_same(loop: Make, world: World, folder: Path):
+    world.span = 2
+    _break_the_journal_in(world, folder, world.run)
+    with pytest.raises(StorageError) as told:
+        loop().turn()
+    assert "the next turn finds out" in told.value.fix
+    assert world.done == ["push 2"]
+
+
+def test_what_cannot_be_written_down_beforehand_is_not_begun(loop: Make, world: World, folder: Path):
+    world.span = 2
+    folder.mkdir(parents=True)
+    made = loop()
+    made.journal.entries = lambda: ()  # type: ignore[method-assign]
+    (folder / FILE_NAME).mkdir()
+    with pytest.raises(StorageError) as told:
+        made.turn()
+    assert "Nothing was begun." in told.value.fix
+    assert world.runs == 0
+
+
+def test_an_action_that_failed_is_told_also_where_that_cannot_be_written_down(loop: Make, world: World, folder: Path):
+    world.span, world.broken = 2, True
+    _break_the_journal_in(world, folder, world.run)
+    with pytest.raises(NodeError, match="The Trainer failed"):
+        loop().turn()
+
+
+def _break_the_journal_in(world: World, folder: Path, run: Callable[[Entry], Done]) -> None:
+    def run_and_break(begun: Entry) -> Done:
+        (folder / FILE_NAME).unlink()
+        (folder / FILE_NAME).mkdir()
+        return run(begun)
+
+    world.run = run_and_break  # type: ignore[method-assign]

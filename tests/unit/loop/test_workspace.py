@@ -15,6 +15,7 @@ from pipeline.config import PipelineConfig
 from pipeline.config.evaluation import Bounds
 from pipeline.config.loop import Loop
 from pipeline.errors import ConveyorError, UsageError
+from pipeline.local.runner import run_lock
 from pipeline.loop import looks
 from pipeline.loop.journal import FILE_NAME, Action, Entry, Journal, State
 from pipeline.loop.local_runs import LocalRuns
@@ -22,6 +23,7 @@ from pipeline.loop.looks import out_of_bounds
 from pipeline.loop.turn import Done, folder_of
 from pipeline.loop.turn import Loop as Turns
 from pipeline.loop.workspace import open_loop
+from pipeline.runs.status import RunOutcome, RunState
 from serving.rollout.files import read_state, write_state
 from serving.rollout.model_folder import ModelFolder
 from serving.rollout.placement import Plan
@@ -283,3 +285,17 @@ def test_another_process_knows_which_drift_was_announced(pushed: PipelineConfig,
     for _ in range(2):
         made(pushed, Rollout(pushed)).turn()
     assert told == [frozenset(), frozenset({"distance", "schema"})]
+
+
+def test_no_run_is_begun_beside_one_that_a_person_has_started(
+    pushed: PipelineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "flights-4.csv").write_text("late\n1\n")
+    os.utime(tmp_path / "flights-4.csv", (0, 0))
+    monkeypatch.setattr(LocalRuns, "run", lambda self, begun: Done("nothing was pushed", "run-4"))
+    for run_id, run_state in (("run-2", RunState.COMPLETE), ("run-3", RunState.RUNNING)):
+        RunOutcome(run_id=run_id, pipeline="flights", state=run_state).save(pushed.runs_path / run_id)
+    loop = made(pushed, Rollout(pushed))
+    with run_lock(pushed.runs_path):
+        assert loop.turn().reason == "span 4 has come, but run run-3 is at work"
+    assert loop.turn().action is Action.RUN
