@@ -26,7 +26,10 @@ STABLE_DEPLOYMENT, CANARY_DEPLOYMENT, GATEWAY = "serving", "serving-canary", "ga
 STABLE_CONFIG, CANARY_CONFIG, STATE = "serving-config", "serving-canary-config", "serving-rollout"
 """ConfigMaps in manifests/serving."""
 
-_STATE_KEY, _CONFIG_KEY = "rollout.json", "models.config"
+_STATE_KEY, _CONFIG_KEY, _PODS_KEY = "rollout.json", "models.config", "stable-pods"
+"""Keys of ConfigMaps. The last one is there while there is a canary, beside its models.config: how many stable pods answered
+everything before. An autoscaler may take some of them meanwhile, and they are needed again when the canary ends."""
+
 _POLL_SECONDS = 2.0
 
 _CHANGED = "conveyor/configuration-changed"
@@ -127,33 +130,41 @@ class ClusterTarget:
         wrong = [name for name, text in wanted.items() if self._text(name) != text]
         if wrong:
             return f"ConfigMap {' and '.join(wrong)} does not agree with the state ({placement})"
-        replicas = self._canary_replicas()
-        if bool(replicas) != (placement.canary is not None):
-            return f"Deployment {CANARY_DEPLOYMENT} has {replicas} pods, but the state says {placement}"
+        replicas, share = self._replicas(CANARY_DEPLOYMENT), self._share(placement)
+        if replicas != share:
+            return f"Deployment {CANARY_DEPLOYMENT} has {replicas} pods, but {share} by the state ({placement})"
         return ""
 
     def expand(self, before: Placement, after: Placement) -> None:
-        """Makes the stable pods take over the versions, and starts pods for the canary."""
+        """Makes the stable pods take over the versions, and starts pods for the canary, or for what it has answered so far."""
+        whole = max(self._whole(), self._replicas(STABLE_DEPLOYMENT))
+        if after.canary is None:
+            self._grow_stable(whole, wait=after.stable != before.stable)
         with self._servers(STABLE_DEPLOYMENT) as servers:
             if not servers:
                 self._tell(f"Deployment {STABLE_DEPLOYMENT} has no pod that is ready: the next one serves this.")
             else:
                 move(list(servers.values()), _stable(before), _stable(after), self._configure, self._timeout)
         if after.canary is not None:
+            self._remember_whole(whole)
             self._write_text(CANARY_CONFIG, self._canary_text(after))
-            self._objects.scale(CANARY_DEPLOYMENT, self._wanted_replicas(after))
+            # Fewer pods are for `settle`, when no gateway sends them more any longer.
+            if self._replicas(CANARY_DEPLOYMENT) < (share := self._share(after)):
+                self._objects.scale(CANARY_DEPLOYMENT, share)
             self._objects.wait_until_available(CANARY_DEPLOYMENT, self._timeout)
             with self._servers(CANARY_DEPLOYMENT) as servers:
                 for server in servers.values():
                     server.wait_until_labelled({CANARY: after.canary}, self._timeout)
 
     def settle(self, placement: Placement) -> None:
-        """Stops the canary's pods when no gateway needs them, and cleans the ConfigMaps."""
+        """Stops those of the canary's pods that no gateway needs, and cleans the ConfigMaps."""
         self._write_text(STABLE_CONFIG, self._stable_text(placement))
-        if placement.canary is None and self._canary_replicas():
+        if self._replicas(CANARY_DEPLOYMENT) > (share := self._share(placement)):
             self._wait_for_gateways(placement)
-            self._objects.scale(CANARY_DEPLOYMENT, 0)
+            self._objects.scale(CANARY_DEPLOYMENT, share)
         self._write_text(CANARY_CONFIG, self._canary_text(placement))
+        if placement.canary is None:
+            self._remember_whole(None)
 
     def pages(self) -> dict[str, str]:
         """The metrics pages of the gateways by pod."""
@@ -217,13 +228,42 @@ class ClusterTarget:
             )
         return found
 
-    def _canary_replicas(self) -> int:
-        return int(self._require("deployment", CANARY_DEPLOYMENT)["spec"].get("replicas", 1))
+    def _replicas(self, deployment: str) -> int:
+        return int(self._require("deployment", deployment)["spec"].get("replicas", 1))
 
-    def _wanted_replicas(self, placement: Placement) -> int:
-        """As many pods for the canary's share of the traffic as the stable version has for its own; for a shadow one."""
-        stable = int(self._require("deployment", STABLE_DEPLOYMENT)["spec"].get("replicas", 1))
-        return max(math.ceil(stable * placement.traffic / (100 - placement.traffic)), 1)
+    def _whole(self) -> int:
+        """The pods for all of the traffic: those that the stable version had before the canary, or has without one."""
+        return self._remembered_whole() or self._replicas(STABLE_DEPLOYMENT)
+
+    def _remembered_whole(self) -> int:
+        return int((self._config_map(CANARY_CONFIG).get("data") or {}).get(_PODS_KEY, 0))
+
+    def _remember_whole(self, pods: int | None) -> None:
+        if (pods or 0) != self._remembered_whole():
+            self._objects.patch(CANARY_CONFIG, {"data": {_PODS_KEY: None if pods is None else str(pods)}})
+
+    def _share(self, placement: Placement) -> int:
+        """The canary's share of the pods for all of the traffic; one for a shadow."""
+        return 0 if placement.canary is None else max(math.ceil(self._whole() * placement.traffic / 100), 1)
+
+    def _grow_stable(self, pods: int, *, wait: bool) -> None:
+        """Gives the stable version pods for all of the traffic again. Without them it goes on all the same.
+
+        Args:
+          pods: how many.
+          wait: whether to wait until they are ready; a canary that is bad ends at once.
+        """
+        if self._replicas(STABLE_DEPLOYMENT) >= pods:
+            return
+        try:
+            self._objects.scale(STABLE_DEPLOYMENT, pods)
+            if wait:
+                self._objects.wait_until_available(STABLE_DEPLOYMENT, self._timeout)
+        except ConveyorError as error:
+            self._tell(
+                f"Deployment {STABLE_DEPLOYMENT} does not have the {pods} pods yet that it had before the canary: "
+                f"{error.seen or error.what}"
+            )
 
     def _ready_pods(self, name: str) -> list[dict[str, Any]]:
         return [pod for pod in self._objects.pods(name) if is_ready(pod)]

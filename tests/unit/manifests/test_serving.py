@@ -215,6 +215,7 @@ def test_the_role_is_enough_for_a_rollout_and_no_more(cluster: Objects) -> None:
         ("configmaps", "serving-config"),
         ("configmaps", "serving-canary-config"),
         ("configmaps", "serving-rollout"),
+        ("deployments/scale", STABLE),
         ("deployments/scale", CANARY),
     }
     assert {verb for rule in rules for verb in rule["verbs"]} == {"create", "get", "list", "patch", "update", "watch"}

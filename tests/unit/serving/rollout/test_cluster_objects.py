@@ -120,16 +120,98 @@ def test_what_manifests_have_set_back_is_noticed(target: ClusterTarget, objects:
     assert "serving-config and serving-canary-config" in target.drift(state.placement)
     target.settle(state.placement)
     assert target.drift(state.placement) == (
-        "Deployment serving-canary has 0 pods, but the state says stable 2, canary 3 at 20 %"
+        "Deployment serving-canary has 0 pods, but 1 by the state (stable 2, canary 3 at 20 %)"
     )
 
 
-def test_the_canary_gets_pods_for_its_share(target: ClusterTarget, objects: FakeCluster) -> None:
-    objects.write("deployment-serving", {"metadata": {"name": "serving"}, "spec": {"replicas": 8}})
+def scale(objects: FakeCluster, **replicas: int) -> None:
+    for name, number in replicas.items():
+        name = name.replace("_", "-")
+        objects.write(f"deployment-{name}", {"metadata": {"name": name}, "spec": {"replicas": number}})
+
+
+def half_way(objects: FakeCluster) -> RolloutState:
+    """A canary with half of the traffic and of the eight pods, and an autoscaler that has seen the others idle."""
+    state = RolloutState().start(3, 50, [1, 2, 3], who="ada@laptop")
+    config_map = {"metadata": {"name": "serving-rollout", "resourceVersion": "1"}, "data": {"rollout.json": state.to_json()}}
+    objects.write("configmap-serving-rollout", config_map)
+    config_map = {"metadata": {"name": "serving-canary-config", "resourceVersion": "1"}, "data": {"stable-pods": "8"}}
+    objects.write("configmap-serving-canary-config", config_map)
+    scale(objects, serving=4, serving_canary=4)
+    return state
+
+
+@pytest.mark.parametrize(("traffic", "pods"), [(20, 2), (90, 8)])
+def test_the_canary_gets_pods_for_its_share(objects: FakeCluster, target: ClusterTarget, traffic: int, pods: int) -> None:
+    scale(objects, serving=8)
+    placement = Placement(stable=2, canary=3, traffic=traffic)
+    target._timeout = 0.01
     with pytest.raises(ConveyorError):
         # No pod ever becomes ready.
-        target.expand(Placement(stable=2), Placement(stable=2, canary=3, traffic=20))
-    assert objects.replicas("serving-canary") == 2
+        target.expand(Placement(stable=2), placement)
+    assert objects.replicas("serving-canary") == pods
+    target.settle(placement)
+    assert target.drift(placement) == ""
+
+
+def test_a_step_that_fails_leaves_the_pods_of_the_one_before(
+    target: ClusterTarget, objects: FakeCluster, said: list[str]
+) -> None:
+    before = half_way(objects)
+    target.settle(before.placement)
+    with pytest.raises(ConveyorError):
+        Rollout(target, "ada@laptop", said.append).promote("", traffic=90)
+    assert target.read() == before
+    assert (objects.replicas("serving"), objects.replicas("serving-canary")) == (4, 4)
+    assert target.drift(before.placement) == ""
+
+
+def test_pods_that_nobody_has_asked_for_are_noticed_and_stopped(target: ClusterTarget, objects: FakeCluster) -> None:
+    state = half_way(objects)
+    target.settle(state.placement)
+    scale(objects, serving_canary=72)
+    assert "has 72 pods, but 4 by the state" in target.drift(state.placement)
+    target.settle(state.placement)
+    assert target.drift(state.placement) == ""
+
+
+def test_a_smaller_share_keeps_its_pods_until_gateways_follow(target: ClusterTarget, objects: FakeCluster) -> None:
+    before = half_way(objects).placement
+    after = before.model_copy(update={"traffic": 10})
+    target._timeout = 0.01
+    with pytest.raises(ConveyorError):
+        target.expand(before, after)
+    assert objects.replicas("serving-canary") == 4
+    target.settle(after)
+    assert objects.replicas("serving-canary") == 1
+
+
+@pytest.mark.parametrize(("ends", "told"), [("promote", 1), ("abort", 0)])
+def test_when_a_canary_ends_the_stable_version_has_pods_for_all_of_the_traffic(
+    target: ClusterTarget, objects: FakeCluster, said: list[str], ends: str, told: int
+) -> None:
+    half_way(objects)
+    getattr(Rollout(target, "ada@laptop", said.append), ends)("")
+    assert (objects.replicas("serving"), objects.replicas("serving-canary")) == (8, 0)
+    assert objects.data("serving-canary-config") == {}
+    # Whoever ends a bad canary does not wait for pods.
+    assert sum("does not have the 8 pods yet" in each for each in said) == told
+
+
+def test_whoever_may_not_give_it_pods_is_told_and_goes_on(
+    target: ClusterTarget, objects: FakeCluster, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_way(objects)
+    scaled = KubectlObjects.scale
+
+    def forbidden(self: KubectlObjects, deployment: str, replicas: int) -> None:
+        if deployment == "serving":
+            raise ConveyorError("kubectl failed.", seen="(Forbidden): deployments/scale")
+        scaled(self, deployment, replicas)
+
+    monkeypatch.setattr(KubectlObjects, "scale", forbidden)
+    assert Rollout(target, "ada@laptop", said.append).promote("").stable == 3
+    assert any("Forbidden" in each for each in said)
 
 
 def test_abort_without_pods_changes_every_object(target: ClusterTarget, objects: FakeCluster, said: list[str]) -> None:
