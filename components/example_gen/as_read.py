@@ -9,11 +9,10 @@ import pyarrow as pa
 
 from components.example_gen.columns import FileSummary
 from components.example_gen.decision import decide
-from components.example_gen.inputs import format_of_files
-from components.example_gen.objects import local_copies, told_by_address
-from components.example_gen.readers import Reader, open_reader
+from components.example_gen.objects import told_by_address
 from components.example_gen.rules import ColumnRules
-from components.example_gen.spans import SingleSplit, at_or_below, find_spans, select
+from components.example_gen.spans import SingleSplit
+from components.example_gen.table_files import TableFiles
 from components.example_gen.text.notation import Notation
 from components.example_gen.values import read, typed
 from components.shared.examples.kinds import Kind, is_list, kind_of
@@ -27,11 +26,11 @@ class RowsAsRead:
     """The rows that ExampleGen reads, before it knows what they mean.
 
     Attributes:
-      reader: a reader of the files' format.
-      files: the files, in order.
+      found: the files.
+      files: what has been seen of each, in order.
     """
 
-    reader: Reader
+    found: TableFiles
     files: tuple[FileSummary, ...]
 
     @classmethod
@@ -43,16 +42,10 @@ class RowsAsRead:
           split: which of the spans to read, up to `data.newest_span`.
 
         Raises:
-          UsageError: no file matches, or the span does not exist.
-          ConfigError: the files' format cannot be derived from their names.
-          DataError: a file is damaged.
+          ConveyorError: as of `TableFiles.find`.
         """
-        spans = select(at_or_below(find_spans(data.input), data.newest_span), split)[split.name]
-        copies = local_copies(path for span in spans for path in span.files)
-        with told_by_address(copies):
-            paths = list(copies.values())
-            reader = open_reader(format_of_files(data.format, paths), paths, data.csv)
-            return cls(reader, tuple(reader.scan(path, ()) for path in paths))
+        found = TableFiles.find(data, split)
+        return cls(found, tuple(found.scan()))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows, in order. Of TFRecord files, single values stand without a list, and bytes that are UTF-8 are text.
@@ -63,11 +56,12 @@ class RowsAsRead:
           DataError: a file is damaged.
         """
         lists = {name for file in self.files for name, seen in file.columns.items() if seen.has_lists}
-        kinds = {} if self.reader.dialect is not None else self._kinds()
-        for file in self.files:
-            for batch in self.reader.batches(file.path, file.columns):
-                columns = [_as_in_table(batch.column(name), kinds.get(name), name in lists) for name in batch.schema.names]
-                yield pa.RecordBatch.from_arrays(columns, batch.schema.names) if columns else batch
+        kinds = {} if self.found.reader.dialect is not None else self._kinds()
+        with told_by_address(self.found.copies):
+            for file in self.files:
+                for batch in self.found.reader.batches(file.path, file.columns):
+                    columns = [_as_in_table(batch.column(name), kinds.get(name), name in lists) for name in batch.schema.names]
+                    yield pa.RecordBatch.from_arrays(columns, batch.schema.names) if columns else batch
 
     def _kinds(self) -> dict[str, Kind]:
         """The kinds of the columns in which each value has a type of its own, where all may be stored."""

@@ -19,7 +19,7 @@ from components.example_gen import properties
 from components.example_gen.columns import require_columns, require_label
 from components.example_gen.division import WHOLE, Source, divide
 from components.example_gen.earlier_runs import EarlierRuns
-from components.example_gen.inputs import InputSpan, input_spans
+from components.example_gen.inputs import InputSpan, input_spans, require_content
 from components.example_gen.objects import local_copies, told_by_address
 from components.example_gen.output import Output
 from components.example_gen.readers import Reader, open_reader
@@ -105,6 +105,7 @@ class Executor(base_executor.BaseExecutor):
             splitter, divided_by = division.splitter, identity(division.splitter)
             output = Output(artifact, exec_properties[properties.COMPRESSION], table, divided_by, pool)
             sources = _sources(spans, split)
+            read = []
             progress = RowProgress("reading", sum(table.rows_of(span) for span, _ in sources))
             for span, targets in sources:
                 stored = earlier.stored(span, table.decisions, divided_by)
@@ -112,8 +113,10 @@ class Executor(base_executor.BaseExecutor):
                     output.take_over(span, targets, *stored)
                     progress.add(table.rows_of(span))
                 else:
+                    read.append(span)
                     encoded = progress.through(table.encoded(span, pool, ahead=workers))
                     output.write(span, targets, map(splitter.split, encoded))
+            require_content(read)
             rows = output.close(settings)
         unlabelled = sum(table.rows_of(span) for span, _ in sources) - sum(rows.values()) - division.between
         if unlabelled:

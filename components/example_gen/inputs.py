@@ -20,7 +20,7 @@ from components.example_gen.files import unreadable
 from components.example_gen.formats import format_of
 from components.example_gen.objects import local_copies, told_by_address
 from components.example_gen.spans import at_or_below, find_spans, select
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataError
 from pipeline.util import code
 
 _CHUNK_BYTES = 1 << 20
@@ -88,6 +88,25 @@ def input_spans(exec_properties: Mapping[str, Any]) -> dict[str, list[InputSpan]
         paths = iter(files[name])
         spans[name] = [InputSpan(number, content, tuple(islice(paths, count))) for number, content, count in numbers]
     return spans
+
+
+def require_content(spans: Iterable[InputSpan]) -> None:
+    """Checks, once files have been read, that they still are what the driver has found.
+
+    Raises:
+      DataError: a span has other content by now.
+    """
+    spans = list(spans)
+    digests = digests_of_files(path for span in spans for path in span.files)
+    for span in spans:
+        if (content := fingerprint_of_span(span.files, digests)) != span.content:
+            raise DataError(
+                "The data has changed while it was read.",
+                where=", ".join(span.files),
+                expected=f"the content that the run has begun with, {span.content}",
+                seen=content,
+                fix="Run again when nothing writes to it.",
+            )
 
 
 def format_of_files(file_format: str, paths: Iterable[str]) -> str:

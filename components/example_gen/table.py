@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as Pool
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TypeVar
@@ -18,10 +18,12 @@ import pyarrow.compute as pc
 from components.example_gen.columns import FileSummary
 from components.example_gen.decision import decide
 from components.example_gen.earlier_runs import EarlierRuns
-from components.example_gen.inputs import InputSpan, format_of_files
-from components.example_gen.readers import Reader, open_reader
+from components.example_gen.inputs import InputSpan
+from components.example_gen.objects import told_by_address
+from components.example_gen.readers import Reader
 from components.example_gen.rules import ColumnRules
-from components.example_gen.spans import SingleSplit, at_or_below, find_spans, select
+from components.example_gen.spans import SingleSplit
+from components.example_gen.table_files import TableFiles
 from components.example_gen.text.notation import Notation
 from components.example_gen.text.parsing import MisfitError
 from components.example_gen.values import arrow_type, has_value, read, typed
@@ -54,8 +56,7 @@ def open_table(
     """Opens the table that ExampleGen would read, without TFX and without a run.
 
     Args:
-      data: where the rows are and what is known of their columns; its `input` is an absolute path, or relative to the working
-        directory.
+      data: where the rows are and what is known of their columns, as for `TableFiles.find`.
       split: which of the spans to read, up to `data.newest_span`; all of them by default.
       ignored: columns to leave out.
       features: kinds of features by column, as the configuration has them.
@@ -64,23 +65,21 @@ def open_table(
       skip_unreadable: leave out columns of types that a tf.Example cannot hold, too; they are an error otherwise.
 
     Raises:
-      UsageError: no file matches, or the span does not exist.
-      ConfigError: the files' format cannot be derived from their names, or there is no column of a name in `data.columns`.
-      DataError: a file is damaged or has no rows, the types of a column differ between files, or a column is of another
-        type than the model's.
+      ConveyorError: as of `TableFiles.find`.
+      ConfigError: there is no column of a name in `data.columns`.
+      DataError: a file has no rows, the types of a column differ between files, or a column is of another type than the
+        model's.
     """
     rules = ColumnRules(types=data.columns, dates=data.dates, features=features, ignored=tuple(ignored))
     if model is not None:
         rules = rules.with_schema_of_model(model)
-    spans = select(at_or_below(find_spans(data.input), data.newest_span), split)[split.name]
-    paths = [path for span in spans for path in span.files]
-    reader = open_reader(format_of_files(data.format, paths), paths, data.csv)
-    with ThreadPoolExecutor() as pool:
-        files = list(pool.map(reader.scan, paths, repeat(rules.ignored)))
+    found = TableFiles.find(data, split)
+    files = found.scan(rules.ignored)
     if skip_unreadable:
         unreadable = {name for file in files for name, seen in file.columns.items() if seen.types}
         rules = rules.model_copy(update={"ignored": (*rules.ignored, *sorted(unreadable))})
-    return Table(reader, files, rules, required)
+    with told_by_address(found.copies):
+        return Table(found.reader, files, rules, required, found.copies)
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ class Table:
       files: what has been seen of each.
       rules: what is known of the columns besides.
       required: a column; rows without a value of it are left out.
+      copies: what errors are to call the files, where that is not their path, as for `told_by_address`.
 
     Attributes:
       names: the columns of all files, also those that are ignored.
@@ -131,7 +131,14 @@ class Table:
       DataError: a file has no rows, the types of a column differ between files, or a column does not fit the rules.
     """
 
-    def __init__(self, reader: Reader, files: Sequence[FileSummary], rules: ColumnRules, required: str | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        files: Sequence[FileSummary],
+        rules: ColumnRules,
+        required: str | None = None,
+        copies: Mapping[str, str] = _NOTHING,
+    ) -> None:
         for file in files:
             if file.rows == 0:
                 raise DataError(
@@ -146,6 +153,7 @@ class Table:
         self.names = list(dict.fromkeys(name for file in files for name in file.columns))
         self._rules = rules
         self._required = required
+        self._copies = copies
         self._notation = Notation() if reader.dialect is None else reader.dialect.notation
         self.decisions = decide(files, rules)
         self.kinds = {name: decision.kind for name, decision in self.decisions.items()}
@@ -198,10 +206,11 @@ class Table:
           DataError: a file is damaged, or has a value that is not of its column's kind.
         """
         names = [name for name in self.kinds if columns is None or name in columns]
-        for path in self._files:
-            for batch in self._batches([path], names if self._required is None else {*names, self._required}):
-                read = self._kept(self._read(batch))
-                yield pa.RecordBatch.from_arrays([self._held(read, name, path) for name in names], names)
+        with told_by_address(self._copies):
+            for path in self._files:
+                for batch in self._batches([path], names if self._required is None else {*names, self._required}):
+                    read = self._kept(self._read(batch))
+                    yield pa.RecordBatch.from_arrays([self._held(read, name, path) for name in names], names)
 
     def rows_of(self, span: InputSpan) -> int:
         """How many rows a span has, also those that are left out."""

@@ -189,6 +189,19 @@ def test_the_fingerprint_is_the_contents(tmp_path: Path) -> None:
     assert fingerprint("all") != first
 
 
+def test_what_is_read_must_be_what_the_fingerprint_is_of(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("x\n1\n")
+    given = {name: value for name, value in ArrowExampleGen(str(path), split=_EVERYTHING).exec_properties.items() if value}
+    found = resolve(given)
+    path.write_text("x\n2\n")
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(tmp_path / "out")
+    with pytest.raises(DataError, match="has changed while it was read") as caught:
+        Executor().Do({}, {properties.EXAMPLES: [artifact]}, {**given, **found})
+    assert caught.value.where == str(path)
+
+
 def test_a_pipeline_reads_again_only_what_is_new(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for span in (1, 2):

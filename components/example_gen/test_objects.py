@@ -18,6 +18,7 @@ from components.example_gen.executor import Executor
 from components.example_gen.inputs import resolve
 from components.example_gen.objects import last_changed, local_copies
 from components.example_gen.spans import SingleSplit, find_spans
+from components.example_gen.table import open_table
 from pipeline.config import Data, Split
 from pipeline.errors import DataError, StorageError, UsageError
 from tests.fakes.object_store import ACCESS_KEY, ObjectStore, serve
@@ -159,6 +160,27 @@ def test_a_table_that_is_scored_is_read_as_it_came(store: ObjectStore, scheme: s
 
     assert batch.schema.names == ["id", "x"]
     assert batch.column("id")[0].as_py() == "3000"
+
+
+@SCHEMES
+def test_a_table_is_opened_without_a_run(store: ObjectStore, scheme: str) -> None:
+    data = Data(input=f"{scheme}://bucket/data/span-{{SPAN}}.csv", newest_span=2)
+
+    table = open_table(data, split=SingleSplit())
+
+    assert next(row for batch in table.batches() for row in batch.to_pylist()) == {"id": 2000, "x": 0.0}
+
+
+@SCHEMES
+def test_what_reading_a_table_finds_is_told_by_the_address(store: ObjectStore, scheme: str) -> None:
+    store.put("data/span-4.csv", b"x\n1\nno number\n")
+    data = Data(input=f"{scheme}://bucket/data/span-{{SPAN}}.csv", columns={"x": "integer"})
+    table = open_table(data, split=SingleSplit())
+
+    with pytest.raises(DataError) as caught:
+        list(table.batches())
+
+    assert caught.value.where == f"{scheme}://bucket/data/span-4.csv, line 3"
 
 
 @SCHEMES

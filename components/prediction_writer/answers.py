@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from components.shared.examples.tfrecord import compression_of
 from pipeline.errors import NodeError
 
 _READ_ROWS = 8192
@@ -21,8 +22,8 @@ def answers_in_order(logs: Sequence[str], examples: Sequence[str]) -> Iterator[A
     An answer carries its example. Those that come before their turn are kept, which are few: Beam reads files one by one.
 
     Args:
-      logs: gzipped TFRecord files of PredictionLogs, each with one tf.Example and the answer to it.
-      examples: gzipped TFRecord files of the tf.Examples that were asked about, in their order.
+      logs: TFRecord files of PredictionLogs, each with one tf.Example and the answer to it.
+      examples: TFRecord files of the tf.Examples that were asked about, in their order.
 
     Yields:
       A PredictLog for each example.
@@ -67,5 +68,5 @@ def _answers(paths: Iterable[str]) -> Iterator[Any]:
 
 def _records(paths: Iterable[str]) -> Iterator[bytes]:
     for path in paths:
-        for records in tf.data.TFRecordDataset(path, "GZIP").batch(_READ_ROWS).as_numpy_iterator():
+        for records in tf.data.TFRecordDataset(path, compression_of(path)).batch(_READ_ROWS).as_numpy_iterator():
             yield from records.tolist()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow as pa
 from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
@@ -13,11 +15,12 @@ from tfx.types import BaseChannel, ComponentSpec, artifact_utils, standard_artif
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.utils import path_utils
 
+from components.example_gen import properties
 from components.example_gen.as_read import RowsAsRead
 from components.example_gen.spans import SingleSplit
 from components.prediction_writer.answers import answers_in_order
 from components.prediction_writer.predictions import PredictionColumns
-from components.prediction_writer.table import schema_of, write_table
+from components.prediction_writer.table import changed, schema_of, write_table
 from components.shared.examples.splits import split_files
 from pipeline.config import Data
 from pipeline.contracts.model_description import ModelDescription
@@ -40,27 +43,36 @@ class Executor(base_executor.BaseExecutor):
           exec_properties: `data` and `destination`.
 
         Raises:
-          DataError: the table has changed since it was scored.
+          DataError: the rows are no longer those that the examples are of.
           StorageError: the destination cannot be written to.
         """
         artifacts = {key: artifact_utils.get_single_instance(values) for key, values in input_dict.items()}
-        table = RowsAsRead.open(Data.model_validate_json(exec_properties["data"]), SingleSplit())
-        schema = schema_of(table.batches)
+        examples, destination = artifacts["examples"], Path(exec_properties["destination"])
+        # A later span may be there by now.
+        at_scoring = {"newest_span": examples.get_int_custom_property(properties.SPAN)}
+        table = RowsAsRead.open(Data.model_validate_json(exec_properties["data"]).model_copy(update=at_scoring), SingleSplit())
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            yield from table.batches()
+            if table.found.fingerprint() != examples.get_string_custom_property(properties.FINGERPRINT):
+                raise changed(destination)
+
+        schema = schema_of(batches)
         rows = write_table(
-            table.batches,
+            batches,
             schema,
             answers_in_order(
                 sorted(fileio.glob(f"{artifacts['inference_result'].uri}/*")),
-                split_files(artifacts["examples"], SingleSplit().name),
+                split_files(examples, SingleSplit().name),
             ),
             PredictionColumns(
                 int(artifacts["pushed_model"].get_string_custom_property("pushed_version")),
                 _description(artifacts["model"]).classes,
                 schema.names,
             ),
-            Path(exec_properties["destination"]),
+            destination,
         )
-        logging.info("Wrote %d rows to %s.", rows, exec_properties["destination"])
+        logging.info("Wrote %d rows to %s.", rows, destination)
 
 
 def _description(model: types.Artifact) -> ModelDescription:

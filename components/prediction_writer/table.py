@@ -45,7 +45,7 @@ def write_table(
             for batch in batches():
                 answered = list(islice(answers, batch.num_rows))
                 if len(answered) < batch.num_rows:
-                    raise _changed(destination)
+                    raise changed(destination)
                 if not answered:
                     continue
                 predictions = columns.of(answered)
@@ -56,7 +56,7 @@ def write_table(
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=whole))
                 rows += batch.num_rows
             if next(answers, None) is not None:
-                raise _changed(destination)
+                raise changed(destination)
         finally:
             if writer is not None:
                 writer.close()
@@ -95,12 +95,13 @@ def _as(schema: pa.Schema, batch: pa.RecordBatch) -> Iterator[pa.Array]:
         yield pa.nulls(batch.num_rows, field.type) if index < 0 else batch.column(index).cast(field.type)
 
 
-def _changed(destination: Path) -> DataError:
+def changed(destination: Path) -> DataError:
+    """The error for a table that has other rows than were scored; `destination` is where they should have been written."""
     return DataError(
         "The table has changed while it was scored.",
         where=str(destination),
-        expected="as many rows as were scored",
-        seen="another number of rows",
+        expected="the rows that were scored",
+        seen="others",
         fix="Score it again when nothing writes to it. Nothing was written.",
     )
 

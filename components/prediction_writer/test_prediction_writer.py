@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,16 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.types import Channel, standard_artifacts
 
+from components.example_gen import properties
+from components.example_gen.component import ArrowExampleGen
+from components.example_gen.inputs import resolve
+from components.example_gen.spans import SingleSplit
 from components.prediction_writer import PredictionWriter
 from components.prediction_writer.answers import answers_in_order
 from components.prediction_writer.component import Executor
 from components.prediction_writer.predictions import PredictionColumns
 from components.prediction_writer.table import schema_of, write_table
+from components.shared.examples.tfrecord import compression_of
 from pipeline.config import Data
 from pipeline.contracts.model_description import ModelDescription
 from pipeline.errors import DataError, NodeError, StorageError
@@ -49,7 +54,7 @@ def logs(path: Path, rows: Iterable[Mapping[str, Any]], outputs: Mapping[str, np
 
 
 def examples(path: Path, rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+    with tf.io.TFRecordWriter(str(path), compression_of(str(path))) as writer:
         for row in rows:
             writer.write(example(row))
     return [str(path)]
@@ -207,8 +212,18 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_the_executor_reads_the_table_and_the_classes(tmp_path: Path) -> None:
-    rows = [{"x": 1}, {"x": 2}]
+def write_predictions(
+    folder: Path, pattern: str, num_rows: int, meanwhile: Callable[[], object] = lambda: None, ending: str = ".gz"
+) -> pa.Table:
+    """What the executor writes where something else happens between ExampleGen's reading of the table and it."""
+    found = resolve(
+        {
+            name: value
+            for name, value in ArrowExampleGen(pattern, split=SingleSplit()).exec_properties.items()
+            if value is not None
+        }
+    )
+    rows = [{"x": number} for number in range(num_rows)]
     artifacts = {
         "inference_result": standard_artifacts.InferenceResult(),
         "examples": standard_artifacts.Examples(),
@@ -216,23 +231,54 @@ def test_the_executor_reads_the_table_and_the_classes(tmp_path: Path) -> None:
         "pushed_model": standard_artifacts.PushedModel(),
     }
     for key, artifact in artifacts.items():
-        artifact.uri = str(tmp_path / key)
+        artifact.uri = str(folder / key)
     artifacts["pushed_model"].set_string_custom_property("pushed_version", "12")
     artifacts["examples"].split_names = '["all"]'
     artifacts["examples"].set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
-    for folder in ("inference_result", "examples/Split-all", "model/Format-Serving/assets.extra"):
-        (tmp_path / folder).mkdir(parents=True)
-    logs(tmp_path / "inference_result" / "prediction_logs-00000-of-00001.gz", rows)
-    examples(tmp_path / "examples" / "Split-all" / "data_tfrecord-00000-of-00001.gz", rows)
+    artifacts["examples"].set_string_custom_property(properties.FINGERPRINT, found[properties.FINGERPRINT])
+    artifacts["examples"].set_int_custom_property(properties.SPAN, found[properties.SPAN])
+    for name in ("inference_result", "examples/Split-all", "model/Format-Serving/assets.extra"):
+        (folder / name).mkdir(parents=True)
+    logs(folder / "inference_result" / "prediction_logs-00000-of-00001.gz", rows)
+    examples(folder / "examples" / "Split-all" / f"data_tfrecord-00000-of-00001{ending}", rows)
     description = ModelDescription(classes=["early", "late"])
-    (tmp_path / "model" / "Format-Serving" / "assets.extra" / "conveyor.json").write_text(description.to_json())
-    (tmp_path / "new.csv").write_text("id,x\n007,1\n008,2\n")
+    (folder / "model" / "Format-Serving" / "assets.extra" / "conveyor.json").write_text(description.to_json())
+    meanwhile()
     channels = {key: Channel(type(artifact)) for key, artifact in artifacts.items()}
-    node = PredictionWriter(
-        **channels, data=Data(input=str(tmp_path / "new.csv")), destination=str(tmp_path / "scored.parquet")
-    )
+    node = PredictionWriter(**channels, data=Data(input=pattern), destination=str(folder / "scored.parquet"))
     Executor().Do({key: [artifact] for key, artifact in artifacts.items()}, {}, node.exec_properties)
-    scored = pq.read_table(tmp_path / "scored.parquet")
+    return pq.read_table(folder / "scored.parquet")
+
+
+@pytest.mark.parametrize("ending", [".gz", ""])
+def test_the_executor_reads_the_table_and_the_classes(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "new.csv").write_text("id,x\n007,1\n008,2\n")
+    scored = write_predictions(tmp_path, str(tmp_path / "new.csv"), 2, ending=ending)
     assert scored["id"].to_pylist() == ["007", "008"]
     assert scored["probabilities"].to_pylist() == [{"early": 0.25, "late": 0.75}] * 2
     assert scored["model_version"].to_pylist() == [12, 12]
+
+
+def test_a_span_that_comes_meanwhile_is_not_what_was_scored(tmp_path: Path) -> None:
+    (tmp_path / "span-1.csv").write_text("x\n1\n2\n")
+    scored = write_predictions(
+        tmp_path,
+        str(tmp_path / "span-{SPAN}.csv"),
+        2,
+        meanwhile=lambda: (tmp_path / "span-2.csv").write_text("x\n3\n4\n"),
+    )
+    assert scored["x"].to_pylist() == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["1-v1.csv", "1-v2.csv"])
+def test_other_rows_as_many_as_were_scored_get_no_predictions(tmp_path: Path, name: str) -> None:
+    """The file is written again in its place, or in a newer version."""
+    (tmp_path / "1-v1.csv").write_text("x\n1\n2\n")
+    with pytest.raises(DataError, match="has changed"):
+        write_predictions(
+            tmp_path,
+            str(tmp_path / "{SPAN}-v{VERSION}.csv"),
+            2,
+            meanwhile=lambda: (tmp_path / name).write_text("x\n3\n4\n"),
+        )
+    assert not (tmp_path / "scored.parquet").exists()
