@@ -1,4 +1,4 @@
-"""Commands about what is on the volume, carried out where the volume is: in the pod `conveyor-shell`."""
+"""Commands about what is on the volume, carried out where the volume is: in the pod `conveyor-shell-0`."""
 
 from __future__ import annotations
 

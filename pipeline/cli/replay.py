@@ -79,7 +79,7 @@ def replay(
     Where labels have been imported, both are judged by what really came. The result is recorded in the rollout's history;
     conveyor rollout start --replayed demands one that has passed. The exit code is 5 where the version is worse.
 
-    With --target cluster, the log and the models are those on the volume, and the pod conveyor-shell asks.
+    With --target cluster, the log and the models are those on the volume, and the pod conveyor-shell-0 asks.
 
     Example: conveyor replay 3 --since 7d
     """
@@ -146,7 +146,7 @@ def _replayed(
 def _replayed_there(
     settings: PipelineConfig, versions: tuple[int, int], period: Period, min_rows: int, timeout: float
 ) -> Replayed:
-    """What the pod `conveyor-shell` makes of the log and the models on the volume."""
+    """What the pod `conveyor-shell-0` makes of the log and the models on the volume."""
     from pipeline.cli.cluster_shell import ask_shell
     from pipeline.kubeflow.loop_objects import config_of_loop
     from pipeline.util.imports import quietly

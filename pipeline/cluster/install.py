@@ -42,7 +42,7 @@ METADATA = "conveyor-metadata"
 """The name of the metadata database's Deployment, Service and volume, and of the Secret with its address."""
 
 _OURS = {"app.kubernetes.io/managed-by": "conveyor"}
-_NEEDS_IMAGE = (("Job", PREPARE_JOB), ("Pod", "conveyor-shell"))
+_NEEDS_IMAGE = (("Job", PREPARE_JOB), ("StatefulSet", "conveyor-shell"))
 _START_SECONDS = 120
 _APPLY_SECONDS = 600
 _ROLLOUT_SECONDS = 1200

@@ -15,7 +15,7 @@ from serving.rollout.versions import File, PushedVersion, files_below, read_vers
 if TYPE_CHECKING:
     from pipeline.util.kubectl import Kubectl
 
-SHELL = "conveyor-shell"
+SHELL = "conveyor-shell-0"
 """The pod of manifests/conveyor that has the volume with the models, and may write to it."""
 
 
@@ -76,7 +76,7 @@ class ModelFolder:
 
 
 class ShellFolder:
-    """A folder of the volume, as the pod `conveyor-shell` has it.
+    """A folder of the volume, as the pod `conveyor-shell-0` has it.
 
     Args:
       kubectl: acts on that pod's namespace.

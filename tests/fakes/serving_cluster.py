@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from serving.rollout.model_folder import SHELL
+
 _KUBECTL = """\
 #!{python} -IS
 import json, os, subprocess, sys, time
@@ -91,7 +93,7 @@ match given:
         pod = json.loads(Path(f"pod-{{target.partition('/')[2]}}.json").read_text())
         print(f"Forwarding from 127.0.0.1:{{pod['port']}} -> {{port[1:]}}", flush=True)
         time.sleep(600)
-    case ["exec", "conveyor-shell", "--", *command] | ["exec", "--stdin", "conveyor-shell", "--", *command]:
+    case ["exec", {shell!r}, "--", *command] | ["exec", "--stdin", {shell!r}, "--", *command]:
         assert namespace == "kubeflow"
         command = [part.replace("/conveyor/models", {models!r}) for part in command]
         sys.exit(subprocess.run(command).returncode)
@@ -112,7 +114,7 @@ class FakeCluster:
         self.folder, self.models = folder, models
         (folder / "bin").mkdir(parents=True)
         program = folder / "bin" / "kubectl"
-        program.write_text(_KUBECTL.format(python=sys.executable, folder=str(folder), models=str(models)))
+        program.write_text(_KUBECTL.format(python=sys.executable, folder=str(folder), models=str(models), shell=SHELL))
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
         for name in ("serving-config", "serving-canary-config", "serving-rollout"):

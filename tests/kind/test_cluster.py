@@ -66,7 +66,7 @@ def outcomes(kubectl: Run) -> list[RunOutcome]:
 
 def in_a_pod(kubectl: Run, program: str) -> Any:
     """What a Python program prints in a pod with the image, the volume and the database of the runs."""
-    done = kubectl("exec", "-i", "conveyor-shell", "--", "python", "-", input=program)
+    done = kubectl("exec", "-i", "conveyor-shell-0", "--", "python", "-", input=program)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -180,7 +180,7 @@ def test_a_backup_holds_the_tables(kubectl: Run) -> None:
 
 def test_strangers_do_not_reach_the_database(kubectl: Run) -> None:
     program = "import socket; socket.create_connection(('conveyor-metadata', 3306), 5)"
-    assert kubectl("exec", "conveyor-shell", "--", "python", "-c", program).returncode == 0
+    assert kubectl("exec", "conveyor-shell-0", "--", "python", "-c", program).returncode == 0
     options = ("--rm", "--stdin", "--restart=Never", f"--image={SETTINGS.image}", "--image-pull-policy=IfNotPresent")
     stranger = kubectl("run", f"stranger-{int(time.time())}", *options, "--", "python", "-c", program)
     assert stranger.returncode != 0

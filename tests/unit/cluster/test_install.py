@@ -71,7 +71,7 @@ class TestUp:
             remaining = made.calls[position:]
             position += next(i for i, call in enumerate(remaining) if command.format(manifests=made.manifests) in call) + 1
         assert {"persistentvolumeclaim/conveyor", "deployment/conveyor-metadata", "deployment/serving"} <= made.objects
-        assert {"job/conveyor-prepare", "pod/conveyor-shell", "secret/conveyor-metadata"} <= made.objects
+        assert {"job/conveyor-prepare", "statefulset/conveyor-shell", "secret/conveyor-metadata"} <= made.objects
 
     def test_each_step_and_command_is_shown_with_how_it_ended(self, made):
         assert "$ kind create cluster --name conveyor --config - --wait 2m" in made.shown
@@ -98,8 +98,8 @@ class TestUp:
 
         applied = [one for one in yaml.safe_load_all(machine.inputs) if one]
         (job,) = [one for one in applied if one["kind"] == "Job"]
-        (shell,) = [one for one in applied if one["kind"] == "Pod"]
-        for pod in (job["spec"]["template"]["spec"], shell["spec"]):
+        (shell,) = [one for one in applied if one["kind"] == "StatefulSet"]
+        for pod in (job["spec"]["template"]["spec"], shell["spec"]["template"]["spec"]):
             for container in [*pod.get("initContainers", ()), *pod["containers"]]:
                 assert (container["image"], container["imagePullPolicy"]) == ("corp/conveyor:2", "Always")
             assert pod["imagePullSecrets"] == [{"name": "registry"}]
@@ -176,7 +176,7 @@ class TestUp:
         assert not machine.up().has_image
 
         assert "deployment/conveyor-metadata" in machine.objects
-        assert not {"job/conveyor-prepare", "pod/conveyor-shell"} & machine.objects
+        assert not {"job/conveyor-prepare", "statefulset/conveyor-shell"} & machine.objects
 
     def test_preparation_is_made_up_for_once_the_image_is_there(self, machine):
         install.prepare(configuration(), machine.console)
@@ -188,7 +188,7 @@ class TestUp:
         prepared = machine.objects
         install.prepare(configuration(), machine.console)
 
-        assert {"job/conveyor-prepare", "pod/conveyor-shell"} <= prepared
+        assert {"job/conveyor-prepare", "statefulset/conveyor-shell"} <= prepared
         assert sum("delete job" in call for call in machine.calls) == 1
 
     def test_an_image_of_a_registry_need_not_be_here(self, machine):

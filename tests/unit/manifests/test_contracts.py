@@ -12,6 +12,7 @@ import yaml
 
 from pipeline.config import InfraValidator, Kubeflow
 from pipeline.runs.database import ENVIRONMENT_VARIABLE, parse
+from serving.rollout.model_folder import SHELL
 from tests.unit.manifests.conftest import MANIFESTS, Objects, find, is_remote, pod_of
 from tests.unit.manifests.pod_security import containers
 
@@ -53,6 +54,14 @@ def test_pods_mount_the_volume_where_runs_do(objects: Objects) -> None:
         (volume,) = [volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
         for container in containers(pod):
             assert {"name": volume, "mountPath": SETTINGS.mount_path} in container["volumeMounts"]
+
+
+def test_commands_find_the_pod_with_the_volume_by_its_name(objects: Objects) -> None:
+    name, _, number = SHELL.rpartition("-")
+    shell = find(objects, "StatefulSet", name)["spec"]
+    assert int(number) < shell.get("replicas", 1)
+    # Otherwise the pod of a wrong image would be waited for, and stand in the way of the right one.
+    assert shell["podManagementPolicy"] == "Parallel"
 
 
 def test_pods_on_the_volume_are_one_user(objects: Objects) -> None:

@@ -62,6 +62,12 @@ def test_nothing_is_called_latest_or_holds_a_secret(folder: Path, render: Render
 
 
 @every_folder
+def test_pods_can_be_changed_and_outlive_their_machine(folder: Path, render: Render) -> None:
+    """Of a Pod that is applied again, little more than the image may change; and nobody makes it anew elsewhere."""
+    assert [manifest["metadata"]["name"] for manifest in render(folder) if manifest["kind"] == "Pod"] == []
+
+
+@every_folder
 def test_pods_are_safe(folder: Path, render: Render) -> None:
     for name, pod in pods(render(folder)):
         # Its init container gives a new volume to the user of the runs, which takes root.
@@ -132,7 +138,7 @@ def test_services_and_deployments_select_pods_that_are_there(folder: Path, rende
     objects = render(folder)
     of_pods = [pod for _, pod in pods(objects)]
     for manifest in objects:
-        if manifest["kind"] == "Deployment":
+        if manifest["kind"] in ("Deployment", "StatefulSet"):
             wanted = manifest["spec"]["selector"]["matchLabels"].items()
             assert wanted <= manifest["spec"]["template"]["metadata"]["labels"].items()
         if manifest["kind"] == "Service":
