@@ -91,6 +91,14 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[_Location, str]]:
         raise ConfigError(
             "The configuration does not exist.", where=str(path), fix="Name one that does: CONFIG or --config."
         ) from None
+    except IsADirectoryError:
+        files = sorted(path.glob("*.yaml"), key=lambda file: (file.name != "pipeline.yaml", file.name))
+        raise ConfigError(
+            "The configuration is a folder.",
+            where=str(path),
+            expected="a YAML file",
+            fix=f"Name the file in it: {files[0]}" if files else f"Of a folder of data: conveyor init {path} --label COLUMN",
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             "The configuration cannot be read.", where=str(path), expected="a text file in UTF-8", seen=str(error)

@@ -117,7 +117,14 @@ def test_a_file_that_does_not_exist(tmp_path):
 
 
 def test_a_folder_instead_of_a_file(tmp_path):
-    assert "cannot be read" in refused(tmp_path).what
+    assert refused(tmp_path).fix == f"Of a folder of data: conveyor init {tmp_path} --label COLUMN"
+
+
+def test_of_a_folder_with_configurations_one_is_named(tmp_path, write):
+    (tmp_path / "night.yaml").touch()
+    path = write(MINIMAL)
+
+    assert refused(tmp_path).fix == f"Name the file in it: {path}"
 
 
 def test_text_that_is_not_utf8(write):
