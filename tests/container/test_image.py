@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+from importlib.metadata import version
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_it_is_not_root(image: BuiltImage) -> None:
 
 def test_it_says_what_it_was_built_from(image: BuiltImage) -> None:
     labels = inspected(image)["Labels"]
-    assert labels["org.opencontainers.image.version"] == "0.1.0"
+    assert labels["org.opencontainers.image.version"] == version("tfx-conveyor")
     assert labels["org.opencontainers.image.revision"].split("-")[0] in image.output or "unknown" in image.output
 
 

@@ -16,6 +16,7 @@ import typer.main
 import yaml
 
 from pipeline.cli.main import app
+from pipeline.config import Kubeflow
 from pipeline.util.checkout import ROOT
 
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -124,6 +125,47 @@ def test_a_release_has_the_notes_of_its_version(notes):
 def test_a_tag_that_fits_neither_version_nor_changelog_is_refused(notes, tag, version, said):
     with pytest.raises(SystemExit, match=re.escape(said)):
         notes(tag, CHANGELOG, f'version = "{version}"')
+
+
+def test_a_release_names_the_image_by_its_version_everywhere():
+    script = runpy.run_path(str(ROOT / ".github" / "scripts" / "image_tags.py"))
+    texts, version = script["texts"](), script["declared"]()
+    assert Kubeflow().image == f"conveyor:{version}"
+    assert [path for path, text in texts.items() if script["tagged"](text, version) != text] == []
+    later = {path.relative_to(ROOT).as_posix() for path, text in texts.items() if script["tagged"](text, "1.2.3") != text}
+    assert {"compose.yaml", "manifests/gateway/base/deployment.yaml", "pipeline/config/kubeflow.py"} <= later
+
+
+def test_a_tag_keeps_what_is_behind_its_number():
+    tagged = runpy.run_path(str(ROOT / ".github" / "scripts" / "image_tags.py"))["tagged"]
+    before = f"team/conveyor:{'0.1.0'}-gpu, conveyor:latest, conveyor-gateway:{'0.1.0'}, conveyor:2"
+    assert tagged(before, "0.2.0") == f"team/conveyor:{'0.2.0'}-gpu, conveyor:latest, conveyor-gateway:{'0.1.0'}, conveyor:2"
+
+
+def release_step(name: str) -> str:
+    """The commands of a step of a release."""
+    return next(step["run"] for step in steps(ROOT / ".github/workflows/release.yml") if step.get("name") == name)
+
+
+@pytest.mark.parametrize("runs", ["", "https://github.com/o/r/actions/runs/1"])
+def test_a_release_is_of_a_commit_whose_tests_have_passed(runs, tmp_path):
+    program = tmp_path / "gh"
+    program.write_text(f'#!/bin/sh\necho "$*" > "{tmp_path}/asked"\necho "{runs}"\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_SHA": "4f1c", "GITHUB_REPOSITORY": "o/r"}
+
+    command = ["bash", "-e", "-c", release_step("The tests have passed on this commit")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    assert (done.returncode == 0) is bool(runs)
+    assert "--workflow test.yml --commit 4f1c --status success" in (tmp_path / "asked").read_text()
+
+
+def test_a_released_image_says_what_it_is():
+    arguments = re.findall(r"^ARG (\w+)=unknown$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert arguments
+    given = re.findall(r'--build-arg "(\w+)=\$', release_step("The image"))
+    assert sorted(given) == sorted(arguments)
 
 
 CONVEYOR = """#!/usr/bin/env bash

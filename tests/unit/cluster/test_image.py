@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ DESCRIBED = [
     {
         "Size": 2_750_000_000,
         "Config": {
-            "Labels": {"org.opencontainers.image.version": "0.1.0", "org.opencontainers.image.revision": "4f1c-dirty"},
+            "Labels": {"org.opencontainers.image.version": "0.2.0", "org.opencontainers.image.revision": "4f1c-dirty"},
         },
     }
 ]
@@ -71,10 +72,9 @@ def test_a_build_is_of_this_checkout_and_says_which(machine: Machine, monkeypatc
 
     built = image.build(NAME, machine.console)
 
-    assert built == image.Image(NAME, 2_750_000_000, "0.1.0", "4f1c-dirty")
-    assert machine.calls == [
-        f"docker build --build-arg VERSION=0.1.0 --build-arg REVISION=4f1c-dirty --tag {NAME} {checkout.ROOT}"
-    ]
+    assert built == image.Image(NAME, 2_750_000_000, "0.2.0", "4f1c-dirty")
+    given = f"--build-arg VERSION={version('tfx-conveyor')} --build-arg REVISION=4f1c-dirty"
+    assert machine.calls == [f"docker build {given} --tag {NAME} {checkout.ROOT}"]
 
 
 def test_the_command_and_its_output_are_shown(machine: Machine) -> None:

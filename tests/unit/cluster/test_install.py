@@ -401,7 +401,7 @@ class TestRequireCluster:
             require_cluster(configuration())
 
     def test_an_image_that_is_not_loaded(self, ready):
-        ready.write("cluster_images", "conveyor:0.0.9\n")
+        ready.write("cluster_images", "conveyor:older\n")
 
         with pytest.raises(ConveyorError, match=re.escape("does not have the image conveyor:0.1.0")) as caught:
             require_cluster(configuration())

@@ -26,7 +26,7 @@ def start(client: KubeflowClient, **values: int) -> str:
 
 def test_a_package_is_uploaded_once(client: KubeflowClient, server: KfpServer) -> None:
     first, again = client.upload(PACKAGE), client.upload(PACKAGE)
-    changed = client.upload(PACKAGE.replace("conveyor:0.1.0", "conveyor:0.2.0"))
+    changed = client.upload(PACKAGE.replace("image: ", "image: another/"))
 
     assert first.is_new
     assert again == PipelineVersion(first.pipeline_id, first.id, first.name, is_new=False)
