@@ -214,5 +214,5 @@ def _exporter(name: str) -> Any:
             where=EXPORTER if os.environ.get(EXPORTER) else ENDPOINT,
             expected=f"one of {', '.join(sorted(known))}, with its package",
             seen=str(error) or name,
-            fix="For OTLP over HTTP: pip install 'tfx-conveyor[traces]'. Or leave the variable out.",
+            fix="For OTLP over HTTP, in a checkout: .venv/bin/pip install -e '.[traces]'. Or leave the variable out.",
         ) from error

@@ -118,7 +118,7 @@ def _write_manifests(settings: PipelineConfig, package: str, folder: Path, conso
     from pipeline.cluster.gitops import committed_files
     from pipeline.kubeflow.versions import version_objects
 
-    files = committed_files(settings.kubeflow, version_objects(settings.name, package, settings.kubeflow.namespace))
+    files = committed_files(settings, version_objects(settings.name, package, settings.kubeflow.namespace))
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text)

@@ -75,22 +75,26 @@ def prune(
     config: ConfigOption = None,
     overrides: Overrides = None,
     keep: Annotated[int, typer.Option("--keep", metavar="N", help="How many of the newest versions stay in any case.")] = 5,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them, and do not only say what would be deleted.")] = False,
     reason: ReasonOption = "",
     target: TargetOption = Target.LOCAL,
     server: ServerOption = DEFAULT_SERVER,
 ) -> None:
     """Delete old versions, but none that serves, that is tried, or that a rollback would return to.
 
-    Example: conveyor models prune --keep 5 --dry-run
+    Without --yes, only say what would be deleted.
+
+    Example: conveyor models prune --keep 5
     """
     settings = read_config(config, overrides)
     there = open_target(settings, target, server, None, None)
-    versions = open_rollout(settings, there).prune(keep, reason or f"--keep {keep}", dry_run=dry_run)
+    versions = open_rollout(settings, there).prune(keep, reason or f"--keep {keep}", dry_run=not yes)
     remaining = [version.number for version in there.versions() if version.number not in versions]
     what = f"version {', '.join(map(str, versions))}" if versions else "no version"
-    verb = "would be deleted" if dry_run else "deleted"
+    verb = "deleted" if yes else "would be deleted"
     typer.echo(f"{settings.name}, {target.value}: {what} {verb}; there remains {', '.join(map(str, remaining)) or 'none'}")
+    if versions and not yes:
+        typer.echo(f"Next: conveyor models prune --keep {keep} --yes")
 
 
 _VersionArgument = Annotated[

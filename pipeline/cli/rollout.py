@@ -25,7 +25,7 @@ from pipeline.cli.serving_target import (
     tell,
 )
 from pipeline.cli.verdict_table import print_verdict
-from pipeline.errors import ConveyorError, UsageError
+from pipeline.errors import UsageError, WorseError
 
 if TYPE_CHECKING:
     from serving.rollout.controller import Rollout, RolloutStatus
@@ -251,7 +251,7 @@ def watch(
 
     With --promote, a canary that was started with --steps goes through them; it can be paused meanwhile.
 
-    The exit code is 0 when the canary has passed, and 1 when it has failed.
+    The exit code is 0 when the canary has passed, and 5 when it has failed.
 
     Example: conveyor rollout watch --promote --abort --minutes 60
     """
@@ -272,7 +272,7 @@ def watch(
         return
     if abort_it:
         _print_change(actor, actor.abort(reason, judged=state))
-    raise ConveyorError(
+    raise WorseError(
         f"Version {state.canary} is worse than version {state.stable}.",
         where=_where(actor),
         seen=verdict.reason,

@@ -13,7 +13,7 @@ from pipeline.util.programs import require_programs
 from serving.rollout.cluster import CANARY_CONFIG, CANARY_DEPLOYMENT, STABLE_CONFIG, STATE
 
 if TYPE_CHECKING:
-    from pipeline.config import Kubeflow
+    from pipeline.config import Kubeflow, PipelineConfig
 
 _KUBEFLOW_NAMESPACE = "kubeflow"
 # A Job's template cannot be changed: Argo CD and Flux make it anew.
@@ -34,11 +34,11 @@ _MADE_ONCE = {"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"}
 _KEPT = {"argocd.argoproj.io/sync-options": "Prune=false", "kustomize.toolkit.fluxcd.io/prune": "disabled"}
 
 
-def committed_files(kubeflow: Kubeflow, pipeline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def committed_files(config: PipelineConfig, pipeline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The files of a folder that can be applied with `kubectl apply -k`, or by Argo CD or Flux.
 
     Args:
-      kubeflow: names the namespace of the runs and the task image.
+      config: names the model that is served, the namespace of the runs and the task image.
       pipeline: the pipeline's own objects.
 
     Returns:
@@ -48,9 +48,10 @@ def committed_files(kubeflow: Kubeflow, pipeline: Sequence[Mapping[str, Any]]) -
       UsageError: kubectl or the manifests are missing, the manifests still have to be edited, or they are made for other names
         than the configuration has.
     """
+    kubeflow = config.kubeflow
     require_matching_names(kubeflow)
     require_programs("kubectl")
-    parts = render_parts("cluster", kubeflow, "conveyor compile --manifests")
+    parts = render_parts("cluster", config, "conveyor compile --manifests")
     files = {f"{part}.yaml": as_yaml(_within(objects, kubeflow.namespace)) for part, objects in parts.items()}
     files["pipeline.yaml"] = as_yaml(pipeline)
     files["kustomization.yaml"] = yaml.safe_dump(

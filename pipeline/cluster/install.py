@@ -132,7 +132,7 @@ def _step(console: Console, title: str) -> Iterator[None]:
 
 class _Installation:
     def __init__(self, config: PipelineConfig, console: Console) -> None:
-        self.kubeflow, self.console = config.kubeflow, console
+        self.config, self.kubeflow, self.console = config, config.kubeflow, console
         name = cluster_name(config.kubeflow.context)
         self.kind = None if name is None else KindCluster(name, console)
         self.overlay = "cluster" if self.kind is None else "kind"
@@ -145,7 +145,7 @@ class _Installation:
         require_matching_names(self.kubeflow)
         self._check_programs()
         manifest(f"kubeflow/overlays/{self.overlay}")
-        ours = render_all(self.overlay, self.kubeflow)
+        ours = render_all(self.overlay, self.config)
         if self.kind is None:
             self._check_cluster(agreed)
         else:
@@ -168,7 +168,7 @@ class _Installation:
             return
         job = self.kubectl.get("job", PREPARE_JOB) or {}
         if not job.get("status", {}).get("succeeded"):
-            self._prepare(render(f"conveyor/overlays/{self.overlay}", self.kubeflow))
+            self._prepare(render(manifest(f"conveyor/overlays/{self.overlay}"), self.kubeflow))
 
     def _check_namespace(self) -> None:
         if self.kubeflow.namespace != NAMESPACE:

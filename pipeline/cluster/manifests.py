@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline.config import Kubeflow
+from pipeline.config import Kubeflow, PipelineConfig
 from pipeline.errors import UsageError
 from pipeline.util import checkout, programs
 
@@ -16,6 +20,10 @@ _PARTS = ("conveyor", "serving", "gateway")
 _TASK_IMAGE = "conveyor"
 # The fields of the configuration whose defaults the manifests repeat.
 _NAMES = ("volume", "mount_path", "user")
+# What is served in the manifests, the files that name it, and the schema that the gateway checks rows by.
+_MODEL = "flights"
+_NAMING = ("serving/base/default.config", "serving/server/deployment.yaml", "gateway/base/settings.yaml")
+_SCHEMA = "gateway/base/schema.pbtxt"
 # Manifests for a real cluster name a file server that does not exist, until they are edited.
 _PLACEHOLDER = "example.com"
 
@@ -52,24 +60,25 @@ def require_matching_names(kubeflow: Kubeflow) -> None:
             )
 
 
-def render_all(overlay: str, kubeflow: Kubeflow) -> list[dict[str, Any]]:
+def render_all(overlay: str, config: PipelineConfig) -> list[dict[str, Any]]:
     """The objects that `cluster up` adds to Kubeflow Pipelines, as `render_parts` has them, in one list."""
-    return [one for objects in render_parts(overlay, kubeflow, "conveyor cluster up").values() for one in objects]
+    return [one for objects in render_parts(overlay, config, "conveyor cluster up").values() for one in objects]
 
 
-def render_parts(overlay: str, kubeflow: Kubeflow, command: str) -> dict[str, list[dict[str, Any]]]:
+def render_parts(overlay: str, config: PipelineConfig, command: str) -> dict[str, list[dict[str, Any]]]:
     """The objects that Conveyor adds to Kubeflow Pipelines, by part: volume and metadata database, model server, gateway.
 
     Args:
       overlay: `kind` or `cluster`.
-      kubeflow: names the task image, and says how it is pulled.
+      config: names the model that is served, its curated schema and the task image.
       command: the command that needs them, for the error.
 
     Raises:
       UsageError: the manifests are missing, or still have to be edited.
       ProgramError: kubectl cannot render them.
     """
-    rendered = {part: render(f"{part}/overlays/{overlay}", kubeflow) for part in _PARTS}
+    with _for_model(config) as manifests:
+        rendered = {part: render(manifests / part / "overlays" / overlay, config.kubeflow) for part in _PARTS}
     for part, objects in rendered.items():
         unedited = [f"{one['kind']} {one['metadata']['name']}" for one in objects if _PLACEHOLDER in json.dumps(one)]
         if unedited:
@@ -83,18 +92,33 @@ def render_parts(overlay: str, kubeflow: Kubeflow, command: str) -> dict[str, li
     return rendered
 
 
-def render(path: str, kubeflow: Kubeflow) -> list[dict[str, Any]]:
+@contextmanager
+def _for_model(config: PipelineConfig) -> Iterator[Path]:
+    """A copy of the manifests in which the model server and the gateway serve the pipeline's model, with its schema.
+
+    The files are changed before kustomize renders them, because it names the gateway's settings by a hash of their content.
+    """
+    schema = config.gateway.feature_schema or config.schema_source.path
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(manifest("."), Path(folder) / "manifests"))
+        for path in (copy / each for each in _NAMING):
+            path.write_text(path.read_text().replace(_MODEL, config.name))
+        # An empty schema demands nothing: the gateway checks types alone, as on a laptop.
+        (copy / _SCHEMA).write_bytes(Path(config.resolve(schema)).read_bytes() if schema else b"")
+        yield copy
+
+
+def render(folder: Path, kubeflow: Kubeflow) -> list[dict[str, Any]]:
     """The objects of a kustomization without a remote base, with the task image that the configuration names.
 
     Args:
-      path: the kustomization's folder, relative to manifests/.
+      folder: the kustomization's folder.
       kubeflow: names the task image, and says how it is pulled.
 
     Raises:
-      UsageError: the manifests are missing.
       ProgramError: kubectl cannot render them.
     """
-    text = programs.read("kubectl", "kustomize", str(manifest(path)))
+    text = programs.read("kubectl", "kustomize", str(folder))
     objects = [one for one in yaml.safe_load_all(text) if one]
     for one in objects:
         template = one.get("spec", {}).get("template", one)

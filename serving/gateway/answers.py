@@ -44,24 +44,20 @@ class Explanation(BaseModel):
 
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
-    """A prediction by the names that `conveyor predict` and `score` have, and last by those of the gateway's first clients.
+    """A prediction by the names that `conveyor predict` and `score` have.
 
     Args:
       prediction: the prediction, with its explanation where it was asked for.
     """
-    version = prediction.version
     explanation = {} if prediction.explanation is None else {"explanation": asdict(prediction.explanation)}
     if prediction.value is not None:
-        former = {"version": version, "value": prediction.value}
-        return {"model_version": version, "prediction": prediction.value, **explanation, **former}
+        return {"model_version": prediction.version, "prediction": prediction.value, **explanation}
     score = {} if prediction.score is None else {"score": prediction.score}
     return {
-        "model_version": version,
+        "model_version": prediction.version,
         "prediction": prediction.label,
         "probability": prediction.probability,
         **score,
         "probabilities": prediction.probabilities,
         **explanation,
-        "version": version,
-        "label": prediction.label,
     }

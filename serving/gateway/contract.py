@@ -272,7 +272,6 @@ def _example_of_one(feature: ModelFeature, constraint: SchemaFeature) -> Any:
 def _response_model(schema: ModelSchema) -> type[BaseModel]:
     fields: dict[str, Any] = {"model_version": (int, Field(description="The version of the model that answered."))}
     if LABELS in schema.outputs:
-        former = "label"
         fields["prediction"] = (
             str if schema.outputs[LABELS] == "DT_STRING" else int,
             Field(description="The class: of two by the model's threshold, of several the most probable one."),
@@ -285,11 +284,8 @@ def _response_model(schema: ModelSchema) -> type[BaseModel]:
             Field(description="The probability of each class, in the model's order; of two, the second is positive."),
         )
     else:
-        former = "value"
         fields["prediction"] = (float, Field(description="The prediction."))
     fields["explanation"] = (Explanation | None, Field(None, description="Only with explain=true."))
-    fields["version"] = (int, Field(description="The former name of model_version.", deprecated=True))
-    fields[former] = (fields["prediction"][0], Field(description="The former name of prediction.", deprecated=True))
     prediction: Any = create_model("Prediction", __doc__="The prediction for one row.", **fields)
     return create_model(
         "PredictResponse",

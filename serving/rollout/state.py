@@ -149,6 +149,8 @@ class RolloutState(Placement):
                 return Stage.ABORTED
             if change.before.stable == version and change.after.stable != version:
                 return Stage.RETIRED
+            if change.action == "rollback" and version in change.versions:
+                return Stage.RETIRED
         return Stage.CANDIDATE
 
     def start(
@@ -316,6 +318,8 @@ class RolloutState(Placement):
     def rollback(self, existing: Collection[int], **by: str) -> RolloutState:
         """Back to the last good version: a canary ends; without one, the stable version gives way to the one before it.
 
+        Before the first rollout, the newest version gives way to the one before it, which becomes the stable one.
+
         Args:
           existing: the versions that are whole: the others are passed over.
           by: `who` and `reason`.
@@ -325,15 +329,17 @@ class RolloutState(Placement):
         """
         if self.canary is not None:
             return self._changed("rollback", (self.canary,), by, **_NO_CANARY)
-        previous = [each for each in self.previous if each in existing]
-        if not previous or self.stable is None:
+        serving, previous = self.stable, [each for each in self.previous if each in existing]
+        if serving is None and existing:
+            *previous, serving = sorted(existing)[-2:]
+        if not previous or serving is None:
             raise UsageError(
                 "There is no version to roll back to.",
-                expected="a version that was stable before this one, and is still there",
+                expected="a version that served before this one, and is still there",
                 seen=f"{self}; versions that are there: {_listed(existing)}",
                 fix="To try any version that is there: conveyor rollout start VERSION",
             )
-        return self._changed("rollback", (self.stable,), by, stable=previous[-1], previous=tuple(previous[:-1]))
+        return self._changed("rollback", (serving,), by, stable=previous[-1], previous=tuple(previous[:-1]))
 
     def prune(self, versions: Collection[int], **by: str) -> RolloutState:
         """Versions are about to be deleted.

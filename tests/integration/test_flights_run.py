@@ -161,7 +161,7 @@ def test_a_run_killed_while_training_is_repeated_from_there(settled: Project) ->
 
 def test_a_run_after_old_ones_were_pruned_takes_all_from_the_cache(settled: Project) -> None:
     assert settled.run().returncode == 0
-    settled.inspect("models", "prune", "--keep", "1")
+    settled.inspect("models", "prune", "--keep", "1", "--yes")
     pruned = json.loads(settled.inspect("prune", "--keep", "1", "--yes", "--json"))
     assert "PushedModel" in {each["type"] for each in pruned["artifacts"]}
     assert not any(Path(each["uri"]).exists() for each in pruned["artifacts"])

@@ -162,7 +162,7 @@ def test_the_gateway_answers_the_example_on_its_page_with_the_version_that_is_se
     while get("/readyz", port=port)["version"] != newest and time.monotonic() < ends:
         time.sleep(2)
     (prediction,) = get("/v1/predict", {"rows": [row]}, port=port)["predictions"]
-    assert prediction["version"] == newest
+    assert prediction["model_version"] == newest
     assert 0 < prediction["score"] < 1
 
 

@@ -32,7 +32,7 @@ def of(found: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
 
 
 def test_the_folder_holds_the_pipeline_and_all_of_conveyor(machine: Machine) -> None:
-    files = committed_files(configuration(image="registry/conveyor:2").kubeflow, PIPELINE)
+    files = committed_files(configuration(image="registry/conveyor:2"), PIPELINE)
 
     found = objects(files)
     assert of(found, "Pipeline", "flights") == PIPELINE[0]
@@ -63,7 +63,7 @@ def test_what_is_in_kubeflows_namespace_goes_to_that_of_the_profile(machine: Mac
         "serving-cluster.yaml", yaml.safe_dump({"kind": "Service", "metadata": {"name": "s", "namespace": "conveyor-serving"}})
     )
 
-    found = objects(committed_files(configuration(namespace="team").kubeflow, PIPELINE))
+    found = objects(committed_files(configuration(namespace="team"), PIPELINE))
 
     assert of(found, "PersistentVolume", "v")["spec"]["claimRef"] == {"namespace": "team", "name": "c"}
     assert of(found, "PersistentVolumeClaim", "c")["metadata"]["namespace"] == "team"
@@ -78,7 +78,7 @@ def test_flux_makes_what_rollouts_change_once(machine: Machine) -> None:
     found = [{"kind": kind, "metadata": {"name": name, "namespace": "conveyor-serving"}} for kind, name in made]
     machine.write("serving-cluster.yaml", yaml.safe_dump_all(found))
 
-    committed = objects(committed_files(configuration().kubeflow, PIPELINE))
+    committed = objects(committed_files(configuration(), PIPELINE))
 
     policies = [of(committed, *each)["metadata"].get("annotations", {}).get("kustomize.toolkit.fluxcd.io/ssa") for each in made]
     assert policies == ["IfNotPresent", "IfNotPresent", None]
@@ -87,7 +87,7 @@ def test_flux_makes_what_rollouts_change_once(machine: Machine) -> None:
 def test_secrets_are_described_and_not_written(machine: Machine) -> None:
     keys = {"TOKEN": {"secret": "tokens", "key": "a"}, "OTHER": {"secret": "tokens", "key": "b"}}
 
-    readme = committed_files(configuration(namespace="team", environment=keys).kubeflow, PIPELINE)["README.md"]
+    readme = committed_files(configuration(namespace="team", environment=keys), PIPELINE)["README.md"]
 
     assert "kubectl --namespace team create secret generic tokens --from-file=a=FILE --from-file=b=FILE" in readme
     assert "create secret generic conveyor-metadata --from-file=url=FILE" in readme
@@ -97,11 +97,11 @@ def test_manifests_that_are_not_edited_are_refused(tmp_path: Path, monkeypatch: 
     Machine(tmp_path, monkeypatch)
 
     with pytest.raises(UsageError, match="still have to be edited") as caught:
-        committed_files(configuration().kubeflow, PIPELINE)
+        committed_files(configuration(), PIPELINE)
 
     assert "then: conveyor compile --manifests" in caught.value.fix
 
 
 def test_names_of_ones_own_are_refused(machine: Machine) -> None:
     with pytest.raises(UsageError, match=r"made for kubeflow\.volume"):
-        committed_files(configuration(volume="mine").kubeflow, PIPELINE)
+        committed_files(configuration(volume="mine"), PIPELINE)

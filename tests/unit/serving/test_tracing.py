@@ -79,7 +79,7 @@ def test_an_exporter_that_is_not_there_is_named_with_its_package(monkeypatch, va
         tracing.configure("conveyor-gateway")
     assert missing in raised.value.what
     assert "console, none, otlp" in raised.value.expected
-    assert "pip install 'tfx-conveyor[traces]'" in raised.value.fix
+    assert "pip install -e '.[traces]'" in raised.value.fix
 
 
 def test_an_exporter_that_lacks_a_package_says_which(monkeypatch):

@@ -59,8 +59,8 @@ def test_a_push_under_load_loses_nothing(tmp_path: Path) -> None:
                     answers.append((response.status_code, 0, 0.0))
                     return
                 (prediction,) = response.json()["predictions"]
-                answers.append((200, prediction["version"], prediction["score"]))
-                if pushed.is_set() and prediction["version"] == 2:
+                answers.append((200, prediction["model_version"], prediction["score"]))
+                if pushed.is_set() and prediction["model_version"] == 2:
                     return
 
         with ThreadPoolExecutor(4) as threads:
@@ -119,7 +119,7 @@ def test_stable_and_canary_by_labels(tmp_path: Path) -> None:
         program(*flags, log=tmp_path / "server.log") as (server, _),
         gateway(tmp_path, f"grpc://127.0.0.1:{server.port}/flights", rollout=str(rollout)) as running,
     ):
-        versions = [running.predict(ROW).json()["predictions"][0]["version"] for _ in range(400)]
+        versions = [running.predict(ROW).json()["predictions"][0]["model_version"] for _ in range(400)]
         (model,) = running.http.get("/v1/models").json()["models"]
 
     assert 60 < versions.count(2) < 140

@@ -54,7 +54,7 @@ def test_what_somebody_else_wrote_is_not_taken_for_an_answer(model_server: str, 
         (key,) = client.keys()
         for text in (b"", b"[]", b'{"version": 1}'):
             client.set(key, text)
-            assert running.predict(ROW).json()["predictions"][0]["version"] == 1
+            assert running.predict(ROW).json()["predictions"][0]["model_version"] == 1
 
 
 def test_the_password_is_in_the_environment(model_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ class Load:
                 self.failures.append(repr(error))
                 continue
             if response.status_code == 200:
-                self.versions[response.json()["predictions"][0]["version"]] += 1
+                self.versions[response.json()["predictions"][0]["model_version"]] += 1
             else:
                 self.failures.append(response.text)
 

@@ -104,5 +104,5 @@ def test_a_version_that_cannot_be_loaded_changes_nothing(place: Place, cluster: 
 def test_what_a_pod_serves_is_not_deleted(place: Place, cluster: Cluster) -> None:
     place.push(3)
     wait_until(lambda: [row["version"] for row in place.json("models")["versions"] if row["served_by"]] == [3])
-    assert "version 1, 2 deleted; there remains 3" in place.conveyor("models", "prune", "--keep", "1")
+    assert "version 1, 2 deleted; there remains 3" in place.conveyor("models", "prune", "--keep", "1", "--yes")
     assert [path.name for path in place.config.serving_path.iterdir()] == ["3"]

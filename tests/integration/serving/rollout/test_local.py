@@ -177,7 +177,7 @@ def test_a_bad_canary_is_refused_and_aborted_at_its_first_step(place: Place, run
         assert "stability index" in out
         assert files.read_state(place.config).canary == 3
         watch = ("rollout", "watch", "--promote", "--abort", "--every", "1", "--min-rows", "300")
-        out = place.conveyor(*on_gateway(running, *watch), code=1)
+        out = place.conveyor(*on_gateway(running, *watch), code=5)
     assert "stable 2, canary 3 at 50 % → stable 2" in out
     assert [change.action for change in files.read_state(place.config).changes] == ["start", "abort"]
     assert load.failures == []
@@ -199,7 +199,7 @@ def test_a_bad_version_is_stopped_by_a_replay_and_as_a_shadow_before_a_caller_ge
         assert "stable 2, shadow 3" in out
         load.versions.clear()
         watch = ("rollout", "watch", "--promote", "--abort", "--minutes", "0", "--every", "1", "--min-rows", "300")
-        out = place.conveyor(*on_gateway(running, *watch), code=1)
+        out = place.conveyor(*on_gateway(running, *watch), code=5)
         assert "stable 2, shadow 3 → stable 2" in out
         assert "Version 3 is worse than version 2" in out
         assert running.sample('gateway_shadow_predictions_total{model="flights",outcome="ok",version="3"}') >= 300

@@ -50,9 +50,9 @@ def test_the_oldest_rows_make_room(start, server):
 
 def test_a_new_version_has_not_answered_yet(start, server):
     with start(cache={"rows": 10}) as gateway:
-        assert predict(gateway, ROW).json()["predictions"][0]["version"] == 3
+        assert predict(gateway, ROW).json()["predictions"][0]["model_version"] == 3
         server.versions = {3: "AVAILABLE", 4: "AVAILABLE"}
-        wait_until(lambda: predict(gateway, ROW).json()["predictions"][0]["version"] == 4, "an answer of the new version")
+        wait_until(lambda: predict(gateway, ROW).json()["predictions"][0]["model_version"] == 4, "an answer of the new version")
 
 
 @pytest.mark.parametrize("before", ["a1", ""])
@@ -65,7 +65,7 @@ def test_a_version_that_is_made_anew_never_answers_with_the_old_ones_predictions
         # A rollout counts what this model does, not what the one before did.
         assert sample(gateway, 'gateway_predictions_total{model="flights",outcome="ok",version="3"}') == 1
         (answer,) = predict(gateway, ROW).json()["predictions"]
-        assert (answer["version"], answer["score"]) == (3, 0.75)
+        assert (answer["model_version"], answer["score"]) == (3, 0.75)
         assert sample(gateway, 'gateway_predictions_total{model="flights",outcome="ok",version="3"}') == 2
 
 
@@ -74,7 +74,7 @@ def test_stable_and_canary_do_not_share_answers(start, server, rollout):
     rollout(stable=3, canary=4, traffic=50)
     with start(cache={"rows": 10}) as gateway:
         for number in range(50):
-            answered = predict(gateway, ROW, **{"X-Request-ID": f"order-{number}"}).json()["predictions"][0]["version"]
+            answered = predict(gateway, ROW, **{"X-Request-ID": f"order-{number}"}).json()["predictions"][0]["model_version"]
             assert answered in (3, 4)
 
     assert server.calls.count("predict") == 2

@@ -20,7 +20,7 @@ def two_versions(server: ModelServer) -> ModelServer:
 def answered(gateway: Client, version: str) -> int:
     response = predict(gateway, ROW, **{"X-Conveyor-Version": version})
     assert response.status_code == 200, response.text
-    return int(response.json()["predictions"][0]["version"])
+    return int(response.json()["predictions"][0]["model_version"])
 
 
 @pytest.mark.usefixtures("two_versions")

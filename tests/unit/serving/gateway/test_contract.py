@@ -35,8 +35,6 @@ def test_a_row_is_answered(gateway, server):
             "probability": pytest.approx(max(expected, 1 - expected)),
             "score": score,
             "probabilities": pytest.approx([1 - expected, expected]),
-            "version": 3,
-            "label": int(expected > 0.5),
         }
     ]
 
@@ -228,8 +226,7 @@ class TestPage:
         assert operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/PredictResponse")
         assert list(operation["responses"]) == ["200", "422", "default"]
         assert "504: the model did not answer in time" in operation["responses"]["default"]["description"]
-        properties = schemas["Prediction"]["properties"]
-        assert [name for name, field in properties.items() if not field.get("deprecated")] == [
+        assert list(schemas["Prediction"]["properties"]) == [
             "model_version",
             "prediction",
             "probability",
@@ -237,7 +234,6 @@ class TestPage:
             "probabilities",
             "explanation",
         ]
-        assert [name for name, field in properties.items() if field.get("deprecated")] == ["version", "label"]
 
     def test_everything_that_it_refers_to_is_there(self, page):
         references = {part.split('"')[0] for part in json.dumps(page).split('"$ref": "')[1:]}
@@ -269,13 +265,11 @@ def test_regression(start, server):
     server.model = lambda columns: {"predictions": [2.5 for _ in columns["carrier"]]}
 
     with start() as gateway:
-        assert predict(gateway, ROW).json()["predictions"] == [
-            {"model_version": 3, "prediction": 2.5, "version": 3, "value": 2.5}
-        ]
+        assert predict(gateway, ROW).json()["predictions"] == [{"model_version": 3, "prediction": 2.5}]
         page = gateway.get("/openapi.json").json()["components"]["schemas"]
         metrics = gateway.get("/metrics").text
 
-    assert list(page["Prediction"]["properties"]) == ["model_version", "prediction", "explanation", "version", "value"]
+    assert list(page["Prediction"]["properties"]) == ["model_version", "prediction", "explanation"]
     assert 'gateway_predicted_value_bucket{le="3.0",model="flights",version="3"} 1.0' in metrics
 
 
@@ -293,8 +287,6 @@ def test_labels_that_are_text(start, server):
         "prediction": "late",
         "probability": 0.5,
         "probabilities": [0.25, 0.5, 0.25],
-        "version": 3,
-        "label": "late",
     }
     assert page["Prediction"]["properties"]["prediction"]["type"] == "string"
     assert 'gateway_predicted_class_total{label="late",model="flights",version="3"} 1.0' in metrics

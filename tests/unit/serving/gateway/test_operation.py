@@ -56,7 +56,7 @@ def test_a_new_version_with_other_features_is_described(gateway, server):
 
     wait_until(lambda: gateway.get("/readyz").json().get("version") == 4)
 
-    assert predict(gateway, {"carrier": "UA", "wind": 7.5}).json()["predictions"][0]["version"] == 4
+    assert predict(gateway, {"carrier": "UA", "wind": 7.5}).json()["predictions"][0]["model_version"] == 4
     assert predict(gateway, ROW).status_code == 422
     assert "wind" in gateway.get("/openapi.json").json()["components"]["schemas"]["Row"]["properties"]
 

@@ -71,7 +71,7 @@ def test_what_is_logged(start, server, folder):
         "prediction_version": 3,
         "prediction_model_digest": "c0ffee",
         "prediction_shadow": False,
-        "prediction_label": answer["label"],
+        "prediction_label": answer["prediction"],
         "prediction_score": answer["score"],
     }
 

@@ -51,7 +51,7 @@ def wait_for(gateway: Client, line: str, value: float) -> None:
 def versions(gateway: Client, count: int, row: Any = ROW) -> set[int]:
     responses = [predict(gateway, row) for _ in range(count)]
     assert {response.status_code for response in responses} == {200}
-    return {response.json()["predictions"][0]["version"] for response in responses}
+    return {response.json()["predictions"][0]["model_version"] for response in responses}
 
 
 def test_it_is_asked_and_callers_get_the_stable_version(start: Start, upstream: dict[str, str], candidate: ModelServer) -> None:

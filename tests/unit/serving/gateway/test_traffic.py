@@ -24,7 +24,7 @@ def two_versions(server):
 def versions(gateway, count=200, row=ROW):
     """How many of some requests each version answered."""
     answered = [predict(gateway, row, **{"X-Request-ID": f"order-{number}"}) for number in range(count)]
-    found = [response.json()["predictions"][0]["version"] for response in answered]
+    found = [response.json()["predictions"][0]["model_version"] for response in answered]
     return {version: found.count(version) for version in set(found)}
 
 
@@ -65,8 +65,8 @@ def test_a_feature_can_decide(start, two_versions, rollout):
     rows = [{"carrier": "UA", "distance": float(distance)} for distance in range(1, 41)]
 
     with start(split_by="distance") as gateway:
-        first = [each["version"] for each in predict(gateway, *rows).json()["predictions"]]
-        singly = [predict(gateway, row).json()["predictions"][0]["version"] for row in rows]
+        first = [each["model_version"] for each in predict(gateway, *rows).json()["predictions"]]
+        singly = [predict(gateway, row).json()["predictions"][0]["model_version"] for row in rows]
 
     assert first == singly
     assert set(first) == {3, 4}

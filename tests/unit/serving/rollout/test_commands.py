@@ -100,7 +100,6 @@ def test_before_the_first_rollout(conveyor: Conveyor) -> None:
         (("rollout", "promote"), "There is no canary to promote."),
         (("rollout", "abort"), "There is no canary to abort."),
         (("rollout", "watch"), "There is no canary to watch."),
-        (("rollback",), "There is no version to roll back to."),
         (("models", "prune", "--keep", "0"), "The newest version has to stay."),
     ],
 )
@@ -111,6 +110,12 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert code == 2
     assert message in err
     assert not list((tmp_path / "work" / "serving" / "flights").glob("[!.]*"))
+
+
+def test_before_the_first_rollout_the_newest_version_can_be_rolled_back_from(conveyor: Conveyor) -> None:
+    assert conveyor("rollback", "--reason", "wrong")[1] == "flights, local: the newest version → stable 2\n"
+    code, _, err = conveyor("rollback")
+    assert (code, "There is no version to roll back to." in err) == (2, True)
 
 
 def test_a_canary_that_nobody_counts_cannot_be_watched(conveyor: Conveyor) -> None:
@@ -134,9 +139,9 @@ def test_models(conveyor: Conveyor, folder: Path) -> None:
 
 
 def test_prune(conveyor: Conveyor, folder: Path) -> None:
-    assert "version 1, 2 would be deleted; there remains 3" in conveyor("models", "prune", "--keep", "1", "--dry-run")[1]
+    assert "version 1, 2 would be deleted; there remains 3" in conveyor("models", "prune", "--keep", "1")[1]
     assert len(list(folder.iterdir())) == 3
     conveyor("rollout", "start", "3")
-    assert conveyor("models", "prune", "--keep", "1")[1] == "flights, local: version 1 deleted; there remains 2, 3\n"
+    assert conveyor("models", "prune", "--keep", "1", "--yes")[1] == "flights, local: version 1 deleted; there remains 2, 3\n"
     assert sorted(path.name for path in folder.iterdir()) == ["2", "3"]
-    assert "no version deleted" in conveyor("models", "prune", "--keep", "1")[1]
+    assert "no version deleted" in conveyor("models", "prune", "--keep", "1", "--yes")[1]

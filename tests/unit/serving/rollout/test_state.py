@@ -86,6 +86,15 @@ def test_rollback_passes_over_versions_that_are_gone():
     assert state.rollback([5, 6], **BY).stable == 6
 
 
+def test_before_the_first_rollout_the_newest_version_gives_way_to_the_one_before():
+    state = FIRST.rollback(EXISTING, **BY)
+    assert (state.placement, state.previous) == (Placement(stable=6), ())
+    assert (state.stage(7), state.stage(5)) == (Stage.RETIRED, Stage.CANDIDATE)
+    for existing in ([], [7]):
+        with pytest.raises(UsageError, match="no version to roll back to"):
+            FIRST.rollback(existing, **BY)
+
+
 def test_a_version_that_was_rolled_back_from_is_none_to_roll_back_to():
     state = canary().promote(**BY).rollback(EXISTING, **BY)
     assert state.previous == ()
