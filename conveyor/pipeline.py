@@ -47,7 +47,9 @@ class Pipeline:
 
     @classmethod
     def of(cls, **fields: Any) -> Pipeline:
-        """A pipeline without a file: `Pipeline.of(name="houses", label="price", data={"input": "houses.csv"})`.
+        """A pipeline without a file.
+
+        `Pipeline.of(name="houses", task="regression", label="price", data={"input": "houses.csv"})`
 
         Args:
           **fields: the fields of docs/configuration.md, as in YAML; paths are relative to the working directory.

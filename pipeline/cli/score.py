@@ -44,7 +44,7 @@ def score(
     file_format: Annotated[FileFormat, typer.Option("--format", help="Of the table.")] = FileFormat.AUTO,
     overrides: Overrides = None,
 ) -> None:
-    """Score a table with the latest blessed model: the table as it came, with predictions beside each row. It needs no label.
+    """Score a table with the newest pushed version: the table as it came, with predictions beside each row. It needs no label.
 
     Without --input or --span, the table is the data of the configuration, of spans the newest.
 

@@ -97,9 +97,9 @@ class PipelineConfig(Section):
     loop: Loop = Loop()
     """When `conveyor loop` runs the pipeline, and how it brings a pushed version into use."""
     tracking: Tracking = Tracking()
-    """Where runs are told about, beside the workspace."""
+    """Where runs are reported, beside the workspace."""
     events: Events = Events()
-    """What happens, told to other programs as CloudEvents, and runs as OpenLineage events."""
+    """What happens, reported to other programs as CloudEvents, and runs as OpenLineage events."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> PipelineConfig:

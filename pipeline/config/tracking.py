@@ -1,4 +1,4 @@
-"""Where runs are told about, beside the workspace."""
+"""Where runs are reported, beside the workspace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Mlflow(Section):
 
 
 class Tracking(Section):
-    """Where runs are told about, beside the workspace."""
+    """Where runs are reported, beside the workspace."""
 
     mlflow: Mlflow | None = None
     """An MLflow tracking server, as {uri: http://mlflow:5000}: gets parameters, metrics, report and model card of each run, and
