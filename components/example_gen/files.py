@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import zlib
 from typing import IO, Literal, cast
 
-import zstandard
+import pyarrow as pa
 
 from pipeline.errors import DataError
 
@@ -15,7 +16,7 @@ Compression = Literal["gzip", "bz2", "zstd"]
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"BZh91AY&SY": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
 _MAGIC_BYTES = max(map(len, _MAGIC))
 
-DECOMPRESSION_ERRORS = (EOFError, OSError, zlib.error, zstandard.ZstdError)
+DECOMPRESSION_ERRORS = (EOFError, OSError, zlib.error)
 """What reading a compressed file raises that is cut short or damaged."""
 
 
@@ -34,7 +35,8 @@ def open_binary(path: str) -> IO[bytes]:
     if compression == "bz2":
         return bz2.open(path, "rb")
     if compression == "zstd":
-        return cast("IO[bytes]", zstandard.open(path, "rb"))
+        # Unlike the package zstandard, Arrow reads all frames of a file, and tells one that is cut short.
+        return io.BufferedReader(cast("io.RawIOBase", pa.input_stream(path, compression=compression)))
     return open(path, "rb")
 
 
@@ -49,12 +51,11 @@ def read_head(path: str, size: int) -> bytes:
       DataError: it cannot be opened, is empty, or is compressed and damaged.
     """
     require_content(path)
-    compression = compression_of(path)
     try:
         with open_binary(path) as file:
             return file.read(size)
     except DECOMPRESSION_ERRORS as error:
-        raise damaged(path, f"a whole {compression} file", error) from error
+        raise broken(path, error) from error
 
 
 def read_beyond_ascii(path: str, size: int) -> bytes:
@@ -71,7 +72,7 @@ def read_beyond_ascii(path: str, size: int) -> bytes:
         with open_binary(path) as file:
             return next((block for block in iter(lambda: file.read(size), b"") if not block.isascii()), b"")
     except DECOMPRESSION_ERRORS as error:
-        raise damaged(path, f"a whole {compression_of(path)} file", error) from error
+        raise broken(path, error) from error
 
 
 def require_content(path: str) -> None:
@@ -104,6 +105,19 @@ def unreadable(path: str, error: OSError) -> DataError:
         seen=error.strerror or str(error),
         fix=f"Check the file and its permissions: ls -lL {path}",
     )
+
+
+def broken(path: str, error: Exception) -> DataError:
+    """The error for a file that cannot be read to its end.
+
+    Args:
+      path: the file.
+      error: one of DECOMPRESSION_ERRORS.
+    """
+    compression = compression_of(path)
+    if compression is None and isinstance(error, OSError):
+        return unreadable(path, error)
+    return damaged(path, f"a whole {compression} file", error)
 
 
 def damaged(path: str, expected: str, seen: object, *, part: str = "") -> DataError:

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import bz2
 import gzip
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
+from tensorflow.core.example import example_pb2
 
 from components.example_gen.formats import format_of, require_format
-from components.example_gen.readers.test_dialects import cut
+from components.example_gen.table import open_table
 from components.shared.examples import tfrecord
+from pipeline.config import Csv, Data
 from pipeline.errors import ConfigError, DataError
 
 
@@ -49,14 +51,38 @@ def test_the_format_by_content(tmp_path: Path) -> None:
         format_of(str(tmp_path / "csv"))
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, zstandard.compress])
-def test_compressed_text(tmp_path: Path, compress: object) -> None:
-    path = tmp_path / "a.csv"
-    path.write_bytes(compress(b"x,y\n1,2\n") + compress(b"3,4\n"))
-    assert cut(path) == (["x", "y"], [["1", "2"], ["3", "4"]])
-    path.write_bytes(compress("\n".join(["x,y", *(f"{n},{n**9}" for n in range(20_000))]).encode())[:-20])
-    with pytest.raises(DataError, match="damaged"):
-        cut(path)
+def zstd(content: bytes) -> bytes:
+    return bytes(pa.Codec("zstd").compress(content, asbytes=True))
+
+
+def tf_example(number: int) -> bytes:
+    made = example_pb2.Example()
+    made.features.feature["x"].int64_list.value.append(number)
+    return bytes(made.SerializeToString())
+
+
+PARTS: dict[str, Callable[[Sequence[int]], bytes]] = {
+    "csv": lambda numbers: "".join(f"{number}\n" for number in numbers).encode(),
+    "jsonl": lambda numbers: "".join(f'{{"x": {number}}}\n' for number in numbers).encode(),
+    "tfrecord": lambda numbers: tfrecord.frame(pa.array(map(tf_example, numbers), pa.large_binary())).to_pybytes(),
+}
+
+
+@pytest.mark.parametrize("ending", PARTS)
+@pytest.mark.parametrize(("name", "compress"), [("gzip", gzip.compress), ("bz2", bz2.compress), ("zstd", zstd)])
+def test_files_of_several_compressed_parts_are_read_to_their_end(
+    tmp_path: Path, name: str, compress: Callable[[bytes], bytes], ending: str
+) -> None:
+    path = tmp_path / f"a.{ending}"
+    data = Data(input=str(path), csv=Csv(header=["x"]))
+    path.write_bytes(compress(PARTS[ending]([1, 2])) + compress(PARTS[ending]([3])))
+    assert [row["x"] for batch in open_table(data).batches() for row in batch.to_pylist()] == [1, 2, 3]
+
+    whole = compress(PARTS[ending]([number**4 for number in range(9_000)]))
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="damaged") as caught:
+        open_table(data)
+    assert caught.value.expected == f"a whole {name} file"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from components.example_gen.files import DECOMPRESSION_ERRORS, damaged, open_binary
+from components.example_gen.files import DECOMPRESSION_ERRORS, broken, damaged, open_binary
 from components.example_gen.readers.dialect import Dialect
 from components.example_gen.readers.encodings import find_encoding
 from components.example_gen.readers.records import Record, records
@@ -60,7 +60,7 @@ def explain(text: Text, width: int, error: Exception) -> NoReturn:
         _check_encoding(text)
         _check_records(text, width)
     except DECOMPRESSION_ERRORS as compression_error:
-        raise damaged(text.path, "a whole gzip file", compression_error) from error
+        raise broken(text.path, compression_error) from error
     raise damaged(text.path, "text with delimiters", error) from error
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.evidence import Evidence, Seen
-from components.example_gen.files import DECOMPRESSION_ERRORS, damaged, open_binary, read_head
+from components.example_gen.files import DECOMPRESSION_ERRORS, broken, damaged, open_binary, read_head
 from components.example_gen.readers.dialect import Dialect
 from components.example_gen.readers.encodings import marked_encoding
 from components.example_gen.text.forms import Form
@@ -173,7 +173,7 @@ def _row_batches(path: str) -> Iterator[list[dict[str, Any]]]:
     except UnicodeDecodeError as error:
         raise damaged(path, f"JSON in {encoding}", error) from error
     except DECOMPRESSION_ERRORS as error:
-        raise damaged(path, "a whole compressed file", error) from error
+        raise broken(path, error) from error
 
 
 class _Rows:

@@ -1,4 +1,4 @@
-"""TFRecord files of tf.Examples, compressed with gzip or not.
+"""TFRecord files of tf.Examples.
 
 Records are decoded rather than copied, so that their columns are checked, and so that a row is hashed into the same split
 whatever its format and the order in which its features were written.
@@ -6,7 +6,6 @@ whatever its format and the order in which its features were written.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterator
 from itertools import islice
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from components.example_gen.columns import FileSummary, check_columns
 from components.example_gen.evidence import Evidence
-from components.example_gen.files import damaged, open_binary, require_content
+from components.example_gen.files import DECOMPRESSION_ERRORS, broken, damaged, open_binary, require_content
 from components.example_gen.readers.dialect import Dialect
 from components.shared.examples import tfrecord
 from pipeline.errors import DataError
@@ -79,8 +78,8 @@ def _decoded(path: str) -> Iterator[pa.RecordBatch]:
                 done += len(chunk)
     except tfrecord.BrokenRecordError as error:
         raise damaged(path, "TFRecord", error, part=f"record {error.record}, offset {error.offset}") from error
-    except (EOFError, OSError, zlib.error) as error:
-        raise damaged(path, "a whole gzip file", error) from error
+    except DECOMPRESSION_ERRORS as error:
+        raise broken(path, error) from error
     except (RuntimeError, ValueError) as error:
         part = f"records {done + 1} to {done + len(chunk)}"
         raise damaged(path, "tf.Examples in which a feature has one type", error, part=part) from error

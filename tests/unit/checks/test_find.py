@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -362,7 +361,7 @@ DAMAGED: dict[str, Callable[[int], bytes]] = {
     "deflate.tfrecord.gz": lambda rows: overwritten(gzip.compress(tf_examples(rows), 1)),
     "deflate.csv.gz": lambda rows: overwritten(gzip.compress(lines(rows), 1)),
     "deflate.jsonl.gz": lambda rows: overwritten(gzip.compress(objects(rows), 1)),
-    "frame.csv.zst": lambda rows: overwritten(zstandard.compress(lines(rows)), 6),
+    "frame.csv.zst": lambda rows: overwritten(pa.Codec("zstd").compress(lines(rows), asbytes=True), 6),
     "letters.csv": lambda rows: overwritten(lines(rows)),
     "letters.jsonl": lambda rows: overwritten(objects(rows)),
 }
