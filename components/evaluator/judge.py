@@ -93,4 +93,7 @@ def _gaps(gate: Gate, contestants: Contestants) -> Iterator[Gap]:
 
 
 def _large_slices(gate: Gate, contestants: Contestants, column: str) -> Mapping[SliceKey, IntArray]:
-    return {key: rows for key, rows in contestants.membership.rows(column).items() if len(rows) >= gate.min_slice_rows}
+    """The slices with enough rows, of which at least one counts."""
+    weights = contestants.samples[contestants.candidate].weights
+    slices = contestants.membership.rows(column)
+    return {key: rows for key, rows in slices.items() if len(rows) >= gate.min_slice_rows and weights[rows].any()}

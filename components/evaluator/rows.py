@@ -15,7 +15,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from components.evaluator.predicted_rows import PredictedRows
 from components.evaluator.raw_model import RawModel, in_parts, side_by_side
 from components.evaluator.slices import Column
-from components.evaluator.weights import row_weights
+from components.evaluator.weights import row_weights, unweighable
 from components.shared.examples.tfrecord import compression_of
 from components.shared.fast_executor import UnsupportedError
 from pipeline.contracts.label import require_known_classes
@@ -197,13 +197,14 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models, w
       weight: the column that says how much each row counts; without one, each counts once.
 
     Raises:
-      DataError: no row has a label, a model does not know a label or takes a column as another type, or a row has no weight.
+      DataError: no row has a label, a model does not know a label or takes a column as another type, or a row or all of them
+        together have no weight.
       UnsupportedError: a row has several values in one of the columns, or a label or prediction is not a finite number.
     """
     label_names = sorted(models.label_columns)
     names = sorted({*columns, *label_names, *filter(None, [weight])})
     decoder = ExamplesToRecordBatchDecoder()
-    num_rows, num_labelled = 0, 0
+    num_rows, num_labelled, total_weight = 0, 0, 0.0
     progress = RowProgress("evaluating")
     for file in files:
         records = tf.data.TFRecordDataset(file, compression_of(file))
@@ -217,6 +218,7 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models, w
             if len(examples):
                 labels, predictions = models.labels(examples, decoded), models.predict(examples)
                 weights = row_weights(weight, decoded[weight]) if weight else np.ones(len(examples))
+                total_weight += float(weights.sum())
                 rows = {each: PredictedRows(labels[each], predictions[each], weights) for each in predictions}
                 yield Batch(len(examples), examples, decoded, rows)
     if num_labelled < num_rows:
@@ -229,6 +231,8 @@ def read_batches(files: Sequence[str], columns: Iterable[str], models: Models, w
             seen=f"none in {num_rows:,} rows",
             fix="Evaluate on data whose labels are known, or check the field `label` of the configuration.",
         )
+    if num_labelled and not total_weight:
+        raise unweighable(weight, "0 in every row with a label")
 
 
 def _decode(decoder: ExamplesToRecordBatchDecoder, examples: tf.Tensor, names: Iterable[str]) -> dict[str, Column]:

@@ -46,7 +46,7 @@ class Sample:
         part = Sample(self._threshold)
         for name, values in vars(self).items():
             if isinstance(values, list):
-                setattr(part, name, [np.concatenate(values)[rows]] if values else [])
+                setattr(part, name, [_whole(values)[rows]] if values else [])
         return part
 
     def __len__(self) -> int:
@@ -102,4 +102,11 @@ class Sample:
 
 
 def _joined(parts: list[npt.NDArray[Any]]) -> FloatArray:
-    return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
+    return _whole(parts).astype(np.float64) if parts else np.zeros(0)
+
+
+def _whole(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The parts as one array, which takes their place: of thousands of slices, each asks for its rows."""
+    if len(parts) > 1:
+        parts[:] = [np.concatenate(parts)]
+    return parts[0]

@@ -181,6 +181,14 @@ def test_a_column_that_some_rows_lack_cannot_weigh_them(tmp_path: Path) -> None:
     assert caught.value.seen == "2 of 2 rows without a weight"
 
 
+def test_a_column_that_is_0_in_every_row_cannot_weigh_them(tmp_path: Path) -> None:
+    config = _config()
+    config.model_specs[0].example_weight_key = "x"
+    with pytest.raises(DataError, match="cannot weigh rows") as caught:
+        _run(tmp_path, [0, 1], config, values=1)
+    assert caught.value.seen == "0 in every row with a label"
+
+
 def test_gaps_are_not_left_to_tfx_which_does_not_judge_them(tmp_path: Path) -> None:
     config = _config()
     config.model_specs[0].prediction_key = "other"

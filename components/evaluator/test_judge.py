@@ -83,11 +83,12 @@ def _labels(task: Task, rows: int, random: np.random.Generator) -> np.ndarray:
     )
 
 
-def _sample(labels: np.ndarray, predictions: np.ndarray) -> Sample:
+def _sample(labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> Sample:
     sample = Sample()
+    weights = np.ones(len(labels)) if weights is None else weights
     half = len(labels) // 2
     for rows in (slice(0, half), slice(half, None)):
-        sample.add(PredictedRows(labels[rows], predictions[rows], np.ones(len(labels))[rows]))
+        sample.add(PredictedRows(labels[rows], predictions[rows], weights[rows]))
     return sample
 
 
@@ -105,6 +106,7 @@ def _judge(
     candidate: np.ndarray,
     baseline: np.ndarray | None = None,
     groups: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     **evaluation: Any,
 ) -> Judgement:
     """The judgement of rows that may be in groups, the slices by the column `group`."""
@@ -128,7 +130,7 @@ def _judge(
         }
         for key, rows in members.items()
     }
-    samples = {name: _sample(labels, predictions) for name, predictions in models.items()}
+    samples = {name: _sample(labels, predictions, weights) for name, predictions in models.items()}
     baseline_name = None if baseline is None else "baseline"
     contestants = Contestants(metrics, samples, "candidate", baseline_name, membership)
     return judge(gate_of(config), eval_config(config), contestants)
@@ -286,6 +288,26 @@ def test_small_groups_and_single_ones_have_no_gap() -> None:
     assert not _judge(Task.BINARY, labels, scores, groups=groups, max_gaps={"group": {"recall": 0.0}}).gaps
     judged = _judge(Task.BINARY, labels, scores, groups=groups, max_gaps={"group": {"recall": 0.0}}, min_slice_rows=10)
     assert len(judged.gaps) == 1
+
+
+@pytest.mark.parametrize("metric", ["auc", "accuracy", "macro_f1", "rmse", "r2", "p90_absolute_error"])
+def test_a_slice_whose_rows_count_nothing_is_compared_with_nothing(metric: str) -> None:
+    task = _task_of(metric)
+    random = np.random.default_rng(0)
+    labels, groups = _labels(task, 300, random), np.arange(300) % 3
+    baseline, candidate = (_predictions(task, labels, 1.0, random.normal(size=(300, 3))) for _ in range(2))
+    judged = _judge(
+        task,
+        labels,
+        candidate,
+        baseline,
+        groups,
+        (groups != 2).astype(np.float64),
+        max_gaps={"group": {metric: 0.5}},
+        slice_thresholds={"group": {metric: {"max_regression": 0.5}}},
+    )
+    assert {each.value for each in judged.slices} == {"g0", "g1"}
+    assert {judged.gaps[0].low_value, judged.gaps[0].high_value} == {"g0", "g1"}
 
 
 @pytest.mark.parametrize("is_worse", [False, True])

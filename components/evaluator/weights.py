@@ -21,20 +21,21 @@ def row_weights(name: str, column: Column) -> FloatArray:
     """
     values = column.values.to_numpy(zero_copy_only=False)
     if not column.present.all():
-        raise _unweighable(name, f"{np.count_nonzero(~column.present):,} of {len(column.present):,} rows without a weight")
+        raise unweighable(name, f"{np.count_nonzero(~column.present):,} of {len(column.present):,} rows without a weight")
     if values.dtype.kind not in "if":
-        raise _unweighable(name, "text")
+        raise unweighable(name, "text")
     wrong = ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
-        raise _unweighable(name, f"for instance {values[wrong][0]:g}")
+        raise unweighable(name, f"for instance {values[wrong][0]:g}")
     return values.astype(np.float64)
 
 
-def _unweighable(name: str, seen: str) -> DataError:
+def unweighable(name: str, seen: str) -> DataError:
+    """The error for a column with `seen` in it, which is no weight."""
     return DataError(
         f"The column {name!r} cannot weigh rows.",
         where=f"column {name}, split eval",
-        expected="a number from 0 on in each row",
+        expected="a number from 0 on in each row, and not 0 in all",
         seen=seen,
         fix="Correct the column, or name another by evaluation.weight.",
     )
