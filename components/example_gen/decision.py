@@ -41,6 +41,7 @@ _TIMES = {Form.TIME, Form.ZONED_TIME, *_ORDERED}
 _INTEGERS = (Kind.BOOLEAN, Kind.INTEGER, Kind.TIME, Kind.ZONED_TIME)
 _TYPES = {"text": Kind.TEXT, "integer": Kind.INTEGER, "float": Kind.FLOAT, "boolean": Kind.BOOLEAN, "time": Kind.TIME}
 _SCHEMA_KINDS = {"bytes": Kind.TEXT, "int": Kind.INTEGER, "float": Kind.FLOAT}
+_AS_IN_TRAINING = "Write the column with the type that it has in the training data."
 _FEW = 0.1
 # With a year of two digits, or with a word that is no English month.
 _UNREAD_DATE = re.compile(
@@ -184,7 +185,11 @@ class _Column:
     @property
     def _is_of_model(self) -> bool:
         """Whether a model wants the column with its type."""
-        return self.rules.is_model and self.name in self.rules.schema_types
+        return self.rules.is_of_model(self.name)
+
+    def _fix(self, otherwise: str) -> str:
+        """How to correct the column; what would have it read in another way is none where a model wants its type."""
+        return _AS_IN_TRAINING if self._is_of_model else otherwise
 
     def _file(self, shows: Callable[[Evidence], object]) -> str:
         """The first file in which the column shows something."""
@@ -196,7 +201,9 @@ class _Column:
             where=self._file(lambda seen: seen.types),
             expected="integers, booleans, floats, decimals, strings, binary, dates, timestamps, or lists of one of these",
             seen=", ".join(sorted(self.evidence.types)),
-            fix=f"Set features: {{{in_yaml(self.name)}: {{kind: ignore}}}}, or write its parts as columns of their own.",
+            fix=self._fix(
+                f"Set features: {{{in_yaml(self.name)}: {{kind: ignore}}}}, or write its parts as columns of their own."
+            ),
         )
 
     def _disagreement(self) -> DataError:
@@ -213,9 +220,7 @@ class _Column:
                 f"{kind.value} in {os.path.basename(paths[0])}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
                 for kind, paths in most_first
             ),
-            fix="Write the column with one type in all files."
-            if self._is_of_model
-            else f"Set data.columns: {{{in_yaml(self.name)}: text}}, or write the column with one type in all files.",
+            fix=self._fix(f"Set data.columns: {{{in_yaml(self.name)}: text}}, or write the column with one type in all files."),
         )
 
     def _not_readable(self, kind: Kind, other: Kind) -> DataError:
@@ -224,7 +229,7 @@ class _Column:
             where=self._file(lambda seen: other in seen.kinds),
             expected=", ".join(sorted(each.value for each in _READABLE_AS[kind])),
             seen=other.value,
-            fix=f"Set data.columns: {{{in_yaml(self.name)}: text}}, or remove the column from data.columns.",
+            fix=self._fix(f"Set data.columns: {{{in_yaml(self.name)}: text}}, or remove the column from data.columns."),
         )
 
     def _not_of_the_model(self, natural: Kind, wanted: Kind) -> DataError:
@@ -235,7 +240,7 @@ class _Column:
             where=self._file(lambda seen: seen.forms.keys() & wrong or seen.kinds),
             expected=wanted.value,
             seen=natural.value + (f": {min(examples)!r}" if examples else ""),
-            fix="Write the column with the type that it has in the training data.",
+            fix=_AS_IN_TRAINING,
         )
 
     def _ambiguous(self) -> DataError:

@@ -52,6 +52,10 @@ class ColumnRules(BaseModel):
         """The same rules for a table that is to be scored."""
         return self.model_copy(update={"schema_types": types_in(schema), "is_model": True})
 
+    def is_of_model(self, column: str) -> bool:
+        """Whether a model wants the column, with the type that its schema has."""
+        return self.is_model and column in self.schema_types
+
     def require_known(self, columns: Collection[str]) -> None:
         """Checks that the columns that the configuration names are there.
 

@@ -218,7 +218,7 @@ def _no_match(pattern: str, candidates: Sequence[str]) -> UsageError:
         where=pattern,
         expected="at least one file; {SPAN} and {VERSION} stand for digits, * for any part of one name",
         seen=f"{folder} contains {shown}{more}",
-        fix="Correct data.input in the configuration, or put the data there.",
+        fix="Correct the path, or put the data there.",
     )
 
 

@@ -302,7 +302,9 @@ class Table:
             where=where,
             expected=f"{kind.value} that fit into 64 bits" if kind is not Kind.FLOAT else "floats",
             seen=str(error),
-            fix=f"Set data.columns: {{{in_yaml(name)}: text}}, or correct the value.",
+            fix="Correct the value."
+            if self._rules.is_of_model(name)
+            else f"Set data.columns: {{{in_yaml(name)}: text}}, or correct the value.",
         )
 
     def _misfit(self, name: str, where: str, error: MisfitError) -> DataError:

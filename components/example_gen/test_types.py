@@ -199,6 +199,25 @@ def test_a_model_gets_the_types_that_it_knows(tmp_path: Path) -> None:
     assert [batch.to_pydict() for batch in table.batches()] == [{"x": ["100", "200"], "y": [1.0, 2.0]}]
 
 
+@pytest.mark.parametrize(
+    ("column", "settings"),
+    [
+        (pa.array([2**63], pa.uint64()), {}),
+        (pa.array([{"part": 1}]), {}),
+        (pa.array([datetime.datetime(2026, 1, 1)]), {"columns": {"x": "integer"}}),
+    ],
+)
+def test_where_a_model_wants_its_type_no_remedy_is_another_one(
+    tmp_path: Path, column: pa.Array, settings: dict[str, Any]
+) -> None:
+    """Read as text, or not at all, the column would be one that the model does not know."""
+    model = Schema.of(parse_schema(b'feature { name: "x" type: INT }', "schema.pbtxt"))
+    pq.write_table(pa.table({"x": column}), tmp_path / "a.parquet")
+    with pytest.raises(DataError) as caught:
+        list(open_table(Data(input=str(tmp_path / "a.parquet"), **settings), model=model).batches())
+    assert caught.value.fix in ("Correct the value.", "Write the column with the type that it has in the training data.")
+
+
 def test_settings_travel_to_the_executor() -> None:
     rules = ColumnRules(types={"x": "text"}, dates="day_first", ignored=("prénom",))
     component = ArrowExampleGen("*.csv", columns=rules)
