@@ -1,4 +1,4 @@
-# The volume of docs/cluster.md, "Cloud Storage FUSE". With a hierarchical namespace, a push renames a folder in a single step.
+# The volume of docs/cluster-real.md, "Cloud Storage FUSE". With a hierarchical namespace, a push renames a folder in a single step.
 resource "google_storage_bucket" "volume" {
   name                        = "${var.name}-${var.project}"
   location                    = var.region

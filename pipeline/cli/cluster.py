@@ -61,7 +61,7 @@ def down(config: ConfigArgument = None, overrides: Overrides = None, yes: _Yes =
             where="kubeflow.context",
             expected="kind-NAME",
             seen=context,
-            fix="docs/cluster.md says how to remove Conveyor from another cluster.",
+            fix="docs/cluster-real.md says how to remove Conveyor from another cluster.",
         )
     require_programs("docker", "kind")
     local = KindCluster(name, Console(highlight=False))

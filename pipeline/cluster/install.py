@@ -177,7 +177,7 @@ class _Installation:
                 where="kubeflow.namespace",
                 expected=NAMESPACE,
                 seen=self.kubeflow.namespace,
-                fix="Leave kubeflow.namespace out. docs/cluster.md says what to do where Kubeflow is installed already.",
+                fix="Leave kubeflow.namespace out. docs/cluster-real.md says what to do where Kubeflow is installed already.",
             )
 
     def _check_programs(self) -> None:
@@ -246,7 +246,7 @@ class _Installation:
                 f"The namespace {NAMESPACE} was not made by Conveyor, which does not change it.",
                 where=f"context {self.kubeflow.context}",
                 expected=f"no such namespace, or one with the label {'='.join(*_OURS.items())}",
-                fix="Where Kubeflow is installed already, docs/cluster.md says how to install the rest.",
+                fix="Where Kubeflow is installed already, docs/cluster-real.md says how to install the rest.",
             )
         return found is not None
 

@@ -56,7 +56,7 @@ def require_matching_names(kubeflow: Kubeflow) -> None:
                 where=f"kubeflow.{field}",
                 expected=str(expected),
                 seen=str(seen),
-                fix=f"Leave kubeflow.{field} out, or change manifests/conveyor and apply it with kubectl: docs/cluster.md",
+                fix=f"Leave kubeflow.{field} out, or change manifests/conveyor and apply it with kubectl: docs/cluster-real.md",
             )
 
 
@@ -87,7 +87,7 @@ def render_parts(overlay: str, config: PipelineConfig, command: str) -> dict[str
                 where=str(manifest(f"{part}/overlays/{overlay}")),
                 expected="your own values where they say EDIT",
                 seen=f"{_PLACEHOLDER} in {', '.join(unedited)}",
-                fix=f"Edit them as docs/cluster.md shows, then: {command}",
+                fix=f"Edit them as docs/cluster-real.md shows, then: {command}",
             )
     return rendered
 

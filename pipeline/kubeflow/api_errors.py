@@ -142,7 +142,7 @@ class ApiErrors:
                 expected="kubeflow.auth, which says how Conveyor logs in, or a way to the API without a log-in",
                 seen=seen,
                 fix="Write a token into a file and name it in the configuration: kubeflow: {auth: {token_file: FILE}}; "
-                "docs/cluster.md shows other ways.\nWhere Kubeflow has a single user, pass the log-in by: "
+                "docs/cluster-shared.md shows other ways.\nWhere Kubeflow has a single user, pass the log-in by: "
                 f"{self._port_forward}, and kubeflow.host: http://localhost:8080",
             )
         else:

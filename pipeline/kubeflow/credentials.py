@@ -212,7 +212,7 @@ def _of_service_account() -> Credentials:
     return FileCredentials(
         os.environ.get(KF_PIPELINES_SA_TOKEN_ENV) or KF_PIPELINES_SA_TOKEN_PATH,
         "kubeflow.auth.service_account",
-        "Run in a pod with a token for the audience pipelines.kubeflow.org, as docs/cluster.md shows",
+        "Run in a pod with a token for the audience pipelines.kubeflow.org, as docs/cluster-shared.md shows",
     )
 
 

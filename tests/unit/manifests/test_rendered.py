@@ -150,7 +150,7 @@ def test_services_and_deployments_select_pods_that_are_there(folder: Path, rende
 
 @every_overlay
 def test_every_image_can_be_pinned_by_its_digest(folder: Path, render: Render, tmp_path: Path) -> None:
-    """As docs/cluster.md says: in a kustomization that has the overlay among its resources."""
+    """As docs/cluster-upkeep.md says: in a kustomization that has the overlay among its resources."""
     names = {container["image"].rpartition(":")[0] for _, pod in pods(render(folder)) for container in containers(pod["spec"])}
     digest = "sha256:" + "5" * 64
     pinned = {"resources": [os.path.relpath(folder, tmp_path)], "images": [{"name": each, "digest": digest} for each in names]}
