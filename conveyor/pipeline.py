@@ -89,7 +89,7 @@ class Pipeline:
     def score(
         self, output: str | Path, input: str | Path | None = None, *, span: int | None = None, progress: bool = True
     ) -> Path:
-        """Scores a table with the latest blessed model: the table as it came, with predictions beside each row.
+        """Scores a table with the newest pushed version: the table as it came, with predictions beside each row.
 
         Args:
           output: the Parquet file to write.

@@ -1,4 +1,4 @@
-"""The pipeline that scores a table with the latest blessed model."""
+"""The pipeline that scores a table with the newest pushed model."""
 
 from __future__ import annotations
 

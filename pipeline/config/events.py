@@ -17,4 +17,4 @@ class Events(Section):
     """Where they are posted, from this machine and from pods; none are when not given. It is kept with each run, so it must
     hold no secret."""
     openlineage: Annotated[HttpUrl, Field(examples=["http://marquez:5000/api/v1/lineage"])] | None = None
-    """Where each run is reported as OpenLineage events when it ends; not at all when not given. It must hold no secret either."""
+    """Where each run is sent as OpenLineage events when it ends; not at all when not given. It must hold no secret either."""

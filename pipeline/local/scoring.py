@@ -1,4 +1,4 @@
-"""A table scored on this machine with the latest blessed model."""
+"""A table scored on this machine with the newest pushed model."""
 
 from __future__ import annotations
 
