@@ -170,7 +170,10 @@ def rendered(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The means as a table in Markdown: the smallest error of a line in bold."""
     is_tuned = all(TUNED in each["errors"] for found in results.values() for each in found)
     models = [OURS, LINEAR, TREES, *([TUNED] if is_tuned else [])]
-    lines: list[Sequence[str]] = [("table", "rows", "seeds", "error", *models, "worse by"), ("---",) * (5 + len(models))]
+    lines: list[Sequence[str]] = [
+        ("table", "rows", "seeds", "error", *models, "error vs. best of the two"),
+        ("---",) * (5 + len(models)),
+    ]
     for name, found in results.items():
         for metric in found[0]["errors"][OURS]:
             errors_by_model = means(found, metric)

@@ -221,7 +221,7 @@ def _print_slices(slices: tuple[Slice, ...]) -> None:
         return
     metric = slices[0].metric
     labelled = any(each.labelled for each in slices)
-    columns = ("rows", "otherwise", *(("labels", f"{metric} stable", "candidate", "gain", "interval") if labelled else ()))
+    columns = ("rows", "different", *(("labels", f"{metric} stable", "candidate", "gain", "interval") if labelled else ()))
     table = new_table("", *columns, right=columns)
     for each in slices[:_SHOWN_SLICES]:
         known = not math.isnan(each.gain)

@@ -256,7 +256,7 @@ def _agreement(stable: Counts, canary: Counts, min_rows: int) -> Comparison:
     rows = canary.same + canary.other
     agreed = canary.same / rows
     expected = _agreement_by_chance(stable, canary)
-    figures = "", f"{canary.other:,} of {rows:,} rows otherwise"
+    figures = "", f"{canary.other:,} of {rows:,} rows differ"
     limit = f"kappa at least {MIN_KAPPA:g}"
     kappa = (agreed - expected) / (1 - expected) if expected < 1 else 1.0
     measure = f"{agreed * 100:.1f} % alike, kappa {kappa:.2f}"

@@ -148,7 +148,7 @@ def test_a_shadow_that_agrees_passes():
     verdict = judge(stable(), shadow(1900, 100))
     assert verdict.outcome is Outcome.PASS
     (check,) = [check for check in verdict.checks if check.name == "agreement"]
-    assert check.canary == "100 of 2,000 rows otherwise"
+    assert check.canary == "100 of 2,000 rows differ"
     # Of which chance explains 0.8 ** 2 + 0.2 ** 2.
     assert check.measure == f"95.0 % alike, kappa {(0.95 - 0.68) / (1 - 0.68):.2f}"
 
