@@ -175,14 +175,13 @@ def test_the_model_server_follows_the_rollout_and_changes_nothing() -> None:
 
 def test_before_the_first_rollout_the_file_is_made(tmp_path: Path) -> None:
     """Runs the program of the service `prepare`, which sees the example at /config."""
-    _, _, program, workspace = SERVICES["prepare"]["command"]
+    _, *program, config, workspace = SERVICES["prepare"]["command"]
     assert workspace == WORKSPACE
     assert bound("prepare") == {"/config": "./examples/flights"}
-    program = program.replace("/config/", f"{ROOT}/examples/flights/")
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+    command = [sys.executable, *program, config.replace("/config/", f"{ROOT}/examples/flights/"), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path}/serving/flights/models.config\n"
     assert f'base_path: "{tmp_path}/models/flights"' in (tmp_path / "serving/flights/models.config").read_text()
 
 
