@@ -8,8 +8,14 @@ locals {
     "${var.run_namespace}/conveyor-loop",
     "${var.run_namespace}/conveyor-monitor",
     "${var.run_namespace}/default",
-    "conveyor-serving/default",
   ])
+
+  # Those of servers, each with the folder of the volume that its pods mount, and what it may do there. A mount that is read-only does not bind
+  # whoever has taken over the pod.
+  folder_users = {
+    "conveyor-serving/serving" = { folder = "models", role = "roles/storage.objectViewer" }
+    "conveyor-serving/gateway" = { folder = "predictions", role = "roles/storage.objectUser" }
+  }
 }
 
 # Read by each plan: cloudresourcemanager.googleapis.com has to be enabled before the first one.
@@ -18,7 +24,7 @@ data "google_project" "this" {
 }
 
 resource "google_project_service" "required" {
-  for_each = toset(["artifactregistry", "compute", "container", "iam", "storage"])
+  for_each = toset(["artifactregistry", "compute", "container", "dns", "iam", "storage"])
 
   service            = "${each.key}.googleapis.com"
   disable_on_destroy = false
@@ -33,6 +39,26 @@ resource "google_storage_bucket_iam_member" "volume" {
   member = "${local.principals}/subject/ns/${split("/", each.key)[0]}/sa/${split("/", each.key)[1]}"
 
   # The pool of identities comes with the cluster.
+  depends_on = [google_container_cluster.conveyor]
+}
+
+# The names of all objects may be listed: that is a right on the bucket.
+resource "google_storage_bucket_iam_member" "folder" {
+  for_each = local.folder_users
+
+  bucket = google_storage_bucket.volume.name
+  role   = each.value.role
+  member = "${local.principals}/subject/ns/${split("/", each.key)[0]}/sa/${split("/", each.key)[1]}"
+
+  condition {
+    title = each.value.folder
+    expression = join(" || ", [
+      "resource.type == 'storage.googleapis.com/Bucket'",
+      "resource.name.startsWith('projects/_/buckets/${google_storage_bucket.volume.name}/objects/${each.value.folder}/')",
+      "resource.name.startsWith('projects/_/buckets/${google_storage_bucket.volume.name}/folders/${each.value.folder}/')",
+    ])
+  }
+
   depends_on = [google_container_cluster.conveyor]
 }
 

@@ -37,3 +37,26 @@ resource "google_compute_router_nat" "conveyor" {
   nat_ip_allocate_option             = "AUTO_ONLY"
   source_subnetwork_ip_ranges_to_nat = "ALL_SUBNETWORKS_ALL_IP_RANGES"
 }
+
+# Within the network, Cloud Storage has the few addresses of private.googleapis.com, which a NetworkPolicy can name: manifests/serving/gcsfuse.
+resource "google_dns_managed_zone" "storage" {
+  name       = "${var.name}-storage"
+  dns_name   = "storage.googleapis.com."
+  visibility = "private"
+
+  private_visibility_config {
+    networks {
+      network_url = google_compute_network.conveyor.id
+    }
+  }
+
+  depends_on = [google_project_service.required]
+}
+
+resource "google_dns_record_set" "storage" {
+  managed_zone = google_dns_managed_zone.storage.name
+  name         = google_dns_managed_zone.storage.dns_name
+  type         = "A"
+  ttl          = 300
+  rrdatas      = ["199.36.153.8", "199.36.153.9", "199.36.153.10", "199.36.153.11"]
+}

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network, summarize_address_range
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,40 @@ def test_whoever_mounts_the_volume_may_use_the_bucket(objects: Objects, render: 
         if one["metadata"]["name"] != "conveyor-metadata"
     }
     text = (INFRA / "gke" / "identities.tf").read_text().replace("${var.run_namespace}", Kubeflow().namespace)
-    allowed = {tuple(each.split("/")) for each in re.findall(r'^ +"([\w-]+/[\w-]+)",$', text, flags=re.MULTILINE)}
+    allowed = {tuple(each.split("/")) for each in re.findall(r'^ +"([\w-]+/[\w-]+)"', text, flags=re.MULTILINE)}
 
     assert allowed == {*mounting, (Kubeflow().namespace, RUNNER)}
+
+
+@pytest.mark.parametrize(
+    ("deployment", "account"), [("serving", "serving"), ("serving-canary", "serving"), ("gateway", "gateway")]
+)
+def test_a_server_may_do_with_the_bucket_what_its_mounts_can(objects: Objects, deployment: str, account: str) -> None:
+    """An attacker in a pod has the rights of its account, whatever the mount is like."""
+    spec = find(objects, "Deployment", deployment)["spec"]["template"]["spec"]
+    (claim,) = [volume["persistentVolumeClaim"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
+    folder = find(objects, "PersistentVolume", claim["claimName"])["spec"]["nfs"]["path"].removeprefix("/conveyor/")
+    role = "objectViewer" if claim.get("readOnly") else "objectUser"
+
+    assert spec["serviceAccountName"] == account
+    assert find(objects, "ServiceAccount", account)["automountServiceAccountToken"] is False
+    granted = f'"conveyor-serving/{account}" = {{ folder = "{folder}", role = "roles/storage.{role}" }}'
+    assert granted in (INFRA / "gke" / "identities.tf").read_text()
+
+
+def test_servers_reach_the_bucket_and_nothing_else_of_the_internet(objects: Objects, render: Render) -> None:
+    policy = find(render(MANIFESTS / "serving/gcsfuse"), "NetworkPolicy", "gcsfuse")
+    (selected,) = policy["spec"]["podSelector"]["matchExpressions"]
+    servers = {
+        pod["metadata"]["labels"][selected["key"]]
+        for one in (*objects, *render(MANIFESTS / "serving/overlays/blue-green"))
+        if one["metadata"].get("namespace") == policy["metadata"]["namespace"] and (pod := pod_of(one))
+    }
+    assert set(selected["values"]) == servers
+    storage, *metadata = [[ip_network(to["ipBlock"]["cidr"]) for to in rule["to"]] for rule in policy["spec"]["egress"]]
+    (addresses,) = re.findall(r"rrdatas += \[(.*)\]", (INFRA / "gke" / "network.tf").read_text())
+    assert storage == list(summarize_address_range(*(ip_address(each.strip('" ')) for each in addresses.split(",")[::3])))
+    assert all(network.is_link_local for networks in metadata for network in networks)
 
 
 def test_it_is_written_as_opentofu_formats_it() -> None:
