@@ -38,10 +38,10 @@ class Executor(FastExecutor):
         """Executes the node as `FastExecutor` says, with the metrics of what each model decides.
 
         Raises:
-          ConfigError: the baseline takes columns that are not read.
+          ConfigError: the baseline takes columns that are not read, or is not a model of Conveyor.
         """
         if exec_properties.get(GATE_KEY):
-            _require_columns_of_baseline(input_dict, Gate.from_json(exec_properties[GATE_KEY]).unread)
+            _require_comparable(input_dict, Gate.from_json(exec_properties[GATE_KEY]).unread)
         super().Do(input_dict, output_dict, {**exec_properties, **_by_decisions(input_dict, exec_properties)})
 
     def run_fast(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
@@ -76,10 +76,18 @@ class Executor(FastExecutor):
             _bless(validation.validation_ok, input_dict, output_dict, exec_properties)
 
 
-def _require_columns_of_baseline(input_dict: Artifacts, unread: Sequence[str]) -> None:
+def _require_comparable(input_dict: Artifacts, unread: Sequence[str]) -> None:
     """Sees to it that the baseline gets what it takes: without, it would say less than it knows, and anything could beat it."""
     for baseline in input_dict.get(standard_component_specs.BASELINE_MODEL_KEY) or []:
         taken = ModelDescription.of(_path_of(baseline)).features
+        if not taken:
+            raise ConfigError(
+                "The baseline cannot be compared with: it is not a model of Conveyor.",
+                where="name",
+                expected="a pipeline whose blessed models are all Conveyor's",
+                seen=baseline.uri,
+                fix="Another pipeline has blessed it, of the same name and in the same metadata store: --set name=NAME takes another.",
+            )
         if missing := [name for name in unread if name in taken]:
             raise ConfigError(
                 "The baseline cannot be compared with: it takes columns that this run does not read.",

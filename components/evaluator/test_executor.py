@@ -224,6 +224,15 @@ def test_a_baseline_that_takes_what_is_not_read_is_no_opponent(tmp_path: Path, u
     assert "--set data.keep='[\"x\"]'" in caught.value.fix
 
 
+def test_a_baseline_of_another_trainer_is_no_opponent(tmp_path: Path) -> None:
+    inputs = {keys.BASELINE_MODEL_KEY: _artifact(standard_artifacts.Model, tmp_path)}
+    gate = Gate("auc", needs_constant=True, allows_standard_error=True, min_slice_rows=1, confidence=0.95)
+    with pytest.raises(ConfigError, match="is not a model of Conveyor") as caught:
+        Executor().Do(inputs, {}, {GATE_KEY: gate.to_json()})
+    assert caught.value.seen == str(tmp_path)
+    assert "--set name=NAME" in caught.value.fix
+
+
 def test_without_any_label_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No row has a label") as caught:
         _run(tmp_path, [None, None])
