@@ -86,7 +86,7 @@ def _require_comparable(input_dict: Artifacts, unread: Sequence[str]) -> None:
                 where="name",
                 expected="a pipeline whose blessed models are all Conveyor's",
                 seen=baseline.uri,
-                fix="Another pipeline has blessed it, of the same name and in the same metadata store: --set name=NAME takes another.",
+                fix="Another pipeline of this name has blessed it, in the same metadata store. Take another: --set name=NAME",
             )
         if missing := [name for name in unread if name in taken]:
             raise ConfigError(
