@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 # TensorFlow Serving ignores names that are not numbers.
 _LOCK = ".push.lock"
 _UNFINISHED = ".unfinished-"
+# The lock does not reach pushes from other machines onto a shared disk, which may be at work for as long.
+_LEFT_SECONDS = 24 * 60 * 60
 
 
 class Signer(NamedTuple):
@@ -46,8 +50,8 @@ def versions(folder: Path) -> list[int]:
 def add_version(model: str, folder: Path, record: PushRecord | None = None, signer: Signer | None = None) -> int:
     """Copies a model into the serving folder as its next version, whole or not at all.
 
-    The copy is made and brought to disk under a name that model servers ignore, then renamed. Unfinished copies of earlier
-    pushes that were killed are removed. Existing versions are never touched.
+    The copy is made and brought to disk under a name that model servers ignore, then renamed. Unfinished copies that pushes of
+    this machine have left, or others a day ago, are removed. Existing versions are never touched.
 
     Args:
       model: folder of the SavedModel, on any file system that TFX can read.
@@ -67,7 +71,8 @@ def add_version(model: str, folder: Path, record: PushRecord | None = None, sign
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / _LOCK):
             for leftover in folder.glob(f"{_UNFINISHED}*"):
-                shutil.rmtree(leftover)
+                if _is_left(leftover):
+                    shutil.rmtree(leftover)
             return _add(model, folder, record, signer)
     except (OSError, tf.errors.OpError) as error:
         if disk.says_full(error):
@@ -102,7 +107,7 @@ def push_is_in_place(pushed_model: metadata_store_pb2.Artifact) -> bool:
 def _add(model: str, folder: Path, record: PushRecord | None, signer: Signer | None) -> int:
     from tfx.utils import io_utils
 
-    copy = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+    copy = Path(tempfile.mkdtemp(prefix=_of_this_machine(), dir=folder))
     try:
         io_utils.copy_dir(model, str(copy))
         if record is not None:
@@ -125,10 +130,23 @@ def _rename_to_next_version(copy: Path, folder: Path) -> int:
             copy.rename(folder / str(version))
             return version
         except OSError:
-            # The lock does not reach a push from another machine onto a shared disk: take the number after its.
+            # A push from another machine has got the number: take the one after it.
             if not (folder / str(version)).exists():
                 raise
             version += 1
+
+
+def _of_this_machine() -> str:
+    """How the names of this machine's unfinished copies begin."""
+    return f"{_UNFINISHED}{socket.gethostname()}@"
+
+
+def _is_left(copy: Path) -> bool:
+    """Whether no push is at work on an unfinished copy, while none of this machine is."""
+    try:
+        return copy.name.startswith(_of_this_machine()) or time.time() - copy.stat().st_mtime > _LEFT_SECONDS
+    except FileNotFoundError:  # Another machine has completed it.
+        return False
 
 
 def _sync(folder: Path) -> None:

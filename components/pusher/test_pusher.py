@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import resource
 import shutil
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,12 +70,19 @@ def test_a_model_server_of_another_user_can_read_the_version(model: Path, tmp_pa
     assert (tmp_path / "served" / "1").stat().st_mode & 0o777 == 0o755
 
 
-def test_what_a_killed_push_left_is_removed(model: Path, tmp_path: Path) -> None:
-    leftover = tmp_path / "served" / ".unfinished-killed"
+@pytest.mark.parametrize(
+    ("machine", "hours", "is_left"),
+    [(socket.gethostname(), 0, False), (f"{socket.gethostname()}-2", 1, True), ("another", 25, False)],
+)
+def test_what_a_killed_push_left_is_removed_unless_another_machine_may_be_at_it(
+    model: Path, tmp_path: Path, machine: str, hours: int, is_left: bool
+) -> None:
+    leftover = tmp_path / "served" / f".unfinished-{machine}@killed"
     leftover.mkdir(parents=True)
     (leftover / "saved_model.pb").write_bytes(b"half")
+    os.utime(leftover, (time.time() - 3600 * hours,) * 2)
     add_version(str(model), tmp_path / "served")
-    assert visible(tmp_path / "served") == ["1"]
+    assert visible(tmp_path / "served") == ([leftover.name] if is_left else []) + ["1"]
 
 
 def test_a_full_disk_leaves_the_earlier_version_and_nothing_else(model: Path, tmp_path: Path) -> None:
