@@ -1,6 +1,7 @@
 """Input files in object stores, s3:// and gs://: listed there, and copied to this machine before they are read.
 
 A copy is kept in the folder for temporary files (TMPDIR) and not fetched again while the object has the same size and time.
+It is removed when it has not been used for 30 days: a window of spans moves on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ _CHUNK_BYTES = 8 << 20
 _CONNECT_SECONDS, _REQUEST_SECONDS, _RETRY_SECONDS = 10, 60, 60
 # Times of objects are in whole seconds: one that is written again within this time may look the same.
 _SETTLED_SECONDS = 2.0
+_UNUSED_SECONDS = 30 * 24 * 60 * 60
 # As the AWS SDK and Google's client say it in the messages of Arrow's errors.
 _DENIED = re.compile(
     r"AWS Error (ACCESS_DENIED|INVALID_\w+|SIGNATURE_\w+|\w*TOKEN\w*)|HTTP status 40[13]"
@@ -100,6 +102,7 @@ def local_copies(paths: Iterable[str]) -> dict[str, str]:
     with ThreadPoolExecutor(_WORKERS) as pool:
         copied = pool.map(lambda address: _copied(address, stores[_bucket(address)], folder), addresses)
         copies = dict(zip(addresses, copied, strict=True))
+    _remove_unused(folder)
     return {path: copies.get(path, path) for path in paths}
 
 
@@ -127,9 +130,10 @@ def _copied(address: str, store: fs.FileSystem, folder: Path) -> str:
         info = store.get_file_info(path)
         if info.type != fs.FileType.File:
             raise FileNotFoundError(f"there is no {path}")
+        copy.parent.mkdir(exist_ok=True)
+        os.utime(copy.parent)  # The copy's own time is the object's.
         if copy.is_file() and (copy.stat().st_size, copy.stat().st_mtime_ns) == _state(info):
             return str(copy)
-        copy.parent.mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=copy.parent, delete=False) as target:
             try:
                 with store.open_input_stream(path) as source:
@@ -147,6 +151,13 @@ def _copied(address: str, store: fs.FileSystem, folder: Path) -> str:
                 Path(target.name).unlink(missing_ok=True)
                 raise
     return str(copy)
+
+
+def _remove_unused(folder: Path) -> None:
+    for parent in folder.iterdir():
+        with suppress(FileNotFoundError):  # Another process may be at it.
+            if time.time() - parent.stat().st_mtime > _UNUSED_SECONDS:
+                shutil.rmtree(parent)
 
 
 def _state(info: fs.FileInfo) -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -150,6 +152,17 @@ def test_copies_are_this_users_alone(store: ObjectStore, tmp_path: Path) -> None
 
     assert copy.name == "span-1.csv"
     assert copy.parent.parent.stat().st_mode & 0o77 == 0
+
+
+def test_copies_that_nothing_has_used_for_a_month_are_removed(store: ObjectStore) -> None:
+    first, second, third = (f"s3://bucket/data/span-{span}.csv" for span in (1, 2, 3))
+    copies = {address: Path(local_copies([address])[address]) for address in (first, second)}
+    for copy in copies.values():
+        os.utime(copy.parent, (time.time() - 31 * 24 * 3600,) * 2)
+    local_copies([second, third])
+    assert not copies[first].exists()
+    assert copies[second].exists()
+    assert store.reads == ["data/span-1.csv", "data/span-2.csv", "data/span-3.csv"]
 
 
 @SCHEMES
