@@ -23,6 +23,7 @@ from components.shared.examples.splits import split_files
 from components.shared.fast_executor import Artifacts, FastExecutor, UnsupportedError
 from pipeline.contracts.model_description import ModelDescription
 from pipeline.errors import ConfigError, NodeError
+from pipeline.util.notes import note
 
 GATE_KEY = "gate"
 """The execution property with the gate as JSON; empty where the thresholds of the EvalConfig are all."""
@@ -74,6 +75,15 @@ class Executor(FastExecutor):
         # As in TFX: without thresholds nothing is validated, so nothing is blessed.
         if metric_specs.metric_thresholds_from_metrics_specs(eval_config.metrics_specs, eval_config=eval_config):
             _bless(validation.validation_ok, input_dict, output_dict, exec_properties)
+
+    def run_stock(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+        """Evaluates the model by TFX's own executor, which knows no gate."""
+        if exec_properties.get(GATE_KEY):
+            note(
+                "The model is judged by its thresholds alone, without regard to chance and to how few rows a slice has, and "
+                "need not be better than always saying the same: the Evaluator is TFX's own here. Its log says why."
+            )
+        super().run_stock(input_dict, output_dict, exec_properties)
 
 
 def _require_comparable(input_dict: Artifacts, unread: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tensorflow_model_analysis.proto import config_pb2
+from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 from tfx.types import standard_component_specs as keys
 
@@ -24,6 +25,7 @@ from pipeline.config import PipelineConfig
 from pipeline.contracts.judgement import FILE_NAME, Judgement
 from pipeline.contracts.model_description import DESCRIPTION_PATH, ModelDescription
 from pipeline.errors import ConfigError, DataError, NodeError
+from pipeline.util.notes import take_notes
 
 
 class _Model(tf.Module):
@@ -187,6 +189,23 @@ def test_a_column_that_is_0_in_every_row_cannot_weigh_them(tmp_path: Path) -> No
     with pytest.raises(DataError, match="cannot weigh rows") as caught:
         _run(tmp_path, [0, 1], config, values=1)
     assert caught.value.seen == "0 in every row with a label"
+
+
+def test_a_model_that_tfx_judges_without_the_gate_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Judging(BaseExecutor):
+        """Stands for TFX's own executor."""
+
+        def Do(self, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any]) -> None:
+            pass
+
+    monkeypatch.setattr(Executor, "STOCK", Judging)
+    gate = Gate("auc", needs_constant=True, allows_standard_error=True, min_slice_rows=1, confidence=0.95)
+    for text in ("", gate.to_json()):
+        take_notes()
+        Executor().Do({}, {}, {GATE_KEY: text})
+        notes = take_notes()
+    assert len(notes) == 1
+    assert "by its thresholds alone" in notes[0]
 
 
 def test_gaps_are_not_left_to_tfx_which_does_not_judge_them(tmp_path: Path) -> None:

@@ -67,6 +67,10 @@ class FastExecutor(base_executor.BaseExecutor):
                         fix="Set force to 'auto' or 'stock' to use TFX's own.",
                     ) from reason
                 logging.warning("TFX's own %s is used, which is slower: %s.", self.NODE, reason)
+        self.run_stock(input_dict, output_dict, exec_properties)
+
+    def run_stock(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+        """Executes the node by TFX's own executor."""
         self.STOCK(self._context).Do(input_dict, output_dict, exec_properties)
 
     @abstractmethod
