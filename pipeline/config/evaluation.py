@@ -49,10 +49,10 @@ class Evaluation(Section):
     slices: tuple[_Columns, ...] = ()
     """Columns whose values divide the evaluation rows, each entry a column or a crossing of columns."""
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
-    """Bounds by metric: for binary classification auc, accuracy, precision, recall, calibration, loss; for multiclass accuracy,
-    macro_f1, auc_ovr, top_3_accuracy, top_5_accuracy, loss; for regression rmse, mse, mae, mape, median_absolute_error,
-    p90_absolute_error, r2. Without a min or max, a model must be better than always saying the same (in auc, accuracy or rmse),
-    and without any, no worse than the baseline in that metric."""
+    """Bounds by metric: for binary classification auc, accuracy, precision, recall, selection_rate, false_positive_rate,
+    calibration, loss; for multiclass accuracy, macro_f1, auc_ovr, top_3_accuracy, top_5_accuracy, loss; for regression
+    rmse, mse, mae, mape, median_absolute_error, p90_absolute_error, r2. Without a min or max, a model must be better than
+    always saying the same (in auc, accuracy or rmse), and without any, no worse than the baseline in that metric."""
     slice_thresholds: dict[str, dict[str, Threshold]] = Field(default_factory=dict)
     """Bounds by column and metric, which the rows of each value of the column must keep to, where they are at least
     min_slice_rows."""
