@@ -58,7 +58,7 @@ class Task(str, Enum):
 def init(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="A file, a folder, or a pattern.", show_default=False)],
     label: Annotated[str | None, typer.Option("--label", "-l", metavar="COLUMN", help="The column to predict.")] = None,
-    task: Annotated[Task | None, typer.Option(help="The kind of prediction, where the label's values do not tell it.")] = None,
+    task: Annotated[Task | None, typer.Option(help="The kind of prediction, where the label's values do not show it.")] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.", parser=as_path)
     ] = DEFAULT_CONFIGS[0],

@@ -38,7 +38,7 @@ def import_(
         typer.Option(metavar="COLUMN", help="The column with the keys that requests had; prediction_key when not given."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace labels that are known and differ; they are kept otherwise.")
+        bool, typer.Option("--replace", help="Replace labels that are known and differ; without it, they are kept.")
     ] = False,
     as_json: Json = False,
     overrides: Overrides = None,

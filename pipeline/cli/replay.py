@@ -1,4 +1,4 @@
-"""`conveyor replay`: a candidate is scored on what was really asked, before it answers anybody."""
+"""`conveyor replay`: a candidate is scored on requests that were really made, before it answers anybody."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def replay(
         ),
     ],
     config: ConfigOption = None,
-    since: Annotated[str, typer.Option(metavar="MOMENT", help="What was asked since: 7d, 12h, or a date.")] = "7d",
+    since: Annotated[str, typer.Option(metavar="MOMENT", help="Requests since then: 7d, 12h, or a date.")] = "7d",
     until: Annotated[
         str | None, typer.Option(metavar="MOMENT", help="And before; until now when not given.", show_default=False)
     ] = None,
@@ -74,12 +74,12 @@ def replay(
     as_json: Json = False,
     overrides: Overrides = None,
 ) -> None:
-    """Ask a version what the gateway was really asked, and compare its answers with those of the stable version.
+    """Send a version the requests that the gateway really received, and compare its answers with those of the stable version.
 
     Where labels have been imported, both are judged by what really came. The result is recorded in the rollout's history;
     conveyor rollout start --replayed demands one that has passed. The exit code is 5 where the version is worse.
 
-    With --target cluster, the log and the models are those on the volume, and the pod conveyor-shell-0 asks.
+    With --target cluster, the log and the models are those on the volume, and the pod conveyor-shell-0 sends the requests.
 
     Example: conveyor replay 3 --since 7d
     """
@@ -245,7 +245,7 @@ def _raise_worse(found: Replayed) -> None:
     if found.verdict.outcome.value != "fail":
         return
     raise WorseError(
-        f"Version {found.candidate} is worse than version {found.stable} on what was really asked.",
+        f"Version {found.candidate} is worse than version {found.stable} on requests that were really made.",
         where=f"{found.name}, {found.period}",
         expected=f"answers like those of version {found.stable}, or better ones",
         seen=found.verdict.reason,

@@ -86,7 +86,7 @@ def start(
     gateway: GatewayOption = None,
     timeout: TimeoutOption = None,
 ) -> None:
-    """Make a version the canary: it gets a share of the traffic; or a shadow, which gets none, and is asked all the same.
+    """Make a version the canary: it gets a share of the traffic; or a shadow, whose answers no caller gets.
 
     It is loaded before the first request goes to it. With the first rollout the model server stops taking each new version by
     itself: from then on, rollouts decide which versions serve.

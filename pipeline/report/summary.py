@@ -145,7 +145,7 @@ def _pointers(details: RunDetails) -> list[tuple[str, Text]]:
 
 def _next_step(details: RunDetails) -> Text:
     if details.version:
-        command, purpose = "conveyor serve", f"answers with it; conveyor lineage {details.version} tells its history"
+        command, purpose = "conveyor serve", f"answers with it; conveyor lineage {details.version} shows its history"
     elif details.outcome.state in (RunState.FAILED, RunState.INTERRUPTED):
         command, purpose = "the same command", "goes on where this run stopped, once the cause is fixed"
     else:

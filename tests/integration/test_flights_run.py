@@ -58,7 +58,7 @@ def test_a_first_run_ends_with_a_pushed_version_and_a_report(project: Project, r
     report = project.workspace / "runs" / "flights" / first.run_id / "report.html"
     page = report.read_text()
     assert page.startswith("<!doctype html>")
-    assert "What the model leans on" in page
+    assert "What the model relies on" in page
     card = project.workspace / "models" / "flights" / "1" / "model_card.md"
     assert card.read_text() == (report.parent / "model_card.md").read_text()
     assert "Traceback" not in first.done.stderr

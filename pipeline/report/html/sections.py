@@ -187,7 +187,7 @@ def _push(details: RunDetails) -> Statement | None:
 _SECTIONS: Mapping[str, tuple[str, Callable[[RunDetails], Any]]] = {
     "graph": ("Pipeline", lambda details: details.outcome),
     "evaluation": ("Evaluation", _evaluation),
-    "importance": ("What the model leans on", _importance),
+    "importance": ("What the model relies on", _importance),
     "wrong_rows": ("Rows that are most wrong", _wrong_rows),
     "blessing": ("Verdict", _blessing),
     "training": ("Training", lambda details: details.training),

@@ -59,7 +59,7 @@ def test_one_that_is_worse(conveyor: Conveyor, config: PipelineConfig, server: M
     code, out, err = conveyor("replay", str(CANDIDATE), "--min-rows", "200")
     assert code == 5
     assert "→" in out
-    assert "Version 4 is worse than version 3 on what was really asked." in err
+    assert "Version 4 is worse than version 3 on requests that were really made." in err
     assert read_state(config).changes[-1].outcome == "fail"
     code, _, err = conveyor("rollout", "start", str(CANDIDATE), "--replayed", "--gateway", "http://127.0.0.1:9")
     assert code == 2

@@ -193,7 +193,7 @@ def test_a_bad_version_is_stopped_by_a_replay_and_as_a_shadow_before_a_caller_ge
         options, place.options = place.options, ()
         out = place.conveyor("replay", "3", "--min-rows", "300", code=5)
         place.options = options
-        assert "Version 3 is worse than version 2 on what was really asked" in out
+        assert "Version 3 is worse than version 2 on requests that were really made" in out
         assert "not passed a replay" in place.conveyor(*on_gateway(running, "rollout", "start", "3", "--replayed"), code=2)
         out = place.conveyor(*on_gateway(running, "rollout", "start", "3", "--shadow"))
         assert "stable 2, shadow 3" in out

@@ -62,7 +62,7 @@ def test_the_report_has_a_section(workspace, config):
 
     page = write_report(config, "first").read_text()
 
-    assert "What the model leans on" in page
+    assert "What the model relies on" in page
     assert "worse than 0.8000 when the values of one column are shuffled among 2,000 rows" in page
     assert "&lt;b&gt;" in page
 
@@ -70,4 +70,4 @@ def test_the_report_has_a_section(workspace, config):
 def test_without_the_file_there_is_none(workspace, config):
     workspace.run("first", "-1", version="1")
 
-    assert "What the model leans on" not in write_report(config, "first").read_text()
+    assert "What the model relies on" not in write_report(config, "first").read_text()
