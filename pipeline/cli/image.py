@@ -72,7 +72,10 @@ def push(config: ConfigArgument = None, overrides: Overrides = None) -> None:
     from pipeline.cluster import image
 
     pushed = image.push(read_config(config, overrides).kubeflow.image, Console())
-    typer.echo(f"Pushed {_described(pushed)}\nNext: conveyor submit")
+    typer.echo(f"Pushed {_described(pushed)}")
+    if pushed.digest:
+        typer.echo(f"By its digest, whatever the tag names later: kubeflow.image: {pushed.name}@{pushed.digest}")
+    typer.echo("Next: conveyor submit")
 
 
 def _described(image: Image) -> str:

@@ -35,12 +35,14 @@ class Image:
       size: its size in bytes when unpacked; compressed in a registry, it takes a third of that.
       version: the version of Conveyor in it.
       revision: the commit that it was built from, followed by `-dirty` where files had changed since.
+      digest: its digest in the registry of its name; empty where it was not pushed there.
     """
 
     name: str
     size: int
     version: str
     revision: str
+    digest: str
 
 
 def build(name: str, console: Console, *, build_arguments: Sequence[str] = (), network: str | None = None) -> Image:
@@ -143,11 +145,11 @@ def push(name: str, console: Console) -> Image:
             fix=f"Build and push it under such a name: --set kubeflow.image=REGISTRY/{name}",
         )
     programs.require_programs("docker")
-    image = require(name)
+    require(name)
     programs.run(
         "docker", "push", name, console=console, fix="If the registry refuses you: docker login REGISTRY, then push again."
     )
-    return image
+    return require(name)
 
 
 def require(name: str) -> Image:
@@ -167,11 +169,15 @@ def require(name: str) -> Image:
             fix="Run: conveyor image build",
         ) from error
     labels = described["Config"].get("Labels") or {}
+    registry, _, last = name.rpartition("/")
+    repository = f"{registry}/{last.partition(':')[0]}"
+    digests = dict(each.split("@") for each in described.get("RepoDigests") or ())
     return Image(
         name=name,
         size=described["Size"],
         version=labels.get(f"{_LABELS}.version", checkout.UNKNOWN),
         revision=labels.get(f"{_LABELS}.revision", checkout.UNKNOWN),
+        digest=digests.get(repository, ""),
     )
 
 
@@ -182,15 +188,18 @@ def check_name(name: str) -> None:
       ConfigError: it has no tag, or `latest`, which a cluster always pulls, so that a loaded image would not be used; or a
         digest, which only a registry gives.
     """
+    tagged = name.partition("@")[0]
     # A colon before the last slash belongs to the registry's port.
-    _, _, tag = name.rpartition("/")[2].partition(":")
-    if tag in ("", "latest") or "@" in name:
+    _, _, tag = tagged.rpartition("/")[2].partition(":")
+    if tag in ("", "latest"):
+        tagged = f"{tagged.removesuffix(f':{tag}')}:{version('tfx-conveyor')}"
+    if tagged != name:
         raise ConfigError(
             "The image needs a tag that identifies the build.",
             where="kubeflow.image",
             expected="NAME:TAG, with a tag other than latest",
             seen=name,
-            fix=f"For example: kubeflow.image: {name.partition('@')[0].removesuffix(f':{tag}')}:{version('tfx-conveyor')}",
+            fix=f"For example: kubeflow.image: {tagged}",
         )
 
 

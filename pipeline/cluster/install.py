@@ -140,7 +140,9 @@ class _Installation:
         self.folder = config.workspace_path / "cluster"
 
     def run(self, agreed: Callable[[str], bool]) -> Installed:
-        images.check_name(self.kubeflow.image)
+        # A registry gives digests; images of a kind cluster are loaded.
+        if self.kind or "@" not in self.kubeflow.image:
+            images.check_name(self.kubeflow.image)
         self._check_namespace()
         require_matching_names(self.kubeflow)
         self._check_programs()

@@ -32,7 +32,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     def _answer(action: str, revision: str):
         def _do(name, *arguments, **options):
             asked.append((action, name, *(each for each in arguments if isinstance(each, str)), *options.items()))
-            return image.Image(name, 2_754_000_000, "0.1.0", revision)
+            return image.Image(name, 2_754_000_000, "0.1.0", revision, "sha256:4f1c" if action == "push" else "")
 
         return _do
 
@@ -72,6 +72,7 @@ def test_push_takes_the_image_from_the_configuration(run, asked) -> None:
     assert code == 0
     assert asked == [("push", "registry/conveyor:2")]
     assert out.startswith("Pushed registry/conveyor:2")
+    assert "kubeflow.image: registry/conveyor:2@sha256:4f1c\nNext: conveyor submit" in out
 
 
 @pytest.mark.parametrize("command", ["build", "load", "push"])

@@ -72,7 +72,7 @@ def test_a_build_is_of_this_checkout_and_says_which(machine: Machine, monkeypatc
 
     built = image.build(NAME, machine.console)
 
-    assert built == image.Image(NAME, 2_750_000_000, "0.2.0", "4f1c-dirty")
+    assert built == image.Image(NAME, 2_750_000_000, "0.2.0", "4f1c-dirty", "")
     given = f"--build-arg VERSION={version('tfx-conveyor')} --build-arg REVISION=4f1c-dirty"
     assert machine.calls == [f"docker build {given} --tag {NAME} {checkout.ROOT}"]
 
@@ -134,7 +134,14 @@ def test_without_an_engine_nothing_is_done(machine: Machine, action) -> None:
 
 @pytest.mark.parametrize("action", [image.build, image.push, lambda name, console: image.load(name, "kind-conveyor", console)])
 @pytest.mark.parametrize(
-    "name", ["conveyor", "conveyor:latest", "registry:5000/conveyor", "registry/conveyor@sha256:" + 64 * "0"]
+    "name",
+    [
+        "conveyor",
+        "conveyor:latest",
+        "registry:5000/conveyor",
+        "registry/conveyor@sha256:" + 64 * "0",
+        f"registry:5000/{NAME}@sha256:" + 64 * "0",
+    ],
 )
 def test_a_name_that_tells_no_build_is_refused(machine: Machine, action, name: str) -> None:
     with pytest.raises(ConfigError, match="needs a tag") as caught:
@@ -180,8 +187,13 @@ def test_an_image_that_is_not_built_is_asked_for(machine: Machine, action) -> No
 
 
 def test_an_image_is_pushed_to_the_registry_in_its_name(machine: Machine) -> None:
-    image.push("registry:5000/team/conveyor:0.1.0", machine.console)
+    digest, other = "sha256:" + 64 * "1", "sha256:" + 64 * "2"
+    digests = [f"elsewhere/team/conveyor@{other}", f"registry:5000/team/conveyor@{digest}"]
+    machine.images.write_text(json.dumps([{**DESCRIBED[0], "RepoDigests": digests}]))
 
+    pushed = image.push("registry:5000/team/conveyor:0.1.0", machine.console)
+
+    assert pushed.digest == digest
     assert machine.calls == ["docker push registry:5000/team/conveyor:0.1.0"]
 
 
@@ -195,7 +207,7 @@ def test_a_name_without_a_registry_is_not_pushed(machine: Machine) -> None:
 def test_an_image_without_labels_is_of_an_unknown_version(machine: Machine) -> None:
     machine.images.write_text(json.dumps([{"Size": 1, "Config": {"Labels": None}}]))
 
-    assert image.require(NAME) == image.Image(NAME, 1, "unknown", "unknown")
+    assert image.require(NAME) == image.Image(NAME, 1, "unknown", "unknown", "")
 
 
 def git(folder: Path, *arguments: str) -> None:

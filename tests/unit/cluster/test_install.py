@@ -34,6 +34,9 @@ STEPS = (
 )
 
 
+PINNED = f"corp/conveyor:1@sha256:{64 * '1'}"
+
+
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """With everything that is needed, and no cluster yet."""
@@ -266,6 +269,11 @@ class TestUpIsRefused:
             machine.up(image="conveyor")
         assert machine.calls == []
 
+    def test_on_kind_with_a_digest_which_a_loaded_image_has_not(self, machine):
+        with pytest.raises(ConfigError):
+            machine.up(image=PINNED)
+        assert machine.calls == []
+
     def test_on_a_context_that_kubectl_does_not_know(self, real_cluster):
         error = self.refused(real_cluster, context="prodution", image="corp/conveyor:1")
 
@@ -309,6 +317,11 @@ class TestRealCluster:
         assert not any(call.startswith(("kind", "docker")) for call in real_cluster.calls)
         assert f"apply --kustomize {real_cluster.manifests}/kubeflow/overlays/cluster" in "\n".join(real_cluster.changes)
         assert "server: files.corp" in real_cluster.inputs
+
+    def test_the_image_may_be_named_by_its_digest(self, real_cluster):
+        real_cluster.up(context="production", image=PINNED)
+
+        assert f"image: {PINNED}" in real_cluster.inputs
 
     def test_a_managed_database_needs_a_secret_of_its_own(self, real_cluster):
         overlay = real_cluster.manifests / "conveyor" / "overlays" / "cluster" / "kustomization.yaml"
