@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.util.hosts import bracketed
 from serving import GRPC_PORT
 
 if TYPE_CHECKING:
@@ -183,4 +184,5 @@ def user_name() -> str:
 
 def _gateway(config: PipelineConfig) -> str:
     host = config.gateway.host
-    return f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{config.gateway.port}"
+    here = "localhost" if host in ("0.0.0.0", "127.0.0.1", "::") else bracketed(host)
+    return f"http://{here}:{config.gateway.port}"

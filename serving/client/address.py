@@ -8,6 +8,7 @@ from typing import Literal, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.errors import UsageError
+from pipeline.util.hosts import bracketed
 from serving import GRPC_PORT
 
 Scheme = Literal["grpc", "http", "https"]
@@ -67,10 +68,9 @@ class Address:
             raise _not_an_address(text)
         fields = path.groupdict()
         default = {"grpc": GRPC_PORT, "http": 80, "https": 443}[parts.scheme]
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         return cls(
             scheme=cast("Scheme", parts.scheme),
-            server=f"{host}:{port or default}",
+            server=f"{bracketed(parts.hostname)}:{port or default}",
             model=unquote(fields["model"]),
             version=int(fields["version"]) if fields["version"] else None,
             label=unquote(fields["label"]) if fields["label"] else None,

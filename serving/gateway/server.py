@@ -12,6 +12,7 @@ from prometheus_client import disable_created_metrics
 
 from pipeline.config import Gateway
 from pipeline.errors import UsageError
+from pipeline.util.hosts import bracketed
 from serving import tracing
 from serving.connections import allow_many_connections, limited_http
 from serving.gateway import logs
@@ -41,8 +42,7 @@ def serve(gateway: Gateway, announce: Callable[[str], None] = lambda url: None) 
     listener = _listen(gateway.host, gateway.port)
     logs.configure()
     allow_many_connections()
-    host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
-    announce(f"http://{host}:{listener.getsockname()[1]}")
+    announce(f"http://{bracketed(gateway.host)}:{listener.getsockname()[1]}")
     # A small body may hold hundreds of thousands of lists, for each few of which the collector would look at all objects.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
@@ -80,7 +80,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise UsageError(
             "The gateway cannot listen.",
-            where=f"{host}:{port}",
+            where=f"{bracketed(host)}:{port}",
             seen=error.strerror or str(error),
             fix="End the program that uses the port, or choose another with --set gateway.port=8089",
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from threading import Thread
 
+from pipeline.util.hosts import bracketed
 from serving.modelserver.flags import Flags
 from serving.modelserver.models.core import ServerCore
 from serving.modelserver.protocol.budget import Budget
@@ -48,10 +49,11 @@ class ModelServer:
         if self._core.is_stopping:
             return
         self._grpc.start()
-        _LOG.info("gRPC at %s:%d", self._flags.host, self._flags.port)
+        host = bracketed(self._flags.host)
+        _LOG.info("gRPC at %s:%d", host, self._flags.port)
         if self._rest is not None:
             self._rest.start(GRACE_SECONDS)
-            _LOG.info("REST at %s:%d", self._flags.host, self._flags.rest_api_port)
+            _LOG.info("REST at %s:%d", host, self._flags.rest_api_port)
 
     def interrupt(self) -> None:
         """Makes `start` give up waiting for models."""

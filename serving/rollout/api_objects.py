@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from pipeline.errors import ConveyorError
+from pipeline.util.hosts import bracketed
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes puts a pod's token and the certificate of the API server's authority."""
@@ -39,7 +40,7 @@ class ApiObjects:
 
     def __init__(self, namespace: str, account: Path) -> None:
         self._namespace, self._token = namespace, account / "token"
-        self._server = f"https://{_bracketed(os.environ[_HOST])}:{os.environ[_PORT]}"
+        self._server = f"https://{bracketed(os.environ[_HOST])}:{os.environ[_PORT]}"
         trusted = ssl.create_default_context(cafile=str(account / "ca.crt"))
         # A proxy that pods have for what is outside does not know the API server.
         self._client = httpx.Client(base_url=self._server, verify=trusted, timeout=_SECONDS, trust_env=False)
@@ -85,7 +86,7 @@ class ApiObjects:
     @contextmanager
     def reach(self, pod: Mapping[str, Any], port: int) -> Iterator[str]:
         """The pod's own address."""
-        yield f"{_bracketed(pod['status']['podIP'])}:{port}"
+        yield f"{bracketed(pod['status']['podIP'])}:{port}"
 
     def _path(self, kind: str) -> str:
         return _PATHS[kind].format(self._namespace)
@@ -132,8 +133,3 @@ def _message(answer: httpx.Response) -> str:
         return str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
         return answer.reason_phrase
-
-
-def _bracketed(address: str) -> str:
-    """An address as it stands before a port."""
-    return f"[{address}]" if ":" in address else address

@@ -30,6 +30,7 @@ from tensorflow_serving.apis import (
 )
 
 from pipeline.errors import ConfigError, UsageError
+from pipeline.util.hosts import bracketed
 from serving import tracing
 from serving.modelserver import metrics
 from serving.modelserver.flags import Flags
@@ -271,7 +272,7 @@ class GrpcServer:
         names = [f"{_PACKAGE}.{service}" for service in _SERVICES]
         reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server, _pool())
         if self._flags.port:
-            self._listen(self._server, f"{self._flags.host}:{self._flags.port}")
+            self._listen(self._server, f"{bracketed(self._flags.host)}:{self._flags.port}")
         if self._flags.grpc_socket_path:
             self._listen(self._server, f"unix:{self._flags.grpc_socket_path}")
         await self._server.start()
@@ -310,6 +311,13 @@ def _credentials(flags: Flags) -> grpc.ServerCredentials | None:
     if not flags.ssl_config_file:
         return None
     config: Any = read_text_proto(flags.ssl_config_file, SSLConfig)
+    if config.client_verify and not config.custom_ca:
+        raise ConfigError(
+            "Clients are to be verified, but not by whom.",
+            where=flags.ssl_config_file,
+            expected="custom_ca: the certificate of their authority, beside client_verify",
+            fix="Add custom_ca, or leave client_verify out.",
+        )
     return grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],
         config.custom_ca.encode() or None,

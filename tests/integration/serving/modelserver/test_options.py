@@ -19,6 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2
 
 from pipeline.errors import ConfigError
+from serving.modelserver.flags import Flags
+from serving.modelserver.server import ModelServer
 from serving.modelserver.status import StatusError
 from tests.integration.serving.modelserver.running import TIMEOUT, model_spec, serving
 from tests.integration.serving.saved_models import write_half_plus
@@ -95,6 +97,24 @@ def test_grpc_with_tls(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(grpc.RpcError):
             health_pb2_grpc.HealthStub(server.channel).Check(request, timeout=TIMEOUT)
 
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_clients_that_nobody_could_verify_are_told(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "ssl.config"
+    config.write_text("client_verify: true")
+    flags = Flags(model_base_path=str(folder / "half"), ssl_config_file=str(config))
+    with pytest.raises(ConfigError, match="not by whom") as caught:
+        ModelServer(flags)
+    assert "custom_ca" in caught.value.fix
+
+
+def test_an_address_of_ipv6(folder: Path) -> None:
+    with (
+        serving(model_name="half", model_base_path=str(folder / "half"), host="::1") as server,
+        grpc.insecure_channel(f"[::1]:{server.port}") as channel,
+    ):
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
