@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,18 +130,19 @@ class _Attempt:
     def __init__(self, address: Address, deadline: Deadline) -> None:
         self._address, self._deadline = address, deadline
 
-    def reply(self, response: httpx.Response) -> Any:
+    def reply(self, status: int, content: bytes) -> Any:
         try:
-            document = json.loads(response.content)
+            document = json.loads(content)
         except ValueError:
             document = None
-        if response.is_success and document is not None:
+        if httpx.codes.is_success(status) and document is not None:
             return document
         message = document.get("error") if isinstance(document, dict) else None
-        raise self._failure(response.status_code, message or response.text.strip()[:200], is_tf_serving=message is not None)
+        text = content.decode(errors="replace").strip()[:200]
+        raise self._failure(status, message or text, is_tf_serving=message is not None)
 
-    def failed(self, error: httpx.HTTPError) -> ConveyorError:
-        if isinstance(error, httpx.TimeoutException):
+    def failed(self, error: Exception) -> ConveyorError:
+        if isinstance(error, (httpx.TimeoutException, asyncio.TimeoutError)):
             return self._deadline.error()
         return failures.server_away(self._address, str(error) or type(error).__name__)
 
@@ -175,8 +176,15 @@ class RestTransport:
         attempt, pauses = _Attempt(self._address, deadline), deadline.pauses()
         while True:
             try:
-                with tracing.client_span(*_described(call)):
-                    return attempt.reply(self._http.send(_request(self._http.build_request, call, deadline)))
+                with (
+                    tracing.client_span(*_described(call)),
+                    self._http.stream(**_request(call), extensions={"timeout": _TimeLeft(deadline)}) as response,
+                ):
+                    content = bytearray()
+                    for part in response.iter_bytes():
+                        content += part
+                        deadline.remaining()
+                    return attempt.reply(response.status_code, bytes(content))
             except httpx.HTTPError as error:
                 problem = attempt.failed(error)
             except ServerAwayError as error:
@@ -208,8 +216,10 @@ class AsyncRestTransport:
         while True:
             try:
                 with tracing.client_span(*_described(call)):
-                    return attempt.reply(await self._http.send(_request(self._http.build_request, call, deadline)))
-            except httpx.HTTPError as error:
+                    seconds = deadline.remaining()
+                    response = await asyncio.wait_for(self._http.request(**_request(call), timeout=None), seconds)
+                    return attempt.reply(response.status_code, response.content)
+            except (httpx.HTTPError, asyncio.TimeoutError) as error:
                 problem = attempt.failed(error)
             except ServerAwayError as error:
                 problem = error
@@ -223,9 +233,20 @@ class AsyncRestTransport:
         await self._http.aclose()
 
 
-def _request(build: Callable[..., httpx.Request], call: Call, deadline: Deadline) -> httpx.Request:
+class _TimeLeft(dict[str, float]):
+    """What httpx may wait for a connection, for its turn to write and for an answer: what is left when it begins to."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def get(self, key: str, default: Any = None) -> float:
+        return self._deadline.remaining()
+
+
+def _request(call: Call) -> dict[str, Any]:
     method = "GET" if call.body is None else "POST"
-    return build(method, call.url, content=call.body, timeout=deadline.remaining(), headers=tracing.headers())
+    return {"method": method, "url": call.url, "content": call.body, "headers": tracing.headers()}
 
 
 def _described(call: Call) -> tuple[str, dict[str, str]]:

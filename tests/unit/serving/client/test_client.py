@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -457,3 +460,47 @@ def test_no_call_waits_for_another(server, protocol):
         assert not asked.done()
         goes_on.set()
         assert len(asked.result()) == 1
+
+
+@pytest.fixture(params=["head", "body"])
+def trickle(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server that begins an answer late, or sends it byte by byte: no wait for it is long."""
+    stopped = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(4096)
+            stopped.wait(0.3)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            if request.param == "head":
+                stopped.wait(0.3)
+                connection.sendall(b" " * 1000)
+            while not stopped.wait(0.05):
+                connection.sendall(b" ")
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=listener.accept()[:1], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1/models/flights"
+        stopped.set()
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_an_answer_that_comes_bit_by_bit_has_the_deadline_of_the_whole_call(trickle):
+    started = time.monotonic()
+    with Client(trickle, timeout=0.5) as client, pytest.raises(DeadlineError):
+        client.schema()
+    assert time.monotonic() - started < PATIENCE
+
+
+def test_so_it_has_for_asyncio(trickle):
+    async def ask():
+        async with AsyncClient(trickle, timeout=0.5) as client:
+            await client.schema()
+
+    with pytest.raises(DeadlineError):
+        asyncio.run(asyncio.wait_for(ask(), PATIENCE))
