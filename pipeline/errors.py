@@ -20,6 +20,7 @@ ConveyorError                       exit code 1
         DamagedInputError           pipeline.runs.verification
         DamagedRunError             pipeline.runs.status
         DamagedStoreError           pipeline.runs.sqlite_store
+        LockedError                 serving.rollout.files
     UntrustedModelError             pipeline.contracts.signature
     ProgramError                    pipeline.util.programs
     ApiError                        pipeline.kubeflow.api_errors

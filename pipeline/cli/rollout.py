@@ -365,7 +365,9 @@ def _print_status(actor: Rollout, found: RolloutStatus) -> None:
         typer.echo(f"To roll back to: {', '.join(map(str, reversed(state.previous)))}")
     if found.verdict is not None:
         _print_verdict(state, found.verdict)
-    elif state.canary is not None:
+    if found.uncounted:
+        typer.echo(f"Not counted before the next step, as it did not answer when this one began: {', '.join(found.uncounted)}")
+    if found.verdict is None and state.canary is not None:
         typer.echo("No gateway answers, so the canary cannot be judged.")
     if not state.changes:
         typer.echo("There has been no rollout.")
@@ -391,6 +393,7 @@ def _document(actor: Rollout, found: RolloutStatus) -> dict[str, Any]:
         **found.state.model_dump(mode="json", exclude={"since"}),
         "drift": found.drift,
         "gateways": list(found.gateways),
+        "uncounted": list(found.uncounted),
         "verdict": verdict
         and {
             "outcome": verdict.outcome.value,

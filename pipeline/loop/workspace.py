@@ -76,10 +76,10 @@ class _Facts:
 
     def can_try(self, version: int) -> bool:
         target = self._rollout.target
-        servers, pages = target.servers(), target.pages()
-        if any(version in loaded for loaded in servers.values()) and pages:
+        servers, gateways = target.servers(), [gateway for gateway, page in target.pages().items() if page]
+        if any(version in loaded for loaded in servers.values()) and gateways:
             return True
-        if silent := target.silent({*servers, *pages}):
+        if silent := target.silent({*servers, *gateways}):
             raise ConveyorError(
                 "Whether another version can be tried beside the one that serves is not known, so nothing was done.",
                 where=", ".join(silent),

@@ -114,6 +114,12 @@ class GatewayMetrics(AnswerMetrics):
         self.request_seconds = Histogram(
             "gateway_request_duration_seconds", "How long requests took.", ("route",), buckets=_SECONDS, registry=self.registry
         )
+        self.explanations = Counter(
+            "gateway_explanations",
+            "Rows that were to be explained, by outcome, ok or error.",
+            ("model", "version", "outcome"),
+            registry=self.registry,
+        )
         self.explanation_rows = Counter(
             "gateway_explanation_rows",
             "Rows that the model was asked about to explain others.",
@@ -133,12 +139,16 @@ class GatewayMetrics(AnswerMetrics):
         self.canary_is_shadow = Gauge(
             counts.SHADOW_GAUGE, "1 where the canary is a shadow, and callers get none of its answers.", registry=self.registry
         )
+        self.started = Gauge(
+            counts.START_GAUGE, "When the gateway began to count, in seconds since 1970.", registry=self.registry
+        )
+        self.started.set_to_current_time()
         self.log_dropped = Counter(
             "gateway_log_dropped", "Rows that should have been logged and were not.", registry=self.registry
         )
 
     def count_explanations(self, predictions: Sequence[Prediction], seconds: float) -> None:
-        """Counts what it took to explain the rows of a request.
+        """Counts the rows of a request that were explained, and what it took.
 
         Args:
           predictions: the predictions with their explanations.
@@ -146,6 +156,7 @@ class GatewayMetrics(AnswerMetrics):
         """
         labels = predictions[0].model, str(predictions[0].version)
         rows_asked = sum(one.explanation.rows_asked for one in predictions if one.explanation)
+        self.explanations.labels(*labels, "ok").inc(len(predictions))
         self.explanation_rows.labels(*labels).inc(rows_asked)
         self.explanation_seconds.labels(*labels).observe(seconds)
 

@@ -167,13 +167,15 @@ class ClusterTarget:
             self._remember_whole(None)
 
     def pages(self) -> dict[str, str]:
-        """The metrics pages of the gateways by pod."""
+        """The metrics pages of the gateways by pod, of all that are ready."""
         pages = {}
         for pod in self._ready_pods(GATEWAY):
-            # A pod may end at any time; callers notice that its page is missing.
+            name = pod["metadata"]["name"]
+            pages[name] = ""
+            # A pod may end at any time.
             with suppress(ConveyorError), self._objects.reach(pod, _port(pod, "http")) as address:
-                pages[pod["metadata"]["name"]] = read_metrics(f"http://{address}")
-        return {name: page for name, page in pages.items() if page}
+                pages[name] = read_metrics(f"http://{address}")
+        return pages
 
     def delete(self, versions: Collection[int]) -> None:
         """Deletes versions from the volume."""
@@ -287,9 +289,8 @@ class ClusterTarget:
         """
         end = time.monotonic() + self.follow_seconds
         while True:
-            pages = self.pages()
-            names = [pod["metadata"]["name"] for pod in self._ready_pods(GATEWAY)]
-            late = [name for name in names if not follows(pages.get(name, ""), placement.traffic, shadow=placement.shadow)]
+            pages = self.pages().items()
+            late = [name for name, page in pages if not follows(page, placement.traffic, shadow=placement.shadow)]
             if not late:
                 return
             if time.monotonic() > end:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import ConveyorError, UsageError
-from serving.rollout.counts import Snapshot, count, follows, read_page
+from serving.rollout.counts import Snapshot, count, follows, read_page, started
 from serving.rollout.placement import Placement, Plan
 from serving.rollout.state import RolloutState
 from serving.rollout.target import RolloutTarget
@@ -26,12 +26,14 @@ class RolloutStatus:
       drift: the difference between the state and the serving versions; empty without one.
       gateways: the gateways that answered.
       verdict: the verdict on the canary; None without a canary, or where no gateway answers.
+      uncounted: the gateways that answer, and whose counts of before the canary are not known.
     """
 
     state: RolloutState
     drift: str
     gateways: tuple[str, ...]
     verdict: CanaryVerdict | None
+    uncounted: tuple[str, ...] = ()
 
 
 class Rollout:
@@ -108,7 +110,7 @@ class Rollout:
 
         def decide(state: RolloutState) -> RolloutState:
             _require_unchanged(judged, state)
-            verdict = self._verdict(state, self._snapshot(state.placement))
+            verdict = self._verdict(state, self._answers())
             if verdict and verdict.outcome is Outcome.FAIL and not force:
                 raise UsageError(
                     f"Version {state.canary} is worse than version {state.stable}.",
@@ -190,8 +192,10 @@ class Rollout:
           ConveyorError: the state cannot be read.
         """
         state = self.target.read()
-        snapshot = self._snapshot(state.placement)
-        return RolloutStatus(state, self.target.drift(state.placement), tuple(snapshot), self._verdict(state, snapshot))
+        pages = self._answers()
+        uncounted = () if state.canary is None else tuple(sorted(pages.keys() - _counted(state, pages).keys()))
+        drift = self.target.drift(state.placement)
+        return RolloutStatus(state, drift, tuple(pages), self._verdict(state, pages), uncounted)
 
     def prune(self, keep: int, reason: str, *, dry_run: bool) -> list[int]:
         """Deletes old versions, but none that serves or that one could roll back to.
@@ -213,8 +217,9 @@ class Rollout:
                 self._repair(state)
             loaded = {number for served in self.target.servers().values() for number in served}
             versions = prunable(self.target.versions(), state, loaded, keep)
-            if versions and not dry_run:
-                self.target.write(state.prune(versions, who=self._who, reason=reason))
+            if not dry_run:
+                if versions:
+                    self.target.write(state.prune(versions, who=self._who, reason=reason))
                 self.target.delete(versions)
             return versions
 
@@ -279,13 +284,16 @@ class Rollout:
             self._tell(f"The versions cannot be listed ({error.what}): those of the state are taken instead.")
             return believed
 
-    def _snapshot(self, placement: Placement) -> Snapshot:
-        pages = self.target.pages()
-        return {gateway: read_page(page, self.target.model, placement.serving) for gateway, page in pages.items()}
+    def _answers(self) -> dict[str, str]:
+        """The metrics pages of the gateways that answer."""
+        return {gateway: page for gateway, page in self.target.pages().items() if page}
+
+    def _snapshot(self, placement: Placement, pages: Mapping[str, str]) -> Snapshot:
+        return {gateway: read_page(page, self.target.model, placement.serving) for gateway, page in pages.items() if page}
 
     def _beginning(self, placement: Placement) -> Snapshot | None:
         """The gateways' counters when a canary starts, or gets another share."""
-        snapshot = self._snapshot(placement)
+        snapshot = self._snapshot(placement, self._answers())
         if not snapshot:
             self._tell("No gateway answers: the canary can only be judged by what they count from their own start.")
         return snapshot or None
@@ -293,7 +301,8 @@ class Rollout:
     def _count_anew(self, state: RolloutState) -> RolloutState:
         """Counts from when the gateways follow the new state: until then, the first canary ever has all of the traffic.
 
-        When they have had the time for it, the counts begin, whether they do or not.
+        When they have had the time for it, the counts begin, whether they do or not. Those of one that has not answered since
+        the canary began are left out: what it counted before is not known.
         """
         end = time.monotonic() + self.target.follow_seconds
         while True:
@@ -304,16 +313,30 @@ class Rollout:
         current = self.target.read()
         if current != state:
             return state
-        state = state.model_copy(update={"since": self._snapshot(state.placement) or state.since})
+        since = {**(state.since or {}), **self._snapshot(state.placement, pages)}
+        if unknown := sorted(pages.keys() - since.keys()):
+            self._tell(f"Not counted before the next step, as it did not answer when this one began: {', '.join(unknown)}.")
+        state = state.model_copy(update={"since": since or None})
         self.target.write(state)
         return state
 
-    def _verdict(self, state: RolloutState, now: Snapshot) -> CanaryVerdict | None:
-        if state.canary is None or state.stable is None or not now:
+    def _verdict(self, state: RolloutState, pages: Mapping[str, str]) -> CanaryVerdict | None:
+        if state.canary is None or state.stable is None or not pages:
             return None
+        now = self._snapshot(state.placement, _counted(state, pages))
         stable = count(now, state.since, state.stable)
         canary = count(now, state.since, state.canary, shadow=state.shadow)
         return judge(stable, canary, min_rows=self._min_rows)
+
+
+def _counted(state: RolloutState, pages: Mapping[str, str]) -> dict[str, str]:
+    """The pages of the gateways that had no counts when the canary got its share, or whose counts of then are known."""
+    known, began = state.since or {}, state.share_began
+
+    def is_new(page: str) -> bool:
+        return began is None or (started(page) or 0.0) >= began.timestamp()
+
+    return {gateway: page for gateway, page in pages.items() if gateway in known or is_new(page)}
 
 
 def _require_unchanged(judged: RolloutState | None, state: RolloutState) -> None:

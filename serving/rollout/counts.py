@@ -18,6 +18,7 @@ CLASSES_COUNTER = "gateway_predicted_class"
 SCORES_HISTOGRAM = "gateway_predicted_score"
 VALUES_HISTOGRAM = "gateway_predicted_value"
 SHADOW_GAUGE = "gateway_canary_is_shadow"
+START_GAUGE = "gateway_start_time_seconds"
 AGREEMENT_COUNTER = "gateway_shadow_agreement"
 SAME, OTHER = "same", "other"
 """The values of its label `answer`."""
@@ -85,7 +86,7 @@ class Counts:
 
 
 def read_metrics(address: str) -> str:
-    """The metrics page of a gateway; empty where no gateway answers.
+    """The metrics page of a gateway, asked without a proxy; empty where no gateway answers.
 
     Args:
       address: the gateway's address, such as http://localhost:8088.
@@ -93,7 +94,8 @@ def read_metrics(address: str) -> str:
     import urllib.request
 
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/metrics", timeout=_SECONDS) as reply:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{address.rstrip('/')}/metrics", timeout=_SECONDS) as reply:
             page = str(reply.read().decode())
     except (OSError, ValueError):
         return ""
@@ -133,6 +135,15 @@ def follows(text: str, traffic: int, *, shadow: bool) -> bool:
     gauges = {name: value for name, _, value in _samples(text) if name in (TRAFFIC_GAUGE, SHADOW_GAUGE)}
     # Gateways of earlier releases know no shadow.
     return gauges.get(TRAFFIC_GAUGE) == traffic and gauges.get(SHADOW_GAUGE, 0) == shadow
+
+
+def started(text: str) -> float | None:
+    """When a gateway began to count, in seconds since 1970, by its metrics page; None for one of an earlier release.
+
+    Raises:
+      ValueError: the text is not a metrics page.
+    """
+    return next((value for name, _, value in _samples(text) if name == START_GAUGE), None)
 
 
 def count(now: Snapshot, since: Snapshot | None, version: int, *, shadow: bool = False) -> Counts:

@@ -19,6 +19,10 @@ STATE_FILE, MODELS_CONFIG_FILE = "rollout.json", "models.config"
 _LOCK_SECONDS = 10.0
 
 
+class LockedError(StorageError):
+    """Another command is changing which versions serve."""
+
+
 def folder(config: PipelineConfig) -> Path:
     """The folder of the files of a model's rollout."""
     return config.workspace_path / "serving" / config.name
@@ -52,7 +56,7 @@ def prepare(config: PipelineConfig) -> Path:
     try:
         with locked(config, seconds=0.0):
             write_models_config(config, read_state(config).placement)
-    except StorageError:
+    except LockedError:
         # A command that waits for this very server has the lock, and has written the file to begin with.
         if not path.is_file():
             raise
@@ -68,14 +72,15 @@ def locked(config: PipelineConfig, seconds: float = _LOCK_SECONDS) -> Iterator[N
       seconds: the time to wait for another command.
 
     Raises:
-      StorageError: another command is changing them, or the folder cannot be written to.
+      LockedError: another command is changing them.
+      StorageError: the folder cannot be written to.
     """
     lock = FileLock(folder(config) / ".rollout.lock", timeout=seconds)
     try:
         folder(config).mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise StorageError(
+        raise LockedError(
             "Another command is changing which versions serve.",
             where=lock.lock_file,
             seen=f"it has not ended within {seconds:g} s",

@@ -102,9 +102,9 @@ class LocalTarget:
         files.write_models_config(self._config, placement)
 
     def pages(self) -> dict[str, str]:
-        """The metrics pages of the gateways."""
+        """The metrics pages of the gateways, also of addresses that somebody listens at and does not answer."""
         pages = {gateway: read_metrics(gateway) for gateway in self._gateways}
-        return {gateway: page for gateway, page in pages.items() if page}
+        return {gateway: page for gateway, page in pages.items() if page or _is_open(gateway)}
 
     def delete(self, versions: Collection[int]) -> None:
         """Deletes versions from the serving folder."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SHELL = "conveyor-shell-0"
 """The pod of manifests/conveyor that has the volume with the models, and may write to it."""
 
+_DOOMED = ".pruned-"
+"""What the name of a version's folder begins with while it is deleted: if that fails, the next `delete` goes on with it."""
+
 
 class Versions(Protocol):
     """The versions of a model on a disk."""
@@ -33,7 +36,7 @@ class Versions(Protocol):
         """
 
     def delete(self, versions: Collection[int]) -> None:
-        """Deletes versions. Each is out of the way of model servers before its first file is deleted.
+        """Deletes versions, each out of the way of model servers before its first file, and what is left of earlier ones.
 
         Raises:
           ConveyorError: a version cannot be deleted.
@@ -60,19 +63,22 @@ class ModelFolder:
 
     def delete(self, versions: Collection[int]) -> None:
         """Renames each folder, and then deletes it."""
-        for version in versions:
-            folder = self._path / str(version)
-            doomed = folder.with_name(f".pruned-{version}")
-            try:
-                folder.rename(doomed)
-                shutil.rmtree(doomed)
-            except OSError as error:
-                raise StorageError(
-                    f"Version {version} cannot be deleted.",
-                    where=str(folder),
-                    seen=error.strerror or str(error),
-                    fix="Correct the rights of the folder, then try again: conveyor models prune",
-                ) from error
+        try:
+            self._clear()
+            for version in versions:
+                (self._path / str(version)).rename(self._path / f"{_DOOMED}{version}")
+                self._clear()
+        except OSError as error:
+            raise StorageError(
+                "A version cannot be deleted.",
+                where=str(error.filename or self._path),
+                seen=error.strerror or str(error),
+                fix="Correct the rights there, then try again: conveyor models prune --yes",
+            ) from error
+
+    def _clear(self) -> None:
+        for doomed in self._path.glob(f"{_DOOMED}*"):
+            shutil.rmtree(doomed)
 
 
 class ShellFolder:
@@ -106,7 +112,14 @@ class ShellFolder:
 
     def delete(self, versions: Collection[int]) -> None:
         """Renames each folder, and then deletes it."""
+        self._clear()
         for version in versions:
-            doomed = f"{self._path}/.pruned-{version}"
-            self._kubectl.run("exec", SHELL, "--", "mv", f"{self._path}/{version}", doomed)
-            self._kubectl.run("exec", SHELL, "--", "rm", "-r", doomed)
+            self._run("mv", f"{self._path}/{version}", f"{self._path}/{_DOOMED}{version}")
+            self._clear()
+
+    def _clear(self) -> None:
+        self._run("find", self._path, "-maxdepth", "1", "-name", f"{_DOOMED}*", "-exec", "rm", "-r", "{}", "+")
+
+    def _run(self, *command: str) -> None:
+        fix = "Correct the rights there, then try again: conveyor models prune --yes --target cluster"
+        self._kubectl.run("exec", SHELL, "--", *command, fix=fix)

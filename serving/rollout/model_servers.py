@@ -13,6 +13,8 @@ from pipeline.errors import ConveyorError
 from serving.errors import ServingError
 
 _CALL_SECONDS = 5.0
+# A proxy that this process has for what is outside knows neither pods nor this machine's ports.
+_OPTIONS = (("grpc.enable_http_proxy", 0),)
 # The share of the time to wait after which the server has tried once more to load a version that failed before.
 _PATIENCE = 1 / 6
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 1.0, 1.5
@@ -143,7 +145,7 @@ class RunningServer:
             )
 
     def _call(self, method: Callable[[Any], Any], request: Any) -> Any:
-        with grpc.insecure_channel(self.address) as channel:
+        with grpc.insecure_channel(self.address, _OPTIONS) as channel:
             return method(channel)(request, timeout=_CALL_SECONDS)
 
 

@@ -105,8 +105,15 @@ class RolloutState(Placement):
     @property
     def step_began(self) -> datetime | None:
         """When the canary got its share of the traffic, or was resumed; None without a canary."""
-        began = ("start", "step", "resume")
-        return next((change.at for change in reversed(self.changes) if change.action in began), None) if self.canary else None
+        return self._last_of("start", "step", "resume")
+
+    @property
+    def share_began(self) -> datetime | None:
+        """When the canary got its share of the traffic, from when on it is counted; None without a canary."""
+        return self._last_of("start", "step")
+
+    def _last_of(self, *actions: str) -> datetime | None:
+        return next((change.at for change in reversed(self.changes) if change.action in actions), None) if self.canary else None
 
     def counted_from(self, since: Snapshot | None) -> RolloutState:
         """The state when the last change takes effect, as loading a version may have taken minutes since it was decided.

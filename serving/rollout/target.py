@@ -75,10 +75,10 @@ class RolloutTarget(Protocol):
         """
 
     def pages(self) -> dict[str, str]:
-        """The metrics pages of the gateways that answer, by gateway."""
+        """The metrics pages of the gateways that are there, by gateway; empty of one that does not answer."""
 
     def delete(self, versions: Collection[int]) -> None:
-        """Deletes versions from the disk.
+        """Deletes versions from the disk, and what is left of earlier ones.
 
         Raises:
           ConveyorError: a version cannot be deleted.

@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Callable
 
-from pipeline.errors import UsageError
+from pipeline.errors import ConveyorError, UsageError
 from serving.rollout.controller import Rollout
 from serving.rollout.state import RolloutState
 from serving.rollout.verdict import CanaryVerdict, Outcome
 
 _AWAY_SECONDS = 300.0
-"""How long gateways may be away, as while they restart, before nobody can judge the canary."""
+"""How long gateways or the cluster may be away, as while they restart, before nobody can judge the canary."""
 
 Judged = tuple[RolloutState, CanaryVerdict]
 
@@ -54,10 +54,18 @@ class Watch:
         """The state and the verdict when the canary has failed, or has passed and has had its share for long enough.
 
         Raises:
-          UsageError: there is no canary (any more), or no gateway answers, from the beginning or for minutes.
+          ConveyorError: there is no canary (any more), or the state cannot be read or no gateway answers, from the beginning or
+            for minutes.
         """
         while True:
-            found = self._rollout.status()
+            try:
+                found = self._rollout.status()
+            except ConveyorError as error:
+                if not self._is_patient:
+                    raise
+                self._say(f"how it stands is not known at the moment: {error.what}")
+                time.sleep(self._every)
+                continue
             state, verdict = found.state, found.verdict
             if state.canary is None:
                 raise UsageError(
@@ -67,7 +75,7 @@ class Watch:
                 )
             if verdict is not None:
                 self._answered = time.monotonic()
-            elif time.monotonic() - self._answered < _AWAY_SECONDS:
+            elif self._is_patient:
                 self._say("no gateway answers at the moment")
                 time.sleep(self._every)
                 continue
@@ -82,6 +90,10 @@ class Watch:
                 return state, verdict
             self._say(verdict.reason if verdict.outcome is not Outcome.PASS else _waits_for(state, left))
             time.sleep(self._every)
+
+    @property
+    def _is_patient(self) -> bool:
+        return time.monotonic() - self._answered < _AWAY_SECONDS
 
     def _left(self, state: RolloutState) -> float:
         """The seconds for which the canary has yet to have its share of the traffic."""

@@ -176,3 +176,75 @@ def test_who_listens_and_does_not_answer_is_not_taken_for_nobody(config: Pipelin
         assert silent(()) == [f"http://{address}"]
         assert silent([f"http://{address}"]) == []
         assert LocalTarget(config, RunningServer(address, config.name), [], print, 0.2).silent(()) == [address]
+
+
+class Gateways:
+    """Gateways by their addresses: what each has counted, and whether it answers."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.metrics = {address: GatewayMetrics() for address in addresses}
+        self.silent: set[str] = set()
+
+    def answer(self, address: str, **rows: int) -> None:
+        for version, number in rows.items():
+            prediction = Prediction(model="flights", version=int(version[1:]), latency=0.01, value=1.0)
+            self.metrics[address].count([prediction] * number)
+
+    def page(self, address: str) -> str:
+        self.metrics[address].canary_percent.set(20)
+        return "" if address in self.silent else self.metrics[address].text().decode()
+
+
+def test_what_a_gateway_has_counted_before_does_not_count_because_it_did_not_answer(
+    config: PipelineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateways = Gateways("one", "two", "new")
+    for address in ("one", "two"):
+        gateways.metrics[address].started.set(1.0)
+        gateways.answer(address, v2=10_000, v3=500)
+    monkeypatch.setattr("serving.rollout.local.read_metrics", gateways.page)
+    monkeypatch.setattr("serving.rollout.local._is_open", lambda url: url != "new")
+    monkeypatch.setattr(controller, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(LocalTarget, "follow_seconds", 0.05)
+    said: list[str] = []
+    target = LocalTarget(config, RunningServer("127.0.0.1:9", config.name), list(gateways.metrics), said.append, 0.2)
+    rollout = Rollout(target, "ada@laptop", said.append)
+
+    gateways.silent = {"two", "new"}
+    rollout.start(3, 20, "to see")
+    assert said[-1] == "Not counted before the next step, as it did not answer when this one began: two."
+    gateways.silent = set()
+    gateways.metrics["new"].started.set_to_current_time()
+    for address in gateways.metrics:
+        gateways.answer(address, v2=4, v3=1)
+    assert rows(rollout) == {"stable": "8", "canary": "2"}
+    found = rollout.status()
+    assert (sorted(found.gateways), found.uncounted) == (["new", "one", "two"], ("two",))
+
+    rollout.promote("", traffic=30)
+    gateways.answer("two", v2=3)
+    assert rows(rollout) == {"stable": "3", "canary": "0"}
+    assert rollout.status().uncounted == ()
+
+
+def test_a_gateway_that_answers_late_is_waited_for(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = LateGateway(0)
+    gateway.answer(3, 500)
+    rollout = new_rollout(config, gateway, monkeypatch)
+    pages = iter(["", "", ""])
+    monkeypatch.setattr("serving.rollout.local.read_metrics", lambda url: next(pages, None) or gateway.page(url))
+    monkeypatch.setattr("serving.rollout.local._is_open", lambda url: True)
+    gateway.metrics.started.set(1.0)
+    rollout.start(3, 20, "to see")
+    gateway.answer(3, 7)
+    assert rows(rollout) == {"stable": "0", "canary": "7"}
+
+
+def test_what_is_left_of_versions_goes_with_any_prune(config: PipelineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rollout = new_rollout(config, LateGateway(0), monkeypatch)
+    left = config.serving_path / ".pruned-1"
+    left.mkdir()
+    assert rollout.prune(5, "", dry_run=True) == []
+    assert left.exists()
+    assert rollout.prune(5, "", dry_run=False) == []
+    assert not left.exists()

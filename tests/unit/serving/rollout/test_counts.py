@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from serving.client import Prediction
 from serving.gateway.metrics import GatewayMetrics
-from serving.rollout.counts import Counts, count, follows, read_metrics, read_page
+from serving.rollout.counts import Counts, count, follows, read_metrics, read_page, started
 
 
 def prediction(version: int, score: float = 0.3, model: str = "flights") -> Prediction:
@@ -181,3 +182,13 @@ def test_a_gateway_that_does_not_answer_has_no_page():
 
 def test_what_is_no_gateway_has_no_page(address: str):
     assert read_metrics(f"{address}/other") == ""
+
+
+def test_a_proxy_for_what_is_outside_is_not_asked(address: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert read_metrics(address)
+
+
+def test_a_page_says_when_it_began(gateway: Gateway):
+    assert started(gateway.metrics.text().decode()) == pytest.approx(time.time(), abs=60)
+    assert started("gateway_canary_traffic_percent 5.0\n") is None

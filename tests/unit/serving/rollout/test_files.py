@@ -45,6 +45,14 @@ def test_a_server_that_starts_while_a_command_waits_for_it_takes_what_is_there(c
     assert "versions: 2" in prepare(config).read_text()
 
 
+def test_a_server_does_not_start_with_what_an_older_state_said(config: PipelineConfig):
+    files.write_state(config, RolloutState(stable=2))
+    prepare(config)
+    files.state_path(config).write_text('{"stable": "two"}')
+    with pytest.raises(StorageError, match="cannot be read"):
+        prepare(config)
+
+
 def test_two_commands_at_once(config: PipelineConfig):
     with files.locked(config), pytest.raises(StorageError, match="Another command"), files.locked(config, seconds=0.1):
         pass

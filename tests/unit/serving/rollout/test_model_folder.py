@@ -62,3 +62,27 @@ def test_a_cluster_that_does_not_answer_is_told(tmp_path: Path, description: Pat
     shell = ShellFolder(Kubectl("kind-conveyor", "kubeflow", Console(quiet=True)), "/conveyor/models/flights")
     with pytest.raises(ConveyorError, match="kubectl"):
         shell.digest(3)
+
+
+def test_what_could_not_be_deleted_goes_with_the_next_ones(folder: Versions, description: Path) -> None:
+    models = description.parents[2]
+    # Of the same number, which another model has got since.
+    (models / ".pruned-3" / "variables").mkdir(parents=True)
+    (models / ".pruned-1").mkdir()
+    folder.delete([3])
+    assert list(models.iterdir()) == []
+
+
+def test_an_error_names_what_is_left(description: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = description.parents[2]
+
+    def denied(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path / "variables"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("serving.rollout.model_folder.shutil.rmtree", denied)
+        with pytest.raises(StorageError, match="cannot be deleted") as caught:
+            ModelFolder(models).delete([3])
+    assert caught.value.where == str(models / ".pruned-3" / "variables")
+    ModelFolder(models).delete([])
+    assert list(models.iterdir()) == []

@@ -133,3 +133,11 @@ def test_a_server_that_does_not_read_its_configuration(server: RunningServer, an
     with pytest.raises(ServingError, match="did not load the versions that it has to serve within") as caught:
         server.wait_until_loaded([2, 3], 0.1, {2: AVAILABLE})
     assert caught.value.seen == "version 3: unknown to the server"
+
+
+def test_a_proxy_for_what_is_outside_is_not_asked(server: RunningServer, answers: Answers, monkeypatch: pytest.MonkeyPatch):
+    answers.versions = [{7: AVAILABLE}]
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert server.versions() == {7: AVAILABLE}

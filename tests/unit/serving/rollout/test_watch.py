@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.errors import ConveyorError, UsageError
 from serving.rollout import Plan, RolloutState
 from serving.rollout.controller import RolloutStatus
 from serving.rollout.verdict import CanaryVerdict, Comparison, Outcome
@@ -24,13 +23,15 @@ def verdict(outcome: Outcome) -> CanaryVerdict:
 class Played:
     """A rollout whose verdicts are played, one a look; between two looks, something may happen."""
 
-    def __init__(self, state: RolloutState, outcomes: list[Outcome | Callable[[RolloutState], RolloutState] | None]) -> None:
+    def __init__(self, state: RolloutState, outcomes: list[Any]) -> None:
         self.state, self._outcomes = state, list(outcomes)
         self.looks = 0
 
     def status(self) -> RolloutStatus:
         self.looks += 1
         next_one = self._outcomes.pop(0)
+        if isinstance(next_one, Exception):
+            raise next_one
         while callable(next_one):
             self.state = next_one(self.state)
             next_one = self._outcomes.pop(0)
@@ -107,6 +108,17 @@ def test_gateways_that_stay_away(said: list[str], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("serving.rollout.watch._AWAY_SECONDS", 0)
     with pytest.raises(UsageError, match="No gateway answers"):
         follow(Played(started(), [UNDECIDED, None]), said)
+
+
+def test_a_cluster_that_is_away_for_a_moment_ends_nothing(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    away = ConveyorError("The cluster's API server does not answer.")
+    assert follow(Played(started(), [UNDECIDED, away, away, PASS, FAIL]), said) == ([10], FAIL)
+    assert sum("API server does not answer" in each for each in said) == 1
+    with pytest.raises(ConveyorError, match="API server"):
+        follow(Played(started(), [away]), said)
+    monkeypatch.setattr("serving.rollout.watch._AWAY_SECONDS", 0)
+    with pytest.raises(ConveyorError, match="API server"):
+        follow(Played(started(), [UNDECIDED, away]), said)
 
 
 def test_a_canary_that_somebody_else_ends(said: list[str]) -> None:
