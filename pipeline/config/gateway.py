@@ -90,8 +90,8 @@ class Access(Section):
     rate_limit: _Rate | None = None
     """The maximum number of requests for predictions from each caller, such as 600/minute; not limited when not given."""
     choose_version: tuple[str, ...] = ()
-    """Names of keys and subjects of tokens that may ask for a version by the header X-Conveyor-Version; "*": everybody. Their
-    rows count for that version's verdict as all do."""
+    """Names of keys and subjects of tokens that may ask for a version by the header X-Conveyor-Version; "*": everybody. A name
+    that a key has means the key alone. Their rows count for that version's verdict as all do, but not for that on a shadow."""
     failed_logins: _Rate = "60/minute"
     """How many requests with an unknown key or a wrong token each address may send before it gets 429, not 401."""
     proxies: tuple[Network, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import Request
 
 from pipeline.config import Access
+from pipeline.config.gateway import ANYBODY
 from serving.gateway.oidc import Provider, RefusedError
 from serving.gateway.problems import ProblemError
 
@@ -84,6 +85,12 @@ class Authenticator:
     def stranger(self, request: Request) -> Caller:
         """The sender of a request whose key or token was refused, with the limit of such requests."""
         return Caller(_address(request), self._access.failed_logins, "stranger")
+
+    def may_choose(self, caller: Caller) -> bool:
+        """Whether a caller may ask for a version. A name that a key has means the key, and no subject of the same name."""
+        allowed = self._access.choose_version
+        is_meant = (caller.kind == "key") == (caller.name in self._access.api_keys)
+        return ANYBODY in allowed or (is_meant and caller.name in allowed)
 
     async def _identify(self, request: Request) -> Caller:
         if self.is_open:

@@ -19,7 +19,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from pipeline.config import Gateway
-from pipeline.config.gateway import ANYBODY
 from pipeline.errors import ConveyorError
 from serving.client import NOT_FINITE
 from serving.gateway.access import Authenticator, Caller
@@ -57,7 +56,7 @@ class ServedVersion(BaseModel):
     """A version that a model server knows."""
 
     version: int
-    state: str = Field(description="AVAILABLE, or another state of loading or unloading.")
+    state: str = Field(description="AVAILABLE, or another state of loading or unloading; UNKNOWN: its server does not answer.")
     labels: list[str]
 
 
@@ -259,8 +258,7 @@ def _chosen(version: str, caller: Caller, parts: _Parts) -> str:
     Raises:
       ProblemError: the caller may not choose, or no such version serves.
     """
-    allowed = parts.gateway.access.choose_version
-    if caller.name not in allowed and ANYBODY not in allowed:
+    if not parts.authenticator.may_choose(caller):
         raise ProblemError(HTTPStatus.FORBIDDEN, "You may not choose a version: access.choose_version does not name you.")
     role = parts.predictor.traffic.named(version, parts.predictor.version)
     if role is None:

@@ -7,7 +7,10 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from prometheus_client import Counter
 
 from pipeline.config import Gateway
 from pipeline.contracts.schema import Schema, SchemaFeature, read_schema
@@ -152,12 +155,17 @@ class Predictor:
         """The state of each version by number; where model servers differ, the best one.
 
         Raises:
-          ConveyorError: the errors are those of `serving.client.Client.versions`.
+          ConveyorError: the errors are those of `serving.client.Client.versions`, asked of the stable version's server.
         """
-        by_address = {upstream.address: upstream for upstream in self._active}
-        servers = await asyncio.gather(*(upstream.versions() for upstream in by_address.values()))
-        found = [(version, state) for states in servers for version, state in states.items()]
-        return dict(sorted(found, key=lambda each: (each[0], each[1] == "AVAILABLE")))
+        found = list((await self._stable.versions()).items())
+        if self._tried and self._tried.address != self._stable.address:
+            with suppress(ConveyorError):
+                found += (await self._tried.versions()).items()
+        if (canary := self.traffic.state.canary) is not None:
+            found.append((canary, "UNKNOWN"))
+        # Of several states of a version, the last one counts.
+        order = {"AVAILABLE": 2, "UNKNOWN": 0}
+        return dict(sorted(found, key=lambda each: (each[0], order.get(each[1], 1))))
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -205,7 +213,8 @@ class Predictor:
         self._metrics.cache_misses.inc(len(missing))
         new: list[Prediction] = []
         if missing:
-            new = await self._served(role, lambda upstream: upstream.predict(missing, features), len(missing))
+            failed = self._metrics.predictions
+            new = await self._served(role, lambda upstream: upstream.predict(missing, features), len(missing), failed)
             await self._cache.put(missing, new)
         remaining = iter(new)
         predictions = [next(remaining) if prediction is None else prediction for prediction in known]
@@ -213,17 +222,17 @@ class Predictor:
         return predictions
 
     async def _explained(self, role: str, rows: Sequence[Row], features: Mapping[str, ModelFeature]) -> list[Prediction]:
-        """The predictions of a role's version with their explanations."""
+        """The predictions of a role's version with their explanations, which do not count for its verdict."""
         started = time.perf_counter()
-        predictions = await self._served(role, lambda upstream: upstream.explain(rows, features), len(rows))
-        self._metrics.count(predictions)
+        failed = self._metrics.explanations
+        predictions = await self._served(role, lambda upstream: upstream.explain(rows, features), len(rows), failed)
         self._metrics.count_explanations(predictions, time.perf_counter() - started)
         return predictions
 
     async def _served(
-        self, role: str, question: Callable[[Upstream], Awaitable[list[Prediction]]], num_rows: int
+        self, role: str, question: Callable[[Upstream], Awaitable[list[Prediction]]], num_rows: int, failed: Counter
     ) -> list[Prediction]:
-        """The answer of a role's model server; the stable version answers for a canary that fails."""
+        """The answer of a role's model server; the stable version answers for a canary that fails, which `failed` counts."""
         upstream = self._upstreams[role]
         try:
             if role == CANARY and upstream.failure is not None:
@@ -236,8 +245,8 @@ class Predictor:
             # A canary that is not loaded yet has not failed.
             if role == STABLE or not isinstance(error, UnknownModelError):
                 version = "unknown" if upstream.version is None else str(upstream.version)
-                self._metrics.predictions.labels(self.model, version, "error").inc(num_rows)
+                failed.labels(self.model, version, "error").inc(num_rows)
             if role == STABLE or isinstance(error, DeadlineError):
                 raise
             log(logging.WARNING, "the canary failed: the stable version answers instead", error=error.what)
-        return await self._served(STABLE, question, num_rows)
+        return await self._served(STABLE, question, num_rows, failed)

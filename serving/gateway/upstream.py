@@ -67,7 +67,7 @@ class Upstream:
         """Finds out whether the server answers, with which version, and which features that version takes."""
         was_away = self.failure is not None or self.schema is None
         try:
-            schema = await self._call(lambda client: client.schema(timeout=min(self._timeout, _LOOK_SECONDS)))
+            schema = await self._call(lambda client: client.schema(timeout=self._look_timeout))
         except ConveyorError as error:
             if self.failure is None:
                 log(logging.WARNING, "the model is away", role=self.role, address=str(self.address), error=error.what)
@@ -104,7 +104,11 @@ class Upstream:
         Raises:
           ConveyorError: the errors are those of `serving.client.Client.versions`.
         """
-        return await self._client(self.address).versions()
+        return await self._client(self.address).versions(timeout=self._look_timeout)
+
+    @property
+    def _look_timeout(self) -> float:
+        return min(self._timeout, _LOOK_SECONDS)
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline.config import Access
+from serving.gateway.access import Authenticator, Caller, new_key
 from tests.fakes.model_server import ModelServer
 from tests.fakes.waiting import wait_until
 from tests.unit.serving.gateway.conftest import ROW, Client, Start, predict
@@ -46,8 +48,6 @@ class TestHeader:
             assert "stable 3, canary 4 at 1 %" in refused.text
 
     def test_a_key_may_and_another_may_not(self, start: Start, rollout: Callable[..., None]) -> None:
-        from serving.gateway.access import new_key
-
         rollout(stable=3, canary=4, traffic=1)
         keys = {name: new_key() for name in ("tester", "checkout")}
         access = {"api_keys": {name: {"sha256": each[1]} for name, each in keys.items()}, "choose_version": ["tester"]}
@@ -57,6 +57,15 @@ class TestHeader:
                 for name, (key, _) in keys.items()
             }
         assert codes == {"tester": 200, "checkout": 403}
+
+    def test_a_token_with_the_name_of_a_key_may_not(self) -> None:
+        key = {"sha256": new_key()[1]}
+        oidc = {"issuer": "https://login.example.com", "audience": "conveyor"}
+        access = {"api_keys": {"tester": key}, "oidc": oidc, "choose_version": ["tester", "ada"]}
+        may_choose = Authenticator(Access.model_validate(access)).may_choose
+        callers = {(name, kind): Caller(name, None, kind) for name in ("tester", "ada") for kind in ("key", "token")}
+        may = {each: may_choose(caller) for each, caller in callers.items()}
+        assert [each for each, allowed in may.items() if allowed] == [("tester", "key"), ("ada", "token")]
 
     def test_a_shadow_can_be_tried_and_is_not_asked_twice(
         self, start: Start, rollout: Callable[..., None], two_versions: ModelServer

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.fakes.model_server import classify
 from tests.unit.serving.gateway.conftest import ROW, Client, predict, sample
 
 REFERENCES = [{"carrier": "AA", "departure": 7}, {"distance": 20.5}, {"carrier": "UA", "departure": 900, "distance": 1400.0}]
@@ -22,6 +24,12 @@ def server(server):
 def explain(client: Client, *rows: Any, explain: str = "true") -> httpx.Response:
     """The response to rows that are to be explained."""
     return client.post("/v1/predict", params={"explain": explain}, json={"rows": rows})
+
+
+def counts_of_verdicts(client: Client) -> list[str]:
+    """What a rollout judges a canary by: the lines of the metrics page."""
+    counters = "gateway_predictions_total{", "gateway_prediction_duration", "gateway_predicted_"
+    return [line for line in client.get("/metrics").text.splitlines() if line.startswith(counters)]
 
 
 def test_each_prediction_says_what_its_features_add(gateway):
@@ -113,9 +121,19 @@ def test_the_cost_is_counted_apart_from_predictions(gateway):
     labels = '{model="flights",version="3"}'
     assert sample(gateway, f"gateway_explanation_rows_total{labels}") == asked
     assert sample(gateway, f"gateway_explanation_duration_seconds_count{labels}") == 1
-    # What a rollout judges a canary by.
-    assert sample(gateway, f"gateway_prediction_duration_seconds_count{labels}") == 0
-    assert sample(gateway, 'gateway_predictions_total{model="flights",outcome="ok",version="3"}') == 2
+    assert sample(gateway, 'gateway_explanations_total{model="flights",outcome="ok",version="3"}') == 2
+    assert counts_of_verdicts(gateway) == []
+
+
+def test_an_explanation_that_fails_is_no_failure_of_the_version(gateway, server):
+    server.model = lambda columns: classify(columns) | {"score": [math.nan] * len(columns["carrier"])}
+
+    assert explain(gateway, ROW, ROW).status_code == 502
+    assert sample(gateway, 'gateway_explanations_total{model="flights",outcome="error",version="3"}') == 2
+    assert counts_of_verdicts(gateway) == []
+
+    assert predict(gateway, ROW).status_code == 502
+    assert sample(gateway, 'gateway_predictions_total{model="flights",outcome="error",version="3"}') == 1
 
 
 def test_a_canary_is_explained_by_its_own_rows(start, server, rollout, caplog):

@@ -139,6 +139,16 @@ def test_a_canary_can_have_a_server_of_its_own(start, server, rollout, settings)
         canary.stop()
 
 
+def test_what_serves_is_told_while_the_canary_is_away(start, server, rollout):
+    rollout(stable=3, canary=4, traffic=10)
+    with start(upstream={"stable": server.address("grpc"), "canary": free_address("grpc")}) as client:
+        (model,) = client.get("/v1/models").json()["models"]
+    assert model["versions"] == [
+        {"version": 3, "state": "AVAILABLE", "labels": ["stable"]},
+        {"version": 4, "state": "UNKNOWN", "labels": ["canary"]},
+    ]
+
+
 class TestFailingCanary:
     def test_the_stable_version_answers_instead_and_it_is_counted(self, start, two_versions, rollout):
         rollout(stable=3, canary=4, traffic=50)
