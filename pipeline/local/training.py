@@ -19,7 +19,7 @@ from pipeline.report.verdict import why_not_blessed
 from pipeline.runs import database
 from pipeline.runs.announcement import announce
 from pipeline.runs.metadata import open_store
-from pipeline.runs.status import RunOutcome, RunState
+from pipeline.runs.status import UNKNOWN_VERDICT, RunOutcome, RunState
 from pipeline.tracking import track_ended
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class TrainingRun:
     Attributes:
       outcome: the run's outcome; the error that ended it, if one did, is in it.
       refusal: why a complete run pushed no model, if a validator of the model refused it.
+      verdict_error: why it is not known whether one has; None if it is.
       report_error: why there is no report, if it could not be written.
       tracking_error: why the tracking server has not been told of it all; None if it has, or there is none.
       announcement_error: why the events of the run lack its nodes and its verdict; None if they do not.
@@ -48,14 +49,15 @@ class TrainingRun:
 
     outcome: RunOutcome
     refusal: NotBlessedError | None
+    verdict_error: ConveyorError | None
     report_error: OSError | ConveyorError | None
-    tracking_error: ConveyorError | None = None
-    announcement_error: ConveyorError | None = None
+    tracking_error: ConveyorError | None
+    announcement_error: ConveyorError | None
 
     @property
     def failure(self) -> ConveyorError | None:
-        """The error with which the command ends: the one that ended the run, or the refusal of its model."""
-        return self.outcome.problem.as_error() if self.outcome.problem else self.refusal
+        """The error with which the command ends: the one that ended the run, or what is wrong with the verdict on its model."""
+        return self.outcome.problem.as_error() if self.outcome.problem else self.refusal or self.verdict_error
 
 
 def train(
@@ -93,18 +95,25 @@ def train(
         # A partial run that starts later takes the data from an earlier run.
         check=(lambda: None) if from_nodes else (lambda: require_suitable_data(config, as_error)),
     )
-    refusal = _refusal(outcome, config)
+    refusal, verdict_error = None, None
+    try:
+        refusal = _refusal(outcome, config)
+    except ConveyorError as error:
+        verdict_error = error
+        outcome.warnings.append(UNKNOWN_VERDICT)
     if refusal:
         outcome.state = RunState.NOT_BLESSED
+    if refusal or verdict_error:
         outcome.save(config.runs_path / outcome.run_id)
-    announcement_error = announce(config, database.connection(config), outcome)
+    announcement_error = announce(config, outcome)
     report_error: OSError | ConveyorError | None = None
     try:
         write_report(config, outcome.run_id)
     except (OSError, ConveyorError) as error:
         # The run is what counts, and the report can be written again.
         report_error = error
-    return TrainingRun(outcome, refusal, report_error, track_ended(config, outcome.run_id), announcement_error)
+    tracking_error = track_ended(config, outcome.run_id)
+    return TrainingRun(outcome, refusal, verdict_error, report_error, tracking_error, announcement_error)
 
 
 def require_suitable_data(config: PipelineConfig, as_error: AsError) -> None:

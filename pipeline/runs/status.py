@@ -25,6 +25,8 @@ LAST_MOMENT = 253_402_214_400
 """The last day of the year 9999: what lies behind it cannot be shown as a date."""
 Moment = Annotated[float, Field(ge=0, lt=LAST_MOMENT)]
 """A time in seconds since 1970."""
+UNKNOWN_VERDICT = "Whether a validator has refused the model is not known: ML Metadata could not be read when the run ended."
+"""The warning of a run whose nodes are complete, while ML Metadata has the blessing."""
 _FORMAT = 1
 """The format of run.json. A release that changes what a field means counts it up."""
 

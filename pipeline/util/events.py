@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import datetime
+import http.client
 import json
 import queue
 import sys
@@ -44,7 +45,7 @@ class EventType(str, Enum):
     LOOP_FAILED = "conveyor.loop.failed"
 
 
-def event(kind: EventType, pipeline: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
+def event(kind: EventType, pipeline: str, subject: str, data: Mapping[str, Any], once: str = "") -> dict[str, Any]:
     """An event as its receivers get it.
 
     Args:
@@ -52,11 +53,14 @@ def event(kind: EventType, pipeline: str, subject: str, data: Mapping[str, Any])
       pipeline: the pipeline's name.
       subject: the run or the version that it is about.
       data: what there is to say of it, as JSON holds it.
+      once: of one that may be posted again, what tells it from others of its kind and subject: each time it has the same id.
     """
+    source = f"/conveyor/pipelines/{pipeline}"
+    same = uuid.uuid5(uuid.NAMESPACE_URL, "\n".join((source, kind.value, subject, once)))
     return {
         "specversion": "1.0",
-        "id": str(uuid.uuid4()),
-        "source": f"/conveyor/pipelines/{pipeline}",
+        "id": str(same if once else uuid.uuid4()),
+        "source": source,
         "type": kind.value,
         "subject": subject,
         "time": datetime.datetime.now(datetime.timezone.utc).isoformat(),
@@ -124,12 +128,8 @@ class Outbox:
     def _work(self) -> None:
         while True:
             self._posting = letter = self._waiting.get()
-            try:
-                _post(letter, self._seconds)
-            except urllib.error.HTTPError as error:
-                _tell(letter, f"HTTP status {error.code}")
-            except (OSError, ValueError) as error:
-                _tell(letter, str(getattr(error, "reason", "") or error) or type(error).__name__)
+            if problem := deliver(letter.url, letter.message, self._seconds, letter.content_type):
+                _tell(letter, problem)
             self._posting = None
             self._waiting.task_done()
 
@@ -138,7 +138,7 @@ _outbox = Outbox()
 atexit.register(_outbox.flush, _LAST_SECONDS)
 
 
-def post(url: str | None, kind: EventType, pipeline: str, subject: str, data: Mapping[str, Any]) -> None:
+def post(url: str | None, kind: EventType, pipeline: str, subject: str, data: Mapping[str, Any], once: str = "") -> None:
     """Posts an event in the background. The process waits for it when it ends, five seconds at the most.
 
     Args:
@@ -147,9 +147,10 @@ def post(url: str | None, kind: EventType, pipeline: str, subject: str, data: Ma
       pipeline: the pipeline's name.
       subject: the run or the version that it is about.
       data: what there is to say of it, as JSON holds it.
+      once: as `event` takes it.
     """
     if url is not None:
-        _outbox.post(url, event(kind, pipeline, subject, data))
+        _outbox.post(url, event(kind, pipeline, subject, data, once))
 
 
 def post_json(url: str, message: Mapping[str, Any], name: str, field: str) -> None:
@@ -164,6 +165,31 @@ def post_json(url: str, message: Mapping[str, Any], name: str, field: str) -> No
     _outbox.send(_Letter(url, message, name, field, "application/json"))
 
 
+def deliver(
+    url: str, message: Mapping[str, Any], seconds: float = _POST_SECONDS, content_type: str = "application/json"
+) -> str:
+    """Posts JSON, and waits until it is received.
+
+    Args:
+      url: where it is posted.
+      message: the document.
+      seconds: how long the receiver may be silent.
+      content_type: the type of the document.
+
+    Returns:
+      Why it was not received, without the address, which may hold a secret; empty if it was.
+    """
+    try:
+        request = urllib.request.Request(url, json.dumps(message).encode(), {"Content-Type": content_type}, method="POST")
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=seconds):
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"HTTP status {error.code}"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return str(reason) if isinstance(reason, OSError) else type(error).__name__
+
+
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """A redirected POST would come without its body."""
 
@@ -171,13 +197,6 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         raise urllib.error.HTTPError(req.full_url, code, msg, headers, fp)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-
-def _post(letter: _Letter, seconds: float) -> None:
-    body = json.dumps(letter.message).encode()
-    request = urllib.request.Request(letter.url, body, {"Content-Type": letter.content_type}, method="POST")
-    with urllib.request.build_opener(_NoRedirects).open(request, timeout=seconds):
-        pass
 
 
 def _tell(letter: _Letter, reason: str) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import NodeError
+from pipeline.errors import ConveyorError, NodeError
 from pipeline.kubeflow.pod import dashboard
 from pipeline.kubeflow.pod.command import run_task
 from pipeline.kubeflow.pod.context import Pod
@@ -20,14 +18,14 @@ from pipeline.kubeflow.pod.processes import do_without_heavy_packages
 from pipeline.kubeflow.pod.termination import report
 from pipeline.runs.announcement import announce
 from pipeline.runs.provenance import Provenance
-from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from pipeline.runs.status import UNKNOWN_VERDICT, NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from pipeline.tracking import track_ended
+from pipeline.util.events import deliver
 
 if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
 
 WEBHOOK_VARIABLE = "CONVEYOR_WEBHOOK"
-_WEBHOOK_SECONDS = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,39 +43,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def finish(pod: Pod) -> None:
-    """Writes the run's outcome and report, tells the tracking server of the run, and posts the outcome.
+    """Writes the run's outcome and report, posts the outcome, and tells the tracking server of the run.
 
     Args:
       pod: the pod of the exit task.
 
     Raises:
-      NodeError: the webhook could not be reached; the outcome and the report are written by then.
+      ConveyorError: ML Metadata could not be read, or the webhook could not be reached; everything else is done by then.
     """
-    cancel_unfinished(pod)
     outcome = collect_outcome(pod, pod.payload.pipeline())
+    unread = _settle_with_metadata(pod, outcome)
     outcome.save(pod.folder)
-    _write_report(pod)
     print(f"{outcome.pipeline}, run {outcome.run_id}: {outcome.state.value}", flush=True)
     # To the API, a run whose model was refused is a success like others.
     report(outcome=outcome)
-    if problem := announce(pod.config, pod.connection, outcome):
+    if problem := announce(pod.config, outcome):
         print(f"Events without nodes and verdict: {problem}", flush=True)
+    unreached = post_webhook(outcome)
+    _write_report(pod)
     if problem := track_ended(pod.config, pod.run_id):
         print(f"Not tracked: {problem}", flush=True)
-    post_webhook(outcome)
-
-
-def cancel_unfinished(pod: Pod) -> None:
-    """Marks the executions of this run that no pod works on any more as canceled."""
-    from pipeline.runs import resume
-    from pipeline.runs.connections import open_metadata
-
-    with open_metadata(pod.connection) as handle:
-        resume.cancel_run(handle, pod.run_id)
+    if problem := unread or unreached:
+        raise problem
 
 
 def collect_outcome(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
-    """The run's outcome, from what the pods of its nodes have kept on the volume.
+    """The run's outcome, from what the pods of its nodes have kept on the volume; the verdict on the model is not in it.
 
     Args:
       pod: the pod of the exit task.
@@ -98,19 +89,35 @@ def collect_outcome(pod: Pod, ir: pipeline_pb2.Pipeline) -> RunOutcome:
     outcome.settle()
     outcome.started = min((node.started for node in outcome.nodes.values() if node.started), default=outcome.started)
     states = [node.state for node in outcome.nodes.values()]
-    refused = all(state.is_done for state in states) and _refused(pod)
-    outcome.state = RunState.of(states, blessed=not refused)
+    outcome.state = RunState.of(states, blessed=True)
     # KFP calls a run failed only if a launcher lived to say so. Of one whose pod was killed it says that it is running.
     if not all(state.is_done for state in states) or pod.final_status.get("state") == "FAILED":
         outcome.state, outcome.problem = RunState.FAILED, _problem(pod, outcome)
     return outcome
 
 
-def _refused(pod: Pod) -> bool:
+def _settle_with_metadata(pod: Pod, outcome: RunOutcome) -> ConveyorError | None:
+    """Marks executions that no pod works on any more as canceled, and gives the outcome the verdict on the model.
+
+    Returns:
+      Why that could not be done.
+    """
+    from pipeline.runs import resume
+    from pipeline.runs.connections import open_metadata
     from pipeline.runs.metadata import open_store
 
-    with open_store(pod.connection, pod.config.name) as store:
-        return store.run(pod.run_id).refusal() is not None
+    try:
+        with open_metadata(pod.connection) as handle:
+            resume.cancel_run(handle, pod.run_id)
+        with open_store(pod.connection, pod.config.name) as store:
+            refused = store.run(pod.run_id).refusal() is not None
+    except ConveyorError as error:
+        if outcome.state is RunState.COMPLETE:
+            outcome.warnings.append(UNKNOWN_VERDICT)
+        return error
+    if refused and outcome.state is RunState.COMPLETE:
+        outcome.state = RunState.NOT_BLESSED
+    return None
 
 
 def _problem(pod: Pod, outcome: RunOutcome) -> Problem:
@@ -146,37 +153,37 @@ def _problem(pod: Pod, outcome: RunOutcome) -> Problem:
 
 
 def _write_report(pod: Pod) -> None:
-    """Writes the report beside the outcome, and gives it to the dashboard."""
+    """Writes the report beside the outcome, and gives it to the dashboard. A failure is only logged: the run is what counts."""
     from pipeline.report import read_run_details, write_report
 
-    write_report(pod.config, pod.run_id)
-    dashboard.write(dashboard.artifacts_of_run(read_run_details(pod.config, pod.run_id)), pod.executor_input)
+    try:
+        write_report(pod.config, pod.run_id)
+        dashboard.write(dashboard.artifacts_of_run(read_run_details(pod.config, pod.run_id)), pod.executor_input)
+    except Exception as error:
+        if not isinstance(error, (OSError, ConveyorError)):
+            traceback.print_exc()
+        print(f"No report: {error}", flush=True)
 
 
-def post_webhook(outcome: RunOutcome) -> None:
+def post_webhook(outcome: RunOutcome) -> NodeError | None:
     """Posts the outcome to the webhook, if there is one.
 
-    Raises:
-      NodeError: the webhook could not be reached, or refused the outcome. The address is not shown, as it may hold a secret.
+    Returns:
+      Why it was not received; None if it was, or there is none. The address is not shown, as it may hold a secret.
     """
     address = os.environ.get(WEBHOOK_VARIABLE)
     if not address:
-        return
-    request = urllib.request.Request(
-        address, json.dumps(_message(outcome)).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS):
-            print("The outcome was posted to the webhook.", flush=True)
-    except (OSError, ValueError) as error:
-        reason = f"HTTP status {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
-        raise NodeError(
+        return None
+    if seen := deliver(address, _message(outcome)):
+        return NodeError(
             "The outcome could not be posted to the webhook.",
             where="kubeflow.webhook",
-            seen=reason,
-            expected="an address that accepts a POST of JSON",
+            seen=seen,
+            expected="an address that accepts a POST of JSON, without a redirect",
             fix="Correct the address in the Secret for the next run. The outcome of this one is on the volume.",
-        ) from None
+        )
+    print("The outcome was posted to the webhook.", flush=True)
+    return None
 
 
 def _message(outcome: RunOutcome) -> dict[str, Any]:

@@ -11,8 +11,11 @@ from pipeline.cli import main as command_line
 from pipeline.contracts.schema import ACCEPT_COMMAND
 from pipeline.errors import DataError, UsageError
 from pipeline.local import training
+from pipeline.runs.database import DatabaseDownError
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
+from pipeline.tracking.marks import FILE_NAME as MARK
 from tests.fakes.event_receiver import event_receiver
+from tests.fakes.ports import free_port
 
 
 def test_the_error_that_ended_the_run_is_told_whatever_else_is_wrong(tmp_path, monkeypatch, capsys):
@@ -44,6 +47,29 @@ def _run_into_two_problems(tmp_path, monkeypatch, url):
     with pytest.raises(SystemExit) as ended:
         command_line.main(["run", str(tmp_path / "pipeline.yaml")])
     assert ended.value.code == DataError.exit_code
+
+
+def test_a_run_is_told_and_kept_for_the_tracking_server_while_its_verdict_cannot_be_read(tmp_path, monkeypatch, capsys):
+    def complete(config, *_, **__):
+        outcome = RunOutcome(run_id="first", pipeline="houses", state=RunState.COMPLETE, ended=1.0)
+        outcome.save(config.runs_path / "first")
+        return outcome
+
+    monkeypatch.setattr(training, "run_pipeline", complete)
+    monkeypatch.setenv("CONVEYOR_METADATA", f"mysql://root@127.0.0.1:{free_port()}/metadata")
+    with event_receiver() as receiver:
+        (tmp_path / "pipeline.yaml").write_text(
+            f"name: houses\nlabel: price\ndata: {{input: x.csv}}\nworkspace: {tmp_path}\nevents: {{url: '{receiver.url}'}}\n"
+            f"tracking: {{mlflow: {{uri: 'http://127.0.0.1:{free_port()}'}}}}\n"
+        )
+        with pytest.raises(SystemExit) as ended:
+            command_line.main(["run", str(tmp_path / "pipeline.yaml")])
+        assert [each["data"]["state"] for each in receiver.wait_for(1)] == ["complete"]
+    assert ended.value.code == DatabaseDownError.exit_code
+    assert "The metadata database cannot be reached." in capsys.readouterr().err
+    folder = tmp_path / "runs" / "houses" / "first"
+    assert "is not known" in RunOutcome.load(folder).warnings[0]
+    assert (folder / MARK).is_file()
 
 
 @pytest.mark.parametrize("folder", ["project", "a project"])

@@ -27,7 +27,7 @@ def receiver() -> Iterator[EventReceiver]:
 def told(workspace: Workspace, receiver: EventReceiver, outcome: RunOutcome, count: int) -> list[tuple[str, Any]]:
     """The types and the data of the events of a run."""
     config = workspace.config.model_copy(update={"events": Events(url=receiver.url)})
-    announce(config, database.connection(config), outcome)
+    announce(config, outcome)
     found = [(each["type"].removeprefix("conveyor."), each["data"]) for each in receiver.wait_for(count)]
     assert {(each["source"], each["subject"]) for each in receiver.events} == {("/conveyor/pipelines/flights", "run-1")}
     return found
@@ -62,7 +62,7 @@ def test_of_one_that_failed_before_there_was_a_model(workspace: Workspace, recei
 
 def test_of_one_that_ended_before_its_first_node(config: PipelineConfig, receiver: EventReceiver) -> None:
     config = config.model_copy(update={"events": Events(url=receiver.url)})
-    assert announce(config, database.connection(config), ended(RunState.FAILED)) is None
+    assert announce(config, ended(RunState.FAILED)) is None
     assert [each["type"] for each in receiver.wait_for(1)] == ["conveyor.run.ended"]
 
 
@@ -71,7 +71,7 @@ def test_of_one_whose_database_is_away(
 ) -> None:
     monkeypatch.setenv("CONVEYOR_METADATA", "mysql://root@127.0.0.1:9/metadata")
     config = config.model_copy(update={"events": Events(url=receiver.url, openlineage=receiver.url)})
-    problem = announce(config, database.connection(config), ended(RunState.FAILED))
+    problem = announce(config, ended(RunState.FAILED))
     assert isinstance(problem, database.DatabaseDownError)
     run, start, end = receiver.wait_for(3)
     assert (run["type"], run["data"]["state"]) == ("conveyor.run.ended", "failed")
@@ -83,5 +83,21 @@ def test_of_one_whose_metadata_store_is_damaged(workspace: Workspace, receiver: 
     config = workspace.config.model_copy(update={"events": Events(url=receiver.url)})
     connection = database.connection(config)
     Path(connection.sqlite.filename_uri).write_bytes(b"no database")
-    assert isinstance(announce(config, connection, ended(RunState.COMPLETE)), StorageError)
+    assert isinstance(announce(config, ended(RunState.COMPLETE)), StorageError)
     assert [each["type"] for each in receiver.wait_for(1)] == ["conveyor.run.ended"]
+
+
+def test_one_that_is_told_again_is_known_by_its_id(workspace: Workspace, receiver: EventReceiver) -> None:
+    workspace.run("run-1", "-1", version="7")
+    config = workspace.config.model_copy(update={"events": Events(url=receiver.url)})
+    # The exit task is tried again: the same end, some seconds later.
+    first = ended(RunState.COMPLETE, nodes={"Trainer": NodeOutcome(state=NodeState.COMPLETE, started=101.0)})
+    for outcome in (first, first.model_copy(update={"ended": 120.0})):
+        announce(config, outcome)
+    run, model, run_again, model_again = (each["id"] for each in receiver.wait_for(4))
+    assert (run, model) == (run_again, model_again)
+    assert run != model
+    # The whole run is retried: another end.
+    retried = {"Trainer": NodeOutcome(state=NodeState.COMPLETE, started=130.0)}
+    announce(config, first.model_copy(update={"nodes": retried}))
+    assert receiver.wait_for(6)[4]["id"] != run

@@ -10,7 +10,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.config.events import Events
-from pipeline.runs import database
 from pipeline.runs.announcement import announce
 from pipeline.runs.status import NodeOutcome, NodeState, Problem, RunOutcome, RunState
 from tests.fakes.event_receiver import EventReceiver, event_receiver
@@ -52,7 +51,7 @@ def receiver() -> Iterator[EventReceiver]:
 def told(workspace: Workspace, receiver: EventReceiver, outcome: RunOutcome, count: int) -> list[dict[str, Any]]:
     """The events of a run, all valid, and so are their facets."""
     config = workspace.config.model_copy(update={"events": Events(openlineage=receiver.url)})
-    announce(config, database.connection(config), outcome)
+    announce(config, outcome)
     events = receiver.wait_for(count)
     for event in events:
         check(EVENT, event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from datetime import datetime
 
 import pytest
 
-from pipeline.util.events import EventType, Outbox, event
+from pipeline.util.events import EventType, Outbox, deliver, event
 from tests.fakes.event_receiver import EventReceiver, event_receiver
 from tests.fakes.ports import free_port
 
@@ -69,6 +70,36 @@ def test_a_receiver_that_is_away_is_told(capsys: pytest.CaptureFixture[str]) -> 
     outbox.post(f"http://127.0.0.1:{free_port()}", an_event())
     outbox.flush(90)
     assert "Connection refused" in capsys.readouterr().err
+
+
+def test_one_that_does_not_speak_http_is_told_and_the_next_event_is_posted(
+    receiver: EventReceiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outbox = Outbox()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        answering = threading.Thread(target=_greet, args=(other,), daemon=True)
+        answering.start()
+        outbox.post(f"http://127.0.0.1:{other.getsockname()[1]}", an_event("1"))
+        outbox.post(receiver.url, an_event("2"))
+        outbox.flush(90)
+        answering.join()
+    assert [each["subject"] for each in receiver.events] == ["2"]
+    assert "BadStatusLine" in capsys.readouterr().err
+
+
+def _greet(server: socket.socket) -> None:
+    """Answers as SSH does."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+
+@pytest.mark.parametrize("address", ["hooks/T0/SECRET", "http://127.0.0.1:9/T0/ SECRET\n", "http://127.0.0.1:9/T0/SECRET"])
+def test_what_is_wrong_is_told_without_the_address(address: str) -> None:
+    problem = deliver(address, {})
+    assert problem
+    assert "SECRET" not in problem
 
 
 def test_a_receiver_that_does_not_answer_delays_nobody(receiver: EventReceiver, capsys: pytest.CaptureFixture[str]) -> None:
