@@ -42,7 +42,7 @@ def track(
     """
     from pipeline.runs.find import find_run
     from pipeline.tracking import marks
-    from pipeline.tracking.tracker import Sent, send_aliases, send_runs
+    from pipeline.tracking.tracker import Sent, send_aliases_after, send_runs
 
     settings = read_config(config, overrides)
     if settings.tracking.mlflow is None:
@@ -63,8 +63,9 @@ def track(
         if not as_json:
             print(f"{each.run_id}: {each.problem.what if each.problem else 'sent'}", flush=True)
     waiting = marks.read_aliases(settings)
-    problem = next((each.problem for each in sent if each.problem), None) or send_aliases(settings, _SECONDS)
-    moved = problem is None and waiting is not None and not waiting.sent
+    problem = send_aliases_after(settings, sent, _SECONDS)
+    now = marks.read_aliases(settings)
+    moved = bool(waiting and not waiting.sent and now and now.sent)
     if as_json:
         print_json(
             {

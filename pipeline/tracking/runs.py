@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pipeline.tracking import registry
 from pipeline.tracking.mlmodel import FILE_NAME, SAVED_MODEL, mlmodel
-from pipeline.tracking.record import RUN_TAG, RunRecord, TrackedModel
+from pipeline.tracking.record import PIPELINE_TAG, RUN_TAG, RunRecord, TrackedModel
 from pipeline.tracking.server import PROXIED, TrackingError, TrackingServer
 
 # As many as MLflow takes at once.
@@ -73,7 +73,8 @@ def _experiment_id(server: TrackingServer, name: str) -> str:
 
 def _find(server: TrackingServer, experiment: str, record: RunRecord) -> dict[str, Any]:
     """The run as the server has it: one that an earlier attempt has made, or a new one."""
-    wanted = f"tags.`{RUN_TAG}` = '{record.run_id}'"
+    # Runs of different pipelines, which may share an experiment, have the same id if they began in the same second.
+    wanted = f"tags.`{RUN_TAG}` = '{record.run_id}' AND tags.`{PIPELINE_TAG}` = '{record.pipeline}'"
     found = server.post("runs/search", experiment_ids=[experiment], filter=wanted, max_results=1).get("runs")
     if found:
         return dict(found[0])

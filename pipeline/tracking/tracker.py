@@ -35,8 +35,8 @@ def track_ended(config: PipelineConfig, run_id: str) -> ConveyorError | None:
     try:
         # Should this process end before it has sent the run, the next one knows of it.
         marks.new_mark(config).save(config.runs_path / run_id)
-        problems = [sent.problem for sent in send_runs(config, marks.missed(config), _SECONDS_AT_THE_END) if sent.problem]
-        return problems[0] if problems else send_aliases(config, _SECONDS_AT_THE_END)
+        sent = list(send_runs(config, marks.missed(config), _SECONDS_AT_THE_END))
+        return send_aliases_after(config, sent, _SECONDS_AT_THE_END)
     except OSError as error:
         return _unwritable(config, error)
 
@@ -70,8 +70,28 @@ def send_runs(config: PipelineConfig, run_ids: Sequence[str], seconds: float) ->
         for run_id in run_ids:
             problem = _send_run(server, config, run_id)
             yield Sent(run_id, problem)
-            if isinstance(problem, TrackingError) and problem.is_general:
+            if _is_general(problem):
                 return
+
+
+def send_aliases_after(config: PipelineConfig, sent: Sequence[Sent], seconds: float) -> ConveyorError | None:
+    """Moves the aliases as `send_aliases` does, unless the server was away when runs were sent.
+
+    Args:
+      config: the pipeline's configuration, in which a server is named.
+      sent: what came of the runs.
+      seconds: how long it may take.
+
+    Returns:
+      Why not all was sent: the first problem of the runs and the aliases; None if there is nothing more to send.
+
+    Raises:
+      OSError: the workspace cannot be written to.
+    """
+    problems = [each.problem for each in sent if each.problem]
+    if not any(map(_is_general, problems)):
+        problems += filter(None, [send_aliases(config, seconds)])
+    return next(iter(problems), None)
 
 
 def send_aliases(config: PipelineConfig, seconds: float) -> ConveyorError | None:
@@ -108,6 +128,10 @@ def _send_run(server: TrackingServer, config: PipelineConfig, run_id: str) -> Co
         problem, mark.problem = error, error.what
     mark.save(config.runs_path / run_id)
     return problem
+
+
+def _is_general(problem: ConveyorError | None) -> bool:
+    return isinstance(problem, TrackingError) and problem.is_general
 
 
 def _unwritable(config: PipelineConfig, error: OSError) -> StorageError:

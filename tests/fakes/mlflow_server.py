@@ -124,12 +124,13 @@ class MlflowServer:
         return {"experiment_id": identity}
 
     def _search_runs(self, given: dict[str, Any]) -> dict[str, Any]:
-        match = re.fullmatch(r"tags\.`([\w.]+)` = '([^']*)'", given["filter"])
-        assert match, given["filter"]
+        matches = [re.fullmatch(r"tags\.`([\w.]+)` = '([^']*)'", each) for each in given["filter"].split(" AND ")]
+        assert all(matches), given["filter"]
+        wanted = {match[1]: match[2] for match in matches if match}
         found = [
             run
             for run in self.runs.values()
-            if run["info"]["experiment_id"] in given["experiment_ids"] and run["tags"].get(match[1]) == match[2]
+            if run["info"]["experiment_id"] in given["experiment_ids"] and wanted.items() <= run["tags"].items()
         ]
         shown = [{"info": run["info"], "data": {"params": _as_list(run["params"])}} for run in found]
         return {"runs": shown[: given["max_results"]]} if shown else {}

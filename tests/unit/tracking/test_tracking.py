@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from pipeline.runs.provenance import Provenance
 from pipeline.runs.status import NodeOutcome, NodeState, RunOutcome, RunState
 from pipeline.tracking import track_ended, track_rollout
 from pipeline.tracking.marks import Aliases, read_aliases
-from pipeline.tracking.record import record_of
+from pipeline.tracking.record import RunRecord, record_of
 from pipeline.tracking.runs import send_run
 from pipeline.tracking.server import PASSWORD, TOKEN, USER, TrackingServer
 from serving.rollout.state import RolloutState
@@ -394,3 +395,36 @@ def test_the_command_says_what_to_configure(config, conveyor, tmp_path):
     code, _, err = conveyor("track", "--set", "tracking.mlflow=null")
     assert code == 2
     assert "tracking: {mlflow: {uri: http://localhost:5000}}" in err
+
+
+def test_aliases_move_whatever_is_wrong_with_an_old_run(workspace, config, server, conveyor):
+    run(workspace, config, "second", version="2")
+    track_ended(config, "second")
+    server.broken = 502
+    run(workspace, config, "first")
+    track_ended(config, "first")
+    track_rollout(config, str(config.serving_path), stable=2, canary=None)
+    server.broken = None
+    (config.runs_path / "first" / "run.json").write_text("damaged")
+
+    code, out, err = conveyor("track")
+    assert "The aliases have moved." in out
+    assert server.aliases["flights", "stable"] == "1"
+    # The run is told all the same, each time.
+    assert (code, "The state of run first cannot be read." in err) == (1, True)
+    track_rollout(config, str(config.serving_path), stable=None, canary=2)
+    assert "cannot be read" in str(track_ended(config, "second"))
+    assert server.aliases == {("flights", "canary"): "1"}
+
+
+def test_runs_of_two_pipelines_that_began_in_the_same_second_are_two_in_a_shared_experiment(workspace, config, server):
+    run(workspace, config, "first")
+    record = record_of(read_run_details(config, "first"))
+    with TrackingServer(server.uri, 60) as connection:
+        ids = [send_run(connection, "shared", each) for each in (record, of_other_pipeline(record), record)]
+    assert ids[0] == ids[2] != ids[1]
+
+
+def of_other_pipeline(record: RunRecord) -> RunRecord:
+    """The same run of the pipeline `houses`."""
+    return replace(record, pipeline="houses", tags={**record.tags, "conveyor.pipeline": "houses"}, model=None)
