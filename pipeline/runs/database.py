@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import struct
 import time
 from collections.abc import Iterable, MutableMapping, MutableSequence
 from pathlib import Path
@@ -29,6 +30,8 @@ _ATTEMPTS = 10
 # Messages of the databases to the process that lost a conflict. ML Metadata itself retries only after deadlocks in MySQL.
 _CONFLICTS = ("Record has changed since last read", "deadlock detected", "could not serialize access")
 _SECONDS_TO_CONNECT = 10
+# What the clients raise beside their own errors where something else answers, or nothing.
+_NO_DATABASE = (OSError, LookupError, ValueError, struct.error)
 # A character of Unicode's private use area, which stands for a backslash in PostgreSQL.
 _BACKSLASH = "\ue05c"
 # MySQL's error numbers and PostgreSQL's codes.
@@ -244,10 +247,16 @@ def _try_mysql(server: metadata_store_pb2.MySQLDatabaseConfig) -> tuple[int, str
             password=server.password,
             database=server.database,
             connect_timeout=_SECONDS_TO_CONNECT,
+            # For the log-in, which connect_timeout leaves out.
+            read_timeout=_SECONDS_TO_CONNECT,
+            write_timeout=_SECONDS_TO_CONNECT,
         ).close()
     except pymysql.MySQLError as error:
-        number, message = error.args
+        # Errors of the client's own have no number.
+        number, message = (0, *error.args)[-2:]
         return number, message
+    except _NO_DATABASE as error:
+        return 0, _no_database(error)
     return 0, ""
 
 
@@ -269,7 +278,13 @@ def _try_postgresql(server: metadata_store_pb2.PostgreSQLDatabaseConfig) -> tupl
         return answer["C"], answer["M"]
     except native.InterfaceError as error:
         return "", str(error.__cause__ or error)
+    except _NO_DATABASE as error:
+        return "", _no_database(error)
     return "", ""
+
+
+def _no_database(error: Exception) -> str:
+    return str(error) if isinstance(error, OSError) else f"an answer that is not a database's ({type(error).__name__}: {error})"
 
 
 def _for_ml_metadata(connection: metadata_store_pb2.ConnectionConfig) -> metadata_store_pb2.ConnectionConfig:

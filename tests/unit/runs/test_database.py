@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,3 +96,40 @@ def test_what_is_no_database_is_refused_without_showing_the_password(
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@contextmanager
+def answering(greeting: bytes) -> Iterator[int]:
+    """A port that takes connections and says something that no database says, or nothing."""
+    taken = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                connection.sendall(greeting)
+                taken.append(connection)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for connection in taken:
+        connection.close()
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "postgresql"])
+@pytest.mark.parametrize(
+    "greeting", [b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64, b"N" * 64]
+)
+def test_what_answers_and_is_no_database_is_told_in_time(scheme: str, greeting: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_SECONDS_TO_CONNECT", 0.3)
+    with answering(greeting) as port:
+        refused = database.refusal(database.parse(f"{scheme}://conveyor:hush@127.0.0.1:{port}/metadata"))
+    assert isinstance(refused, database.DatabaseDownError)
+    assert refused.seen
+    assert "hush" not in str(refused)
