@@ -11,6 +11,7 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -161,7 +162,9 @@ def run_pipeline(
             provenance=Provenance.here(config.workspace_path),
             warnings=warnings,
         )
-        run = _Run(outcome, folder, connection, observer, check, config.execution.verify)
+        # Who holds the run lock of this workspace is alone in its SQLite file. In any other database, others may be at work.
+        is_alone = connection == database.sqlite(config.metadata_path)
+        run = _Run(outcome, folder, connection, is_alone, observer, check, config.execution.verify)
         try:
             run.publish()
             if from_nodes or to_nodes or fingerprint is None:
@@ -180,12 +183,13 @@ class _Run:
         outcome: RunOutcome,
         folder: Path,
         connection: metadata_store_pb2.ConnectionConfig,
+        is_alone: bool,
         observer: Observer,
         check: Callable[[], None],
         verify: Thoroughness,
     ) -> None:
         self.outcome, self.folder, self.connection, self.observer = outcome, folder, connection, observer
-        self.check, self.verify = check, verify
+        self.is_alone, self.check, self.verify = is_alone, check, verify
         self.jobs: dict[str, _Job] = {}
         self.is_removed = False
 
@@ -225,7 +229,7 @@ class _Run:
         job = _Job(
             "The pipeline",
             self.folder / "compile.log",
-            worker.compile_pipeline,
+            partial(worker.compile_pipeline, is_alone=self.is_alone),
             *(factory, self.connection, self.outcome.run_id, from_nodes, to_nodes),
         )
         self.jobs[job.title] = job

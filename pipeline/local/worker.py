@@ -63,6 +63,8 @@ def compile_pipeline(
     run_id: str,
     from_nodes: tuple[str, ...],
     to_nodes: tuple[str, ...],
+    *,
+    is_alone: bool,
 ) -> Compiled:
     """Builds and compiles the pipeline, binds it to the run, and marks executions of interrupted runs as canceled.
 
@@ -72,6 +74,7 @@ def compile_pipeline(
       run_id: the run to bind it to.
       from_nodes: where a partial run starts; empty for the beginning.
       to_nodes: where a partial run ends; empty for the end.
+      is_alone: whether no other run of the pipeline can be at work in the store.
 
     Returns:
       The compiled pipeline.
@@ -91,8 +94,7 @@ def compile_pipeline(
         execute.find_node(ir, name)
     execute.bind(ir, run_id)
     with open_metadata(connection) as handle:
-        # Who holds the run lock of this workspace is alone in its SQLite file. Others may be at work in a server's database.
-        if connection.HasField("sqlite"):
+        if is_alone:
             resume.cancel_interrupted(handle, ir.pipeline_info.id)
             for node in filter(pushes.is_pusher, (entry.pipeline_node for entry in ir.nodes)):
                 pushes.record_unfinished(handle, node, run_id)

@@ -14,9 +14,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import partial_run_utils, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
-from tfx.types import standard_artifacts
 
-from components.pusher.serving_folder import push_is_in_place
 from pipeline.errors import NodeError, UsageError
 from pipeline.runs import pushes
 from pipeline.runs.connections import SerialisedMetadata, ServerMetadata, connection_of, open_metadata
@@ -103,7 +101,7 @@ def run(
     if pushes.is_pusher(pipeline_node):
         with opened as handle:
             pushes.record_unfinished(handle, pipeline_node, ir.runtime_spec.pipeline_run_id.field_value.string_value)
-            _forget_lost_pushes(handle)
+            pushes.forget_lost(handle, pipeline_node, ir.pipeline_info.id)
     node_launcher = Launcher(
         pipeline_node=pipeline_node,
         mlmd_connection=opened,
@@ -168,15 +166,3 @@ def _last_line(result: str) -> str:
         text = result
     lines = text.strip().splitlines()
     return lines[-1] if lines else ""
-
-
-def _forget_lost_pushes(handle: metadata.Metadata) -> None:
-    """Marks pushes whose version folder is gone as deleted, so that the cache does not pass them off as done."""
-    pushed: list[Any] = handle.store.get_artifacts_by_type(standard_artifacts.PushedModel.TYPE_NAME)
-    lost = [
-        artifact for artifact in pushed if artifact.state == metadata_store_pb2.Artifact.LIVE and not push_is_in_place(artifact)
-    ]
-    for artifact in lost:
-        artifact.state = metadata_store_pb2.Artifact.DELETED
-    if lost:
-        handle.store.put_artifacts(lost)

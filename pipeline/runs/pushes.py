@@ -1,4 +1,4 @@
-"""Pushes that were cut off when the version was there and ML Metadata did not know of it yet: the next start records them."""
+"""Pushes and their records: the next start makes a record that was cut off, and forgets that of a version that is gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 from components.pusher.push_record import FILE_NAME, PushRecord
-from components.pusher.serving_folder import versions
+from components.pusher.serving_folder import push_is_in_place, versions
 from pipeline.runs import verification
 from pipeline.runs.metadata import node_state
 
@@ -56,6 +56,33 @@ def record_unfinished(handle: metadata.Metadata, pusher: pipeline_pb2.PipelineNo
             _publish(handle, record, path)
             recorded.append(str(version))
     return recorded
+
+
+def forget_lost(handle: metadata.Metadata, pusher: pipeline_pb2.PipelineNode, pipeline: str) -> None:
+    """Marks pushes whose version folder is gone as deleted, so that the cache does not pass them off as done.
+
+    Others push elsewhere, which cannot be seen from here.
+
+    Args:
+      handle: an open connection.
+      pusher: the node that pushes, which names the serving folder.
+      pipeline: the pipeline's name.
+    """
+    folder = _serving_folder(pusher)
+    context = handle.store.get_context_by_type_and_name(constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline)
+    artifacts: list[metadata_store_pb2.Artifact] = handle.store.get_artifacts_by_context(context.id) if context else []
+    lost = [
+        artifact
+        for artifact in artifacts
+        if artifact.type == standard_artifacts.PushedModel.TYPE_NAME
+        and artifact.state == metadata_store_pb2.Artifact.LIVE
+        and Path(artifact.custom_properties["pushed_destination"].string_value).parent == folder
+        and not push_is_in_place(artifact)
+    ]
+    for artifact in lost:
+        artifact.state = metadata_store_pb2.Artifact.DELETED
+    if lost:
+        handle.store.put_artifacts(lost)
 
 
 def _serving_folder(pusher: pipeline_pb2.PipelineNode) -> Path:
