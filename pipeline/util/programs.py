@@ -34,6 +34,7 @@ _KNOWN_FIXES = {
     "was refused": "The cluster does not answer. For the local one: conveyor cluster up",
     "no such host": "The cluster's address is not known here: check the network, or kubectl config view",
     "i/o timeout": "The cluster does not answer: check the network or the VPN",
+    "context deadline exceeded": "The server that it asked does not answer: check the network or the VPN",
     "context": "Name a context of `kubectl config get-contexts` in kubeflow.context, or: conveyor cluster up",
     "Cannot connect to the Docker daemon": "Run: sudo systemctl start docker",
     "You must be logged in": "Log in to the cluster again: its credentials have expired",

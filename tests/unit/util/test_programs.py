@@ -44,6 +44,13 @@ def shown(console: Console) -> str:
     return console.file.getvalue()
 
 
+def test_a_server_that_does_not_answer_is_not_taken_for_a_context_that_is_not_there(program: AddProgram) -> None:
+    program("kind", "echo 'Get \"https://127.0.0.1:6443/version\": context deadline exceeded' >&2; exit 1")
+    with pytest.raises(ProgramError) as caught:
+        read("kind", "get", "clusters")
+    assert "does not answer" in caught.value.fix
+
+
 class TestRun:
     def test_the_command_line_is_shown_as_a_shell_takes_it_and_then_what_it_writes(self, console):
         run("sh", "-c", "echo out; echo a [bold]line[/bold]", console=console)
