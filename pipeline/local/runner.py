@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -153,7 +154,9 @@ def run_pipeline(
     runs = config.workspace_path / "runs" / name
     with run_lock(runs):
         damaged = mark_interrupted(runs)
-        folder = _new_folder(runs)
+        # Who holds the run lock of this workspace is alone in its SQLite file. In any other database, others may be at work.
+        is_alone = connection == database.sqlite(config.metadata_path)
+        folder = _new_folder(runs, is_alone)
         warnings = [_left_aside(error) for error in damaged]
         outcome = RunOutcome(
             run_id=folder.name,
@@ -162,8 +165,6 @@ def run_pipeline(
             provenance=Provenance.here(config.workspace_path),
             warnings=warnings,
         )
-        # Who holds the run lock of this workspace is alone in its SQLite file. In any other database, others may be at work.
-        is_alone = connection == database.sqlite(config.metadata_path)
         run = _Run(outcome, folder, connection, is_alone, observer, check, config.execution.verify)
         try:
             run.publish()
@@ -362,13 +363,19 @@ def run_lock(runs: Path) -> Iterator[None]:
         lock.release()
 
 
-def _new_folder(runs: Path) -> Path:
-    """A folder for a new run, named by the time. ML Metadata knows runs by name alone, so no other pipeline may have it."""
-    stem = time.strftime("%Y%m%d-%H%M%S")
-    for name in (stem, *(f"{stem}-{number}" for number in range(2, 100))):
-        if not any(runs.parent.glob(f"*/{name}")):
-            (runs / name).mkdir()
-            return runs / name
+def _new_folder(runs: Path, is_alone: bool) -> Path:
+    """A folder for a new run, named by the time. ML Metadata knows runs by name alone, so no other pipeline may have it.
+
+    Args:
+      runs: the folder of the pipeline's runs.
+      is_alone: whether runs of this workspace alone are in the metadata database: others may begin in the same second.
+    """
+    stem = time.strftime("%Y%m%d-%H%M%S") + ("" if is_alone else f"-{secrets.token_hex(2)}")
+    with FileLock(runs.parent / LOCK_NAME):
+        for name in (stem, *(f"{stem}-{number}" for number in range(2, 100))):
+            if not any(runs.parent.glob(f"*/{name}")):
+                (runs / name).mkdir()
+                return runs / name
     raise StorageError("A hundred runs started within one second.", where=str(runs), fix="Run again.")
 
 

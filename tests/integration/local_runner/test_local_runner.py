@@ -16,6 +16,8 @@ import pytest
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConveyorError, StorageError
 from pipeline.local import PipelineFactory, run_pipeline
+from pipeline.runs import database
+from pipeline.runs.metadata import open_store
 from pipeline.runs.outcomes import read_outcome
 from pipeline.runs.status import NodeState, RunOutcome, RunState
 
@@ -201,6 +203,22 @@ def test_a_killed_run_leaves_no_process_and_is_repeated_without_its_finished_nod
     assert outcome.state is RunState.COMPLETE
     assert outcome.nodes["Source"].state is NodeState.CACHED
     assert RunOutcome.load(folder).state is RunState.INTERRUPTED
+
+
+def test_a_run_of_another_workspace_in_the_same_database_is_left_alone(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVEYOR_METADATA", f"sqlite://{workspace}/shared.sqlite")
+    one, two = workspace / "one", workspace / "two"
+    one.mkdir()
+    command, _ = hang(one)
+    outcome = run(two)
+    assert outcome.state is RunState.COMPLETE
+    with open_store(database.sqlite(workspace / "shared.sqlite"), "tiny") as store:
+        (other,) = set(store.run_starts()) - {outcome.run_id}
+        assert store.run(other).executions["Left"].state is NodeState.RUNNING
+    command.kill()
+    command.communicate()
 
 
 def test_a_run_that_is_told_to_end_writes_its_state_and_leaves_no_process(workspace: Path) -> None:
