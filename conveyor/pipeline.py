@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from conveyor.model import Model
 from conveyor.run import Run
 from pipeline.config.loading import build_config, load_config
+from pipeline.contracts import signature
+from pipeline.contracts.serving_folder import versions
 from pipeline.errors import UsageError
 from pipeline.runs.find import LATEST, find_run, run_ids
 from pipeline.util.suggestions import did_you_mean
@@ -143,10 +145,11 @@ class Pipeline:
 
         Raises:
           UsageError: there is no such version, or none at all.
+          UntrustedModelError: it is not what was signed, where `push.public_key` names a key.
           ServingError: it cannot be loaded.
         """
         folder = self.config.serving_path
-        pushed = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+        pushed = versions(folder)
         if not pushed:
             raise UsageError(
                 "No model has been pushed yet.",
@@ -164,6 +167,8 @@ class Pipeline:
                 fix=did_you_mean(str(version), map(str, pushed)) or "Leave the version out for the newest.",
             )
         chosen = pushed[-1] if version is None else version
+        if (key := self.config.push.public_key) is not None:
+            signature.verify(folder / str(chosen), self.config.name, signature.public_key(Path(self.config.resolve(key))))
         return Model(self.config, folder / str(chosen), chosen)
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from components.pusher.push_record import PushRecord
 from pipeline.contracts import signature
+from pipeline.contracts.serving_folder import versions
 from pipeline.errors import StorageError
 from pipeline.util import disk, files
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from ml_metadata.proto import metadata_store_pb2
 
-# TensorFlow Serving ignores names that are not numbers.
+# Names that are not numbers are no versions.
 _LOCK = ".push.lock"
 _UNFINISHED = ".unfinished-"
 # The lock does not reach pushes from other machines onto a shared disk, which may be at work for as long.
@@ -38,13 +39,6 @@ class Signer(NamedTuple):
 
     name: str
     key: EllipticCurvePrivateKey
-
-
-def versions(folder: Path) -> list[int]:
-    """The versions in a serving folder, in ascending order; none where the folder does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdecimal())
 
 
 def add_version(model: str, folder: Path, record: PushRecord | None = None, signer: Signer | None = None) -> int:

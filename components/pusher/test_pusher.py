@@ -17,8 +17,9 @@ from tfx.types import Artifact, Channel, standard_artifacts
 
 from components.pusher.component import AtomicPusher, Executor
 from components.pusher.push_record import FILE_NAME, PushRecord
-from components.pusher.serving_folder import add_version, push_is_in_place, versions
+from components.pusher.serving_folder import add_version, push_is_in_place
 from pipeline.contracts import signature
+from pipeline.contracts.serving_folder import versions
 from pipeline.errors import ConfigError, StorageError
 
 

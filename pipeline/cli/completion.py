@@ -49,7 +49,9 @@ def complete_run() -> Iterator[str]:
 @_beginning_with
 def complete_version() -> Iterator[str]:
     """The pushed versions of the model of that configuration."""
-    yield from sorted((path.name for path in _default_config().serving_path.iterdir() if path.name.isdigit()), key=int)
+    from pipeline.contracts.serving_folder import versions
+
+    yield from map(str, versions(_default_config().serving_path))
 
 
 def _default_config() -> Any:

@@ -7,13 +7,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.config import PipelineConfig
 from pipeline.config.consistency import METRICS
-from pipeline.contracts import prediction_log
+from pipeline.contracts import prediction_log, signature
 from pipeline.errors import UsageError
 from pipeline.monitoring.columns import Column, Role, watched_columns
 from pipeline.monitoring.comparison import ColumnComparison, compare
@@ -235,6 +236,8 @@ class Watch:
         except UsageError:
             # A model that was judged elsewhere has no predictions to compare with.
             return
+        if (key := self._config.push.public_key) is not None:
+            signature.verify(version.folder, self._config.name, signature.public_key(Path(self._config.resolve(key))))
         for batch in scored(version.folder, files):
             rows.predictions.add(batch)
 

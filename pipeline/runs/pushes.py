@@ -16,7 +16,8 @@ from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 from components.pusher.push_record import FILE_NAME, PushRecord
-from components.pusher.serving_folder import push_is_in_place, versions
+from components.pusher.serving_folder import push_is_in_place
+from pipeline.contracts.serving_folder import versions
 from pipeline.runs import verification
 from pipeline.runs.metadata import node_state
 

@@ -14,6 +14,7 @@ from filelock import FileLock
 from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.config import PipelineConfig
+from pipeline.contracts.serving_folder import versions
 from pipeline.errors import StorageError, UsageError
 from pipeline.runs.metadata import Execution, Store
 from pipeline.runs.resolvers import latest_blessed_model
@@ -122,10 +123,10 @@ def _newest(store: Store, keep: int) -> list[str]:
 
 def _versions(config: PipelineConfig, store: Store) -> set[int]:
     """What the versions in the serving folder were made from."""
-    versions = {path.name for path in config.serving_path.glob("[0-9]*")}
+    present = set(map(str, versions(config.serving_path)))
     kept: set[int] = set()
     for version, pushed in store.pushed_versions().items():
-        if version in versions:
+        if version in present:
             kept |= {pushed.id} | _used(store.lineage(pushed).executions)
     return kept
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline.contracts.serving_folder import is_version
 from pipeline.errors import UsageError
 from serving.rollout.state import RolloutState
 
@@ -51,7 +52,7 @@ def read_versions(files: Iterable[File]) -> list[PushedVersion]:
     by_version: dict[int, dict[str, File]] = defaultdict(dict)
     for file in files:
         first, _, rest = file.path.partition("/")
-        if first.isascii() and first.isdecimal() and rest:
+        if is_version(first) and rest:
             by_version[int(first)][rest] = file
     return [_version(number, found) for number, found in sorted(by_version.items())]
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from tensorflow_serving.config.file_system_storage_path_source_pb2 import FileSystemStoragePathSourceConfig
 
+from pipeline.contracts.serving_folder import is_version
 from serving.modelserver.status import invalid_argument
 
 Policy: TypeAlias = FileSystemStoragePathSourceConfig.ServableVersionPolicy
@@ -57,5 +58,5 @@ def stamp(folder: Path) -> Stamp:
 
 
 def _is_version(entry: Path) -> bool:
-    is_number = entry.name.isascii() and entry.name.isdecimal() and int(entry.name) <= _MAX_VERSION
+    is_number = is_version(entry.name) and int(entry.name) <= _MAX_VERSION
     return is_number and any((entry / name).is_file() for name in _SAVED_MODELS)

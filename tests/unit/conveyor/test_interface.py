@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import conveyor
+from pipeline.contracts.signature import UntrustedModelError
 from pipeline.errors import ConfigError, UsageError
 
 
@@ -85,6 +88,25 @@ def test_a_version_that_is_not_there(pipeline: conveyor.Pipeline) -> None:
     with pytest.raises(UsageError) as caught:
         pipeline.model(4)
     assert caught.value.expected == "one of 3"
+
+
+def test_what_is_no_number_is_no_version(pipeline: conveyor.Pipeline) -> None:
+    for name in ("3", "1²", "٤", ".unfinished-x"):
+        (pipeline.config.serving_path / name).mkdir(parents=True)
+    with pytest.raises(UsageError) as caught:
+        pipeline.model(4)
+    assert caught.value.expected == "one of 3"
+
+
+def test_where_a_key_is_trusted_a_version_without_its_signature_is_not_loaded(config, tmp_path: Path) -> None:
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    (tmp_path / "public.pem").write_bytes(
+        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    push = config.push.model_copy(update={"public_key": str(tmp_path / "public.pem")})
+    (config.serving_path / "3").mkdir(parents=True)
+    with pytest.raises(UntrustedModelError):
+        conveyor.Pipeline(config.model_copy(update={"push": push})).model()
 
 
 def test_importing_it_loads_neither_tfx_nor_tensorflow() -> None:

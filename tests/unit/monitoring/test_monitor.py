@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline.cli.main import main
 from pipeline.config import PipelineConfig
@@ -36,6 +38,19 @@ def monitor(version: PipelineConfig, tmp_path: Path, capsys: pytest.CaptureFixtu
         return int(ended.value.code or 0), out, err
 
     return run
+
+
+def test_where_a_key_is_trusted_a_version_without_its_signature_is_not_loaded(
+    monitor: Callable[..., Any], log: Callable[..., None], tmp_path: Path
+) -> None:
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    (tmp_path / "public.pem").write_bytes(
+        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    log(1, rows(400, 11))
+    code, _, err = monitor(LOG, f"--set=push.public_key={tmp_path / 'public.pem'}")
+    assert code == 1
+    assert "Untrusted model" in err
 
 
 def test_rows_like_those_of_training_have_not_drifted(
