@@ -165,6 +165,5 @@ def _day(folder: Path) -> datetime.date | None:
 
 
 def _may_have(day: datetime.date, period: Period) -> bool:
-    # A request that began before midnight may be in the folder of the next day.
     start = datetime.datetime.combine(day, datetime.time(), UTC)
     return not ((period.start and start + datetime.timedelta(days=1) <= period.start) or (period.end and start >= period.end))
