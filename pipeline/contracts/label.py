@@ -6,6 +6,7 @@ Which of two classes is positive is decided here too, for `conveyor init` and fo
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -26,6 +27,15 @@ DROP_UNLABELLED = "Set data.unlabelled: drop, which leaves the rows out whose la
 
 TRUTHS = {**dict.fromkeys(("true", "t", "yes", "y", "1"), True), **dict.fromkeys(("false", "f", "no", "n", "0"), False)}
 """What words for truth values mean, in lower case. `data.columns: {x: boolean}` reads them."""
+
+# Words for yes and no in further languages, with the marks that are often left out also without them.
+_YES_AND_NO = {
+    *(("ja", "nein"), ("ja", "nee"), ("ja", "nej"), ("ja", "nei"), ("oui", "non"), ("si", "no"), ("sí", "no"), ("sì", "no")),
+    *(("sim", "não"), ("sim", "nao"), ("tak", "nie"), ("ano", "ne"), ("áno", "nie"), ("da", "nu"), ("da", "ne"), ("да", "нет")),
+    *(("так", "ні"), ("evet", "hayir"), ("igen", "nem"), ("kyllä", "ei"), ("ya", "tidak"), ("有", "无"), ("有", "無")),
+    *(("是", "否"), ("はい", "いいえ"), ("예", "아니요"), ("예", "아니오"), ("نعم", "لا"), ("כן", "לא")),
+}
+_NEGATED = re.compile(r"(?:no|not|non|without)[ _-]|non")
 
 
 def are_truths(classes: Collection[str]) -> bool:
@@ -107,8 +117,8 @@ def in_order(label: str, counts: Mapping[str | int, int], positive: str | int | 
       positive: the class that the configuration names; a truth value stands for a word or a number that means it.
 
     Returns:
-      The class that is named; otherwise the larger number, the word for true, the class that at most 40 % of the rows have,
-      or else the last in the alphabet.
+      The class that is named; otherwise the larger number, the word for true or yes, the class that the other one negates, as
+      `smoker` beside `non-smoker`, the class that at most 40 % of the rows have, or else the last in the alphabet.
 
     Raises:
       ConfigError: the class that is named is not one of the two.
@@ -134,6 +144,11 @@ def in_order(label: str, counts: Mapping[str | int, int], positive: str | int | 
     if are_truths(texts):
         false, true = sorted(texts, key=lambda each: _truth(each) is True)
         return ClassOrder(false, true, "the word for true")
+    for yes, no in (texts, texts[::-1]):
+        if (_plain(yes), _plain(no)) in _YES_AND_NO:
+            return ClassOrder(no, yes, "the word for yes")
+        if (negation := _NEGATED.match(_plain(no))) and _plain(no)[negation.end() :] == _plain(yes):
+            return ClassOrder(no, yes, "which the other one negates")
     rare, frequent = sorted(texts, key=counts.__getitem__)
     if counts[rare] <= _RARE * sum(counts.values()):
         return ClassOrder(frequent, rare, "the rarer one")

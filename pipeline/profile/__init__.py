@@ -1,9 +1,9 @@
 """What a table holds, and the configuration that suits it.
 
 `source` finds the files and the pattern that names them, `table` reads all rows once and describes each column, `amounts`,
-`label`, `task` and `usage` decide what is predicted from what, `leaks`, `sentinels` and `splits` look for what may mislead a
-model, `draft` brings it together, and `commented` writes it as YAML with the reasons. All of it depends on the values alone:
-the same table gives the same file.
+`label`, `task` and `usage` decide what is predicted from what, `leaks`, `parts`, `sentinels` and `splits` look for what may
+mislead a model, `draft` brings it together, and `commented` writes it as YAML with the reasons. All of it depends on the
+values alone: the same table gives the same file.
 """
 
 from pipeline.profile.amounts import readable_as_numbers

@@ -16,6 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.profile import leaks, sentinels, splits
 from pipeline.profile.example import request
 from pipeline.profile.label import mistyped
+from pipeline.profile.parts import parts_of
 from pipeline.profile.source import Source
 from pipeline.profile.table import TableProfile
 from pipeline.profile.task import Decision, decide
@@ -172,10 +173,16 @@ def _use(made: Draft, table: TableProfile) -> None:
             by_role[role].append(f"{shortened(name)} ({usage.reason})")
     lines = [f"{role.capitalize()}: {_first(columns)}." for role, columns in by_role.items()]
     used = [name for name, usage in made.usages.items() if not usage.is_ignored]
-    for name, warning in leaks.warnings(table, made.fields["label"], made.decision.task, used).items():
+    label, task = made.fields["label"], made.decision.task
+    leaking = leaks.warnings(table, label, task, used)
+    told: list[tuple[Sequence[str], str]] = [([name], warning) for name, warning in leaking.items()]
+    if task is Task.REGRESSION and (parts := parts_of(table, label, [name for name in used if name not in leaking])):
+        told.append((parts.names, parts.warning))
+    for names, warning in told:
         made.warnings.append(warning)
-        place = "write in place of its line" if made.usages[name].setting else "add"
-        lines += [f"{warning} If not, {place}:", f"  {in_yaml(name)}: {{kind: ignore}}"]
+        line = "their lines" if len(names) > 1 else "its line"
+        place = f"write in place of {line}" if any(made.usages[name].setting for name in names) else "add"
+        lines += [f"{warning} If not, {place}:", *(f"  {in_yaml(name)}: {{kind: ignore}}" for name in names)]
     of_table = (leaks.repeated_rows(table), leaks.total_row(table), *sentinels.warnings(table, used))
     for warning in filter(None, of_table):
         made.warnings.append(warning)

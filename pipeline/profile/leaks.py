@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.config.training import Task
 from pipeline.profile.table import TableProfile
+from pipeline.profile.values import as_floats
 from pipeline.profile.words import listed, name_words, of_rows, shortened
 
 _LEAKING_AUC, _LEAKING_R2 = 0.995, 0.99
@@ -64,7 +65,7 @@ def total_row(table: TableProfile) -> str:
         return ""
     summed = []
     for name in table.sample.column_names:
-        numbers = _numbers(table.sample.column(name)) if table.columns[name].is_number else None
+        numbers = as_floats(table.sample.column(name)) if table.columns[name].is_number else None
         if numbers is None or not np.isfinite(numbers[-1]) or np.count_nonzero(numbers[:-1] > 0) < _FEWEST_SUMMED:
             continue
         if np.isclose(numbers[-1], np.nansum(numbers[:-1]), rtol=1e-9) and numbers[-1] > np.nanmax(numbers[:-1]):
@@ -85,16 +86,16 @@ def _strength(sample: pa.Table, name: str, label: str, target: npt.NDArray[np.in
         return ""
     codes = _codes(sample.column(name), _BINS)
     if task is Task.REGRESSION:
-        actual = _numbers(sample.column(label))
+        actual = as_floats(sample.column(label))
         if actual is None or not np.isfinite(actual).all():
             return ""
-        score = max(_r2(_cross_fitted(codes, actual), actual), _linear_r2(_numbers(sample.column(name)), actual))
+        score = max(_r2(_cross_fitted(codes, actual), actual), _linear_r2(as_floats(sample.column(name)), actual))
         return f"R² {score:.3f}" if score >= _LEAKING_R2 else ""
     classes = np.unique(target)
     if len(classes) > _MOST_CLASSES:
         return ""
     chosen = classes[1:] if len(classes) == 2 else classes
-    numbers = _numbers(sample.column(name))
+    numbers = as_floats(sample.column(name))
     score = float(np.mean([_best_auc(codes, numbers, target == one) for one in chosen]))
     return f"AUC {score:.3f}" if score >= _LEAKING_AUC else ""
 
@@ -156,11 +157,3 @@ def _linear_r2(numbers: npt.NDArray[np.float64] | None, actual: npt.NDArray[np.f
     if known.sum() < max(_FEWEST_ROWS, len(known) / 2) or not np.ptp(numbers[known]) or not np.ptp(actual[known]):
         return 0.0
     return float(np.corrcoef(numbers[known], actual[known])[0, 1] ** 2)
-
-
-def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
-    """A column of numbers, NaN where one is missing; None for text."""
-    values = column.combine_chunks()
-    if pa.types.is_large_binary(values.type):
-        return None
-    return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

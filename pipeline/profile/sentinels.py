@@ -10,7 +10,7 @@ from pipeline.profile.table import TableProfile
 from pipeline.profile.words import number, of_rows, shortened
 
 _SENTINELS = [sign * value for value in (99, 999, 9999, 99999, 999999, 32767, 32768) for sign in (-1, 1)]
-_FEWEST_ROWS, _MOST_SHARE, _FEWEST_OTHERS = 2, 0.5, 4
+_FEWEST_ROWS, _FEWEST_OTHERS = 2, 4
 
 
 def warnings(table: TableProfile, features: Iterable[str]) -> list[str]:
@@ -29,7 +29,7 @@ def _warning(table: TableProfile, name: str) -> str:
     for sentinel in (each for each in _SENTINELS if each in (np.min(numbers, initial=0), np.max(numbers, initial=0))):
         others = numbers[numbers != sentinel]
         rows = len(numbers) - len(others)
-        if rows < _FEWEST_ROWS or rows > _MOST_SHARE * len(numbers) or len(np.unique(others)) < _FEWEST_OTHERS:
+        if rows < _FEWEST_ROWS or len(np.unique(others)) < _FEWEST_OTHERS:
             continue
         # Farther away than the others are apart.
         if np.abs(others - sentinel).min() > np.ptp(others):

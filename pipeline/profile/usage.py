@@ -184,7 +184,8 @@ def _number(column: ColumnProfile, distinct_share: float) -> Usage:
 
 def _is_identifier(column: ColumnProfile, words: Sequence[str], distinct_share: float) -> bool:
     """Whether a number names its row: a different one in nearly each, by its name or as a count of the rows."""
-    if column.kind is not Kind.INTEGER or distinct_share < _DISTINCT_IDENTIFIERS or column.present < _FEWEST_IDENTIFIERS:
+    is_count = column.is_whole and column.kind in (Kind.INTEGER, Kind.FLOAT)
+    if not is_count or distinct_share < _DISTINCT_IDENTIFIERS or column.present < _FEWEST_IDENTIFIERS:
         return False
     extent = (column.largest or 0) - (column.smallest or 0) + 1
     counts_rows = column.is_exact and column.distinct == column.rows == extent and (column.smallest or 0) in (0, 1)

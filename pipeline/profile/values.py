@@ -60,6 +60,14 @@ def hashes(values: pa.Array) -> Hashes:
     return mixed(values.to_numpy(zero_copy_only=False).view(np.uint64))
 
 
+def as_floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
+    """A column of normalised numbers, NaN where one is missing; None for text."""
+    values = column.combine_chunks()
+    if pa.types.is_large_binary(values.type):
+        return None
+    return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+
+
 def mixed(numbers: Hashes) -> Hashes:
     """Numbers spread over all 64 bits: the finaliser of SplitMix64 (https://prng.di.unimi.it/splitmix64.c)."""
     with np.errstate(over="ignore"):

@@ -29,6 +29,14 @@ def test_a_number_far_from_all_others_is_told_where_it_is_often_no_value(sentine
     assert all("in 2 of 202 rows" in each and each.endswith(f'data.csv.nulls: ["{sentinel:.0f}"].') for each in told)
 
 
+def test_a_number_for_no_value_may_be_that_of_most_rows():
+    days_since_a_call = [999] * 960 + [row % 27 for row in range(40)]
+
+    (told,) = warnings(profile({"pdays": days_since_a_call}), ["pdays"])
+
+    assert told.startswith("pdays is 999 in 960 of 1,000 rows")
+
+
 @pytest.mark.parametrize("values", [[-999, *range(ROWS)], [-999] * ROWS, ["a", "b"] * 10, [None] * 5, [float("inf")] * 5])
 def test_others_are_not(values):
     assert warnings(profile({"x": values}), ["x"]) == []

@@ -25,6 +25,8 @@ VARIED = [(7 * row) % ROWS for row in range(ROWS)]
         ("zip_code", [10000 + row % 5 for row in range(ROWS)], Role.CATEGORY, {"kind": "categorical"}),
         ("customerId", VARIED, Role.IDENTIFIER, {"kind": "ignore"}),
         ("customer_id", [row % 60 for row in range(ROWS)], Role.IDENTIFIER, {"kind": "ignore"}),
+        ("policy_id", [7.0 * row for row in VARIED], Role.IDENTIFIER, {"kind": "ignore"}),
+        ("index", [row + 0.5 for row in VARIED], Role.NUMBER, {}),
         ("Order No", VARIED, Role.IDENTIFIER, {"kind": "ignore"}),
         ("number_of_rooms", VARIED, Role.NUMBER, {}),
         ("n", list(range(1, ROWS + 1)), Role.IDENTIFIER, {"kind": "ignore"}),
