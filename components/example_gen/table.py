@@ -123,6 +123,7 @@ class Table:
       kinds: the kind of each of them.
       lists: the columns of which a row may have several values.
       rows: how many rows the files have, also those that are left out.
+      is_delimited: whether the files are delimited text.
       choices: what is worth telling about how a column is read, as a sentence or two, by the column's name.
       unreadable: the types, as Arrow names them, that a tf.Example cannot hold, by the column's name.
 
@@ -158,6 +159,7 @@ class Table:
         self.decisions = decide(files, rules)
         self.kinds = {name: decision.kind for name, decision in self.decisions.items()}
         self.lists = {name for file in files for name, seen in file.columns.items() if seen.has_lists}
+        self.is_delimited = reader.dialect is not None
         self.rows = sum(file.rows for file in files)
         self.choices = {name: decision.choice for name, decision in self.decisions.items() if decision.choice}
         self.unreadable = {

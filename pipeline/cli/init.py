@@ -39,12 +39,14 @@ class _Found(NamedTuple):
       choices: what is worth telling about how its columns are read.
       dates: the order of day and month that its values tell, as `data.dates` has it; empty where none does.
       amounts: an amount of each column of text whose values are all numbers or amounts, by name.
+      is_delimited: whether its files are delimited text.
     """
 
     profile: TableProfile
     choices: dict[str, str]
     dates: str
     amounts: dict[str, str]
+    is_delimited: bool
 
 
 class Task(str, Enum):
@@ -81,7 +83,8 @@ def init(
     source = find(str(as_path(table)))
     given = list(overrides or ())
     read = _read_with(source, given, console, asks=asks)
-    read, amounts = _with_numbers(read, source, given, console)
+    read, nulls = _without_placeholders(read, source, given, label, console)
+    read, amounts = _with_numbers(read, source, given, console, nulls)
     found = read.profile
     if label is None and asks:
         label = _ask_for_label(found, console)
@@ -91,11 +94,22 @@ def init(
     if truths or found.columns[label].has_gaps:
         # What is decided is about the rows that a model can learn from, and about the label as it will be read.
         types = {**dict.fromkeys(amounts, "float"), **({label: "boolean"} if truths else {})}
-        read = _read(source, given, console, label=label, types=types)
+        read = _read(source, given, console, label=label, types=types, nulls=nulls)
         found, label = read.profile, require_label(read.profile, label, chosen)
     data = {"input": _relative(source.pattern, output)}
     unlabelled = rows - found.rows
-    made = draft(found, source, data, label, chosen, unlabelled=unlabelled, truths=truths, amounts=amounts, dates=read.dates)
+    made = draft(
+        found,
+        source,
+        data,
+        label,
+        chosen,
+        unlabelled=unlabelled,
+        truths=truths,
+        amounts=amounts,
+        nulls=nulls,
+        dates=read.dates,
+    )
     made.comments[()] = [f"Written by `{_command(table, label, task, given)}`.", _EXPLANATION]
     text = _written(made, output, given, write=not print_only)
     if print_only:
@@ -132,7 +146,27 @@ def _read_with(source: Source, overrides: list[str], console: Console, *, asks: 
             overrides.append(f"{field['name']}={answer}")
 
 
-def _with_numbers(read: _Found, source: Source, overrides: Sequence[str], console: Console) -> tuple[_Found, dict[str, str]]:
+def _without_placeholders(
+    read: _Found, source: Source, overrides: Sequence[str], label: str | None, console: Console
+) -> tuple[_Found, dict[str, list[str]]]:
+    """The table with numbers in columns of text where a few words stood for no value; and these words by column."""
+    from pipeline.profile import placeholders
+
+    if not read.is_delimited or any(override.startswith(("data.csv=", "data.csv.nulls=")) for override in overrides):
+        return read, {}
+    words = {name: found for name, found in placeholders(read.profile, label).items() if _may_be_set(name, overrides)}
+    if not words:
+        return read, {}
+    again = _read(source, overrides, console, nulls=words)
+    became = {name: found for name, found in words.items() if again.profile.columns[name].is_number or name in again.amounts}
+    if not became:
+        return read, {}
+    return (again if became == words else _read(source, overrides, console, nulls=became)), became
+
+
+def _with_numbers(
+    read: _Found, source: Source, overrides: Sequence[str], console: Console, nulls: Mapping[str, Sequence[str]]
+) -> tuple[_Found, dict[str, str]]:
     """The table with numbers for the amounts of columns that nobody has set a type for; and an amount of each of these."""
     from pipeline.profile import readable_as_numbers
 
@@ -141,7 +175,7 @@ def _with_numbers(read: _Found, source: Source, overrides: Sequence[str], consol
     if not amounts:
         return read, {}
     try:
-        return _read(source, overrides, console, types=dict.fromkeys(amounts, "float")), amounts
+        return _read(source, overrides, console, types=dict.fromkeys(amounts, "float"), nulls=nulls), amounts
     except DataError:  # some of them cannot be read as numbers
         return read, {}
 
@@ -153,6 +187,7 @@ def _read(
     *,
     label: str | None = None,
     types: Mapping[str, str] | None = None,
+    nulls: Mapping[str, Sequence[str]] | None = None,
 ) -> _Found:
     """The table and what is worth telling about how its columns are read.
 
@@ -162,6 +197,7 @@ def _read(
       console: shows the progress.
       label: leaves out the rows without a value of this column.
       types: what further columns are read as, by name, as `data.columns` has it.
+      nulls: words for null, by the name of a column that has them.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -170,6 +206,9 @@ def _read(
 
     data, ignored = _data(source, overrides)
     data = data.model_copy(update={"columns": {**data.columns, **(types or {})}})
+    if nulls:
+        words = sorted({word for of_column in nulls.values() for word in of_column})
+        data = data.model_copy(update={"csv": data.csv.model_copy(update={"nulls": words})})
     shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("Finding the types of the columns", total=None)
@@ -181,7 +220,7 @@ def _read(
     orders = {decision.day_first for decision in opened.decisions.values()} - {None}
     dates = "" if data.dates or len(orders) != 1 else "day_first" if True in orders else "month_first"
     amounts = {name: decision.amount for name, decision in opened.decisions.items() if decision.amount}
-    return _Found(found, opened.choices, dates, amounts)
+    return _Found(found, opened.choices, dates, amounts, opened.is_delimited)
 
 
 def _data(source: Source, overrides: Sequence[str]) -> tuple[Data, list[str]]:

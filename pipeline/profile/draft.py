@@ -60,6 +60,7 @@ def draft(
     unlabelled: int = 0,
     truths: Sequence[str] = (),
     amounts: Mapping[str, str] | None = None,
+    nulls: Mapping[str, Sequence[str]] | None = None,
     dates: str = "",
 ) -> Draft:
     """Decides on everything that the table tells.
@@ -73,6 +74,7 @@ def draft(
       unlabelled: how many rows have no label.
       truths: the words of the label, where they have been read as true and false.
       amounts: an amount of each column whose amounts have been read as numbers, by name.
+      nulls: words of each column that have been read as no value among numbers, by name.
       dates: the order of day and month that the values tell, as `data.dates` has it; empty where none does.
 
     Raises:
@@ -90,6 +92,13 @@ def draft(
         made.fields["data"].setdefault("columns", {})[name] = "float"
         told = made.comments.setdefault(("data", "columns"), [])
         told.append(f"{shortened(name)} has amounts such as {amount}, which are read as numbers.")
+    if nulls:
+        made.fields["data"]["csv"] = {"nulls": sorted({word for words in nulls.values() for word in words})}
+        told = [
+            f"{shortened(name)} says {listed(words)} among numbers, which is read as no value." for name, words in nulls.items()
+        ]
+        made.comments["data", "csv"] = told
+        made.warnings += told
     if dates:
         made.fields["data"]["dates"] = dates
         made.comments["data", "dates"] = ["As the days above 12 tell; other files and tables that are scored may have none."]

@@ -274,20 +274,20 @@ def test_a_sheet_with_decimal_commas_units_and_a_total_is_read_as_numbers(convey
 
 
 def test_a_word_for_no_value_among_measurements_is_told_with_its_remedy(conveyor):
-    values = ["ERR" if row % 29 == 0 else "n/a" if row % 31 == 0 else f"{row / 4} °C" for row in range(ROWS)]
+    values = ["ERR7" if row % 29 == 0 else "n/a" if row % 31 == 0 else f"{row / 4} °C" for row in range(ROWS)]
     houses().assign(outside=values).to_csv("sensors.csv", index=False)
 
     told = conveyor("init", "sensors.csv", "--label", "price", "--print")
     assert "outside: float" not in told
-    assert "data.csv.nulls: [ERR]." in conveyor("init", "sensors.csv", "--label", "price")
+    assert "data.csv.nulls: [ERR7]." in conveyor("init", "sensors.csv", "--label", "price")
 
-    conveyor("init", "sensors.csv", "--label", "price", "--output", "numbers.yaml", "--set", "data.csv.nulls=[ERR]")
+    conveyor("init", "sensors.csv", "--label", "price", "--output", "numbers.yaml", "--set", "data.csv.nulls=[ERR7]")
 
     config = load_config(Path("numbers.yaml"))
-    assert (config.data.csv.nulls, config.data.columns) == (["ERR"], {"outside": "float"})
+    assert (config.data.csv.nulls, config.data.columns) == (["ERR7"], {"outside": "float"})
     read = [value for batch in open_table(config.data).batches() for value in batch.column("outside").to_pylist()]
     assert read[:3] == [None, 0.25, 0.5]
-    assert sum(value is None for value in read) == sum(value in ("ERR", "n/a") for value in values)
+    assert sum(value is None for value in read) == sum(value in ("ERR7", "n/a") for value in values)
 
 
 def test_a_number_for_no_value_is_told_and_can_be_named(conveyor):
@@ -300,6 +300,50 @@ def test_a_number_for_no_value_is_told_and_can_be_named(conveyor):
     told = conveyor("init", "sensors.csv", "--label", "price", "--output", "b.yaml", "--set", 'data.csv.nulls=["-999"]')
     assert "far from all others" not in told
     assert load_config(Path("b.yaml")).data.csv.nulls == ["-999"]
+
+
+def test_words_among_numbers_are_read_as_no_value(conveyor):
+    size = houses()["size"].astype(str)
+    rent = size.map("{} EUR".format)
+    size[::20], size[1::50], rent[::25], rent[1::50] = "n.d.", "n/a", "unknown", "not yet"
+    houses().assign(size=size, rent=rent).to_csv("words.csv", index=False)
+
+    told = conveyor("init", "words.csv", "--label", "price")
+
+    written = yaml.safe_load(Path("pipeline.yaml").read_text())
+    assert written["data"]["csv"] == {"nulls": ["n.d.", "not yet", "unknown"]}
+    assert written["data"]["columns"] == {"rent": "float"}
+    assert "Warning: size says n.d. among numbers, which is read as no value." in told
+    assert isinstance(written["gateway"]["example"]["size"], int)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"size": [*["K"] * 10, *[str(row % 12) for row in range(ROWS - 10)]]},
+        {"size": [*["<0.1"] * 10, *[str(row) for row in range(ROWS - 10)]]},
+        {"size": [*["n.d."] * 40, *[str(row) for row in range(ROWS - 40)]]},
+        {"size": [*["n.d."] * 10, *[f"B-{row}" for row in range(ROWS - 10)]]},
+        {"size": [*["n.d."] * 10, *[str(row) for row in range(ROWS - 10)]], "city": ["n.d.", "Rome", "Oslo"] * (ROWS // 3)},
+    ],
+    ids=["few numbers", "below a limit", "many", "no numbers", "a value elsewhere"],
+)
+def test_other_words_are_kept(conveyor, others):
+    houses().assign(**others).to_csv("words.csv", index=False)
+
+    conveyor("init", "words.csv", "--label", "price")
+
+    assert "csv" not in yaml.safe_load(Path("pipeline.yaml").read_text())["data"]
+
+
+def test_words_that_are_set_for_no_value_hold(conveyor):
+    size = houses()["size"].astype(str)
+    size[::20] = "n.d."
+    houses().assign(size=size).to_csv("words.csv", index=False)
+
+    conveyor("init", "words.csv", "--label", "price", "--set", "data.csv.nulls=[x]")
+
+    assert yaml.safe_load(Path("pipeline.yaml").read_text())["data"]["csv"] == {"nulls": ["x"]}
 
 
 def test_addresses_of_machines_are_no_amounts(conveyor):
