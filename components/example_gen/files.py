@@ -8,8 +8,6 @@ import io
 import zlib
 from typing import IO, Literal, cast
 
-import pyarrow as pa
-
 from pipeline.errors import DataError
 
 Compression = Literal["gzip", "bz2", "zstd"]
@@ -35,6 +33,8 @@ def open_binary(path: str) -> IO[bytes]:
     if compression == "bz2":
         return bz2.open(path, "rb")
     if compression == "zstd":
+        import pyarrow as pa  # Brings NumPy, which a run for which nothing has changed does without.
+
         # Unlike the package zstandard, Arrow reads all frames of a file, and tells one that is cut short.
         return io.BufferedReader(cast("io.RawIOBase", pa.input_stream(path, compression=compression)))
     return open(path, "rb")
